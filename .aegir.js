@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import { ensureChromium, installedChromium } from './scripts/chromium.js'
+
+/**
+ * Browsers cannot listen: each browser run gets a relay in a Node process to
+ * dial. aegir has built the project by the time this is called.
+ *
+ * @param {{ runner: string }} options
+ */
+async function before ({ runner }) {
+  if (runner === 'node') {
+    return
+  }
+
+  ensureChromium()
+
+  const { startRelay } = await import('./dist/test/fixtures/relay.js')
+  const relay = await startRelay()
+
+  return {
+    relay,
+    env: {
+      RELAY_MULTIADDR: relay.address
+    }
+  }
+}
+
+/**
+ * @param {unknown} options
+ * @param {Awaited<ReturnType<typeof before>>} [started]
+ */
+async function after (options, started) {
+  await started?.relay.stop()
+}
+
+/** @type {import('aegir').PartialOptions} */
+export default {
+  build: {
+    // a library: whoever uses it bundles it
+    bundle: false
+  },
+  test: {
+    target: ['node', 'browser', 'webworker'],
+    before,
+    after,
+    browser: {
+      config: {
+        browserContextOptions: installedChromium(join(import.meta.dirname, 'node_modules/.cache/ms-playwright'))
+      }
+    }
+  },
+  dependencyCheck: {
+    // seen by neither check: `node` is what the scripts run on, playwright-test comes with aegir
+    ignore: ['node', 'playwright-test'],
+    productionIgnorePatterns: [
+      '/bench',
+      '/dist',
+      '/scripts',
+      '/test',
+      '.aegir.js',
+      'eslint.config.js'
+    ],
+    developmentIgnorePatterns: [
+      '/dist',
+      '/src'
+    ]
+  },
+  documentCheck: {
+    inputFiles: ['README.md', 'docs/**/*.md']
+  }
+}

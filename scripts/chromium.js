@@ -1,0 +1,225 @@
+/**
+ * The browser tests want a Chromium. One that the machine has will do; where
+ * there is none, one is installed: `node scripts/chromium.js`.
+ */
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+
+/** A download that has not come by then does not come: a fast line needs 20 s for the 110 MB */
+const DOWNLOAD_TIMEOUT = 4 * 60_000
+/** `apt-get` took 25 s on a fast line: five times that for a slow one, twice over */
+const APT_TIMEOUT = 5 * 60_000
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+const APPLICATIONS = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe'
+]
+
+/** The folder of the very playwright-core that playwright-test will load */
+const playwright = dirname(
+  createRequire(createRequire(import.meta.url).resolve('playwright-test'))
+    .resolve('playwright-core/package.json')
+)
+
+const { browsers } = JSON.parse(readFileSync(join(playwright, 'browsers.json'), 'utf8'))
+
+/** @typedef {{ name: string, revision: string }} Build */
+
+/** @type {Build[]} */
+const builds = browsers.filter((/** @type {Build} */ { name }) => name.startsWith('chromium'))
+
+/**
+ * @param {Build} build
+ */
+function folderOf ({ name, revision }) {
+  return `${name.replaceAll('-', '_')}-${revision}`
+}
+
+/**
+ * @param {string} path
+ */
+function isExecutable (path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false // not there, or not for us: the next place may be better
+  }
+}
+
+/**
+ * A Chromium that is installed outside of playwright, if there is one.
+ * CHROMIUM_PATH is taken as it is: it was set for a reason.
+ *
+ * @returns {string | undefined}
+ */
+function systemChromium () {
+  const chosen = process.env.CHROMIUM_PATH
+
+  if (chosen != null && chosen !== '') {
+    return chosen
+  }
+
+  const inPath = (process.env.PATH ?? '').split(delimiter)
+    .flatMap(folder => NAMES.map(name => join(folder, name)))
+
+  return [...APPLICATIONS, ...inPath].find(isExecutable)
+}
+
+/**
+ * Where playwright keeps what it downloads
+ */
+function playwrightRegistry () {
+  const chosen = process.env.PLAYWRIGHT_BROWSERS_PATH
+
+  if (chosen === '0') {
+    return join(playwright, '.local-browsers')
+  }
+
+  if (chosen != null && chosen !== '') {
+    return chosen
+  }
+
+  switch (process.platform) {
+    case 'darwin':
+      return join(homedir(), 'Library/Caches/ms-playwright')
+    case 'win32':
+      return join(process.env.LOCALAPPDATA ?? join(homedir(), 'AppData/Local'), 'ms-playwright')
+    default:
+      return join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ms-playwright')
+  }
+}
+
+/**
+ * Whether playwright has the build that a headless test run starts
+ */
+function playwrightHasIt () {
+  const build = builds.find(({ name }) => name === 'chromium-headless-shell')
+
+  if (build == null) {
+    return false
+  }
+
+  const folder = join(playwrightRegistry(), folderOf(build))
+
+  // the marker alone is not enough: installedChromium below sets one without a browser
+  return existsSync(join(folder, 'INSTALLATION_COMPLETE')) &&
+    readdirSync(folder).some(file => file.startsWith('chrome'))
+}
+
+/**
+ * Options that make playwright start the Chromium of this machine. Playwright
+ * insists on its own build unless a marker says that it is there already, so
+ * the markers are set in a registry that only this checkout uses.
+ *
+ * @param {string} registry - a folder of this checkout
+ * @returns {{ executablePath?: string }} empty where playwright's own build is to be used
+ */
+export function installedChromium (registry) {
+  const executablePath = systemChromium()
+
+  if (executablePath == null) {
+    return {}
+  }
+
+  for (const build of builds) {
+    const folder = join(registry, folderOf(build))
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'INSTALLATION_COMPLETE'), '')
+  }
+
+  process.env.PLAYWRIGHT_BROWSERS_PATH = registry
+
+  return { executablePath }
+}
+
+/**
+ * Runs a command quietly; what it said is shown only if it failed
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {number} timeout
+ */
+function attempt (command, args, timeout) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout
+  })
+
+  if (error == null && status === 0) {
+    return true
+  }
+
+  const said = `${stderr ?? ''}\n${stdout ?? ''}`.split('\n').map(line => line.trim())
+  const reason = error?.message ?? said.find(line => /error|failed|unable/i.test(line)) ?? `exit code ${status}`
+  console.error(`chromium: ${command} ${args[0]} did not succeed (${reason.slice(0, 160)})`)
+
+  return false
+}
+
+function isRoot () {
+  return process.getuid?.() === 0
+}
+
+/**
+ * Finds a Chromium or installs one
+ *
+ * @throws if there is none and none could be installed
+ */
+export function ensureChromium () {
+  const found = systemChromium()
+
+  if (found != null) {
+    if (!isExecutable(found)) {
+      throw new Error(`CHROMIUM_PATH is ${found}, which cannot be run: set it to a Chromium's executable, or unset it`)
+    }
+
+    console.error(`chromium: using ${found}`)
+    return
+  }
+
+  if (playwrightHasIt()) {
+    console.error('chromium: using playwright\'s own build')
+    return
+  }
+
+  console.error('chromium: none found, asking playwright to download its build')
+
+  if (attempt(process.execPath, [join(playwright, 'cli.js'), 'install', 'chromium-headless-shell'], DOWNLOAD_TIMEOUT) && playwrightHasIt()) {
+    console.error('chromium: playwright\'s own build is installed')
+    return
+  }
+
+  if (isRoot() && isExecutable('/usr/bin/apt-get')) {
+    console.error('chromium: installing the distribution\'s package with apt-get')
+
+    if (
+      // stale lists may do, if the mirror cannot be asked for new ones
+      [attempt('apt-get', ['update'], APT_TIMEOUT), attempt('apt-get', ['install', '-y', '--no-install-recommends', 'chromium'], APT_TIMEOUT)].at(-1) === true &&
+      systemChromium() != null
+    ) {
+      console.error(`chromium: using ${systemChromium()}`)
+      return
+    }
+  }
+
+  throw new Error('no Chromium found and none could be installed: install one (Debian: apt-get install chromium), or set CHROMIUM_PATH to its executable')
+}
+
+if (import.meta.main) {
+  try {
+    ensureChromium()
+  } catch (/** @type {any} */ error) {
+    console.error(`chromium: ${error.message}`)
+    process.exitCode = 1
+  }
+}
