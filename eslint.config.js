@@ -1,0 +1,54 @@
+import aegir from 'aegir/eslint.config.js'
+import house from './scripts/eslint-house.js'
+
+/** Errors and constants may be imported by a core, so they keep its rules */
+const PURE = ['src/**/core/**/*.ts', 'src/*/errors.ts', 'src/*/constants.ts']
+
+export default [
+  {
+    ignores: ['dist/**', 'node_modules/**', '.docs/**', '.coverage/**', 'coverage/**']
+  },
+  ...aegir,
+  {
+    name: 'house/jsdoc',
+    rules: {
+      // the little JavaScript there is describes trees for which `any` is the honest type
+      'jsdoc/reject-any-type': 'off',
+      'jsdoc/require-throws-type': 'off'
+    }
+  },
+  {
+    name: 'house/floors',
+    files: ['src/**/*.ts'],
+    plugins: { house },
+    rules: {
+      'house/floors': 'error'
+    }
+  },
+  {
+    name: 'house/clock',
+    files: ['src/**/*.ts'],
+    // the rule for cores says it too
+    ignores: ['src/runtime/**', ...PURE],
+    plugins: { house },
+    rules: {
+      'house/clock': 'error'
+    }
+  },
+  {
+    name: 'house/pure-core',
+    files: PURE,
+    plugins: { house },
+    rules: {
+      'house/pure-core': 'error'
+    }
+  },
+  {
+    name: 'house/commands',
+    // they speak to a person at a terminal
+    files: ['bench/**', 'bin/**', 'scripts/**', 'test/sim/simulate.ts'],
+    rules: {
+      'no-console': 'off'
+    }
+  }
+]
