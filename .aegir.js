@@ -3,7 +3,7 @@ import { ensureChromium, installedChromium } from './scripts/chromium.js'
 
 /**
  * Browsers cannot listen: each browser run gets a relay in a Node process to
- * dial. aegir has built the project by the time this is called.
+ * dial. The npm scripts have built the project by the time this is called.
  *
  * @param {{ runner: string }} options
  */
@@ -52,9 +52,13 @@ export default {
   dependencyCheck: {
     // seen by neither check: `node` is what the scripts run on, playwright-test comes with aegir
     ignore: ['node', 'playwright-test'],
+    // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',
+      '/bin',
       '/dist',
+      '/examples',
+      '/inspector',
       '/scripts',
       '/test',
       '.aegir.js',

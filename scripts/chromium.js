@@ -8,9 +8,9 @@ import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
-/** A download that has not come by then does not come: a fast line needs 20 s for the 110 MB */
+/** A guess: a download of 110 MB that has not come by then does not come */
 const DOWNLOAD_TIMEOUT = 4 * 60_000
-/** `apt-get` took 25 s on a fast line: five times that for a slow one, twice over */
+/** `apt-get` took 25 s on a fast line; a guess for a slow one */
 const APT_TIMEOUT = 5 * 60_000
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
@@ -204,7 +204,9 @@ export function ensureChromium () {
 
     if (
       // stale lists may do, if the mirror cannot be asked for new ones
-      [attempt('apt-get', ['update'], APT_TIMEOUT), attempt('apt-get', ['install', '-y', '--no-install-recommends', 'chromium'], APT_TIMEOUT)].at(-1) === true &&
+      [['update'], ['install', '-y', '--no-install-recommends', 'chromium']]
+        .map(args => attempt('apt-get', [...args, '-o', 'DPkg::Lock::Timeout=60'], APT_TIMEOUT))
+        .at(-1) === true &&
       systemChromium() != null
     ) {
       console.error(`chromium: using ${systemChromium()}`)
