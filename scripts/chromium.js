@@ -143,11 +143,12 @@ export function installedChromium (registry) {
 /**
  * Runs a command quietly; what it said is shown only if it failed
  *
+ * @param {string} name - for the one who reads
  * @param {string} command
  * @param {string[]} args
  * @param {number} timeout
  */
-function attempt (command, args, timeout) {
+function attempt (name, command, args, timeout) {
   const { status, error, stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
@@ -161,7 +162,7 @@ function attempt (command, args, timeout) {
 
   const said = `${stderr ?? ''}\n${stdout ?? ''}`.split('\n').map(line => line.trim())
   const reason = error?.message ?? said.find(line => /error|failed|unable/i.test(line)) ?? `exit code ${status}`
-  console.error(`chromium: ${command} ${args[0]} did not succeed (${reason.slice(0, 160)})`)
+  console.error(`chromium: ${name} did not succeed (${reason.slice(0, 160)})`)
 
   return false
 }
@@ -194,7 +195,7 @@ export function ensureChromium () {
 
   console.error('chromium: none found, asking playwright to download its build')
 
-  if (attempt(process.execPath, [join(playwright, 'cli.js'), 'install', 'chromium-headless-shell'], DOWNLOAD_TIMEOUT) && playwrightHasIt()) {
+  if (attempt('the download', process.execPath, [join(playwright, 'cli.js'), 'install', 'chromium-headless-shell'], DOWNLOAD_TIMEOUT) && playwrightHasIt()) {
     console.error('chromium: playwright\'s own build is installed')
     return
   }
@@ -205,7 +206,7 @@ export function ensureChromium () {
     if (
       // stale lists may do, if the mirror cannot be asked for new ones
       [['update'], ['install', '-y', '--no-install-recommends', 'chromium']]
-        .map(args => attempt('apt-get', [...args, '-o', 'DPkg::Lock::Timeout=60'], APT_TIMEOUT))
+        .map(args => attempt(`apt-get ${args[0]}`, 'apt-get', [...args, '-o', 'DPkg::Lock::Timeout=60'], APT_TIMEOUT))
         .at(-1) === true &&
       systemChromium() != null
     ) {
