@@ -3,15 +3,16 @@
  * there is none, one is installed: `node scripts/chromium.js`.
  */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
 /** A guess: a download of 110 MB that has not come by then does not come */
 const DOWNLOAD_TIMEOUT = 4 * 60_000
 /** `apt-get` took 25 s on a fast line; a guess for a slow one */
 const APT_TIMEOUT = 5 * 60_000
+/** It takes 1 s; a guess for a machine that is busy */
+const START_TIMEOUT = 30_000
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 const APPLICATIONS = [
@@ -22,11 +23,9 @@ const APPLICATIONS = [
   'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe'
 ]
 
-/** The folder of the very playwright-core that playwright-test will load */
-const playwright = dirname(
-  createRequire(createRequire(import.meta.url).resolve('playwright-test'))
-    .resolve('playwright-core/package.json')
-)
+/** Finds the very playwright-core that playwright-test will load */
+const require = createRequire(createRequire(import.meta.url).resolve('playwright-test'))
+const playwright = dirname(require.resolve('playwright-core/package.json'))
 
 const { browsers } = JSON.parse(readFileSync(join(playwright, 'browsers.json'), 'utf8'))
 
@@ -74,44 +73,16 @@ function systemChromium () {
 }
 
 /**
- * Where playwright keeps what it downloads
+ * Whether playwright's own build is there and starts: a bare machine may lack
+ * libraries that it needs
  */
-function playwrightRegistry () {
-  const chosen = process.env.PLAYWRIGHT_BROWSERS_PATH
+function playwrightRuns () {
+  // a big file, that is only worth loading where the machine has no Chromium
+  const { registry: { registry } } = require('playwright-core/lib/coreBundle')
+  const path = registry.findExecutable('chromium-headless-shell').executablePath()
 
-  if (chosen === '0') {
-    return join(playwright, '.local-browsers')
-  }
-
-  if (chosen != null && chosen !== '') {
-    return chosen
-  }
-
-  switch (process.platform) {
-    case 'darwin':
-      return join(homedir(), 'Library/Caches/ms-playwright')
-    case 'win32':
-      return join(process.env.LOCALAPPDATA ?? join(homedir(), 'AppData/Local'), 'ms-playwright')
-    default:
-      return join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ms-playwright')
-  }
-}
-
-/**
- * Whether playwright has the build that a headless test run starts
- */
-function playwrightHasIt () {
-  const build = builds.find(({ name }) => name === 'chromium-headless-shell')
-
-  if (build == null) {
-    return false
-  }
-
-  const folder = join(playwrightRegistry(), folderOf(build))
-
-  // the marker alone is not enough: installedChromium below sets one without a browser
-  return existsSync(join(folder, 'INSTALLATION_COMPLETE')) &&
-    readdirSync(folder).some(file => file.startsWith('chrome'))
+  return path != null && existsSync(path) &&
+    spawnSync(path, ['--headless', '--no-sandbox', '--dump-dom', 'about:blank'], { stdio: 'ignore', timeout: START_TIMEOUT }).status === 0
 }
 
 /**
@@ -188,16 +159,20 @@ export function ensureChromium () {
     return
   }
 
-  if (playwrightHasIt()) {
+  if (playwrightRuns()) {
     console.error('chromium: using playwright\'s own build')
     return
   }
 
   console.error('chromium: none found, asking playwright to download its build')
 
-  if (attempt('the download', process.execPath, [join(playwright, 'cli.js'), 'install', 'chromium-headless-shell'], DOWNLOAD_TIMEOUT) && playwrightHasIt()) {
-    console.error('chromium: playwright\'s own build is installed')
-    return
+  if (attempt('the download', process.execPath, [join(playwright, 'cli.js'), 'install', 'chromium-headless-shell'], DOWNLOAD_TIMEOUT)) {
+    if (playwrightRuns()) {
+      console.error('chromium: playwright\'s own build is installed')
+      return
+    }
+
+    console.error('chromium: playwright\'s build does not start here, most likely for want of system libraries')
   }
 
   if (isRoot() && isExecutable('/usr/bin/apt-get')) {
