@@ -50,8 +50,8 @@ export default {
     }
   },
   dependencyCheck: {
-    // seen by neither check: `node` is what the scripts run on, playwright-test comes with aegir
-    ignore: ['node', 'playwright-test'],
+    // seen by neither check: `node` is what the scripts run on, the others come with aegir
+    ignore: ['node', 'playwright-core', 'playwright-test'],
     // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',
