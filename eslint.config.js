@@ -1,8 +1,8 @@
 import aegir from 'aegir/eslint.config.js'
 import house from './scripts/eslint-house.js'
 
-/** Errors and constants may be imported by a core, so they keep its rules */
-const PURE = ['src/**/core/**/*.ts', 'src/*/errors.ts', 'src/*/constants.ts']
+/** A core imports the limits of its folder, so these keep its rules */
+const PURE = ['src/**/core/**/*.ts', 'src/*/constants.ts']
 
 export default [
   {

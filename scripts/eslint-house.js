@@ -19,8 +19,8 @@ const FLOORS = new Map(Object.entries({
 /** `src/index.ts` and what else lies beside it */
 const TOP_FLOOR = 6
 
-/** Files of a folder that its own core may import, beside what is in `core/` */
-const LEAVES = new Set(['constants.ts', 'errors.ts', 'wire.ts'])
+/** What a core may import of its own folder, beside what is in `core/`: its limits, which keep the rules of a core */
+const LIMITS = 'constants.ts'
 
 const LIBP2P = /^(@libp2p\/|@chainsafe\/libp2p-|libp2p($|\/))/
 const NODE_TIMERS = /^(node:)?timers($|\/)/
@@ -359,7 +359,7 @@ function isPureNeighbour (target, place) {
     return true // whether it is on a lower floor is asked by the rule above
   }
 
-  return target.folder === place.folder && LEAVES.has(target.file)
+  return target.folder === place.folder && target.file === LIMITS
 }
 
 /** @type {import('eslint').Rule.RuleModule} */
@@ -369,7 +369,7 @@ const pureCore = {
     docs: { description: 'a core is data in, data out' },
     messages: {
       package: 'a core imports from libp2p only the types of @libp2p/interface and @libp2p/peer-id, and nothing from node: {{ specifier }}',
-      shell: 'a core imports only from a core, from src/runtime and from the errors.ts, constants.ts and wire.ts of its own folder: {{ specifier }}',
+      shell: 'a core imports only from a core, from src/runtime and from the constants.ts of its own folder: {{ specifier }}',
       global: '{{ name }}: a core has no clock, no chance, no timers, no promises and no key store; what it needs to know is handed in, what it wants done it returns',
       async: 'a core is synchronous: return an effect, and take its result as an event'
     },

@@ -80,8 +80,7 @@ check('pure-core', [
   ['src/pubsub/core/peer.ts', 'import { Topic } from \'./topic.ts\''],
   ['src/pubsub/core/peer.ts', 'import { Bounded } from \'../../runtime/bounded.ts\''],
   ['src/pubsub/core/peer.ts', 'import { Frame } from \'../../link/core/frame.ts\''],
-  ['src/pubsub/core/peer.ts', 'import { TopicError } from \'../errors.ts\''],
-  ['src/pubsub/core/peer.ts', 'import { Message } from \'../wire.ts\''],
+  ['src/pubsub/core/peer.ts', 'import { MAX_TOPICS } from \'../constants.ts\''],
   ['src/pubsub/core/peer.ts', 'export function handle (event: Event, now: number): Effect[] { return [] }']
 ], [
   ['src/pubsub/core/peer.ts', 'import { PeerId } from \'@libp2p/interface\'', 'package'],
@@ -94,7 +93,9 @@ check('pure-core', [
   ['src/pubsub/core/peer.ts', 'import type { DirectSub } from \'../index.ts\'', 'shell'],
   ['src/pubsub/core/peer.ts', 'import { Link } from \'../../link/index.ts\'', 'shell'],
   ['src/pubsub/core/peer.ts', 'import { LinkError } from \'../../link/errors.ts\'', 'shell'],
-  ['src/pubsub/errors.ts', 'import { DirectSub } from \'./direct-sub.ts\'', 'shell'],
+  ['src/pubsub/core/peer.ts', 'import { Message } from \'../wire.ts\'', 'shell'],
+  ['src/pubsub/core/peer.ts', 'import { MAX_FRAME } from \'../../link/constants.ts\'', 'shell'],
+  ['src/pubsub/constants.ts', 'import { DirectSub } from \'./direct-sub.ts\'', 'shell'],
   ['src/pubsub/core/peer.ts', 'const at = Date.now()', 'global'],
   ['src/pubsub/core/peer.ts', 'const n = Math.random()', 'global'],
   ['src/pubsub/core/peer.ts', 'setTimeout(() => {}, 1)', 'global'],
