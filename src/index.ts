@@ -1,0 +1,32 @@
+/**
+ * @packageDocumentation
+ *
+ * A replicated log for libp2p nodes, and what it stands on. So far: DirectSub, a pubsub that knows who listens to what
+ * and delivers to exactly them, over relays too.
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { createLibp2p } from 'libp2p'
+ * import { identify } from '@libp2p/identify'
+ * import { directSub } from 'libp2p-sheaf'
+ *
+ * const node = await createLibp2p({
+ *   services: {
+ *     identify: identify(),
+ *     pubsub: directSub()
+ *   }
+ * })
+ *
+ * await node.services.pubsub.subscribe('news')
+ * ```
+ */
+
+export { directSub } from './pubsub/index.ts'
+export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError } from './pubsub/errors.ts'
+export { mailboxes } from './runtime/mailbox.ts'
+export type {
+  ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
+  RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
+} from './pubsub/index.ts'
+export type { MailboxStatus } from './runtime/mailbox.ts'

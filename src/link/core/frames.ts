@@ -1,0 +1,163 @@
+import { writeUvarint, uvarintLength } from '../../runtime/codec.ts'
+import { MalformedError } from '../../runtime/errors.ts'
+
+/**
+ * A frame is `uvarint length · kind byte · body`; the length counts kind and body.
+ *
+ * Kinds below 16 belong to the link, those from 16 on to the floor above. A kind that nobody knows is skipped,
+ * so that a later version can talk to this one.
+ */
+export const Kind = {
+  /** control, first frame each way: who speaks, how much it takes in */
+  HELLO: 0,
+  /** control: how many bytes of the data stream have been dealt with so far */
+  CREDIT: 1,
+  /** data, first frame from the opener: which session this stream belongs to */
+  ATTACH: 2,
+  /** data: a piece of the frames of one lane */
+  PIECE: 3,
+  /** The first kind that the floor above may use */
+  FIRST_FREE: 16
+} as const
+
+/** A frame ready to be written: the payload stays where it is, it is not copied behind the head */
+export interface Frame {
+  head: Uint8Array
+  body?: Uint8Array
+  bytes: number
+}
+
+/** Below this a payload is copied behind its head: one short copy is cheaper than a second part (a guess) */
+const COPY_BELOW = 4096
+
+/**
+ * A frame of `kind` with `fields` bytes of fields, which `write` puts at the offset it is given, and a payload.
+ */
+export function encodeFrame (kind: number, fields: number, write: (target: Uint8Array, offset: number) => void, payload?: Uint8Array): Frame {
+  const length = 1 + fields + (payload?.byteLength ?? 0)
+  const prefix = uvarintLength(length)
+  const copy = payload != null && payload.byteLength < COPY_BELOW
+  const head = new Uint8Array(prefix + (copy ? length : 1 + fields))
+  const offset = writeUvarint(head, 0, length)
+  head[offset] = kind
+  write(head, offset + 1)
+
+  if (payload != null && copy) {
+    head.set(payload, offset + 1 + fields)
+  }
+
+  return { head, body: copy ? undefined : payload, bytes: prefix + length }
+}
+
+/** A frame whose body is made already */
+export function frameOf (kind: number, body: Uint8Array): Frame {
+  return encodeFrame(kind, 0, () => {}, body)
+}
+
+/** Called with every frame. `bytes` is its whole length on the wire */
+export type OnFrame = (kind: number, body: Uint8Array, bytes: number) => void
+
+/**
+ * Finds the frames in a stream of chunks that know nothing of frames. A frame that lies within one chunk is handed
+ * on as a view of it; only one that spans chunks is put together. Nothing is allocated for bytes that did not come.
+ */
+export class FrameParser {
+  readonly #max: number
+  readonly #onFrame: OnFrame
+  /** The pieces of a frame that is not whole yet */
+  #held: Uint8Array[] = []
+  #heldBytes = 0
+  /** How many bytes must be there before it is worth looking again */
+  #wanted = 1
+
+  constructor (max: number, onFrame: OnFrame) {
+    this.#max = max
+    this.#onFrame = onFrame
+  }
+
+  get heldBytes (): number {
+    return this.#heldBytes
+  }
+
+  /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
+  push (chunk: Uint8Array): void {
+    if (this.#heldBytes > 0) {
+      this.#held.push(chunk)
+      this.#heldBytes += chunk.byteLength
+
+      if (this.#heldBytes < this.#wanted) {
+        return
+      }
+
+      chunk = this.#takeHeld()
+    }
+
+    const rest = this.#parse(chunk)
+
+    if (rest < chunk.byteLength) {
+      const left = chunk.subarray(rest)
+      this.#held.push(left)
+      this.#heldBytes = left.byteLength
+    }
+  }
+
+  #takeHeld (): Uint8Array {
+    const held = this.#held
+    const whole = held.length === 1 ? held[0] : new Uint8Array(this.#heldBytes)
+
+    if (held.length > 1) {
+      let offset = 0
+      for (const part of held) {
+        whole.set(part, offset)
+        offset += part.byteLength
+      }
+    }
+
+    this.#held = []
+    this.#heldBytes = 0
+    return whole
+  }
+
+  /** Hands on the whole frames of `chunk`; returns where the first one begins that is not whole */
+  #parse (chunk: Uint8Array): number {
+    const end = chunk.byteLength
+    let start = 0
+
+    while (start < end) {
+      let offset = start
+      let length = 0
+      let scale = 1
+      let byte = 0x80
+
+      while (byte >= 0x80 && offset < end) {
+        byte = chunk[offset++]
+        length += (byte & 0x7f) * scale
+        scale *= 128
+
+        if (length > this.#max) {
+          throw new MalformedError(`a frame of ${length} bytes or more, at most ${this.#max} are allowed`)
+        }
+      }
+
+      if (byte >= 0x80) {
+        if (offset - start > 8) {
+          throw new MalformedError('the length of a frame has no end')
+        }
+        this.#wanted = end - start + 1
+        return start
+      }
+      if (length === 0) {
+        throw new MalformedError('a frame without a kind')
+      }
+      if (offset + length > end) {
+        this.#wanted = offset - start + length
+        return start
+      }
+
+      this.#onFrame(chunk[offset], chunk.subarray(offset + 1, offset + length), offset + length - start)
+      start = offset + length
+    }
+
+    return start
+  }
+}

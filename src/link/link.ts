@@ -1,0 +1,343 @@
+import { Backoff } from '../runtime/backoff.ts'
+import * as limits from './constants.ts'
+import { Outbox } from './core/outbox.ts'
+import { Sessions } from './core/sessions.ts'
+import { SessionEndedError, SlowPeerError } from './errors.ts'
+import { encodeAttach, Session } from './session.ts'
+import type { Frame } from './core/frames.ts'
+import type { Entry } from './core/outbox.ts'
+import type { SessionEffect } from './core/sessions.ts'
+import type { Hello } from './session.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { Connection, Logger, PeerId, Stream } from '@libp2p/interface'
+
+/** What the floor above is told, and asked */
+export interface LinkHandlers {
+  /** What we say of ourselves to this neighbour when a session begins */
+  greet (link: Link): Uint8Array
+  /** A session begins: what was said on control in an earlier one may be lost. Throws if the greeting is of no use */
+  onUp (link: Link, greeting: Uint8Array): void
+  /** The last connection is gone */
+  onDown (link: Link): void
+  onFrame (link: Link, kind: number, body: Uint8Array, bytes: number): void
+}
+
+export interface LinkInit {
+  peerId: PeerId
+  /** Whether we open the streams: the one with the smaller id does */
+  isOpener: boolean
+  clock: Clock
+  random: Random
+  log: Logger
+  handlers: LinkHandlers
+  maxFrame: number
+  laneCapacity: number
+  slowAfter: number
+  /** The connections to this neighbour that we may use, the best first */
+  connections (): Connection[]
+  openStreams (connection: Connection, signal: AbortSignal): Promise<[control: Stream, data: Stream]>
+}
+
+/**
+ * One neighbour as one object: the streams to it, what waits to be sent, how it behaves.
+ */
+export class Link {
+  readonly peerId: PeerId
+  readonly outbox: Outbox
+  readonly #init: LinkInit
+  readonly #core: Sessions
+  readonly #backoff: Backoff
+  readonly #sessions = new Map<number, Session>()
+  /** Streams that came before the other one of their session */
+  readonly #halves = new Map<number, { timer: Timer, control?: Session, hello?: Hello, data?: Stream }>()
+  #current?: Session
+  #remoteMaxFrame = 0
+  #retry?: Timer
+  #lost?: Timer
+  #faults = 0
+  #blockedUntil = 0
+  #stopped = false
+
+  constructor (init: LinkInit) {
+    this.peerId = init.peerId
+    this.#init = init
+    this.#core = new Sessions(init.isOpener)
+    this.#backoff = new Backoff({ first: limits.REOPEN_FIRST, cap: limits.REOPEN_CAP, random: init.random })
+    this.outbox = new Outbox({ capacity: init.laneCapacity, maxWaiting: limits.MAX_WAITING })
+  }
+
+  get isUp (): boolean {
+    return this.#current != null
+  }
+
+  get status (): string {
+    return this.#core.state.status
+  }
+
+  get faults (): number {
+    return this.#faults
+  }
+
+  get diagnostics (): Record<string, number> {
+    return {
+      outbox: this.outbox.bytes,
+      waiting: this.outbox.waiting,
+      sessions: this.#sessions.size,
+      halves: this.#halves.size,
+      faults: this.#faults,
+      ...(this.#current?.diagnostics ?? { control: 0, inFlight: 0, kept: 0, held: 0 })
+    }
+  }
+
+  /** The largest frame that this neighbour takes */
+  get maxFrame (): number {
+    return this.#remoteMaxFrame
+  }
+
+  /** Connections came or went */
+  update (): void {
+    const best = this.#init.clock.now() < this.#blockedUntil ? undefined : this.#init.connections()[0]
+    this.#act(this.#core.handle({ type: 'connections', best: this.#stopped ? undefined : best?.id }))
+  }
+
+  sendControl (frame: Frame): void {
+    this.#current?.sendControl(frame)
+  }
+
+  /** Queues a frame of data: see `Outbox.push` for what comes back */
+  send (entry: Entry): 'admitted' | 'waiting' | 'refused' {
+    const outcome = this.outbox.push(entry)
+    this.#current?.schedule(this.outbox.bytes > limits.WRITE_SIZE)
+    return outcome
+  }
+
+  /** See `Session.keep`: for frames that are being passed on and did not leave yet */
+  keep (bytes: number): () => void {
+    return this.#current?.keep(bytes) ?? (() => {})
+  }
+
+  /** It sent something that it must not: enough of it and it is let be for a while */
+  fault (reason: string): void {
+    this.#init.log('%p: %s', this.peerId, reason)
+
+    if (++this.#faults % limits.MAX_FAULTS === 0) {
+      this.#init.log.error('%p broke the protocol %d times and is let be for a while', this.peerId, this.#faults)
+      this.#blockedUntil = this.#init.clock.now() + limits.FAULT_PENALTY
+      this.#retry?.cancel()
+      this.#retry = this.#init.clock.after(limits.FAULT_PENALTY, () => { this.update() })
+      this.update()
+    }
+  }
+
+  /** Begins a new session: what we say of ourselves has changed */
+  restart (): void {
+    this.#current?.abort(new SessionEndedError('It begins anew'))
+  }
+
+  /** Lets it write what it has to say, then ends it */
+  async stop (): Promise<void> {
+    this.#stopped = true
+    await this.#current?.retire()
+    this.update()
+    this.#retry?.cancel()
+    this.#lost?.cancel()
+  }
+
+  /** A control stream that the other side opened */
+  acceptControl (connection: Connection, stream: Stream): void {
+    const session = this.#session(connection)
+    session.attachControl(stream)
+    const timer = this.#helloTimer(session)
+
+    session.hello.then(hello => {
+      this.#pair(hello.session, { control: session, hello })
+    }).catch(err => {
+      session.abort(err)
+    }).finally(() => { timer.cancel() })
+  }
+
+  /** A data stream that the other side opened, for the session of this number */
+  acceptData (number: number, stream: Stream): void {
+    this.#pair(number, { data: stream })
+  }
+
+  /** We say hello when both streams are here: so nothing comes on the data stream before it has a session */
+  #pair (number: number, part: { control?: Session, hello?: Hello, data?: Stream }): void {
+    const half = this.#halves.get(number) ?? { timer: this.#init.clock.after(limits.HELLO_TIMEOUT, () => { this.#unpair(number) }) }
+    this.#halves.set(number, half)
+    Object.assign(half, part)
+    const { control, hello, data } = half
+
+    if (control != null && hello != null && data != null) {
+      half.timer.cancel()
+      this.#halves.delete(number)
+      control.attachData(data)
+      control.sayHello(this.#hello(number))
+      this.#opened(number, control, hello)
+    }
+  }
+
+  #unpair (number: number): void {
+    const err = new SessionEndedError('The other stream of this session did not come')
+    const half = this.#halves.get(number)
+    this.#halves.delete(number)
+    half?.timer.cancel()
+    half?.control?.abort(err)
+    half?.data?.abort(err)
+  }
+
+  async #open (number: number, id: string): Promise<void> {
+    const connection = this.#init.connections().find(connection => connection.id === id)
+
+    if (connection == null) {
+      this.#ended(number)
+      return
+    }
+
+    const session = this.#session(connection, number)
+    const controller = new AbortController()
+    const timer = this.#helloTimer(session, controller)
+
+    try {
+      const [control, data] = await this.#init.openStreams(connection, controller.signal)
+      session.attachControl(control)
+      session.sayHello(this.#hello(number))
+      data.send(encodeAttach(number))
+      session.attachData(data)
+      const hello = await session.hello
+      this.#opened(number, session, hello)
+    } catch (err: any) {
+      this.#init.log('could not open streams to %p - %e', this.peerId, err)
+      session.abort(err)
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #hello (session: number): Hello {
+    return { session, window: limits.RECEIVE_WINDOW, maxFrame: this.#init.maxFrame, greeting: this.#init.handlers.greet(this) }
+  }
+
+  #helloTimer (session: Session, controller?: AbortController): Timer {
+    return this.#init.clock.after(limits.HELLO_TIMEOUT, () => {
+      const err = new SessionEndedError('The neighbour did not say hello in time')
+      controller?.abort(err)
+      session.abort(err)
+    })
+  }
+
+  #session (connection: Connection, number?: number): Session {
+    const { clock, maxFrame, slowAfter, handlers } = this.#init
+    const session: Session = new Session({
+      clock,
+      connection,
+      maxFrame,
+      slowAfter,
+      outbox: this.outbox,
+      onFrame: (kind, body, bytes) => { handlers.onFrame(this, kind, body, bytes) },
+      onFault: reason => { this.fault(reason) },
+      onSlow: () => {
+        this.#init.log.error('%p takes nothing in any more: disconnecting from it', this.peerId)
+        connection.abort(new SlowPeerError(`${this.peerId} did not take in a byte for ${slowAfter} ms`))
+      },
+      onEnd: () => {
+        const entry = [...this.#sessions].find(([, other]) => other === session)
+        this.#ended(entry?.[0] ?? number)
+      }
+    })
+
+    if (number != null) {
+      this.#sessions.set(number, session)
+    }
+
+    return session
+  }
+
+  #opened (number: number, session: Session, hello: Hello): void {
+    this.#sessions.set(number, session)
+    const effects = this.#core.handle({ type: 'opened', session: number, connection: session.connection.id })
+
+    if (effects.some(({ type }) => type === 'up')) {
+      this.#backoff.reset()
+      this.#lost?.cancel()
+      this.#remoteMaxFrame = hello.maxFrame
+      this.#current = session
+      this.outbox.restart()
+      session.makeCurrent(hello)
+      this.#greeted(session, hello)
+    }
+
+    this.#act(effects)
+  }
+
+  #greeted (session: Session, hello: Hello): void {
+    try {
+      this.#init.handlers.onUp(this, hello.greeting)
+      session.read()
+    } catch (err: any) {
+      this.fault(`greeting: ${err.message}`)
+      session.abort(err)
+    }
+  }
+
+  #ended (number?: number): void {
+    if (number == null) {
+      return
+    }
+
+    if (this.#sessions.get(number) === this.#current) {
+      this.#current = undefined
+    }
+
+    this.#sessions.delete(number)
+    this.#act(this.#core.handle({ type: 'ended', session: number }))
+  }
+
+  #act (effects: SessionEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'open':
+          void this.#open(effect.session, effect.connection)
+          break
+        case 'retire':
+          void this.#sessions.get(effect.session)?.retire()
+          break
+        case 'retry-later':
+          this.#retry?.cancel()
+          this.#retry = this.#init.clock.after(this.#backoff.next(), () => { this.#act(this.#core.handle({ type: 'retry' })) })
+          break
+        case 'lost-later':
+          this.#lost?.cancel()
+          this.#lost = this.#init.clock.after(limits.REOPEN_DEADLINE, () => { this.#act(this.#core.handle({ type: 'lost' })) })
+          break
+        case 'close':
+          this.#close()
+          break
+        case 'down':
+          this.#lost?.cancel()
+          this.#init.handlers.onDown(this)
+          this.outbox.clear()
+          break
+        case 'up':
+          // #opened has the session at hand, and did it
+          break
+      }
+    }
+  }
+
+  #close (): void {
+    const err = new SessionEndedError('The last connection is gone')
+    this.#current = undefined
+    this.#retry?.cancel()
+
+    for (const session of [...this.#sessions.values()]) {
+      session.abort(err)
+    }
+    for (const number of [...this.#halves.keys()]) {
+      this.#unpair(number)
+    }
+
+    this.#sessions.clear()
+  }
+}

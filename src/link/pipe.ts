@@ -1,0 +1,201 @@
+import { Uint8ArrayList } from 'uint8arraylist'
+import { FrameParser } from './core/frames.ts'
+import type { OnFrame } from './core/frames.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { AbortOptions, Stream } from '@libp2p/interface'
+
+/** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
+const GATHER_BELOW = 4096
+
+export interface PipeInit {
+  stream: Stream
+  clock: Clock
+  maxFrame: number
+  /** The next bytes to write, if there are any that may go now */
+  take (): Uint8Array[] | undefined
+  /** Whether bytes wait to be written, be it that they may not go yet */
+  hasMore (): boolean
+  onFrame: OnFrame
+  /** What came could not be parsed */
+  onMalformed (err: Error): void
+  /** The stream ended, or the other side said that it writes no more: called once */
+  onEnd (): void
+  /** Bytes wait, and none could be written for so long */
+  slowAfter: number
+  onSlow (): void
+}
+
+/**
+ * One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it.
+ */
+export class Pipe {
+  readonly #init: PipeInit
+  readonly #parser: FrameParser
+  #scheduled = false
+  #ended = false
+  #closing = false
+  #written = 0
+  #stallTimer?: Timer
+  #onIdle?: () => void
+
+  constructor (init: PipeInit) {
+    this.#init = init
+    this.#parser = new FrameParser(init.maxFrame, init.onFrame)
+    const { stream } = init
+    const end = (): void => { this.#end() }
+    stream.addEventListener('close', end)
+    stream.addEventListener('remoteCloseWrite', end)
+    // wait for the event and look again: `onDrain()` resolves once and for ever
+    stream.addEventListener('drain', () => { this.schedule() })
+  }
+
+  get heldBytes (): number {
+    return this.#parser.heldBytes
+  }
+
+  /** Begins to read. What came before is kept by the stream */
+  read (): void {
+    this.#init.stream.addEventListener('message', ({ data }) => {
+      try {
+        if (data instanceof Uint8Array) {
+          this.#parser.push(data)
+        } else {
+          for (const part of data) {
+            this.#parser.push(part)
+          }
+        }
+      } catch (err: any) {
+        this.#init.onMalformed(err)
+      }
+    })
+  }
+
+  /** There is something to write: now if so, else when this tick is over, so that what it adds goes with it */
+  schedule (now = false): void {
+    if (now) {
+      this.#pump()
+    } else if (!this.#scheduled) {
+      this.#scheduled = true
+      this.#init.clock.soon(() => {
+        this.#scheduled = false
+        this.#pump()
+      })
+    }
+  }
+
+  /** Writes what there is, says that no more comes, and resolves when both is done */
+  async close (options: AbortOptions): Promise<void> {
+    this.#closing = true
+
+    if (!this.#ended && this.#init.hasMore()) {
+      this.schedule()
+      await new Promise<void>(resolve => {
+        this.#onIdle = resolve
+        options.signal?.addEventListener('abort', () => { resolve() }, { once: true })
+      })
+    }
+
+    await this.#init.stream.close(options)
+  }
+
+  abort (err: Error): void {
+    this.#init.stream.abort(err)
+    this.#end()
+  }
+
+  #pump (): void {
+    const { stream, take, hasMore } = this.#init
+
+    try {
+      while (!this.#ended && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
+        const parts = take()
+
+        if (parts == null) {
+          break
+        }
+
+        this.#written++
+        stream.send(gather(parts))
+      }
+    } catch (err: any) {
+      // the stream closed under our hands: its 'close' event tells the rest
+      this.abort(err)
+    }
+
+    if (hasMore()) {
+      this.#watch()
+    } else {
+      this.#onIdle?.()
+    }
+  }
+
+  /** A timer only while bytes wait */
+  #watch (): void {
+    if (this.#stallTimer != null || this.#ended) {
+      return
+    }
+
+    const written = this.#written
+    this.#stallTimer = this.#init.clock.after(this.#init.slowAfter, () => {
+      this.#stallTimer = undefined
+
+      if (this.#ended || !this.#init.hasMore()) {
+        return
+      }
+      if (this.#written === written) {
+        this.#init.onSlow()
+      } else {
+        this.#watch()
+      }
+    })
+  }
+
+  #end (): void {
+    if (this.#ended) {
+      return
+    }
+
+    this.#ended = true
+    this.#stallTimer?.cancel()
+    this.#onIdle?.()
+
+    if (!this.#closing) {
+      this.#init.onEnd()
+    }
+  }
+}
+
+/** Short parts into one, long ones as they are */
+function gather (parts: Uint8Array[]): Uint8Array | Uint8ArrayList {
+  if (parts.length === 1) {
+    return parts[0]
+  }
+
+  const gathered: Uint8Array[] = []
+
+  for (let i = 0; i < parts.length;) {
+    let size = 0
+    let end = i
+
+    while (end < parts.length && parts[end].byteLength < GATHER_BELOW) {
+      size += parts[end++].byteLength
+    }
+
+    if (end - i < 2) {
+      gathered.push(parts[i++])
+      continue
+    }
+
+    const run = new Uint8Array(size)
+    let offset = 0
+
+    for (; i < end; i++) {
+      run.set(parts[i], offset)
+      offset += parts[i].byteLength
+    }
+
+    gathered.push(run)
+  }
+
+  return gathered.length === 1 ? gathered[0] : new Uint8ArrayList(...gathered)
+}

@@ -1,0 +1,470 @@
+import { jitter } from '../../runtime/random.ts'
+import * as limits from '../constants.ts'
+import { GossipQueues } from './gossip.ts'
+import { Routes } from './routes.ts'
+import { Subscribers } from './subscribers.ts'
+import { Topics } from './topics.ts'
+import type { Settled } from './topics.ts'
+import type { Announcement, Call, Change, Effect, Gossip, Key } from './types.ts'
+import type { Random } from '../../runtime/random.ts'
+
+export interface PubsubCoreInit {
+  self: Key
+  /** Larger than in any earlier life */
+  epoch: number
+  isRelay: boolean
+  random: Random
+  /** Milliseconds between subscribe() and its announcement; 0: the end of the tick */
+  debounce: number
+  refreshInterval: number
+  maxTopicsPerPeer: number
+  maxSubscribersPerTopic: number
+  maxInterestTopics: number
+}
+
+/** What a neighbour says of itself when a session begins */
+export interface Greeting {
+  epoch: number
+  isRelay: boolean
+}
+
+/** A question to neighbours that is not answered by all of them yet */
+interface Request {
+  call: Call
+  unanswered: Set<Key>
+  deadline: number
+}
+
+/**
+ * Who listens to what, from what is called here, what neighbours say, and time: it decides what is said to whom and what
+ * the user hears. Every method is an event; the effects are what the shell is to do. Nothing here waits.
+ */
+export class PubsubCore {
+  readonly topics = new Topics()
+  readonly subscribers: Subscribers
+  readonly routes: Routes
+  readonly gossip: GossipQueues
+  readonly #init: PubsubCoreInit
+  readonly #asked = new Map<string, number>()
+  readonly #requests = new Map<number, Request>()
+  #epoch: number
+  #lastRequest = 0
+  #seq = 0
+  #flushAt = Infinity
+  #refreshAt = Infinity
+  /** When there are no topics any more that is said a few times, too */
+  #refreshesLeft = 0
+  #sweepAt = Infinity
+
+  constructor (init: PubsubCoreInit) {
+    const ttl = init.refreshInterval * limits.REFRESHES_UNTIL_EXPIRY
+    this.#init = init
+    this.#epoch = init.epoch
+    this.gossip = new GossipQueues({
+      intervalFirst: limits.GOSSIP_INTERVAL_FIRST,
+      intervalCap: limits.GOSSIP_INTERVAL_CAP,
+      maxAnnouncements: limits.MAX_ANNOUNCEMENTS
+    })
+    this.routes = new Routes({ maxRoutes: limits.MAX_ROUTES, ttl })
+    this.subscribers = new Subscribers({
+      isTracked: topic => this.isTracked(topic),
+      isRelay: init.isRelay,
+      maxTopicsPerPeer: init.maxTopicsPerPeer,
+      maxSubscribersPerTopic: init.maxSubscribersPerTopic,
+      maxTopics: init.maxInterestTopics,
+      ttl
+    })
+  }
+
+  get greeting (): Greeting {
+    return { epoch: this.#epoch, isRelay: this.#init.isRelay }
+  }
+
+  get sizes (): Record<string, number> {
+    const { origins, topics, entries } = this.subscribers.sizes
+    return {
+      topics: this.topics.size,
+      asked: this.#asked.size,
+      requests: this.#requests.size,
+      neighbours: this.gossip.neighbours.length,
+      origins,
+      interestTopics: topics,
+      interests: entries,
+      routes: this.routes.size,
+      gossip: this.gossip.queued
+    }
+  }
+
+  get epoch (): number {
+    return this.#epoch
+  }
+
+  /** Begins a new life; the shell greets every neighbour anew */
+  set epoch (epoch: number) {
+    this.#epoch = epoch
+  }
+
+  isTracked (topic: string): boolean {
+    return this.topics.isOn(topic) || this.#asked.has(topic)
+  }
+
+  /** When `wake` is to be called: the past means as soon as this tick is over */
+  nextWake (): number {
+    let next = Math.min(this.#flushAt, this.#refreshAt, this.#sweepAt, this.gossip.nextAt(), this.topics.nextDeadline())
+    for (const { deadline } of this.#requests.values()) {
+      next = Math.min(next, deadline)
+    }
+    return next
+  }
+
+  subscribe (topic: string, call: Call, now: number): Effect[] {
+    const wasTracked = this.isTracked(topic)
+    const settled = this.topics.subscribe(topic, call)
+    this.#schedule(now)
+    return [...settle(settled), ...wasTracked ? [] : changes(this.subscribers.reveal(topic))]
+  }
+
+  unsubscribe (topic: string, all: boolean, now: number): { removed: boolean, effects: Effect[] } {
+    const { removed, settled } = this.topics.unsubscribe(topic, all)
+    this.#schedule(now)
+    this.#untrack(topic)
+    return { removed, effects: settle(settled) }
+  }
+
+  abort (topic: string, call: Call, now: number): void {
+    if (this.topics.abort(topic, call)) {
+      this.#schedule(now)
+      this.#untrack(topic)
+    }
+  }
+
+  /** Asks neighbours (or one of them) who is on `topic`; what they say is kept for a while */
+  request (topic: string, call: Call, now: number, from?: Key): Effect[] {
+    const wasTracked = this.isTracked(topic)
+    this.#asked.set(topic, now + limits.ASKED_TTL)
+    this.#schedule(now)
+    const revealed = wasTracked ? [] : changes(this.subscribers.reveal(topic))
+    const neighbours = from == null ? this.gossip.neighbours : [from].filter(key => this.gossip.has(key))
+
+    if (neighbours.length === 0) {
+      return [...revealed, { type: 'request-settled', call }]
+    }
+
+    const id = ++this.#lastRequest
+    this.#requests.set(id, { call, unanswered: new Set(neighbours), deadline: now + limits.REQUEST_TIMEOUT })
+    neighbours.forEach(to => { this.gossip.request(to, id, topic) })
+    return revealed
+  }
+
+  cancelRequest (call: Call): void {
+    for (const [id, request] of this.#requests) {
+      if (request.call === call) {
+        this.#requests.delete(id)
+      }
+    }
+  }
+
+  /** A session with a neighbour begins */
+  up (peer: Key, { epoch, isRelay }: Greeting, now: number): Effect[] {
+    const effects = changes(this.subscribers.neighbour(peer, epoch))
+    this.gossip.up(peer, isRelay)
+    this.routes.up(peer)
+    this.gossip.announce(peer, this.#announcement(this.topics.full([peer]), [], true), true)
+
+    if (this.#init.isRelay && isRelay) {
+      this.#tell(peer, this.subscribers.announcements())
+    }
+
+    this.#schedule(now)
+    return effects
+  }
+
+  /** The last connection to a neighbour is gone */
+  down (peer: Key, now: number): Effect[] {
+    this.gossip.gone(peer)
+    this.routes.gone(peer)
+    const settled = this.topics.gone(peer)
+    const effects = [...settle(settled), ...this.#answered(peer), ...this.#gone(peer, peer, now)]
+    this.#schedule(now)
+    return effects
+  }
+
+  /** A neighbour says something. Announcements that crossed a relay were verified by the shell */
+  receive (from: Key, gossip: Gossip, now: number): Effect[] {
+    if (!this.gossip.has(from)) {
+      return []
+    }
+
+    const effects = settle(this.topics.acked(from, gossip.ack))
+
+    for (const key of gossip.lost) {
+      if (!this.routes.isNeighbour(key)) {
+        this.routes.fail(key, from)
+        effects.push(...this.#gone(key, from, now))
+      }
+    }
+    for (const announcement of gossip.announcements) {
+      effects.push(...this.#receiveAnnouncement(from, announcement, now))
+    }
+    for (const { id, topic } of gossip.requests) {
+      this.#receiveRequest(from, id, topic)
+    }
+    for (const id of gossip.answers) {
+      effects.push(...this.#answered(from, id))
+    }
+
+    this.#schedule(now)
+    return effects
+  }
+
+  /** Time has come for something: see `nextWake` */
+  wake (now: number): Effect[] {
+    const effects: Effect[] = []
+
+    if (this.#flushAt <= now) {
+      this.#flushAt = Infinity
+      effects.push(...this.#flush(now))
+    }
+    if (this.#refreshAt <= now) {
+      this.#refreshAt = now + jitter(this.#init.random, this.#init.refreshInterval)
+      this.#refresh()
+    }
+    if (this.#sweepAt <= now) {
+      this.#sweepAt = Infinity
+      effects.push(...this.#sweep(now))
+    }
+
+    effects.push(...settle(this.topics.expire(now)))
+
+    for (const [id, { call, deadline }] of this.#requests) {
+      if (deadline <= now) {
+        this.#requests.delete(id)
+        effects.push({ type: 'request-settled', call })
+      }
+    }
+
+    for (const { to, gossip } of this.gossip.take(now)) {
+      effects.push({ type: 'gossip', to, gossip })
+    }
+
+    this.#schedule(now)
+    return effects
+  }
+
+  /** Retracts everything, settles everybody, forgets everything */
+  stop (now: number): Effect[] {
+    const effects = settle(this.topics.stop())
+    effects.push(...this.#flush(now))
+
+    for (const { to, gossip } of this.gossip.take(now)) {
+      effects.push({ type: 'gossip', to, gossip })
+    }
+    for (const { call } of this.#requests.values()) {
+      effects.push({ type: 'request-settled', call })
+    }
+
+    this.#requests.clear()
+    this.#asked.clear()
+    this.subscribers.clear()
+    this.routes.clear()
+    this.gossip.clear()
+    this.#flushAt = this.#refreshAt = this.#sweepAt = Infinity
+    this.#refreshesLeft = 0
+    return effects
+  }
+
+  #announcement (on: string[], off: string[], full = false): Announcement {
+    return { origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full, on, off, hops: 0 }
+  }
+
+  #flush (now: number): Effect[] {
+    const sent = new Map<Key, number>()
+    let on: string[] = []
+
+    for (const flushed of this.topics.flush(this.gossip.neighbours)) {
+      const announcement = this.#announcement(flushed.on, flushed.off)
+      on = flushed.on
+
+      for (const to of flushed.to) {
+        this.gossip.announce(to, announcement, true)
+        flushed.on.forEach(topic => { this.gossip.request(to, 0, topic) })
+        sent.set(to, announcement.seq)
+      }
+    }
+
+    return settle(this.topics.announced(on, sent, now + limits.SUBSCRIBE_TIMEOUT))
+  }
+
+  /** Says everything again, so that nobody has to believe what is old */
+  #refresh (): void {
+    const { neighbours } = this.gossip
+    const announcement = this.#announcement(this.topics.full(neighbours), [], true)
+    neighbours.forEach(to => { this.gossip.announce(to, announcement, false) })
+    this.#refreshesLeft = announcement.on.length > 0 ? limits.REFRESHES_UNTIL_EXPIRY : this.#refreshesLeft - 1
+  }
+
+  #sweep (now: number): Effect[] {
+    for (const [topic, until] of this.#asked) {
+      if (until <= now) {
+        this.#asked.delete(topic)
+        this.#untrack(topic)
+      }
+    }
+
+    this.routes.expire(now)
+    return changes(this.subscribers.expire(now))
+  }
+
+  #receiveAnnouncement (from: Key, heard: Announcement, now: number): Effect[] {
+    const { origin, epoch, seq } = heard
+
+    if (origin === this.#init.self) {
+      // said in an earlier life, with an epoch that was larger: nobody would listen to this one
+      return epoch > this.#epoch ? [{ type: 'outlive', epoch }] : []
+    }
+    if (from === origin) {
+      // what it says again nobody waits for
+      this.gossip.heard(from, seq, !heard.full)
+    } else if (this.routes.isNeighbour(origin) && epoch > (this.subscribers.epochOf(origin) ?? 0)) {
+      // an earlier life of a neighbour that is here: it is for itself to outlive it
+      this.gossip.announce(origin, heard, false)
+      return []
+    }
+
+    const before = this.#init.isRelay ? this.subscribers.topicsOf(origin) : []
+    const announcement = { ...heard, hops: heard.hops + 1 }
+    const applied = this.subscribers.apply(announcement, now)
+
+    if (applied.staleBy != null) {
+      this.#tell(from, this.subscribers.announcementsOf(origin))
+    } else if (this.subscribers.epochOf(origin) != null) {
+      this.routes.learn(origin, from, heard.hops, now)
+    }
+    if (applied.isNews && this.#init.isRelay) {
+      this.#passOn(from, announcement, before)
+    }
+
+    return [...changes(applied.changes), ...applied.refused.map((what): Effect => ({ type: 'refused', what }))]
+  }
+
+  /** To other relays, and to neighbours that share one of its topics, those among them that it has left */
+  #passOn (from: Key, announcement: Announcement, before: string[]): void {
+    const { origin, on, off, hops } = announcement
+
+    if (origin === from) {
+      this.#tellNewcomer(from, on.filter(topic => !before.includes(topic)))
+    }
+    if (hops > limits.HOP_LIMIT) {
+      return
+    }
+
+    const topics = new Set([...on, ...off, ...before])
+
+    for (const to of this.gossip.neighbours) {
+      if (to !== from && to !== origin && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
+        this.gossip.announce(to, announcement, false)
+      }
+    }
+  }
+
+  #shares (peer: Key, topics: Set<string>): boolean {
+    for (const topic of topics) {
+      if (this.subscribers.isOn(peer, topic)) {
+        return true
+      }
+    }
+    return false
+  }
+
+  /** A neighbour is new on these topics: what is known of them is new to it */
+  #tellNewcomer (peer: Key, topics: string[]): void {
+    if (topics.length > 0) {
+      this.#tell(peer, this.subscribers.announcements(topics))
+    }
+  }
+
+  #tell (to: Key, announcements: Announcement[]): void {
+    for (const announcement of announcements) {
+      if (announcement.origin !== to && announcement.hops <= limits.HOP_LIMIT) {
+        this.gossip.announce(to, announcement, false)
+      }
+    }
+  }
+
+  /** A way to a peer is gone. If it was the last one the peer is, and those who took it through us hear so */
+  #gone (peer: Key, from: Key, now: number): Effect[] {
+    const isReachable = this.routes.next(peer) != null
+
+    if (this.#init.isRelay && !isReachable) {
+      const topics = new Set(this.subscribers.topicsOf(peer))
+
+      for (const to of topics.size > 0 ? this.gossip.neighbours : []) {
+        if (to !== from && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
+          this.gossip.lost(to, peer)
+        }
+      }
+    }
+
+    return changes(this.subscribers.gone(peer, isReachable, now))
+  }
+
+  #receiveRequest (from: Key, id: number, topic: string): void {
+    if (this.topics.asked(topic, from)) {
+      this.gossip.announce(from, this.#announcement([topic], []), true)
+    }
+    if (this.#init.isRelay) {
+      this.#tell(from, this.subscribers.announcements([topic]))
+    }
+    // 0: it does not wait for an answer
+    if (id !== 0) {
+      this.gossip.answer(from, id)
+    }
+  }
+
+  /** One request, or all of them, need not wait for this neighbour any more */
+  #answered (by: Key, only?: number): Effect[] {
+    const effects: Effect[] = []
+
+    for (const [id, { call, unanswered }] of this.#requests) {
+      if ((only == null || only === id) && unanswered.delete(by) && unanswered.size === 0) {
+        this.#requests.delete(id)
+        effects.push({ type: 'request-settled', call })
+      }
+    }
+
+    return effects
+  }
+
+  #untrack (topic: string): void {
+    if (!this.isTracked(topic)) {
+      this.subscribers.untrack(topic)
+    }
+  }
+
+  #schedule (now: number): void {
+    const { refreshInterval, debounce, random } = this.#init
+
+    if (this.#flushAt === Infinity && this.topics.needsFlush) {
+      this.#flushAt = now + debounce
+    }
+    if (this.topics.size > 0) {
+      this.#refreshesLeft = limits.REFRESHES_UNTIL_EXPIRY
+    }
+    if (this.#refreshesLeft === 0) {
+      this.#refreshAt = Infinity
+    } else if (this.#refreshAt === Infinity) {
+      this.#refreshAt = now + jitter(random, refreshInterval)
+    }
+    if (this.#sweepAt === Infinity && (this.#asked.size > 0 || this.routes.size > 0 || this.subscribers.size > 0)) {
+      this.#sweepAt = now + refreshInterval / 2
+    }
+  }
+}
+
+function settle (settled: Settled): Effect[] {
+  return settled.map(({ call, outcome }) => ({ type: 'subscribe-settled', call, outcome }))
+}
+
+function changes (changed: Change[]): Effect[] {
+  return changed.length > 0 ? [{ type: 'changes', changes: changed }] : []
+}

@@ -1,0 +1,124 @@
+import { LruMap } from '../../runtime/bounded.ts'
+import type { Key } from './types.ts'
+
+interface Way {
+  via: Key
+  hops: number
+  expires: number
+}
+
+export interface RoutesInit {
+  maxRoutes: number
+  /** Milliseconds that a way is believed without anything having come by it */
+  ttl: number
+}
+
+/**
+ * Which neighbour leads to whom. A way is learnt from what arrives by it, stays while it is confirmed, and is dropped when
+ * the neighbour goes or says that it leads nowhere.
+ *
+ * The way in use is kept while it is good, so that messages keep their order: another one replaces it only if it is shorter.
+ */
+export class Routes {
+  readonly #neighbours = new Set<Key>()
+  readonly #ways: LruMap<Key, Way[]>
+  readonly #init: RoutesInit
+  /** Moves on with every change, for those who keep what they derived */
+  version = 0
+
+  constructor (init: RoutesInit) {
+    this.#init = init
+    this.#ways = new LruMap(init.maxRoutes)
+  }
+
+  get size (): number {
+    return this.#ways.size
+  }
+
+  isNeighbour (key: Key): boolean {
+    return this.#neighbours.has(key)
+  }
+
+  /** The neighbour to hand to what is for `key` */
+  next (key: Key, except?: Key): Key | undefined {
+    if (this.#neighbours.has(key)) {
+      return key
+    }
+    return this.#ways.get(key)?.find(({ via }) => via !== except)?.via
+  }
+
+  up (neighbour: Key): void {
+    this.#neighbours.add(neighbour)
+    this.version++
+  }
+
+  /** Something that `key` has signed came by `via`, over `hops` relays */
+  learn (key: Key, via: Key, hops: number, now: number): void {
+    if (key === via || !this.#neighbours.has(via)) {
+      return
+    }
+
+    const ways = this.#ways.get(key) ?? []
+    const known = ways.find(way => way.via === via)
+    const expires = now + this.#init.ttl
+
+    if (known != null && known.hops === hops) {
+      known.expires = expires
+      return
+    }
+
+    const first = ways[0]?.via
+    const others = ways.filter(way => way !== known)
+    // behind those that are as short: who was first stays first
+    const at = others.findIndex(way => way.hops > hops)
+    others.splice(at < 0 ? others.length : at, 0, { via, hops, expires })
+    this.#ways.set(key, others)
+
+    if (others[0].via !== first) {
+      this.version++
+    }
+  }
+
+  /** What is for `key` does not arrive by `via` */
+  fail (key: Key, via: Key): void {
+    this.#drop(key, way => way.via === via)
+  }
+
+  gone (neighbour: Key): void {
+    this.#neighbours.delete(neighbour)
+    this.version++
+
+    for (const [key] of [...this.#ways.entries()]) {
+      this.#drop(key, way => way.via === neighbour)
+    }
+  }
+
+  expire (now: number): void {
+    for (const [key] of [...this.#ways.entries()]) {
+      this.#drop(key, way => way.expires <= now)
+    }
+  }
+
+  clear (): void {
+    this.#neighbours.clear()
+    this.#ways.clear()
+    this.version++
+  }
+
+  #drop (key: Key, test: (way: Way) => boolean): void {
+    const ways = this.#ways.get(key)
+
+    if (ways == null || !ways.some(test)) {
+      return
+    }
+
+    const left = ways.filter(way => !test(way))
+    this.version++
+
+    if (left.length > 0) {
+      this.#ways.set(key, left)
+    } else {
+      this.#ways.delete(key)
+    }
+  }
+}

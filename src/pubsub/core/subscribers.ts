@@ -1,0 +1,342 @@
+import type { Announcement, Change, ChangeReason, Key } from './types.ts'
+
+export interface SubscribersInit {
+  /** Topics that this node wants to know the subscribers of */
+  isTracked (topic: string): boolean
+  /** A relay remembers for others what nobody here asked for */
+  isRelay: boolean
+  maxTopicsPerPeer: number
+  maxSubscribersPerTopic: number
+  maxTopics: number
+  /** Milliseconds that what came over a relay is believed without being said again */
+  ttl: number
+}
+
+/** The newest word of one peer on one topic. `on: false` stays a while, so that an older word that comes late is not believed */
+interface Entry {
+  on: boolean
+  seq: number
+  expires: number
+  announcement: Announcement
+}
+
+/** All there is about what one peer announced */
+interface Origin {
+  epoch: number
+  /** All that is older than its last full announcement says nothing any more */
+  fullSeq: number
+  /** While it is a neighbour its word does not expire: the link tells when it goes */
+  isNeighbour: boolean
+  topics: Map<string, Entry>
+}
+
+export interface Applied {
+  /** Something in it was not known: it is worth passing on */
+  isNews: boolean
+  changes: Change[]
+  /** It is of an earlier life than the one we know; this is the epoch that we know */
+  staleBy?: number
+  refused: string[]
+}
+
+/**
+ * Who listens to what: for each peer and topic the newest of what the peer itself said counts, whichever way it came.
+ */
+export class Subscribers {
+  readonly #init: SubscribersInit
+  readonly #origins = new Map<Key, Origin>()
+  readonly #byTopic = new Map<string, Map<Key, Entry>>()
+  /** Moves on with every change of who is subscribed, for those who keep what they derived */
+  version = 0
+
+  constructor (init: SubscribersInit) {
+    this.#init = init
+  }
+
+  get size (): number {
+    return this.#origins.size
+  }
+
+  get sizes (): { origins: number, topics: number, entries: number } {
+    let entries = 0
+    for (const { topics } of this.#origins.values()) {
+      entries += topics.size
+    }
+    return { origins: this.#origins.size, topics: this.#byTopic.size, entries }
+  }
+
+  /** Those known to be on `topic` */
+  of (topic: string): Key[] {
+    const keys: Key[] = []
+    for (const [key, entry] of this.#byTopic.get(topic) ?? []) {
+      if (entry.on) {
+        keys.push(key)
+      }
+    }
+    return keys
+  }
+
+  isOn (key: Key, topic: string): boolean {
+    return this.#byTopic.get(topic)?.get(key)?.on === true
+  }
+
+  epochOf (key: Key): number | undefined {
+    return this.#origins.get(key)?.epoch
+  }
+
+  /** Whether an announcement of this number can say nothing new, and the one it would be if it is known */
+  known (key: Key, epoch: number, seq: number): { isOld: boolean, announcement?: Announcement } {
+    const origin = this.#origins.get(key)
+
+    if (origin == null || epoch !== origin.epoch) {
+      return { isOld: origin != null && epoch < origin.epoch }
+    }
+
+    const announcement = this.announcementsOf(key).find(known => known.seq === seq)
+    return { isOld: seq < origin.fullSeq, announcement }
+  }
+
+  topicsOf (key: Key): string[] {
+    return [...this.#origins.get(key)?.topics.keys() ?? []]
+  }
+
+  announcementsOf (key: Key): Announcement[] {
+    return [...new Set([...this.#origins.get(key)?.topics.values() ?? []].map(({ announcement }) => announcement))]
+  }
+
+  /** What others would need to hear to know all that is known of these topics (of all, if none are named) */
+  announcements (topics?: Iterable<string>): Announcement[] {
+    const found = new Set<Announcement>()
+
+    for (const topic of topics ?? this.#byTopic.keys()) {
+      for (const entry of this.#byTopic.get(topic)?.values() ?? []) {
+        if (entry.on) {
+          found.add(entry.announcement)
+        }
+      }
+    }
+
+    return [...found]
+  }
+
+  /** A link to it begins, in this life of its */
+  neighbour (key: Key, epoch: number): Change[] {
+    const changes = this.raise(key, epoch, true)
+    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: true, topics: new Map() }
+    origin.isNeighbour = true
+    this.#origins.set(key, origin)
+
+    for (const entry of origin.topics.values()) {
+      entry.expires = Infinity
+    }
+
+    return changes
+  }
+
+  /** A way to it is gone: it is still believed while another one leads to it */
+  gone (key: Key, isReachable: boolean, now: number): Change[] {
+    const origin = this.#origins.get(key)
+
+    if (origin == null) {
+      return []
+    }
+    if (!isReachable) {
+      return this.#forget(key, 'unreachable')
+    }
+
+    if (origin.isNeighbour) {
+      origin.isNeighbour = false
+
+      for (const entry of origin.topics.values()) {
+        entry.expires = now + this.#init.ttl
+      }
+    }
+
+    this.#tidy(key, origin)
+    return []
+  }
+
+  /** It lives in this epoch: what an earlier life said is over. A neighbour's own word counts even if it is smaller */
+  raise (key: Key, epoch: number, isOwnWord = false): Change[] {
+    const origin = this.#origins.get(key)
+
+    if (origin == null || epoch === origin.epoch || (epoch < origin.epoch && !isOwnWord)) {
+      return []
+    }
+
+    return this.#forget(key, 'restarted')
+  }
+
+  apply (announcement: Announcement, now: number): Applied {
+    const { origin: key, epoch, seq } = announcement
+    const known = this.#origins.get(key)
+    const applied: Applied = { isNews: false, changes: [], refused: [] }
+
+    if (known != null && epoch < known.epoch) {
+      return { ...applied, staleBy: known.epoch }
+    }
+
+    const wasNeighbour = known?.isNeighbour === true
+    applied.changes.push(...this.raise(key, epoch))
+    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: wasNeighbour, topics: new Map<string, Entry>() }
+
+    if (seq <= origin.fullSeq) {
+      return applied
+    }
+
+    this.#origins.set(key, origin)
+    const expires = origin.isNeighbour ? Infinity : now + this.#init.ttl
+
+    for (const topic of announcement.on) {
+      this.#set(key, origin, topic, { on: true, seq, expires, announcement }, applied)
+    }
+    for (const topic of announcement.off) {
+      this.#set(key, origin, topic, { on: false, seq, expires: now + this.#init.ttl, announcement }, applied)
+    }
+    if (announcement.full) {
+      this.#applyFull(key, origin, announcement, applied)
+    }
+
+    this.#tidy(key, origin)
+    return applied
+  }
+
+  /** A topic becomes tracked: those who are known already are shown now */
+  reveal (topic: string): Change[] {
+    return this.of(topic).map(peer => ({ peer, topic, subscribe: true, reason: 'announced' }))
+  }
+
+  /** A topic is no longer tracked: only a relay goes on remembering */
+  untrack (topic: string): void {
+    if (this.#init.isRelay) {
+      return
+    }
+    for (const key of [...this.#byTopic.get(topic)?.keys() ?? []]) {
+      const origin = this.#origins.get(key) as Origin
+      this.#delete(key, origin, topic)
+      this.#tidy(key, origin)
+    }
+  }
+
+  /** Drops what was not said again in time */
+  expire (now: number): Change[] {
+    const changes: Change[] = []
+
+    for (const [key, origin] of this.#origins) {
+      for (const [topic, entry] of origin.topics) {
+        if (entry.expires <= now) {
+          this.#delete(key, origin, topic)
+          this.#change(changes, key, topic, entry.on, false, 'expired')
+        }
+      }
+      this.#tidy(key, origin)
+    }
+
+    return changes
+  }
+
+  clear (): Change[] {
+    return [...this.#origins.keys()].flatMap(key => this.#forget(key, 'stopped'))
+  }
+
+  #applyFull (key: Key, origin: Origin, announcement: Announcement, applied: Applied): void {
+    origin.fullSeq = announcement.seq
+
+    for (const [topic, entry] of origin.topics) {
+      if (entry.seq < announcement.seq) {
+        this.#delete(key, origin, topic)
+        this.#change(applied.changes, key, topic, entry.on, false, 'retracted')
+        applied.isNews = true
+      }
+    }
+  }
+
+  #set (key: Key, origin: Origin, topic: string, entry: Entry, applied: Applied): void {
+    const before = origin.topics.get(topic)
+
+    if (before != null && before.seq >= entry.seq) {
+      return
+    }
+    if (before == null && !this.#mayAdd(origin, topic, applied)) {
+      return
+    }
+
+    let subscribers = this.#byTopic.get(topic)
+
+    if (subscribers == null) {
+      this.#byTopic.set(topic, subscribers = new Map())
+    }
+
+    subscribers.set(key, entry)
+    origin.topics.set(topic, entry)
+    applied.isNews = true
+    this.#change(applied.changes, key, topic, before?.on === true, entry.on, entry.on ? 'announced' : 'retracted')
+  }
+
+  /** What is not asked for, or past a limit, is not remembered */
+  #mayAdd (origin: Origin, topic: string, applied: Applied): boolean {
+    const { isTracked, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic, maxTopics } = this.#init
+
+    if (!isTracked(topic)) {
+      if (!isRelay) {
+        return false
+      }
+      if (this.#byTopic.size >= maxTopics && !this.#byTopic.has(topic)) {
+        applied.refused.push('topics to remember for others')
+        return false
+      }
+    }
+    if (origin.topics.size >= maxTopicsPerPeer) {
+      applied.refused.push('topics of one peer')
+      return false
+    }
+    if ((this.#byTopic.get(topic)?.size ?? 0) >= maxSubscribersPerTopic) {
+      applied.refused.push('subscribers of one topic')
+      return false
+    }
+
+    return true
+  }
+
+  #forget (key: Key, reason: ChangeReason): Change[] {
+    const origin = this.#origins.get(key) as Origin
+    const changes: Change[] = []
+
+    for (const [topic, entry] of origin.topics) {
+      this.#delete(key, origin, topic)
+      this.#change(changes, key, topic, entry.on, false, reason)
+    }
+
+    this.#origins.delete(key)
+    return changes
+  }
+
+  #delete (key: Key, origin: Origin, topic: string): void {
+    origin.topics.delete(topic)
+    const subscribers = this.#byTopic.get(topic)
+    subscribers?.delete(key)
+
+    if (subscribers?.size === 0) {
+      this.#byTopic.delete(topic)
+    }
+  }
+
+  /** A peer of which nothing is known has no entry, but for neighbours, whose epoch counts */
+  #tidy (key: Key, origin: Origin): void {
+    if (origin.topics.size === 0 && !origin.isNeighbour) {
+      this.#origins.delete(key)
+    }
+  }
+
+  #change (changes: Change[], peer: Key, topic: string, before: boolean, after: boolean, reason: ChangeReason): void {
+    if (before === after) {
+      return
+    }
+
+    this.version++
+
+    if (this.#init.isTracked(topic)) {
+      changes.push({ peer, topic, subscribe: after, reason })
+    }
+  }
+}

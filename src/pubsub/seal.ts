@@ -1,0 +1,126 @@
+import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { Reader, Writer, encodeString } from '../runtime/codec.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import { bytesOfKey, keyOf, keyOfBytes, peerOf } from './keys.ts'
+import type { Key } from './core/types.ts'
+import type { PrivateKey, PublicKey } from '@libp2p/interface'
+
+/**
+ * What crosses a relay is sealed: it says who made it, in which of its lives, and is signed by the key of that peer.
+ *
+ * sealed = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes signature
+ *
+ * The signature is over DOMAIN and all that comes before it. It is empty between neighbours where nothing is passed on.
+ */
+export const SealType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, SEARCH: 3, FOUND: 4 } as const
+export type SealType = typeof SealType[keyof typeof SealType]
+
+const DOMAIN = encodeString('libp2p-sheaf/1:')
+const MAX_KEY_BYTES = 4096
+const MAX_ORIGIN_BYTES = 64
+
+export interface Sealed {
+  origin: Key
+  key?: Uint8Array
+  epoch: number
+  type: SealType
+  content: Uint8Array
+  /** Empty: not signed */
+  signature: Uint8Array
+  /** What the signature is over */
+  signed: Uint8Array
+  bytes: Uint8Array
+}
+
+/** Seals what this node says */
+export class Sealer {
+  readonly #privateKey: PrivateKey
+  readonly #origin: Uint8Array
+  readonly #key: Uint8Array
+
+  constructor (privateKey: PrivateKey) {
+    const peerId = peerIdFromPublicKey(privateKey.publicKey)
+    this.#privateKey = privateKey
+    this.#origin = bytesOfKey(keyOf(peerId))
+    // only the ids of RSA keys do not hold their key
+    this.#key = privateKey.publicKey.type === 'RSA' ? publicKeyToProtobuf(privateKey.publicKey) : new Uint8Array(0)
+  }
+
+  get publicKey (): PublicKey {
+    return this.#privateKey.publicKey
+  }
+
+  /** At once where the platform signs at once (Node), later where it does not (browsers) */
+  seal (epoch: number, type: SealType, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    const writer = this.#write(epoch, type, content)
+    const signature = this.#privateKey.sign(writer.finish())
+
+    return signature instanceof Uint8Array ? this.#finish(writer, signature) : signature.then(signature => this.#finish(writer, signature))
+  }
+
+  /** For a neighbour that passes nothing on: the connection says who we are */
+  unsigned (epoch: number, type: SealType, content: Uint8Array): Uint8Array {
+    return this.#finish(this.#write(epoch, type, content), new Uint8Array(0))
+  }
+
+  #write (epoch: number, type: SealType, content: Uint8Array): Writer {
+    return new Writer(DOMAIN.byteLength + this.#origin.byteLength + this.#key.byteLength + content.byteLength + 96)
+      .raw(DOMAIN).bytes(this.#origin).bytes(this.#key).uvarint(epoch).byte(type).bytes(content)
+  }
+
+  #finish (writer: Writer, signature: Uint8Array): Uint8Array {
+    return writer.bytes(signature).finish().subarray(DOMAIN.byteLength)
+  }
+}
+
+/** Takes a seal apart without looking whether it is true. Throws a MalformedError */
+export function readSealed (bytes: Uint8Array): Sealed {
+  const reader = new Reader(bytes)
+  const origin = keyOfBytes(reader.bytes(MAX_ORIGIN_BYTES))
+  const key = reader.bytes(MAX_KEY_BYTES)
+  const epoch = reader.uvarint()
+  const type = reader.byte() as SealType
+  const content = reader.bytes()
+  const end = reader.offset
+  const signature = reader.bytes(MAX_KEY_BYTES)
+
+  if (reader.left > 0) {
+    throw new MalformedError('there is something behind the signature')
+  }
+
+  return { origin, key: key.byteLength > 0 ? key : undefined, epoch, type, content, signature, signed: bytes.subarray(0, end), bytes }
+}
+
+/** Whether the origin of it signed it. Throws a MalformedError when its key is not one, or not of its id */
+export function verifySealed (sealed: Sealed): boolean | Promise<boolean> {
+  const { signature, signed } = sealed
+
+  if (signature.byteLength === 0) {
+    return false
+  }
+
+  const message = new Uint8Array(DOMAIN.byteLength + signed.byteLength)
+  message.set(DOMAIN)
+  message.set(signed, DOMAIN.byteLength)
+  return publicKeyOf(sealed).verify(message, signature)
+}
+
+export function publicKeyOf ({ origin, key }: Sealed): PublicKey {
+  const { publicKey } = peerOf(origin)
+
+  if (publicKey != null) {
+    return publicKey
+  }
+  if (key == null) {
+    throw new MalformedError('the key of this peer id is missing')
+  }
+
+  const given = publicKeyFromProtobuf(key)
+
+  if (keyOf(peerIdFromPublicKey(given)) !== origin) {
+    throw new MalformedError('the key is not the one of the peer id')
+  }
+
+  return given
+}

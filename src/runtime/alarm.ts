@@ -1,0 +1,49 @@
+import type { Clock, Timer } from './clock.ts'
+
+/**
+ * One timer for somebody who knows when it wants to be woken next: set it as often as you like, it rings at the last
+ * time that was set, or when the present tick is over if that is past.
+ */
+export class Alarm {
+  readonly #clock: Clock
+  readonly #ring: () => void
+  #at = Infinity
+  #timer?: Timer
+
+  constructor (clock: Clock, ring: () => void) {
+    this.#clock = clock
+    this.#ring = ring
+  }
+
+  set (at: number): void {
+    if (at === this.#at) {
+      return
+    }
+
+    const wasSoon = this.#at <= this.#clock.now() && this.#timer == null
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#at = at
+
+    if (at === Infinity || wasSoon) {
+      return
+    }
+
+    const wait = at - this.#clock.now()
+
+    if (wait > 0) {
+      // a timer may ring a little early: what is due is asked again then
+      this.#timer = this.#clock.after(wait, () => { this.#fire() })
+    } else {
+      this.#clock.soon(() => { this.#fire() })
+    }
+  }
+
+  #fire (): void {
+    if (this.#at !== Infinity) {
+      this.#at = Infinity
+      this.#timer = undefined
+      this.#ring()
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import { MalformedError } from './errors.ts'
+
+/**
+ * Reading and writing of our binary forms: unsigned varints, length-prefixed bytes and strings.
+ */
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+export function encodeString (text: string): Uint8Array {
+  return encoder.encode(text)
+}
+
+export function uvarintLength (value: number): number {
+  let length = 1
+  while (value >= 0x80) {
+    value = Math.floor(value / 128)
+    length++
+  }
+  return length
+}
+
+/** Writes `value` at `offset`; returns the offset behind it */
+export function writeUvarint (target: Uint8Array, offset: number, value: number): number {
+  while (value >= 0x80) {
+    target[offset++] = (value % 128) | 0x80
+    value = Math.floor(value / 128)
+  }
+  target[offset++] = value
+  return offset
+}
+
+/** Puts bytes together; grows as it needs to */
+export class Writer {
+  #bytes: Uint8Array
+  #length = 0
+
+  constructor (capacity = 256) {
+    this.#bytes = new Uint8Array(capacity)
+  }
+
+  byte (value: number): this {
+    this.#reserve(1)
+    this.#bytes[this.#length++] = value
+    return this
+  }
+
+  uvarint (value: number): this {
+    this.#reserve(8)
+    this.#length = writeUvarint(this.#bytes, this.#length, value)
+    return this
+  }
+
+  raw (bytes: Uint8Array): this {
+    this.#reserve(bytes.byteLength)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.byteLength
+    return this
+  }
+
+  bytes (bytes: Uint8Array): this {
+    return this.uvarint(bytes.byteLength).raw(bytes)
+  }
+
+  string (text: string): this {
+    return this.bytes(encoder.encode(text))
+  }
+
+  list<T> (items: readonly T[], write: (item: T) => void): this {
+    this.uvarint(items.length)
+    items.forEach(write)
+    return this
+  }
+
+  finish (): Uint8Array {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  #reserve (more: number): void {
+    if (this.#length + more <= this.#bytes.byteLength) {
+      return
+    }
+    const grown = new Uint8Array(Math.max(this.#bytes.byteLength * 2, this.#length + more))
+    grown.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = grown
+  }
+}
+
+/**
+ * Takes bytes apart. Whatever does not fit throws a `MalformedError`; nothing is allocated from a length that
+ * the bytes only declare. What is handed out are views of the input, not copies.
+ */
+export class Reader {
+  readonly #input: Uint8Array
+  #offset: number
+
+  constructor (bytes: Uint8Array, offset = 0) {
+    this.#input = bytes
+    this.#offset = offset
+  }
+
+  get offset (): number {
+    return this.#offset
+  }
+
+  get left (): number {
+    return this.#input.byteLength - this.#offset
+  }
+
+  byte (): number {
+    if (this.left < 1) {
+      throw new MalformedError('a byte is missing')
+    }
+    return this.#input[this.#offset++]
+  }
+
+  /** At most 2^53 - 1, in the one shortest spelling */
+  uvarint (): number {
+    let value = 0
+    let scale = 1
+
+    for (;;) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+
+      if (value > Number.MAX_SAFE_INTEGER) {
+        throw new MalformedError('a number is larger than 2^53 - 1')
+      }
+      if (byte < 0x80) {
+        if (byte === 0 && scale > 1) {
+          throw new MalformedError('a number is not in its shortest form')
+        }
+        return value
+      }
+
+      scale *= 128
+    }
+  }
+
+  raw (length: number): Uint8Array {
+    if (length > this.left) {
+      throw new MalformedError(`${length} bytes are announced, ${this.left} are there`)
+    }
+    this.#offset += length
+    return this.#input.subarray(this.#offset - length, this.#offset)
+  }
+
+  bytes (max = Infinity): Uint8Array {
+    const length = this.uvarint()
+    if (length > max) {
+      throw new MalformedError(`${length} bytes where at most ${max} are allowed`)
+    }
+    return this.raw(length)
+  }
+
+  string (max = Infinity): string {
+    const bytes = this.bytes(max)
+    try {
+      return decoder.decode(bytes)
+    } catch {
+      throw new MalformedError('a string is not UTF-8')
+    }
+  }
+
+  list<T> (max: number, read: () => T): T[] {
+    const length = this.uvarint()
+    if (length > max || length > this.left) {
+      throw new MalformedError(`a list of ${length} where at most ${Math.min(max, this.left)} fit`)
+    }
+    const items: T[] = []
+    for (let i = 0; i < length; i++) {
+      items.push(read())
+    }
+    return items
+  }
+
+  /** The rest of the input */
+  rest (): Uint8Array {
+    return this.raw(this.left)
+  }
+}

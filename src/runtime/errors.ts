@@ -1,0 +1,23 @@
+/**
+ * Bytes that are not what they claim to be. Thrown by decoders only, and caught at the door that called them.
+ */
+export class MalformedError extends Error {
+  static name = 'MalformedError'
+  name = 'MalformedError'
+}
+
+/**
+ * A turn of a mailbox took longer than its owner allows. The turns behind it go on.
+ */
+export class TurnTimeoutError extends Error {
+  static name = 'TurnTimeoutError'
+  name = 'TurnTimeoutError'
+}
+
+/**
+ * More work waits for one owner than its mailbox holds.
+ */
+export class MailboxFullError extends Error {
+  static name = 'MailboxFullError'
+  name = 'MailboxFullError'
+}

@@ -1,0 +1,174 @@
+import { AbortError } from '@libp2p/interface'
+import { Fifo } from './bounded.ts'
+import { MailboxFullError, TurnTimeoutError } from './errors.ts'
+import type { Clock } from './clock.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+/** What a turn does. `signal` aborts when its time is over; whoever goes on after that works for nobody */
+export type Turn<T> = (signal: AbortSignal) => T | Promise<T>
+
+export interface MailboxesInit {
+  /** What these mailboxes are for, as `mailboxes()` prints it */
+  name: string
+  clock: Clock
+  /** The longest that one turn may take, in milliseconds */
+  deadline: number
+  /** How many turns of one owner may wait */
+  capacity: number
+}
+
+export interface MailboxStatus {
+  name: string
+  owner: string
+  /** Turns that wait behind the running one */
+  depth: number
+  /** How long the running turn runs already, in milliseconds */
+  age: number
+  /** The longest turn since this mailbox was last idle, in milliseconds */
+  longest: number
+}
+
+interface Waiting {
+  run (signal: AbortSignal): unknown
+  resolve (value: unknown): void
+  reject (err: Error): void
+}
+
+/** Mailboxes that have work at this moment: an idle one is not kept */
+const busy = new Set<Mailbox>()
+
+/** Every mailbox that has work now: what waits for what, as a table */
+export function mailboxes (): MailboxStatus[] {
+  return [...busy].map(mailbox => mailbox.status())
+}
+
+class Mailbox {
+  readonly waiting = new Fifo<Waiting>()
+  readonly #init: MailboxesInit
+  readonly #owner: string
+  readonly #onIdle: () => void
+  #running?: { since: number, controller: AbortController }
+  #longest = 0
+
+  constructor (init: MailboxesInit, owner: string, onIdle: () => void) {
+    this.#init = init
+    this.#owner = owner
+    this.#onIdle = onIdle
+    busy.add(this)
+  }
+
+  status (): MailboxStatus {
+    const age = this.#running == null ? 0 : this.#init.clock.now() - this.#running.since
+    return { name: this.#init.name, owner: this.#owner, depth: this.waiting.length, age, longest: Math.max(age, this.#longest) }
+  }
+
+  next (): void {
+    if (this.#running != null) {
+      return
+    }
+
+    const turn = this.waiting.shift()
+
+    if (turn == null) {
+      busy.delete(this)
+      this.#onIdle()
+      return
+    }
+
+    const since = this.#init.clock.now()
+    const controller = new AbortController()
+    const running = this.#running = { since, controller }
+    const end = (): void => {
+      timer.cancel()
+      // a turn that ran out of time has been left behind already
+      if (this.#running === running) {
+        this.#longest = Math.max(this.#longest, this.#init.clock.now() - since)
+        this.#running = undefined
+        this.next()
+      }
+    }
+    const timer = this.#init.clock.after(this.#init.deadline, () => {
+      const err = new TurnTimeoutError(`A turn of ${this.#init.name} for ${this.#owner} took longer than ${this.#init.deadline} ms`)
+      turn.reject(err)
+      controller.abort(err)
+      end()
+    })
+
+    new Promise(resolve => { resolve(turn.run(controller.signal)) })
+      .then(turn.resolve, turn.reject)
+      .finally(end)
+  }
+
+  stop (): void {
+    const reason = new AbortError('The owner of this mailbox stopped')
+    for (const turn of this.waiting.clear()) {
+      turn.reject(reason)
+    }
+    this.#running?.controller.abort(reason)
+  }
+}
+
+/**
+ * One queue of turns an owner: what concerns one owner happens in order, different owners do not wait for each other.
+ * A turn that throws or hangs fails alone.
+ */
+export class Mailboxes {
+  readonly #init: MailboxesInit
+  readonly #byOwner = new Map<string, Mailbox>()
+
+  constructor (init: MailboxesInit) {
+    this.#init = init
+  }
+
+  /** How many owners have work now */
+  get size (): number {
+    return this.#byOwner.size
+  }
+
+  /** Whether a turn of this owner runs or waits */
+  isBusy (owner: string): boolean {
+    return this.#byOwner.has(owner)
+  }
+
+  /** Runs `run` when all earlier turns of `owner` have ended */
+  async turn<T> (owner: string, run: Turn<T>, options: AbortOptions = {}): Promise<T> {
+    options.signal?.throwIfAborted()
+    let mailbox = this.#byOwner.get(owner)
+
+    if (mailbox == null) {
+      mailbox = new Mailbox(this.#init, owner, () => { this.#byOwner.delete(owner) })
+      this.#byOwner.set(owner, mailbox)
+    }
+
+    const { waiting } = mailbox
+
+    if (waiting.length >= this.#init.capacity) {
+      throw new MailboxFullError(`${waiting.length} turns wait for ${owner} already: wait for some of them to end`)
+    }
+
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const turn: Waiting = { run, resolve: value => { resolve(value as T) }, reject }
+    const onAbort = (): void => {
+      // one that runs already is not torn out: it ends by itself or by its deadline
+      if (waiting.remove(item => item === turn).length > 0) {
+        reject(options.signal?.reason ?? new AbortError())
+      }
+    }
+    options.signal?.addEventListener('abort', onAbort)
+    waiting.push(turn)
+    mailbox.next()
+
+    try {
+      return await promise
+    } finally {
+      options.signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Refuses what waits and tells what runs to end */
+  stop (): void {
+    for (const mailbox of this.#byOwner.values()) {
+      mailbox.stop()
+    }
+  }
+}
