@@ -1,0 +1,8 @@
+/**
+ * What runs in Node only: everything with sockets
+ */
+import { guardProcess } from './fixtures/guard.ts'
+import './contract/contract.node.ts'
+import './pubsub/membership.node.ts'
+
+guardProcess()
