@@ -13,7 +13,7 @@ import { Inbox } from './inbox.ts'
 import { keyOf, peerOf } from './keys.ts'
 import { Parcels } from './parcels.ts'
 import { Plans } from './plans.ts'
-import { Publisher } from './publisher.ts'
+import { aborted, Publisher } from './publisher.ts'
 import { readSealed, Sealer, SealType, verifySealed } from './seal.ts'
 import { makeShared } from './shared.ts'
 import * as wire from './wire.ts'
@@ -55,6 +55,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly #maxMessageSize: number
   /** Those who wait for subscribers: called when there may be more */
   readonly #watchers = new Set<() => void>()
+  /** Topics that all neighbours were asked about and not all have answered */
+  readonly #asking = new Map<string, Promise<void>>()
   #epoch = 0
   #running?: Running
 
@@ -124,7 +126,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       const { control, publisher } = this.#started
       const to = options.to?.map(keyOf) ?? []
 
-      if (options.to == null ? control.core.isTracked(topic) : to.length > 0) {
+      // while the answers are on their way, what comes later must not overtake what waits for them
+      if (options.to == null ? control.core.isTracked(topic) && !this.#asking.has(topic) : to.length > 0) {
         return publisher.publish(topic, data.subarray(), to, options)
       }
 
@@ -137,7 +140,9 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   async requestSubscribers (topic: string, options: RequestOptions = {}): Promise<PeerId[]> {
     options.signal?.throwIfAborted()
     checkTopic(topic)
-    await this.#started.control.request(topic, options.from == null ? undefined : keyOf(options.from), options.signal)
+    await (options.from == null
+      ? aborted(this.#ask(topic), options.signal)
+      : this.#started.control.request(topic, keyOf(options.from), options.signal))
     return this.getSubscribers(topic)
   }
 
@@ -163,7 +168,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
       try {
         if (!control.core.topics.isOn(topic)) {
-          control.request(topic, undefined).catch(() => {})
+          void this.#ask(topic)
         }
         await more
       } finally {
@@ -412,8 +417,20 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
   /** Nobody told us who is on a topic that we did not ask for: ask, and remember it for a while */
   async #publishElsewhere (topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions): Promise<PublishResult> {
-    await this.requestSubscribers(topic, options)
+    await aborted(this.#ask(topic), options.signal)
     return this.#started.publisher.publish(topic, data.subarray(), [], options)
+  }
+
+  /** Asks all neighbours. Whoever wants to know while the answers are on their way waits for the same ones */
+  #ask (topic: string): Promise<void> {
+    let asking = this.#asking.get(topic)
+
+    if (asking == null) {
+      asking = this.#started.control.request(topic).finally(() => { this.#asking.delete(topic) })
+      this.#asking.set(topic, asking)
+    }
+
+    return asking
   }
 
   #checkSize (size: number, { priority }: PublishOptions): void {

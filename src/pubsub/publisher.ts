@@ -314,7 +314,7 @@ function room (key: Key, entry: Entry, outbox: { withdraw (entry: Entry): boolea
 }
 
 /** `work`, or the reason of the signal if that is first */
-function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () => void = () => {}): Promise<T> {
+export function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () => void = () => {}): Promise<T> {
   if (signal == null) {
     return work
   }
