@@ -9,6 +9,8 @@ export class Alarm {
   readonly #ring: () => void
   #at = Infinity
   #timer?: Timer
+  /** Whether the end of this tick is waited for: that cannot be cancelled */
+  #isSoon = false
 
   constructor (clock: Clock, ring: () => void) {
     this.#clock = clock
@@ -20,12 +22,11 @@ export class Alarm {
       return
     }
 
-    const wasSoon = this.#at <= this.#clock.now() && this.#timer == null
     this.#timer?.cancel()
     this.#timer = undefined
     this.#at = at
 
-    if (at === Infinity || wasSoon) {
+    if (at === Infinity) {
       return
     }
 
@@ -34,8 +35,15 @@ export class Alarm {
     if (wait > 0) {
       // a timer may ring a little early: what is due is asked again then
       this.#timer = this.#clock.after(wait, () => { this.#fire() })
-    } else {
-      this.#clock.soon(() => { this.#fire() })
+    } else if (!this.#isSoon) {
+      this.#isSoon = true
+      this.#clock.soon(() => {
+        this.#isSoon = false
+        // it may have been set to a later time meanwhile, which has a timer
+        if (this.#timer == null) {
+          this.#fire()
+        }
+      })
     }
   }
 
