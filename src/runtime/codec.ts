@@ -5,7 +5,10 @@ import { MalformedError } from './errors.ts'
  */
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// without `ignoreBOM` a string that begins with a byte order mark would come back as another one
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** What the eighth byte of a number counts: 2^53 - 1 has no ninth */
+const LAST_SCALE = 2 ** 49
 
 export function encodeString (text: string): Uint8Array {
   return encoder.encode(text)
@@ -123,7 +126,8 @@ export class Reader {
       const byte = this.byte()
       value += (byte & 0x7f) * scale
 
-      if (value > Number.MAX_SAFE_INTEGER) {
+      // a scale that grew without end would make NaN of what is zero
+      if (value > Number.MAX_SAFE_INTEGER || scale > LAST_SCALE) {
         throw new MalformedError('a number is larger than 2^53 - 1')
       }
       if (byte < 0x80) {
