@@ -4,6 +4,12 @@ import type { OnFrame } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream } from '@libp2p/interface'
 
+/**
+ * Bytes of the longest write: with the 12 of a yamux header it fills one record of noise (65,519). One byte more would
+ * cost a second record, and a record costs as much as encrypting 10 KiB
+ */
+const WRITE = 65_519 - 12
+
 /** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
 const GATHER_BELOW = 4096
 
@@ -31,6 +37,9 @@ export interface PipeInit {
 export class Pipe {
   readonly #init: PipeInit
   readonly #parser: FrameParser
+  /** Taken, and not written yet */
+  #carry: Uint8Array[] = []
+  #carried = 0
   #scheduled = false
   #ended = false
   #closing = false
@@ -87,7 +96,7 @@ export class Pipe {
   async close (options: AbortOptions): Promise<void> {
     this.#closing = true
 
-    if (!this.#ended && this.#init.hasMore()) {
+    if (!this.#ended && this.#hasMore) {
       this.schedule()
       await new Promise<void>(resolve => {
         this.#onIdle = resolve
@@ -103,14 +112,18 @@ export class Pipe {
     this.#end()
   }
 
+  get #hasMore (): boolean {
+    return this.#carried > 0 || this.#init.hasMore()
+  }
+
   #pump (): void {
-    const { stream, take, hasMore } = this.#init
+    const { stream } = this.#init
 
     try {
       while (!this.#ended && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
-        const parts = take()
+        const parts = this.#nextParts()
 
-        if (parts == null) {
+        if (parts.length === 0) {
           break
         }
 
@@ -122,11 +135,44 @@ export class Pipe {
       this.abort(err)
     }
 
-    if (hasMore()) {
+    if (this.#hasMore) {
       this.#watch()
     } else {
       this.#onIdle?.()
     }
+  }
+
+  /** As much as one write takes; where a long part does not fit it is cut */
+  #nextParts (): Uint8Array[] {
+    for (let parts = this.#take(); parts != null; parts = this.#take()) {
+      for (const part of parts) {
+        this.#carry.push(part)
+        this.#carried += part.byteLength
+      }
+    }
+
+    const parts = this.#carry
+    let left = WRITE
+    let count = 0
+
+    while (count < parts.length && parts[count].byteLength <= left) {
+      left -= parts[count++].byteLength
+    }
+
+    this.#carry = parts.splice(count)
+
+    if (this.#carry.length > 0 && left >= GATHER_BELOW) {
+      parts.push(this.#carry[0].subarray(0, left))
+      this.#carry[0] = this.#carry[0].subarray(left)
+      left = 0
+    }
+
+    this.#carried -= WRITE - left
+    return parts
+  }
+
+  #take (): Uint8Array[] | undefined {
+    return this.#carried < WRITE ? this.#init.take() : undefined
   }
 
   /** A timer only while bytes wait */
@@ -139,7 +185,7 @@ export class Pipe {
     this.#stallTimer = this.#init.clock.after(this.#init.slowAfter, () => {
       this.#stallTimer = undefined
 
-      if (this.#ended || !this.#init.hasMore()) {
+      if (this.#ended || !this.#hasMore) {
         return
       }
       if (this.#written === written) {
