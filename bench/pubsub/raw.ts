@@ -1,0 +1,218 @@
+import { Uint8ArrayList } from 'uint8arraylist'
+import { sharedNow } from '../clock.ts'
+import type { Node } from './contenders.ts'
+import type { Tally } from './tally.ts'
+import type { PeerId, Stream } from '@libp2p/interface'
+
+const SINK = '/bench/sink/1'
+const FORWARD = '/bench/forward/1'
+
+/** Bytes that are gathered into one write: the largest frame that yamux sends in one piece */
+const GATHER = 64 * 1024
+
+/** Writes after which the event loop gets a turn, so that what arrives is heard */
+const WRITES_A_TURN = 32
+
+/** Bytes: above the 16 MiB to which yamux lets its window grow, below which a paused stream could be reset */
+const READ_BUFFER = 32 * 1024 * 1024
+
+export interface RawBlast { size: number, ms: number, max: number, gather: boolean }
+export interface Sent { sent: number, started: number }
+
+/**
+ * The receiving end: reads the lengths and counts the messages
+ */
+export async function handleSink (node: Node, tally: Tally): Promise<void> {
+  await node.handle(SINK, stream => {
+    const lengths = new LengthReader()
+
+    stream.addEventListener('message', ({ data }) => {
+      const count = lengths.read(data)
+
+      if (count > 0) {
+        tally.anonymous(count)
+      }
+    })
+    closeAtEnd(stream)
+  })
+}
+
+/**
+ * The node in between: hands on what comes, and takes no more than it can hand on
+ */
+export async function handleForward (node: Node, next: PeerId): Promise<void> {
+  await node.handle(FORWARD, async incoming => {
+    incoming.maxReadBufferLength = READ_BUFFER
+    const outgoing = await node.dialProtocol(next, SINK)
+
+    incoming.addEventListener('message', ({ data }) => {
+      if (outgoing.send(data) || incoming.readStatus !== 'readable') {
+        return
+      }
+
+      incoming.pause()
+      writable(outgoing).then(() => {
+        // it may have ended meanwhile, with nothing left to read
+        if (incoming.readStatus === 'paused') {
+          incoming.resume()
+        }
+      }, error => { incoming.abort(error) })
+    })
+    closeAtEnd(incoming)
+    incoming.addEventListener('end', () => {
+      outgoing.close().catch(error => { outgoing.abort(error) })
+    })
+  })
+}
+
+/**
+ * Sends for so long, or so many, over a stream of its own
+ */
+export async function rawBlast (node: Node, to: PeerId, hops: number, { size, ms, max, gather }: RawBlast): Promise<Sent> {
+  const stream = await node.dialProtocol(to, hops > 1 ? FORWARD : SINK)
+  const template = new Uint8Array(size).fill(0x5a)
+  const prefix = varint(size)
+  const perWrite = gather ? Math.max(1, Math.floor(GATHER / (prefix.length + size))) : 1
+  const started = sharedNow()
+  const end = started + ms
+  let sent = 0
+  let writes = 0
+
+  while (sent < max && sharedNow() < end) {
+    const more = stream.send(perWrite === 1 ? single(prefix, template) : gathered(prefix, template, perWrite))
+    sent += perWrite
+
+    if (!more) {
+      await writable(stream)
+    } else if (++writes % WRITES_A_TURN === 0) {
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+
+  await stream.close()
+
+  return { sent, started }
+}
+
+/**
+ * Resolves when the stream takes more. `onDrain()` would do so once and for ever, so
+ * this waits for the event, and looks again: the stream first sends what it has queued
+ * and may be full from that.
+ */
+export async function writable (stream: Stream): Promise<void> {
+  while (stream.writableNeedsDrain) {
+    if (stream.writeStatus !== 'writable') {
+      throw new Error(`the stream is ${stream.status}`)
+    }
+
+    await new Promise<void>(resolve => {
+      const done = (): void => {
+        stream.removeEventListener('drain', done)
+        stream.removeEventListener('close', done)
+        resolve()
+      }
+      stream.addEventListener('drain', done)
+      stream.addEventListener('close', done)
+    })
+    // it sends in a microtask
+    await new Promise<void>(resolve => { queueMicrotask(resolve) })
+  }
+}
+
+function closeAtEnd (stream: Stream): void {
+  stream.addEventListener('end', () => {
+    stream.close().catch(error => { stream.abort(error) })
+  })
+}
+
+/**
+ * The message is made anew as in the other contenders, and not copied again
+ */
+function single (prefix: Uint8Array, template: Uint8Array): Uint8ArrayList {
+  return new Uint8ArrayList(prefix, template.slice())
+}
+
+/**
+ * The messages are made right where they are sent from
+ */
+function gathered (prefix: Uint8Array, template: Uint8Array, count: number): Uint8Array {
+  const length = prefix.length + template.length
+  const bytes = new Uint8Array(count * length)
+
+  for (let at = 0; at < bytes.length; at += length) {
+    bytes.set(prefix, at)
+    bytes.set(template, at + prefix.length)
+  }
+
+  return bytes
+}
+
+function varint (value: number): Uint8Array {
+  const bytes: number[] = []
+
+  while (value >= 0x80) {
+    bytes.push((value & 0x7f) | 0x80)
+    value >>>= 7
+  }
+
+  return Uint8Array.from([...bytes, value])
+}
+
+/**
+ * Finds where one message ends and the next begins, however the bytes come
+ */
+class LengthReader {
+  private length = 0
+  private shift = 0
+  /** Bytes of the present message that have not come yet, -1 while its length is being read */
+  private missing = -1
+
+  /**
+   * Tells how many messages end in these bytes
+   */
+  read (data: Uint8Array | Uint8ArrayList): number {
+    let count = 0
+
+    for (const part of data instanceof Uint8Array ? [data] : data) {
+      count += this.readPart(part)
+    }
+
+    return count
+  }
+
+  private readPart (part: Uint8Array): number {
+    let count = 0
+    let at = 0
+
+    while (at < part.length) {
+      if (this.missing < 0) {
+        at = this.readLength(part, at)
+      } else {
+        const taken = Math.min(this.missing, part.length - at)
+        this.missing -= taken
+        at += taken
+      }
+
+      if (this.missing === 0) {
+        count++
+        this.missing = -1
+      }
+    }
+
+    return count
+  }
+
+  private readLength (part: Uint8Array, at: number): number {
+    const byte = part[at]
+    this.length |= (byte & 0x7f) << this.shift
+    this.shift += 7
+
+    if (byte < 0x80) {
+      this.missing = this.length
+      this.length = 0
+      this.shift = 0
+    }
+
+    return at + 1
+  }
+}

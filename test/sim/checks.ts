@@ -1,0 +1,109 @@
+import type { SimNetwork } from './network.ts'
+import type { SimNode } from './node.ts'
+import type { Key } from '../../src/pubsub/core/types.ts'
+
+/** Differences that are named: one is enough to replay */
+const MAX_NAMED = 5
+
+/** Nodes that a path of links leads to from here, over relays */
+export function reachable (from: SimNode): Set<SimNode> {
+  const found = new Set([from])
+
+  for (const node of found) {
+    if (node === from || node.isRelay) {
+      node.links.forEach(link => { found.add(link.other(node)) })
+    }
+  }
+
+  found.delete(from)
+  return found
+}
+
+/** Everybody who keeps track of a topic, and every relay, knows exactly those who are on it and whom they can reach */
+export function checkSubscribers (network: SimNetwork, topics: string[]): string[] {
+  const wrong: string[] = []
+
+  for (const node of network.running) {
+    const others = reachable(node)
+
+    for (const topic of topics) {
+      if (node.core.isTracked(topic)) {
+        const truth = [...others].filter(other => other.wanted.has(topic)).map(({ key }) => key)
+        wrong.push(...compare(`${node.key} about ${topic}`, truth, node.core.subscribers.of(topic)))
+
+        if (node.observer != null) {
+          wrong.push(...compare(`events of ${node.key} about ${topic}`, truth, node.observer.seen(topic)))
+        }
+      }
+      if (node.core.topics.isOn(topic) !== node.wanted.has(topic)) {
+        wrong.push(`${node.key} is ${node.wanted.has(topic) ? 'not ' : ''}on ${topic}, against what its user asked for`)
+      }
+    }
+  }
+
+  return wrong
+}
+
+/** No ghosts in what relays remember for others, either */
+export function checkRelays (network: SimNetwork, topics: string[]): string[] {
+  return network.running.filter(({ isRelay }) => isRelay).flatMap(node => {
+    const others = [...reachable(node)]
+    return topics.flatMap(topic => {
+      const truth = others.filter(other => other.wanted.has(topic)).map(({ key }) => key)
+      return compare(`relay ${node.key} about ${topic}`, truth, node.core.subscribers.of(topic))
+    })
+  })
+}
+
+/** Every map has at most what the live nodes account for */
+export function checkBounded (network: SimNetwork): string[] {
+  const live = network.running.length
+  const topics = new Set(network.running.flatMap(node => [...node.wanted.keys()])).size
+  const subscriptions = network.running.reduce((sum, { wanted }) => sum + wanted.size, 0)
+
+  return network.running.flatMap(node => {
+    const bounds: Record<string, number> = {
+      topics: node.wanted.size,
+      requests: 0,
+      neighbours: node.links.size,
+      origins: live,
+      interestTopics: topics,
+      interests: subscriptions,
+      routes: live,
+      gossip: live * node.links.size
+    }
+    return overflow(node, bounds)
+  })
+}
+
+/** When nobody is on anything, nothing is remembered but the neighbours */
+export function checkAtRest (network: SimNetwork): string[] {
+  return network.running.flatMap(node => overflow(node, {
+    topics: 0, asked: 0, requests: 0, neighbours: node.links.size, origins: node.links.size, interestTopics: 0, interests: 0, routes: 0, gossip: 0
+  }))
+}
+
+export function checkCalls (network: SimNetwork): string[] {
+  return network.running.flatMap(node => {
+    network.collect(node.observer)
+    const open = node.observer?.open ?? []
+    return open.length > 0 ? [`${node.key}: calls ${open.join(', ')} are not settled`] : []
+  })
+}
+
+function overflow ({ key, core }: SimNode, bounds: Record<string, number>): string[] {
+  const { sizes } = core
+  return Object.entries(bounds).filter(([name, bound]) => sizes[name] > bound).map(([name, bound]) => `${key} holds ${sizes[name]} ${name}, at most ${bound} are accounted for`)
+}
+
+function compare (who: string, truth: Key[], believed: Key[]): string[] {
+  const isTrue = new Set(truth)
+  const isBelieved = new Set(believed)
+  const ghosts = believed.filter(key => !isTrue.has(key))
+  const missing = truth.filter(key => !isBelieved.has(key))
+
+  return [
+    ...ghosts.length > 0 ? [`${who}: ${ghosts.length} ghosts (${ghosts.slice(0, MAX_NAMED).join(', ')})`] : [],
+    ...missing.length > 0 ? [`${who}: ${missing.length} missing (${missing.slice(0, MAX_NAMED).join(', ')})`] : []
+  ]
+}

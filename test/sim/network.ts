@@ -1,0 +1,132 @@
+import { REFRESH_INTERVAL } from '../../src/pubsub/constants.ts'
+import { VirtualClock } from '../../src/runtime/clock.ts'
+import { seededRandom } from '../../src/runtime/random.ts'
+import { SimLink } from './link.ts'
+import { SimNode } from './node.ts'
+import type { Observer } from './observer.ts'
+import type { Gossip, Key } from '../../src/pubsub/core/types.ts'
+import type { Random } from '../../src/runtime/random.ts'
+
+/** Probabilities for each message. A real session knows none of these: the core has to heal from them all the same */
+export interface Faults {
+  drop: number
+  duplicate: number
+  reorder: number
+}
+
+export interface SimNetworkInit {
+  seed: number
+  /** Milliseconds that a message takes: at least, and at most (most take less than half of it) */
+  delay?: [min: number, max: number]
+  /** Milliseconds until a connection that is gone is noticed, at most */
+  detection?: number
+  refreshInterval?: number
+  /** Whether all events and calls of all nodes are checked on the way: costs memory */
+  observe?: boolean
+}
+
+/** Violations that are kept: the first ones tell it all */
+const MAX_VIOLATIONS = 20
+
+/**
+ * Nodes and links under a virtual clock: the same seed is the same run.
+ */
+export class SimNetwork {
+  readonly clock = new VirtualClock()
+  readonly random: Random
+  readonly nodes = new Map<Key, SimNode>()
+  readonly violations: string[] = []
+  readonly refreshInterval: number
+  readonly observe: boolean
+  faults: Faults = { drop: 0, duplicate: 0, reorder: 0 }
+  readonly #delay: [min: number, max: number]
+  readonly #detection: number
+  #cut: SimLink[] = []
+
+  constructor ({ seed, delay = [2, 60], detection = 3000, refreshInterval = REFRESH_INTERVAL, observe = true }: SimNetworkInit) {
+    this.random = seededRandom(seed)
+    this.#delay = delay
+    this.#detection = detection
+    this.refreshInterval = refreshInterval
+    this.observe = observe
+  }
+
+  get running (): SimNode[] {
+    return [...this.nodes.values()].filter(node => node.isRunning)
+  }
+
+  get links (): SimLink[] {
+    return [...new Set(this.running.flatMap(node => [...node.links.values()]))]
+  }
+
+  /** Skewed as networks are: many are fast, few are slow */
+  delay (): number {
+    const [min, max] = this.#delay
+    return min + (max - min) * this.random() ** 2
+  }
+
+  detection (): number {
+    return this.#detection * this.random()
+  }
+
+  /** A node that was never here, or one that was and starts again, by default with a larger epoch */
+  start (key: Key, isRelay: boolean, epoch?: number): SimNode {
+    let node = this.nodes.get(key)
+
+    if (node == null) {
+      node = new SimNode(this, key, isRelay)
+      this.nodes.set(key, node)
+    }
+
+    node.start(epoch ?? Math.max(node.lastEpoch + 1, Math.floor(this.clock.now())))
+    return node
+  }
+
+  connect (one: SimNode, other: SimNode): void {
+    if (one !== other && !one.links.has(other.key) && one.isRunning && other.isRunning) {
+      const link = new SimLink(this, one, other)
+      one.links.set(other.key, link)
+      other.links.set(one.key, link)
+    }
+  }
+
+  /** All links between those in `part` and the others go, until `heal` */
+  partition (part: Set<SimNode>): void {
+    const cut = this.links.filter(({ nodes: [one, other] }) => part.has(one) !== part.has(other))
+    cut.forEach(link => { link.disconnect() })
+    this.#cut.push(...cut)
+  }
+
+  heal (): void {
+    for (const { nodes: [one, other] } of this.#cut) {
+      this.connect(one, other)
+    }
+    this.#cut = []
+  }
+
+  advance (ms: number): void {
+    this.clock.advance(ms)
+  }
+
+  violation (what: string): void {
+    if (this.violations.length < MAX_VIOLATIONS) {
+      this.violations.push(what)
+    }
+  }
+
+  /** What an observer has to say at the end of a life, or of the run */
+  collect (observer?: Observer): void {
+    observer?.violations.forEach(what => { this.violation(what) })
+  }
+
+  /** Nobody copies what crosses the wire, so nobody may change it either: who tries throws */
+  freeze (gossip: Gossip): void {
+    for (const announcement of gossip.announcements) {
+      if (!Object.isFrozen(announcement)) {
+        Object.freeze(announcement)
+        Object.freeze(announcement.on)
+        Object.freeze(announcement.off)
+      }
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { Crowd } from './crowd.ts'
+import { parse, replay } from './options.ts'
+import type { Figures, Traffic } from './crowd.ts'
+import type { Options } from './options.ts'
+
+/** From the spec: control messages a peer after all have subscribed at once, on top of one for each neighbour */
+const MESSAGES_BOUND = 20
+/** Violations that are printed */
+const MAX_PRINTED = 20
+
+function print ({ mean, p50, max }: Figures, digits = 1): string {
+  return `mean ${mean.toFixed(digits)}, p50 ${p50.toFixed(digits)}, max ${max.toFixed(digits)}`
+}
+
+function printTraffic ({ name, leaf, relay, mean }: Traffic): void {
+  console.log(`${name}: control messages`)
+  console.log(`  leaf: sent ${print(leaf.sent)}; received ${print(leaf.received)}`)
+  console.log(`  relay: sent for each neighbour ${print(relay.perNeighbour)} (in all ${print(relay.sent, 0)})`)
+  console.log(`  all: sent a peer ${mean.sent.toFixed(1)}, neighbours ${mean.neighbours.toFixed(1)}, announcements heard ${mean.announcements.toFixed(0)}`)
+}
+
+function checkBound ({ leaf, mean }: Traffic): string[] {
+  const wrong: string[] = []
+  const bound = MESSAGES_BOUND + mean.neighbours
+  const leafBound = MESSAGES_BOUND + 3
+
+  if (leaf.sent.max > leafBound || leaf.received.max > leafBound) {
+    wrong.push(`a leaf sent ${leaf.sent.max} or received ${leaf.received.max} control messages in the burst, at most ${leafBound} are allowed`)
+  }
+  if (mean.sent > bound) {
+    wrong.push(`a peer sent ${mean.sent.toFixed(1)} control messages in the burst on average, at most ${bound.toFixed(1)} are allowed`)
+  }
+
+  return wrong
+}
+
+function crowd (options: Options): string[] {
+  const wrong: string[] = []
+  const crowd = new Crowd(options)
+  const { nodes, relays, minutes, seed, topics } = options
+  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to 3 relays; seed ${seed}`)
+
+  crowd.gather()
+  const { traffic, converged } = crowd.subscribe()
+  console.log(`${crowd.subscribers} leaves subscribed at once to one topic, a tenth of them to each of ${topics} more: all knew all after ${converged ?? '(not at all)'} ms`)
+  printTraffic(traffic)
+  wrong.push(...converged == null ? ['not all subscribers knew each other half a minute after the burst'] : [], ...checkBound(traffic))
+  printTraffic(crowd.idle())
+
+  for (let minute = 0; minute < minutes; minute++) {
+    const traffic = crowd.churn(minute)
+
+    if (options.verbose || minute === minutes - 1) {
+      printTraffic(traffic)
+    }
+  }
+
+  crowd.settle()
+  const after = crowd.check()
+  console.log(`after ${minutes} minutes of churn and three periods of quiet: ${after.length === 0 ? 'every subscriber known, no ghost, every map bounded' : 'WRONG'}`)
+  const empty = crowd.empty()
+  console.log(`after all have unsubscribed: ${empty.length === 0 ? 'every map empty' : 'WRONG'}`)
+  return [...wrong, ...after, ...empty]
+}
+
+function main (): number {
+  let options: Options
+
+  try {
+    options = parse(process.argv.slice(2))
+  } catch (err: any) {
+    console.error(err.message)
+    return 1
+  }
+
+  const began = performance.now()
+  const wrong = crowd(options)
+  console.log(`took ${((performance.now() - began) / 1000).toFixed(1)} s, ${Math.round(process.memoryUsage().rss / 1e6)} MB`)
+
+  if (wrong.length > 0) {
+    wrong.slice(0, MAX_PRINTED).forEach(what => { console.error(`- ${what}`) })
+    console.error(`${wrong.length} violations. Again: ${replay(options)}`)
+    return 1
+  }
+
+  return 0
+}
+
+process.exitCode = main()
