@@ -20,6 +20,9 @@ export const Kind = {
   FIRST_FREE: 16
 } as const
 
+/** Bytes that the number of a length has at most: 2^53 has no more */
+const MAX_PREFIX = 8
+
 /** A frame ready to be written: the payload stays where it is, it is not copied behind the head */
 export interface Frame {
   head: Uint8Array
@@ -54,6 +57,9 @@ export function frameOf (kind: number, body: Uint8Array): Frame {
   return encodeFrame(kind, 0, () => {}, body)
 }
 
+/** Parts of a frame that are shorter are put together as they come. As many as one copies without thinking about it (a guess) */
+const MERGE_BELOW = 4096
+
 /** Called with every frame. `bytes` is its whole length on the wire */
 export type OnFrame = (kind: number, body: Uint8Array, bytes: number) => void
 
@@ -79,11 +85,15 @@ export class FrameParser {
     return this.#heldBytes
   }
 
+  /** In how many parts they are held */
+  get heldParts (): number {
+    return this.#held.length
+  }
+
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
   push (chunk: Uint8Array): void {
     if (this.#heldBytes > 0) {
-      this.#held.push(chunk)
-      this.#heldBytes += chunk.byteLength
+      this.#hold(chunk)
 
       if (this.#heldBytes < this.#wanted) {
         return
@@ -95,27 +105,31 @@ export class FrameParser {
     const rest = this.#parse(chunk)
 
     if (rest < chunk.byteLength) {
-      const left = chunk.subarray(rest)
-      this.#held.push(left)
-      this.#heldBytes = left.byteLength
+      this.#hold(chunk.subarray(rest))
     }
+  }
+
+  /** Short parts are put together two by two: a byte at a time would cost a hundred for each that came */
+  #hold (part: Uint8Array): void {
+    const held = this.#held
+    this.#heldBytes += part.byteLength
+
+    if (part.byteLength === 0) {
+      return
+    }
+
+    while (part.byteLength < MERGE_BELOW && held.length > 0 && held[held.length - 1].byteLength <= part.byteLength) {
+      part = concat([held.pop() as Uint8Array, part])
+    }
+
+    held.push(part)
   }
 
   #takeHeld (): Uint8Array {
     const held = this.#held
-    const whole = held.length === 1 ? held[0] : new Uint8Array(this.#heldBytes)
-
-    if (held.length > 1) {
-      let offset = 0
-      for (const part of held) {
-        whole.set(part, offset)
-        offset += part.byteLength
-      }
-    }
-
     this.#held = []
     this.#heldBytes = 0
-    return whole
+    return held.length === 1 ? held[0] : concat(held)
   }
 
   /** Hands on the whole frames of `chunk`; returns where the first one begins that is not whole */
@@ -130,6 +144,10 @@ export class FrameParser {
       let byte = 0x80
 
       while (byte >= 0x80 && offset < end) {
+        if (offset - start === MAX_PREFIX) {
+          throw new MalformedError('the length of a frame has no end')
+        }
+
         byte = chunk[offset++]
         length += (byte & 0x7f) * scale
         scale *= 128
@@ -140,9 +158,6 @@ export class FrameParser {
       }
 
       if (byte >= 0x80) {
-        if (offset - start > 8) {
-          throw new MalformedError('the length of a frame has no end')
-        }
         this.#wanted = end - start + 1
         return start
       }
@@ -160,4 +175,16 @@ export class FrameParser {
 
     return start
   }
+}
+
+function concat (parts: Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  let offset = 0
+
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.byteLength
+  }
+
+  return whole
 }
