@@ -1,5 +1,8 @@
 import { gossipsub } from '@libp2p/gossipsub'
+import { directSub } from '../../src/index.ts'
 import { pubsubContract } from './pubsub.ts'
+
+pubsubContract('directSub', () => directSub())
 
 pubsubContract('gossipsub', () => gossipsub({
   emitSelf: false,
