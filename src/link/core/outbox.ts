@@ -18,6 +18,8 @@ export interface Entry {
   lane: Lane
   /** Frames of one flow keep their order, also when one of them is so large that it goes by the bulk lane */
   flow?: string
+  /** Of the outbox: in the bulk lane by its flow, it goes when so many have left the data lane */
+  behind?: number
   /** Called when the frame has found room, if it had to wait for it */
   onAdmitted? (): void
   /** Called when the last byte of the frame was handed to the stream */
@@ -35,6 +37,8 @@ interface LaneState {
   deficit: number
   /** How much of the first entry was sent in pieces already */
   sent: number
+  /** How many entries have left this lane */
+  left: number
 }
 
 export interface OutboxInit {
@@ -55,7 +59,7 @@ export class Outbox {
 
   constructor (init: OutboxInit) {
     this.#init = init
-    this.#lanes = WEIGHTS.map(() => ({ entries: new Fifo(), bytes: 0, waiting: new Fifo(), deficit: 0, sent: 0 }))
+    this.#lanes = WEIGHTS.map(() => ({ entries: new Fifo(), bytes: 0, waiting: new Fifo(), deficit: 0, sent: 0, left: 0 }))
   }
 
   /** Bytes that have found room and are not sent yet */
@@ -76,7 +80,9 @@ export class Outbox {
    */
   push (entry: Entry): 'admitted' | 'waiting' | 'refused' {
     if (entry.lane === Lane.DATA && entry.flow != null && (entry.frame.bytes > WHOLE || this.#diverted.has(entry.flow))) {
+      const { left, entries, waiting } = this.#lanes[Lane.DATA]
       entry.lane = Lane.BULK
+      entry.behind = left + entries.length + waiting.length
       this.#diverted.set(entry.flow, (this.#diverted.get(entry.flow) ?? 0) + 1)
     } else {
       entry.flow = undefined
@@ -173,14 +179,16 @@ export class Outbox {
   #nextLane (): LaneState | undefined {
     const [data, bulk, repair] = this.#lanes
 
-    // the common case, and the hot path
+    // the common case, and the hot path. Who is alone has no share of anything: it owes nothing to those who come later
     if (bulk.entries.length === 0 && repair.entries.length === 0) {
+      data.deficit = 0
       return data.entries.length > 0 ? data : undefined
     }
 
-    const busy = this.#lanes.filter(lane => lane.entries.length > 0)
+    const busy = this.#lanes.filter(lane => lane.entries.length > 0 && !this.#mustWait(lane))
 
     if (busy.length < 2) {
+      this.#lanes.forEach(lane => { lane.deficit = 0 })
       return busy[0]
     }
 
@@ -188,13 +196,19 @@ export class Outbox {
 
     while (lane == null) {
       this.#lanes.forEach((lane, i) => {
-        // a lane that is empty saves nothing up
-        lane.deficit = lane.entries.length > 0 ? lane.deficit + WEIGHTS[i] * PIECE / 4 : 0
+        // a lane that has nothing to send saves nothing up
+        lane.deficit = busy.includes(lane) ? lane.deficit + WEIGHTS[i] * PIECE / 4 : 0
       })
       lane = busy.find(lane => lane.deficit > 0)
     }
 
     return lane
+  }
+
+  /** What came before the first entry of this lane, and of its flow, is still in the data lane */
+  #mustWait (lane: LaneState): boolean {
+    const data = this.#lanes[Lane.DATA]
+    return data.entries.length > 0 && (lane.entries.peek()?.behind ?? 0) > data.left
   }
 
   #nextSize (lane: LaneState, entry: Entry): number {
@@ -220,6 +234,7 @@ export class Outbox {
     }
 
     lane.sent = 0
+    lane.left++
     lane.entries.shift()
     this.#leave(entry)
     entry.onSent?.()
