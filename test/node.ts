@@ -3,6 +3,7 @@
  */
 import { guardProcess } from './fixtures/guard.ts'
 import './contract/contract.node.ts'
+import './pubsub/connections.node.ts'
 import './pubsub/membership.node.ts'
 
 guardProcess()

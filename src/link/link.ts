@@ -21,6 +21,10 @@ export interface LinkHandlers {
   /** The last connection is gone */
   onDown (link: Link): void
   onFrame (link: Link, kind: number, body: Uint8Array, bytes: number): void
+  /** There is a connection to this peer: it may become a neighbour */
+  onArrive (peerId: PeerId): void
+  /** It will not, for now: it does not speak our protocol, or is gone */
+  onLeave (peerId: PeerId): void
 }
 
 export interface LinkInit {
@@ -255,6 +259,13 @@ export class Link {
   }
 
   #opened (number: number, session: Session, hello: Hello): void {
+    const old = this.#sessions.get(number)
+
+    if (old !== session) {
+      // an opener that restarted begins to count anew: what had this number is of its earlier life
+      old?.abort(new SessionEndedError('The neighbour lives anew'))
+    }
+
     this.#sessions.set(number, session)
     const effects = this.#core.handle({ type: 'opened', session: number, connection: session.connection.id })
 
