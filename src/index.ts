@@ -23,7 +23,7 @@
  */
 
 export { directSub } from './pubsub/index.ts'
-export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError } from './pubsub/errors.ts'
+export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'
 export { mailboxes } from './runtime/mailbox.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,

@@ -5,7 +5,7 @@ import { decodeAttach } from './session.ts'
 import type { LinkHandlers } from './link.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { ComponentLogger, Connection, Libp2pEvents, Logger, PeerId, PeerStore, Stream, StreamMessageEvent, TypedEventTarget } from '@libp2p/interface'
+import type { ComponentLogger, Connection, IdentifyResult, Libp2pEvents, Logger, PeerId, PeerStore, Stream, StreamMessageEvent, TypedEventTarget } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 
 export interface LinksComponents {
@@ -60,6 +60,7 @@ export class Links {
     this.#started = true
     events.addEventListener('connection:open', this.#onConnection)
     events.addEventListener('connection:close', this.#onConnection)
+    events.addEventListener('peer:identify', this.#onIdentify)
 
     await registrar.handle(limits.CONTROL_PROTOCOL, (stream, connection) => {
       this.#accepted(connection, stream)?.acceptControl(connection, stream)
@@ -79,6 +80,7 @@ export class Links {
     this.#started = false
     events.removeEventListener('connection:open', this.#onConnection)
     events.removeEventListener('connection:close', this.#onConnection)
+    events.removeEventListener('peer:identify', this.#onIdentify)
 
     if (this.#topology != null) {
       registrar.unregister(this.#topology)
@@ -103,17 +105,25 @@ export class Links {
   }
 
   readonly #onConnection = ({ detail: connection }: CustomEvent<Connection>): void => {
-    const link = this.get(connection.remotePeer)
+    const { remotePeer } = connection
+    const link = this.get(remotePeer)
+    const isConnected = this.#connections(remotePeer).length > 0
 
-    if (link == null) {
-      return
+    if (link?.isUp !== true) {
+      isConnected ? this.#init.handlers.onArrive(remotePeer) : this.#init.handlers.onLeave(remotePeer)
     }
 
-    link.update()
+    link?.update()
 
-    if (link.status === 'down' && this.#connections(connection.remotePeer).length === 0) {
-      this.#links.delete(connection.remotePeer.toString())
+    if (link?.status === 'down' && !isConnected) {
+      this.#links.delete(remotePeer.toString())
       void link.stop()
+    }
+  }
+
+  readonly #onIdentify = ({ detail: { peerId, protocols } }: CustomEvent<IdentifyResult>): void => {
+    if (!protocols.includes(limits.CONTROL_PROTOCOL)) {
+      this.#init.handlers.onLeave(peerId)
     }
   }
 

@@ -4,8 +4,12 @@
 
 /** Characters (UTF-8 bytes) of the longest topic. A guess: GossipSub has no limit of its own */
 export const MAX_TOPIC_LENGTH = 256
-/** Topics that one peer may announce. GossipSub's budget comes to about as many */
+/** Topics that one peer may announce, ourselves among them. GossipSub's budget comes to about as many */
 export const MAX_TOPICS_PER_PEER = 1024
+/** The most that `maxTopicsPerPeer` may be raised to: so many fit in an announcement */
+export const MAX_ANNOUNCED_TOPICS = 8192
+/** Bytes of the largest sealed announcement, and of the control message that holds some */
+export const MAX_ANNOUNCEMENT_SIZE = 512 * 1024
 /** Subscribers that are kept of one topic. A guess */
 export const MAX_SUBSCRIBERS_PER_TOPIC = 10_000
 /** Topics that a relay remembers for others. A guess */
@@ -47,6 +51,11 @@ export const MAX_REQUESTS = 1024
 /** Milliseconds that publish() waits for acks, and between two tries for those that did not ack */
 export const ACK_TIMEOUT = 10_000
 export const RESEND_INTERVAL = 2500
+/** Milliseconds that messages are kept for a peer that has connected and not said what it listens to. A guess: a slow identify */
+export const NEWCOMER_TIMEOUT = 3000
+/** Bytes and messages that are kept for such peers in all */
+export const NEWCOMER_BYTES = 4 * 1024 * 1024
+export const NEWCOMER_MESSAGES = 4096
 /** Publishes that may wait for acks at the same time. A guess */
 export const MAX_UNACKED = 65_536
 /** Milliseconds that a search for a peer without a route may take */
@@ -59,6 +68,8 @@ export const MAX_WINDOWS = 65_536
 export const WINDOW_BITS = 65_536
 /** Milliseconds after which the numbers of an origin that was not heard of are forgotten */
 export const WINDOW_TTL = 180_000
+/** Topics whose next sequence number is remembered. A guess */
+export const MAX_SEQUENCES = 8192
 /** Peers that routes are remembered to */
 export const MAX_ROUTES = 65_536
 

@@ -1,6 +1,7 @@
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { inOrder } from '../runtime/in-order.ts'
+import * as limits from './constants.ts'
 import { PubsubCore } from './core/pubsub.ts'
 import { readSealed, SealType, verifySealed } from './seal.ts'
 import * as wire from './wire.ts'
@@ -8,11 +9,14 @@ import type { PubsubCoreInit } from './core/pubsub.ts'
 import type { Announcement, Call, Change, Effect, Gossip, Key, SubscribeOutcome } from './core/types.ts'
 import type { Sealed } from './seal.ts'
 import type { Neighbour, Shared } from './shared.ts'
+import type { Frame } from '../link/index.ts'
 
 export interface ControlInit {
   shared: Shared
   core: Omit<PubsubCoreInit, 'self' | 'epoch'>
   onChanges (changes: Change[]): void
+  /** A neighbour has said what it listens to */
+  onIntroduced (neighbour: Neighbour): void
   /** An earlier life of ours is remembered somewhere with a larger epoch */
   onOutlive (epoch: number): void
 }
@@ -111,6 +115,7 @@ export class Control {
       }
 
       this.#run(this.core.receive(from.key, { ...gossip, announcements: believed }, this.#now))
+      this.#init.onIntroduced(from)
     }, err => { this.#init.shared.log('gossip of %p was not dealt with - %e', from.peerId, err) })
   }
 
@@ -201,7 +206,7 @@ export class Control {
 
     inOrder(this.#init.shared.outbound, to, isDone ? sealed as Uint8Array[] : Promise.all(sealed as Array<Promise<Uint8Array>>), sealed => {
       const announcements = gossip.announcements.map(({ hops }, i) => ({ hops, sealed: sealed[i] }))
-      neighbour.link.sendControl(wire.encodeGossip({ ...gossip, announcements }))
+      frames({ ...gossip, announcements }).forEach(frame => { neighbour.link.sendControl(frame) })
     }, err => { this.#init.shared.log('gossip to %p was not sent - %e', neighbour.peerId, err) })
   }
 
@@ -224,6 +229,30 @@ export class Control {
 
     return sealed
   }
+}
+
+/** One frame, or more where announcements are so long that one would be too large */
+function frames (gossip: wire.WireGossip): Frame[] {
+  const parts: Array<wire.WireGossip['announcements']> = [[]]
+  let size = 0
+
+  for (const announcement of gossip.announcements) {
+    size += announcement.sealed.byteLength
+
+    if (size > limits.MAX_ANNOUNCEMENT_SIZE) {
+      size = announcement.sealed.byteLength
+      parts.push([])
+    }
+
+    parts[parts.length - 1].push(announcement)
+  }
+
+  const { ack, lost, requests, answers } = gossip
+  return parts.map((announcements, i) => wire.encodeGossip({
+    announcements,
+    ...i === 0 ? { lost, requests } : { lost: [], requests: [] },
+    ...i === parts.length - 1 ? { ack, answers } : { ack: 0, answers: [] }
+  }))
 }
 
 function sameBytes (a: Uint8Array, b: Uint8Array): boolean {

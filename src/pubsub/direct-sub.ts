@@ -8,7 +8,7 @@ import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { Control } from './control.ts'
 import { nextEpoch, rememberEpoch } from './epoch.ts'
-import { InvalidTopicError, PayloadTooLargeError } from './errors.ts'
+import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError } from './errors.ts'
 import { Inbox } from './inbox.ts'
 import { keyOf, peerOf } from './keys.ts'
 import { Parcels } from './parcels.ts'
@@ -53,6 +53,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly #init: DirectSubInit
   readonly #log: Logger
   readonly #maxMessageSize: number
+  readonly #maxTopics: number
   /** Those who wait for subscribers: called when there may be more */
   readonly #watchers = new Set<() => void>()
   /** Topics that all neighbours were asked about and not all have answered */
@@ -66,6 +67,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     this.#components = components
     this.#init = init
     this.#log = log
+    this.#maxTopics = Math.min(init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER, limits.MAX_ANNOUNCED_TOPICS)
     this.#maxMessageSize = init.maxMessageSize ?? limits.MAX_MESSAGE_SIZE
     components.metrics?.registerMetricGroup('libp2p_sheaf_direct_sub', { label: 'of', calculate: () => this.diagnostics().sizes })
     components.metrics?.registerMetricGroup('libp2p_sheaf_direct_sub_dropped', { label: 'reason', calculate: () => this.diagnostics().dropped })
@@ -100,6 +102,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     running.control.stop()
     running.publisher.stop()
     running.parcels.clear()
+    running.inbox.stop()
     this.#running = undefined
     this.#watchers.forEach(watcher => { watcher() })
     await running.links.stop()
@@ -110,7 +113,13 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted()
     checkTopic(topic)
-    return this.#started.control.subscribe(topic, options.signal)
+    const { control } = this.#started
+
+    if (control.core.topics.size >= this.#maxTopics && !control.core.topics.isOn(topic)) {
+      throw new TooManyTopicsError(`This node is on ${this.#maxTopics} topics, others would not remember more: unsubscribe from some, or raise maxTopicsPerPeer on all peers`)
+    }
+
+    return control.subscribe(topic, options.signal)
   }
 
   async unsubscribe (topic: string, options: UnsubscribeOptions = {}): Promise<boolean> {
@@ -246,11 +255,12 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
         isRelay: init.canRelay ?? true,
         debounce: init.subscriptionDebounce ?? 0,
         refreshInterval: init.refreshInterval ?? limits.REFRESH_INTERVAL,
-        maxTopicsPerPeer: init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER,
+        maxTopicsPerPeer: this.#maxTopics,
         maxSubscribersPerTopic: init.maxSubscribersPerTopic ?? limits.MAX_SUBSCRIBERS_PER_TOPIC,
         maxInterestTopics: init.maxInterestTopics ?? limits.MAX_INTEREST_TOPICS
       },
       onChanges: changes => { this.#onChanges(changes) },
+      onIntroduced: neighbour => { this.#running?.publisher.introduce(neighbour) },
       onOutlive: epoch => { void this.#outlive(epoch) }
     }, this.#epoch)
     const { core } = control
@@ -286,7 +296,9 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       greet: () => wire.encodeGreeting(this.#started.control.core.greeting),
       onUp: (link, greeting) => { this.#onUp(link, greeting) },
       onDown: link => { this.#onDown(link) },
-      onFrame: (link, kind, body, bytes) => { this.#onFrame(link, kind, body, bytes) }
+      onFrame: (link, kind, body, bytes) => { this.#onFrame(link, kind, body, bytes) },
+      onArrive: peerId => { this.#running?.publisher.newcomers.arrive(keyOf(peerId)) },
+      onLeave: peerId => { this.#running?.publisher.newcomers.leave(keyOf(peerId)) }
     }
   }
 

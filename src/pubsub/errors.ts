@@ -23,3 +23,9 @@ export class NotDeliveredError extends Error {
     this.result = result
   }
 }
+
+/** More topics at once than a peer may announce */
+export class TooManyTopicsError extends Error {
+  static name = 'TooManyTopicsError'
+  name = 'TooManyTopicsError'
+}

@@ -1,3 +1,4 @@
+import { Alarm } from '../runtime/alarm.ts'
 import { inOrder } from '../runtime/in-order.ts'
 import * as limits from './constants.ts'
 import { Windows } from './core/windows.ts'
@@ -35,11 +36,22 @@ export class Inbox {
   })
 
   readonly #init: InboxInit
+  readonly #alarm: Alarm
   /** Receipts of this tick, by origin, and by what they say */
   readonly #receipts = new Map<Key, Map<string, wire.Receipt>>()
 
   constructor (init: InboxInit) {
+    const { clock } = init.shared
     this.#init = init
+    this.#alarm = new Alarm(clock, () => {
+      this.windows.expire(clock.now())
+      this.#alarm.set(this.windows.size > 0 ? clock.now() + limits.WINDOW_TTL : Infinity)
+    })
+  }
+
+  stop (): void {
+    this.#alarm.set(Infinity)
+    this.windows.clear()
   }
 
   /** From the neighbour itself: the connection says that it is true */
@@ -132,7 +144,10 @@ export class Inbox {
       this.#ack(wantsAck, 'not-subscribed', origin, epoch, topic, seq)
       return
     }
-    if (!this.windows.accept(origin, epoch, topic, seq, shared.clock.now())) {
+    const now = shared.clock.now()
+    this.#alarm.setIfUnset(now + limits.WINDOW_TTL)
+
+    if (!this.windows.accept(origin, epoch, topic, seq, now)) {
       shared.counters.add('message that came before')
       this.#ack(wantsAck, 'acked', origin, epoch, topic, seq)
       return

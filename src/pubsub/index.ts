@@ -220,9 +220,17 @@ export interface DirectSubInit {
    * @default 60000
    */
   refreshInterval?: number
-  /** @default 1024 */
+  /**
+   * Topics that a peer may be on, this one and others; at most 8192
+   *
+   * @default 1024
+   */
   maxTopicsPerPeer?: number
-  /** @default 10000 */
+  /**
+   * Subscribers that are remembered of one topic
+   *
+   * @default 10000
+   */
   maxSubscribersPerTopic?: number
   /**
    * Topics that a relay remembers for others

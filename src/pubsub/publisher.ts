@@ -6,6 +6,7 @@ import { Deliveries } from './core/deliveries.ts'
 import { Searches } from './core/searches.ts'
 import { NotDeliveredError } from './errors.ts'
 import { peerOf } from './keys.ts'
+import { Newcomers } from './newcomers.ts'
 import { SealType } from './seal.ts'
 import * as wire from './wire.ts'
 import type { DeliveryEffect, FailureReason, Outcome } from './core/deliveries.ts'
@@ -15,7 +16,7 @@ import type { Call, Key } from './core/types.ts'
 import type { PublishOptions, PublishResult } from './index.ts'
 import type { Parcels } from './parcels.ts'
 import type { Plan, Plans } from './plans.ts'
-import type { Shared } from './shared.ts'
+import type { Neighbour, Shared } from './shared.ts'
 import type { Entry } from '../link/index.ts'
 
 /** What is sent, and sent again */
@@ -33,12 +34,14 @@ const LANES = { control: wire.CONTROL_LANE, data: Lane.DATA, bulk: Lane.BULK }
 export class Publisher {
   readonly deliveries = new Deliveries<Content>({ timeout: limits.ACK_TIMEOUT, resendInterval: limits.RESEND_INTERVAL })
   readonly searches: Searches
+  readonly newcomers: Newcomers
   readonly #shared: Shared
   readonly #core: PubsubCore
   readonly #plans: Plans
   readonly #parcels: Parcels
   readonly #alarm: Alarm
   readonly #seqs = new Map<string, number>()
+  #firstSeq = 0
   readonly #unacked = new Map<Call, (outcome: Outcome) => void>()
   readonly #searching = new Map<Call, () => void>()
   #lastCall = 0
@@ -48,6 +51,7 @@ export class Publisher {
     this.#core = core
     this.#plans = plans
     this.#parcels = parcels
+    this.newcomers = new Newcomers(shared.clock)
     this.#alarm = new Alarm(shared.clock, () => { this.#wake() })
     this.searches = new Searches({
       self: shared.self, isRelay: core.greeting.isRelay, timeout: limits.SEARCH_TIMEOUT, hopLimit: limits.HOP_LIMIT, maxSeen: limits.MAX_SEEN
@@ -55,7 +59,7 @@ export class Publisher {
   }
 
   get sizes (): Record<string, number> {
-    return { unacked: this.deliveries.size, searches: this.searches.size, published: this.#seqs.size }
+    return { unacked: this.deliveries.size, searches: this.searches.size, newcomers: this.newcomers.size, missed: this.newcomers.missed, published: this.#seqs.size }
   }
 
   /** The way of most messages: all recipients are neighbours, and all of them have room */
@@ -86,6 +90,16 @@ export class Publisher {
     this.#runSearch(this.searches.found(key))
   }
 
+  /** What was published while it came, and is for it */
+  introduce (neighbour: Neighbour): void {
+    for (const { topic, seq, data, lane } of this.newcomers.introduce(neighbour.key)) {
+      if (this.#core.subscribers.isOn(neighbour.key, topic)) {
+        const plan = this.#plans.make(topic, [neighbour.key], [neighbour.key])
+        this.#sendDirect(plan, lane, seq, data, false)
+      }
+    }
+  }
+
   onSearch (from: Key, search: Parameters<Searches['receive']>[1], pass: (to: Key[], hops: number) => void): void {
     const { routes, gossip } = this.#core
 
@@ -105,14 +119,22 @@ export class Publisher {
   stop (): void {
     this.#run(this.deliveries.stop())
     this.#runSearch(this.searches.stop())
+    this.newcomers.stop()
     this.#seqs.clear()
     this.#alarm.set(Infinity)
   }
 
-  /** Sequence numbers go on over subscriptions: (epoch, topic, number) names a message for ever */
+  /** (epoch, topic, number) names a message for ever: a topic whose number was forgotten goes on past all forgotten ones */
   #nextSeq (topic: string): number {
-    const seq = this.#seqs.get(topic) ?? 0
+    const seq = this.#seqs.get(topic) ?? this.#firstSeq
     this.#seqs.set(topic, seq + 1)
+
+    if (this.#seqs.size > limits.MAX_SEQUENCES) {
+      const [oldest, next] = this.#seqs.entries().next().value as [string, number]
+      this.#seqs.delete(oldest)
+      this.#firstSeq = Math.max(this.#firstSeq, next)
+    }
+
     return seq
   }
 
@@ -166,7 +188,12 @@ export class Publisher {
   }
 
   #sendDirect (plan: Plan, lane: number, seq: number, data: Uint8Array, wantsAck: boolean, signal?: AbortSignal): Array<Promise<Map<Key, FailureReason>>> {
-    const { topic, direct } = plan
+    const { topic, direct, to } = plan
+
+    if (this.newcomers.size > 0 && to.length === 0) {
+      this.newcomers.remember(topic, seq, data, lane, plan.recipients)
+    }
+
     const waits: Array<Promise<Map<Key, FailureReason>>> = []
     const frame = direct.length > 0 ? wire.encodeMessage(topic, seq, data, wantsAck) : undefined
 

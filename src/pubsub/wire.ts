@@ -34,8 +34,6 @@ const WANTS_ACK = 1
 const STATUS: ReceiptStatus[] = ['acked', 'not-subscribed', 'unreachable']
 /** Bytes of the longest peer id */
 const MAX_KEY = 64
-/** Bytes of the longest sealed announcement that is taken */
-const MAX_SEALED = limits.MAX_TOPICS_PER_PEER * (limits.MAX_TOPIC_LENGTH + 4)
 
 const readKey = (reader: Reader): Key => keyOfBytes(reader.bytes(MAX_KEY))
 const readTopic = (reader: Reader): string => reader.string(limits.MAX_TOPIC_LENGTH)
@@ -72,7 +70,7 @@ export function decodeGossip (body: Uint8Array): WireGossip {
   const reader = new Reader(body)
   return {
     ack: reader.uvarint(),
-    announcements: reader.list(limits.MAX_ANNOUNCEMENTS, () => ({ hops: reader.byte(), sealed: reader.bytes(MAX_SEALED) })),
+    announcements: reader.list(limits.MAX_ANNOUNCEMENTS, () => ({ hops: reader.byte(), sealed: reader.bytes(limits.MAX_ANNOUNCEMENT_SIZE) })),
     requests: reader.list(limits.MAX_REQUESTS, () => ({ id: reader.uvarint(), topic: readTopic(reader) })),
     answers: reader.list(limits.MAX_REQUESTS, () => reader.uvarint()),
     lost: reader.list(limits.MAX_ANNOUNCEMENTS, () => readKey(reader))
@@ -92,8 +90,8 @@ export function decodeAnnouncement (content: Uint8Array): Pick<Announcement, 'se
   return {
     seq: reader.uvarint(),
     full: (reader.byte() & 1) === 1,
-    on: reader.list(limits.MAX_TOPICS_PER_PEER, () => readTopic(reader)),
-    off: reader.list(limits.MAX_TOPICS_PER_PEER, () => readTopic(reader))
+    on: reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader)),
+    off: reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader))
   }
 }
 

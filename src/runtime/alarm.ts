@@ -47,6 +47,13 @@ export class Alarm {
     }
   }
 
+  /** Leaves it as it is if it is set */
+  setIfUnset (at: number): void {
+    if (this.#at === Infinity) {
+      this.set(at)
+    }
+  }
+
   #fire (): void {
     if (this.#at !== Infinity) {
       this.#at = Infinity

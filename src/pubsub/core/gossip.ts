@@ -175,24 +175,34 @@ export class GossipQueues {
     this.#waiting.add(key)
   }
 
-  /** In as few messages as it fits in */
+  /** In as few messages as it fits in: what is lost first, acks and answers last, when all that they speak of was said */
   #takeAll (to: Key, neighbour: Neighbour, messages: Array<{ to: Key, gossip: Gossip }>): void {
     const announcements = [...neighbour.queue.values()].flat()
-    const { requests, answers, heard, lost } = neighbour
+    const lost = [...neighbour.lost]
+    const { requests, answers, heard } = neighbour
     const max = this.#init.maxAnnouncements
     neighbour.queue = new Map()
+    neighbour.lost = new Set()
     neighbour.requests = []
     neighbour.answers = []
-    neighbour.lost = new Set()
     neighbour.isUrgent = false
 
-    // what is lost comes first, what is acked and answered last: when all that belongs to it was said
-    messages.push({ to, gossip: { ack: 0, announcements: announcements.splice(0, max), requests, answers: [], lost: [...lost].slice(0, max) } })
+    const count = (items: unknown[]): number => Math.ceil(items.length / max)
+    const part = <T>(items: T[], i: number): T[] => i < 0 ? [] : items.slice(i * max, (i + 1) * max)
+    const first = Math.max(0, count(lost) - 1)
+    const total = Math.max(first + count(announcements), count(lost), count(requests), count(answers), 1)
 
-    while (announcements.length > 0) {
-      messages.push({ to, gossip: { ack: 0, announcements: announcements.splice(0, max), requests: [], answers: [], lost: [] } })
+    for (let i = 0; i < total; i++) {
+      messages.push({
+        to,
+        gossip: {
+          ack: i === total - 1 ? heard : 0,
+          lost: part(lost, i),
+          announcements: part(announcements, i - first),
+          requests: part(requests, i),
+          answers: part(answers, i - total + count(answers))
+        }
+      })
     }
-
-    Object.assign((messages[messages.length - 1] as { gossip: Gossip }).gossip, { ack: heard, answers })
   }
 }

@@ -331,6 +331,12 @@ export class PubsubCore {
       return []
     }
 
+    if (this.subscribers.isPast(heard)) {
+      // by another way: in a crowd most of what comes is this
+      this.routes.learn(origin, from, heard.hops, now)
+      return []
+    }
+
     const before = this.#init.isRelay ? this.subscribers.topicsOf(origin) : []
     const announcement = { ...heard, hops: heard.hops + 1 }
     const applied = this.subscribers.apply(announcement, now)

@@ -96,6 +96,12 @@ export class Subscribers {
     return { isOld: seq < origin.fullSeq, announcement }
   }
 
+  /** Whether its origin has said all that counts since: nothing in it can be news */
+  isPast ({ origin: key, epoch, seq }: Announcement): boolean {
+    const origin = this.#origins.get(key)
+    return origin != null && origin.epoch === epoch && seq <= origin.fullSeq
+  }
+
   topicsOf (key: Key): string[] {
     return [...this.#origins.get(key)?.topics.keys() ?? []]
   }
