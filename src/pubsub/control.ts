@@ -116,7 +116,10 @@ export class Control {
 
       this.#run(this.core.receive(from.key, { ...gossip, announcements: believed }, this.#now))
       this.#init.onIntroduced(from)
-    }, err => { this.#init.shared.log('gossip of %p was not dealt with - %e', from.peerId, err) })
+    }, err => {
+      this.#init.shared.counters.add('gossip that was not dealt with')
+      this.#init.shared.log('gossip of %p was not dealt with - %e', from.peerId, err)
+    })
   }
 
   stop (): void {

@@ -41,6 +41,8 @@ const pubsubSymbol: unique symbol = Symbol.for('@libp2p/pubsub')
 /** Turns of signature checks: one that takes longer than this is given up; so many may wait for one neighbour */
 const TURN_DEADLINE = 10_000
 const TURN_CAPACITY = 65_536
+/** Milliseconds that starting or stopping may take: closing streams to slow peers takes up to 30 s */
+const LIFECYCLE_DEADLINE = 60_000
 
 export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements DirectSubInterface, Startable {
   readonly [serviceCapabilities] = ['@libp2p/pubsub']
@@ -58,6 +60,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly #watchers = new Set<() => void>()
   /** Topics that all neighbours were asked about and not all have answered */
   readonly #asking = new Map<string, Promise<void>>()
+  /** One start or stop at a time, whatever is called meanwhile: the last one decides */
+  readonly #lifecycle: Mailboxes
   #epoch = 0
   #running?: Running
 
@@ -67,6 +71,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     this.#components = components
     this.#init = init
     this.#log = log
+    this.#lifecycle = new Mailboxes({ name: 'pubsub lifecycle', clock: this.#clock, deadline: LIFECYCLE_DEADLINE, capacity: TURN_CAPACITY })
     this.#maxTopics = Math.min(init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER, limits.MAX_ANNOUNCED_TOPICS)
     this.#maxMessageSize = init.maxMessageSize ?? limits.MAX_MESSAGE_SIZE
     components.metrics?.registerMetricGroup('libp2p_sheaf_direct_sub', { label: 'of', calculate: () => this.diagnostics().sizes })
@@ -78,13 +83,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async start (): Promise<void> {
-    if (this.#running != null) {
-      return
-    }
-
-    this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#clock, this.#log)
-    this.#running = this.#build()
-    await this.#running.links.start()
+    await this.#lifecycle.turn('start and stop', async () => { await this.#start() })
   }
 
   /** While the connections are still there: so that those who listen to us hear that we go */
@@ -93,21 +92,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async stop (): Promise<void> {
-    const running = this.#running
-
-    if (running == null) {
-      return
-    }
-
-    running.control.stop()
-    running.publisher.stop()
-    running.parcels.clear()
-    running.inbox.stop()
-    this.#running = undefined
-    this.#watchers.forEach(watcher => { watcher() })
-    await running.links.stop()
-    running.shared.inbound.stop()
-    running.shared.outbound.stop()
+    await this.#lifecycle.turn('start and stop', async () => { await this.#stop() })
   }
 
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
@@ -221,6 +206,32 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       dropped: shared.counters.toJSON(),
       peers: [...links.values()].map(link => ({ peerId: link.peerId, status: link.status, ...link.diagnostics }))
     }
+  }
+
+  async #start (): Promise<void> {
+    if (this.#running == null) {
+      this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#clock, this.#log)
+      this.#running = this.#build()
+      await this.#running.links.start()
+    }
+  }
+
+  async #stop (): Promise<void> {
+    const running = this.#running
+
+    if (running == null) {
+      return
+    }
+
+    running.control.stop()
+    running.publisher.stop()
+    running.parcels.clear()
+    running.inbox.stop()
+    this.#running = undefined
+    this.#wakeWatchers()
+    await running.links.stop()
+    running.shared.inbound.stop()
+    running.shared.outbound.stop()
   }
 
   get #clock (): NonNullable<DirectSubInit['clock']> {

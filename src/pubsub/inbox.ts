@@ -77,6 +77,7 @@ export class Inbox {
       }
     }, err => {
       release?.()
+      shared.counters.add('parcel that was not dealt with')
       shared.log('a parcel from %p was not dealt with - %e', from.peerId, err)
     })
   }
@@ -167,7 +168,10 @@ export class Inbox {
       } else {
         shared.counters.add(`message that the validator said to ${verdict}`)
       }
-    }, err => { shared.log('the validator of %s failed - %e', topic, err) })
+    }, err => {
+      shared.counters.add('message whose validator failed')
+      shared.log('the validator of %s failed - %e', topic, err)
+    })
   }
 
   #accept (message: Message, origin: Key, epoch: number, seq: number, wantsAck: boolean): void {

@@ -10,7 +10,7 @@
  * | connection | -> opening     | (on failure: it)    | -> opening     | better one: open there, stay up       |
  * | no more    | -              | -> down             | -> down        | -> down, told upwards once            |
  * | opened     | end it         | -> up               | end it         | the new one replaces the old, which ends in its own time |
- * | ended      | -              | -> waiting (backoff)| -              | -> waiting (backoff), still a neighbour |
+ * | ended      | -              | -> waiting (backoff)| -              | -> waiting (backoff), still a neighbour; -> opening if a better one is on its way |
  * | retry      | -              | -                   | -> opening     | open on the better connection again  |
  * | lost       | -              | no neighbour now, told upwards once  ||| -                                   |
  *
@@ -18,7 +18,7 @@
  */
 export type SessionState =
   | { status: 'down' }
-  | { status: 'opening', connection: string, opening: number }
+  | { status: 'opening', opening: number }
   | { status: 'waiting' }
   | { status: 'up', connection: string, session: number, opening?: number }
 
@@ -101,13 +101,25 @@ export class Sessions {
       this.state = { ...state, opening: undefined }
       return [{ type: 'retry-later' }]
     }
-    if ((state.status === 'up' && state.session === session) || (state.status === 'opening' && state.opening === session)) {
-      const lost: SessionEffect[] = state.status === 'up' ? [{ type: 'lost-later' }] : []
-      this.state = { status: 'waiting' }
-      return this.#isOpener ? [{ type: 'retry-later' }, ...lost] : lost
+    if (state.status === 'up' && state.session === session) {
+      return [...this.#afterSession(state.opening), { type: 'lost-later' }]
+    }
+    if (state.status === 'opening' && state.opening === session) {
+      return this.#afterSession()
     }
 
     return []
+  }
+
+  /** A session that is being opened already takes the place of the one that ended: it need not be opened twice */
+  #afterSession (opening?: number): SessionEffect[] {
+    if (opening != null) {
+      this.state = { status: 'opening', opening }
+      return []
+    }
+
+    this.state = { status: 'waiting' }
+    return this.#isOpener ? [{ type: 'retry-later' }] : []
   }
 
   #down (): SessionEffect[] {
@@ -139,7 +151,7 @@ export class Sessions {
     }
 
     const session = ++this.#last
-    this.state = { status: 'opening', connection: this.#best, opening: session }
+    this.state = { status: 'opening', opening: session }
     return [{ type: 'open', session, connection: this.#best }]
   }
 }

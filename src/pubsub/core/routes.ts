@@ -1,4 +1,3 @@
-import { LruMap } from '../../runtime/bounded.ts'
 import type { Key } from './types.ts'
 
 interface Way {
@@ -21,14 +20,16 @@ export interface RoutesInit {
  */
 export class Routes {
   readonly #neighbours = new Set<Key>()
-  readonly #ways: LruMap<Key, Way[]>
+  /** Those not set for longest are the first: what is only confirmed stays where it is, since that happens all the time */
+  readonly #ways = new Map<Key, Way[]>()
   readonly #init: RoutesInit
+  /** No way expires before this */
+  #expiresAt = Infinity
   /** Moves on with every change, for those who keep what they derived */
   version = 0
 
   constructor (init: RoutesInit) {
     this.#init = init
-    this.#ways = new LruMap(init.maxRoutes)
   }
 
   get size (): number {
@@ -62,17 +63,18 @@ export class Routes {
     const known = ways.find(way => way.via === via)
     const expires = now + this.#init.ttl
 
-    if (known != null && known.hops === hops) {
+    if (known?.hops === hops) {
       known.expires = expires
       return
     }
 
+    this.#expiresAt = Math.min(this.#expiresAt, expires)
     const first = ways[0]?.via
     const others = ways.filter(way => way !== known)
     // behind those that are as short: who was first stays first
     const at = others.findIndex(way => way.hops > hops)
     others.splice(at < 0 ? others.length : at, 0, { via, hops, expires })
-    this.#ways.set(key, others)
+    this.#set(key, others)
 
     if (others[0].via !== first) {
       this.version++
@@ -88,21 +90,44 @@ export class Routes {
     this.#neighbours.delete(neighbour)
     this.version++
 
-    for (const [key] of [...this.#ways.entries()]) {
+    for (const key of this.#ways.keys()) {
       this.#drop(key, way => way.via === neighbour)
     }
   }
 
   expire (now: number): void {
-    for (const [key] of [...this.#ways.entries()]) {
-      this.#drop(key, way => way.expires <= now)
+    if (now < this.#expiresAt) {
+      return
+    }
+
+    this.#expiresAt = Infinity
+
+    for (const [key, ways] of this.#ways) {
+      const earliest = ways.reduce((earliest, { expires }) => Math.min(earliest, expires), Infinity)
+
+      if (earliest <= now) {
+        this.#drop(key, way => way.expires <= now)
+      }
+
+      // a way that is left of those is later, and this is only when to look again
+      this.#expiresAt = Math.min(this.#expiresAt, Math.max(earliest, now))
     }
   }
 
   clear (): void {
     this.#neighbours.clear()
     this.#ways.clear()
+    this.#expiresAt = Infinity
     this.version++
+  }
+
+  #set (key: Key, ways: Way[]): void {
+    this.#ways.delete(key)
+    this.#ways.set(key, ways)
+
+    if (this.#ways.size > this.#init.maxRoutes) {
+      this.#ways.delete(this.#ways.keys().next().value as Key)
+    }
   }
 
   #drop (key: Key, test: (way: Way) => boolean): void {

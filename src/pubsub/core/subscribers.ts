@@ -46,6 +46,8 @@ export class Subscribers {
   readonly #init: SubscribersInit
   readonly #origins = new Map<Key, Origin>()
   readonly #byTopic = new Map<string, Map<Key, Entry>>()
+  /** Nothing expires before this */
+  #expiresAt = Infinity
   /** Moves on with every change of who is subscribed, for those who keep what they derived */
   version = 0
 
@@ -154,7 +156,7 @@ export class Subscribers {
       origin.isNeighbour = false
 
       for (const entry of origin.topics.values()) {
-        entry.expires = now + this.#init.ttl
+        entry.expires = this.#expires(now)
       }
     }
 
@@ -191,13 +193,13 @@ export class Subscribers {
     }
 
     this.#origins.set(key, origin)
-    const expires = origin.isNeighbour ? Infinity : now + this.#init.ttl
+    const expires = origin.isNeighbour ? Infinity : this.#expires(now)
 
     for (const topic of announcement.on) {
       this.#set(key, origin, topic, { on: true, seq, expires, announcement }, applied)
     }
     for (const topic of announcement.off) {
-      this.#set(key, origin, topic, { on: false, seq, expires: now + this.#init.ttl, announcement }, applied)
+      this.#set(key, origin, topic, { on: false, seq, expires: this.#expires(now), announcement }, applied)
     }
     if (announcement.full) {
       this.#applyFull(key, origin, announcement, applied)
@@ -228,11 +230,19 @@ export class Subscribers {
   expire (now: number): Change[] {
     const changes: Change[] = []
 
+    if (now < this.#expiresAt) {
+      return changes
+    }
+
+    this.#expiresAt = Infinity
+
     for (const [key, origin] of this.#origins) {
       for (const [topic, entry] of origin.topics) {
         if (entry.expires <= now) {
           this.#delete(key, origin, topic)
           this.#change(changes, key, topic, entry.on, false, 'expired')
+        } else {
+          this.#expiresAt = Math.min(this.#expiresAt, entry.expires)
         }
       }
       this.#tidy(key, origin)
@@ -243,6 +253,12 @@ export class Subscribers {
 
   clear (): Change[] {
     return [...this.#origins.keys()].flatMap(key => this.#forget(key, 'stopped'))
+  }
+
+  #expires (now: number): number {
+    const expires = now + this.#init.ttl
+    this.#expiresAt = Math.min(this.#expiresAt, expires)
+    return expires
   }
 
   #applyFull (key: Key, origin: Origin, announcement: Announcement, applied: Applied): void {
