@@ -1,14 +1,17 @@
-import { Uint8ArrayList } from 'uint8arraylist'
 import { sharedNow } from '../clock.ts'
 import type { Node } from './contenders.ts'
 import type { Tally } from './tally.ts'
 import type { PeerId, Stream } from '@libp2p/interface'
+import type { Uint8ArrayList } from 'uint8arraylist'
 
 const SINK = '/bench/sink/1'
 const FORWARD = '/bench/forward/1'
 
-/** Bytes that are gathered into one write: the largest frame that yamux sends in one piece */
-const GATHER = 64 * 1024
+/**
+ * Bytes that are gathered into one write: what fills one record of noise, which holds 65,535 bytes with 16 of them
+ * for its tag, after the 12 of yamux' header. A few more would be a second record at nearly the price of the first.
+ */
+const GATHER = 65_535 - 16 - 12
 
 /** Writes after which the event loop gets a turn, so that what arrives is heard */
 const WRITES_A_TURN = 32
@@ -70,17 +73,13 @@ export async function handleForward (node: Node, next: PeerId): Promise<void> {
  */
 export async function rawBlast (node: Node, to: PeerId, hops: number, { size, ms, max, gather }: RawBlast): Promise<Sent> {
   const stream = await node.dialProtocol(to, hops > 1 ? FORWARD : SINK)
-  const template = new Uint8Array(size).fill(0x5a)
-  const prefix = varint(size)
-  const perWrite = gather ? Math.max(1, Math.floor(GATHER / (prefix.length + size))) : 1
+  const messages = new MessageBytes(size)
   const started = sharedNow()
   const end = started + ms
-  let sent = 0
   let writes = 0
 
-  while (sent < max && sharedNow() < end) {
-    const more = stream.send(perWrite === 1 ? single(prefix, template) : gathered(prefix, template, perWrite))
-    sent += perWrite
+  while (messages.made < max && sharedNow() < end) {
+    const more = stream.send(gather ? messages.take(GATHER) : messages.rest())
 
     if (!more) {
       await writable(stream)
@@ -89,9 +88,11 @@ export async function rawBlast (node: Node, to: PeerId, hops: number, { size, ms
     }
   }
 
+  // the last write may have ended within a message
+  stream.send(messages.rest())
   await stream.close()
 
-  return { sent, started }
+  return { sent: messages.made, started }
 }
 
 /**
@@ -126,25 +127,52 @@ function closeAtEnd (stream: Stream): void {
 }
 
 /**
- * The message is made anew as in the other contenders, and not copied again
+ * One message after the other, as bytes that can be cut anywhere. They are made where they are sent from.
  */
-function single (prefix: Uint8Array, template: Uint8Array): Uint8ArrayList {
-  return new Uint8ArrayList(prefix, template.slice())
-}
+class MessageBytes {
+  made = 0
+  private readonly message: Uint8Array
+  /** Bytes of the present message that have been taken */
+  private at = 0
 
-/**
- * The messages are made right where they are sent from
- */
-function gathered (prefix: Uint8Array, template: Uint8Array, count: number): Uint8Array {
-  const length = prefix.length + template.length
-  const bytes = new Uint8Array(count * length)
-
-  for (let at = 0; at < bytes.length; at += length) {
-    bytes.set(prefix, at)
-    bytes.set(template, at + prefix.length)
+  constructor (size: number) {
+    const prefix = varint(size)
+    this.message = new Uint8Array(prefix.length + size).fill(0x5a)
+    this.message.set(prefix)
   }
 
-  return bytes
+  take (length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    let filled = 0
+
+    while (filled < length) {
+      const part = this.part(length - filled)
+      bytes.set(part, filled)
+      filled += part.length
+    }
+
+    return bytes
+  }
+
+  /**
+   * What is left of the present message, all of it if none was begun
+   */
+  rest (): Uint8Array {
+    return this.part(this.message.length).slice()
+  }
+
+  private part (most: number): Uint8Array {
+    const end = Math.min(this.message.length, this.at + most)
+    const part = this.at === 0 && end === this.message.length ? this.message : this.message.subarray(this.at, end)
+    this.at = end
+
+    if (end === this.message.length) {
+      this.at = 0
+      this.made++
+    }
+
+    return part
+  }
 }
 
 function varint (value: number): Uint8Array {
