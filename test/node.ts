@@ -4,6 +4,8 @@
 import { guardProcess } from './fixtures/guard.ts'
 import './contract/contract.node.ts'
 import './pubsub/connections.node.ts'
+import './pubsub/limited.node.ts'
 import './pubsub/membership.node.ts'
+import './pubsub/pressure.node.ts'
 
 guardProcess()
