@@ -93,7 +93,9 @@ export class Deliveries<Content> {
       }
     }
 
-    return [...this.#settleIfDone(pending), ...status === 'unreachable' ? resend(pending, about.filter(key => pending.fates.has(key))) : []]
+    return status === 'unreachable'
+      ? resend(pending, about.filter(key => pending.fates.get(key)?.status === 'open'))
+      : this.#settleIfDone(pending)
   }
 
   /** It could not even be sent to this one */

@@ -108,7 +108,7 @@ export class Window {
 interface OriginWindows {
   epoch: number
   heardAt: number
-  topics: Map<string, Window>
+  topics: LruMap<string, Window>
 }
 
 export interface WindowsInit {
@@ -139,7 +139,7 @@ export class Windows {
     let windows = this.#origins.get(origin)
 
     if (windows == null || epoch > windows.epoch) {
-      windows = { epoch, heardAt: now, topics: new Map() }
+      windows = { epoch, heardAt: now, topics: new LruMap(this.#init.maxTopics) }
       this.#origins.set(origin, windows)
     } else if (epoch < windows.epoch) {
       return false
@@ -149,9 +149,6 @@ export class Windows {
     let window = windows.topics.get(topic)
 
     if (window == null) {
-      if (windows.topics.size >= this.#init.maxTopics) {
-        return false
-      }
       windows.topics.set(topic, window = new Window(this.#init.bits, seq))
     }
 
