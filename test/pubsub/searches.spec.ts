@@ -96,7 +96,7 @@ describe('a search for a peer', () => {
   it('ends in a net of relays, whichever it is, and finds who is there', () => {
     const names = Array.from({ length: 12 }, (_, i) => `n${i}`)
     const links = names.flatMap((name, i) => [1, 3, 5].map(step => [name, names[(i + step) % 12]]))
-    const of = (name: Key): Key[] => links.flatMap(([a, b]) => a === name ? [b] : b === name ? [a] : [])
+    const of = (name: Key): Key[] => links.filter(link => link.includes(name)).flatMap(link => link.filter(other => other !== name))
     const nodes = new Map(names.map(name => [name, searches(name)]))
     const wire: Array<{ from: Key, to: Key, search: Search }> = []
     let frames = 0

@@ -1,0 +1,158 @@
+import { expect } from 'aegir/chai'
+import fc from 'fast-check'
+import * as limits from '../../src/pubsub/constants.ts'
+import * as wire from '../../src/pubsub/wire.ts'
+import { encodeString } from '../../src/runtime/codec.ts'
+import { MalformedError } from '../../src/runtime/errors.ts'
+import type { Frame } from '../../src/link/index.ts'
+
+const number = fc.oneof(fc.nat(300), fc.maxSafeNat())
+const byte = fc.nat(255)
+const blob = fc.uint8Array({ maxLength: 200 })
+const key = fc.uint8Array({ maxLength: 64 }).map(bytes => String.fromCharCode(...bytes))
+const topic = fc.string({ unit: 'binary', maxLength: 80 }).filter(text => encodeString(text).byteLength <= limits.MAX_TOPIC_LENGTH)
+const list = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(item, { maxLength: 8 })
+
+const gossip: fc.Arbitrary<wire.WireGossip> = fc.record({
+  ack: number,
+  announcements: list(fc.record({ hops: byte, sealed: blob })),
+  requests: list(fc.record({ id: number, topic })),
+  answers: list(number),
+  lost: list(key)
+})
+const receipt: fc.Arbitrary<wire.Receipt> = fc.record({
+  status: fc.constantFrom('acked' as const, 'not-subscribed' as const, 'unreachable' as const),
+  of: key,
+  epoch: number,
+  topic,
+  seqs: list(number),
+  about: list(key)
+})
+const announcement = fc.record({ seq: number, full: fc.boolean(), on: list(topic), off: list(topic) })
+const message = fc.record({ wantsAck: fc.boolean(), topic, seq: number, data: fc.oneof(blob, fc.constant(new Uint8Array(5000))) })
+
+/** The body of a frame, as the link hands it on */
+function bodyOf ({ head, body }: Frame): Uint8Array {
+  const bytes = Uint8Array.from([...head, ...body ?? []])
+  return bytes.subarray(bytes.findIndex(byte => byte < 0x80) + 2)
+}
+
+interface Codec<T> {
+  value: fc.Arbitrary<T>
+  encode (value: T): Uint8Array
+  decode (bytes: Uint8Array): unknown
+  /** Whether it ends where its payload ends: then there is nothing behind it to be skipped */
+  isOpenEnded: boolean
+}
+
+function codec<T> (value: fc.Arbitrary<T>, encode: (value: T) => Uint8Array, decode: (bytes: Uint8Array) => unknown, isOpenEnded = false): Codec<any> {
+  return { value, encode, decode, isOpenEnded }
+}
+
+const codecs: Record<string, Codec<any>> = {
+  greeting: codec(fc.record({ epoch: number, isRelay: fc.boolean() }), wire.encodeGreeting, wire.decodeGreeting),
+  gossip: codec(gossip, value => bodyOf(wire.encodeGossip(value)), wire.decodeGossip),
+  announcement: codec(announcement, value => wire.encodeAnnouncement({ origin: '', epoch: 0, hops: 0, ...value }), wire.decodeAnnouncement),
+  message: codec(message, ({ wantsAck, topic, seq, data }) => bodyOf(wire.encodeMessage(topic, seq, data, wantsAck)), wire.decodeMessage, true),
+  bundle: codec(
+    fc.record({ wantsAck: fc.boolean(), topic, to: list(key), messages: list(fc.record({ seq: number, data: blob })) }),
+    wire.encodeBundle, wire.decodeBundle
+  ),
+  parcel: codec(
+    fc.record({ hops: byte, lane: fc.nat(wire.CONTROL_LANE), destinations: list(key), sealed: fc.oneof(blob, fc.constant(new Uint8Array(5000))) }),
+    value => bodyOf(wire.encodeParcel(value)), wire.decodeParcel, true
+  ),
+  receipt: codec(receipt, wire.encodeReceipt, wire.decodeReceipt),
+  'receipt as a frame': codec(receipt, value => bodyOf(wire.encodeReceiptFrame(value)), wire.decodeReceipt),
+  search: codec(fc.record({ id: number, target: key }), wire.encodeSearch, wire.decodeSearch),
+  'frame of a search': codec(
+    fc.record({ hops: byte, sealed: blob }),
+    ({ hops, sealed }) => bodyOf(wire.encodeSearchFrame(hops, sealed)), wire.decodeSearchFrame, true
+  )
+}
+
+for (const [name, { value, encode, decode, isOpenEnded }] of Object.entries(codecs)) {
+  describe(`on the wire, a ${name}`, () => {
+    it('comes back as it went', () => {
+      fc.assert(fc.property(value, value => {
+        expect(decode(encode(value))).to.deep.equal(value)
+      }), { numRuns: 60 })
+    })
+
+    it('is refused as malformed, and nothing else, when its end is missing', () => {
+      fc.assert(fc.property(value, value => {
+        const bytes = encode(value)
+        let taken = 0
+
+        for (let length = 0; length < Math.min(bytes.byteLength, 300); length++) {
+          try {
+            decode(bytes.slice(0, length))
+            taken++
+          } catch (err) {
+            if (!(err instanceof MalformedError)) {
+              throw err
+            }
+          }
+        }
+
+        if (!isOpenEnded && taken > 0) {
+          throw new Error(`${taken} shorter ones were taken`)
+        }
+      }), { numRuns: 30 })
+    })
+
+    if (!isOpenEnded) {
+      it('may have more behind it than this version knows', () => {
+        fc.assert(fc.property(value, blob, (value, more) => {
+          expect(decode(Uint8Array.from([...encode(value), ...more]))).to.deep.equal(value)
+        }), { numRuns: 30 })
+      })
+    }
+  })
+}
+
+describe('on the wire', () => {
+  it('a message of the topic of the one before is told from one of a topic that begins like it', () => {
+    const topics = ['news', 'new', 'newt', 'news!', '', 'n'.repeat(127), 'n'.repeat(128), 'n'.repeat(200), '\uFEFFnews', 'näws']
+
+    for (const first of topics) {
+      for (const second of topics) {
+        for (const topic of [first, second, first]) {
+          const body = bodyOf(wire.encodeMessage(topic, 3, Uint8Array.of(1, 2), true))
+          wire.encodeMessage(first, 1, new Uint8Array(0), false)
+          expect(wire.decodeMessage(body)).to.deep.equal({ wantsAck: true, topic, seq: 3, data: Uint8Array.of(1, 2) })
+        }
+      }
+    }
+  })
+
+  it('the payload of a message is a view of what came, and the one that is sent is not copied when it is long', () => {
+    const data = new Uint8Array(10_000)
+    const frame = wire.encodeMessage('topic', 1, data, false)
+    expect(frame.body).to.equal(data)
+    const body = bodyOf(frame)
+    expect(wire.decodeMessage(body).data.buffer).to.equal(body.buffer)
+  })
+
+  it('lists and strings past their limits are refused', () => {
+    const long = 't'.repeat(limits.MAX_TOPIC_LENGTH + 1)
+    const key = 'k'.repeat(65)
+    const receipt: wire.Receipt = { status: 'acked', of: '', epoch: 0, topic: '', seqs: [], about: [] }
+    const tooMany = <T>(count: number, item: T): T[] => new Array(count + 1).fill(item)
+    const refused: Array<() => unknown> = [
+      () => wire.decodeMessage(bodyOf(wire.encodeMessage(long, 1, new Uint8Array(0), false))),
+      () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, of: key })),
+      () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, seqs: tooMany(limits.MAX_SEQS, 1) })),
+      () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, about: tooMany(limits.MAX_DESTINATIONS, 'k') })),
+      () => wire.decodeReceipt(Uint8Array.of(3, ...wire.encodeReceipt(receipt).subarray(1))),
+      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ hops: 0, lane: wire.CONTROL_LANE + 1, destinations: [], sealed: new Uint8Array(0) }))),
+      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ hops: 0, lane: 0, destinations: tooMany(limits.MAX_DESTINATIONS, 'k'), sealed: new Uint8Array(0) }))),
+      () => wire.decodeAnnouncement(wire.encodeAnnouncement({ origin: '', epoch: 0, hops: 0, seq: 1, full: true, on: tooMany(limits.MAX_ANNOUNCED_TOPICS, 't'), off: [] })),
+      () => wire.decodeBundle(wire.encodeBundle({ topic: '', to: [], wantsAck: false, messages: tooMany(limits.BUNDLE_MESSAGES, { seq: 1, data: new Uint8Array(0) }) }))
+    ]
+
+    for (const decode of refused) {
+      expect(decode).to.throw(MalformedError)
+    }
+  })
+})
