@@ -1,0 +1,82 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
+import { encodeAttach, encodeHello } from '../../src/link/session.ts'
+import { keyOf } from '../../src/pubsub/keys.ts'
+import { Sealer, SealType } from '../../src/pubsub/seal.ts'
+import * as wire from '../../src/pubsub/wire.ts'
+import type { Frame } from '../../src/link/core/frames.ts'
+
+/** Something valid of every kind, several of most, to make broken ones of */
+export interface Corpus {
+  /** What goes by the streams, whole */
+  frames: Uint8Array[]
+  hellos: Uint8Array[]
+  greetings: Uint8Array[]
+  gossips: Uint8Array[]
+  announcements: Uint8Array[]
+  messages: Uint8Array[]
+  parcels: Uint8Array[]
+  seals: Uint8Array[]
+  bundles: Uint8Array[]
+  receipts: Uint8Array[]
+  searches: Uint8Array[]
+  searchFrames: Uint8Array[]
+}
+
+export function bytesOf ({ head, body }: Frame): Uint8Array {
+  return Uint8Array.from([...head, ...body ?? []])
+}
+
+/** The body of a frame: without its length and its kind */
+export function bodyOf (frame: Frame): Uint8Array {
+  const bytes = bytesOf(frame)
+  return bytes.subarray(bytes.findIndex(byte => byte < 0x80) + 2)
+}
+
+export async function makeCorpus (topic: string): Promise<Corpus> {
+  const keys = await Promise.all(['Ed25519', 'secp256k1', 'RSA'].map(async type => generateKeyPair(type as 'Ed25519')))
+  const peers = keys.map(({ publicKey }) => keyOf(peerIdFromPublicKey(publicKey)))
+  const [a, b, c] = peers
+  const greetings = [{ epoch: 1, isRelay: true }, { epoch: 1_700_000_000_000, isRelay: false }].map(wire.encodeGreeting)
+  const announcement = { origin: a, epoch: 1, hops: 0, seq: 3, full: true, on: [topic, 'b', 'ä'], off: [] }
+  const announcements = [announcement, { ...announcement, full: false, on: [], off: ['x', topic] }].map(wire.encodeAnnouncement)
+  const bundle: wire.Bundle = { topic, to: [], wantsAck: true, messages: [0, 1, 2].map(seq => ({ seq, data: new Uint8Array(20) })) }
+  const bundles = [bundle, { ...bundle, to: peers, messages: [] }].map(wire.encodeBundle)
+  const receipt: wire.Receipt = { status: 'acked', of: b, epoch: 1, topic, seqs: [1, 2, 300, 70_000], about: [] }
+  const receipts = [receipt, { ...receipt, status: 'unreachable' as const, about: peers }].map(wire.encodeReceipt)
+  const searches = [{ id: 1, target: c }, { id: 2 ** 40, target: a }].map(wire.encodeSearch)
+  const contents: Array<[SealType, Uint8Array[]]> = [
+    [SealType.ANNOUNCEMENT, announcements], [SealType.BUNDLE, bundles], [SealType.RECEIPT, receipts], [SealType.SEARCH, searches], [SealType.FOUND, searches]
+  ]
+  const seals = await Promise.all(keys.map(key => new Sealer(key)).flatMap(sealer => contents.flatMap(([type, contents]) => contents.map(async content => sealer.seal(1, type, content)))))
+  const gossipFrames = [
+    { ack: 0, announcements: seals.slice(0, 2).map(sealed => ({ hops: 1, sealed })), requests: [], answers: [], lost: [] },
+    { ack: 5, announcements: [], requests: [{ id: 1, topic }, { id: 0, topic: 'b' }], answers: [1, 2], lost: peers }
+  ].map(wire.encodeGossip)
+  const messageFrames = [wire.encodeMessage(topic, 1, new Uint8Array(100), true), wire.encodeMessage('another', 2 ** 33, new Uint8Array(0), false)]
+  const parcelFrames = seals.slice(0, 6).map((sealed, i) => wire.encodeParcel({ hops: i, lane: i % 4, destinations: peers.slice(i % 3), sealed }))
+  const searchFrames = seals.slice(6, 8).map(sealed => wire.encodeSearchFrame(1, sealed))
+  const hellos = greetings.map(greeting => encodeHello({ session: 1, window: 4_194_304, maxFrame: 1_310_720, greeting }))
+  const piece = encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, bytesOf(messageFrames[0]).subarray(0, 50))
+
+  return {
+    hellos,
+    greetings,
+    announcements,
+    seals,
+    bundles,
+    receipts,
+    searches,
+    gossips: gossipFrames.map(bodyOf),
+    messages: messageFrames.map(bodyOf),
+    parcels: parcelFrames.map(bodyOf),
+    searchFrames: searchFrames.map(bodyOf),
+    frames: [
+      ...[...gossipFrames, ...messageFrames, ...parcelFrames, ...searchFrames, piece].map(bytesOf),
+      ...receipts.map(receipt => bytesOf(frameOf(wire.Kind.RECEIPT, receipt))),
+      ...hellos.map(hello => bytesOf(frameOf(Kind.HELLO, hello))),
+      encodeAttach(1), encodeAttach(2 ** 40)
+    ]
+  }
+}

@@ -1,0 +1,138 @@
+import { expect } from 'aegir/chai'
+import { FrameParser } from '../../src/link/core/frames.ts'
+import { decodeAttach, decodeHello } from '../../src/link/session.ts'
+import { publicKeyOf, readSealed } from '../../src/pubsub/seal.ts'
+import * as wire from '../../src/pubsub/wire.ts'
+import { MalformedError } from '../../src/runtime/errors.ts'
+import { makeCorpus } from './corpus.ts'
+import { Mutator } from './mutate.ts'
+import type { Corpus } from './corpus.ts'
+
+/** A browser decodes with the same code: it is asked less often */
+const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
+
+/** How many broken frames, all decoders together, and how chance begins: FUZZ_RUNS=... FUZZ_SEED=... replays a run */
+const RUNS = setting('FUZZ_RUNS', IS_NODE ? 1_000_000 : 50_000)
+const SEED = setting('FUZZ_SEED', 1)
+
+function setting (name: string, otherwise: number): number {
+  const value = typeof process === 'undefined' ? undefined : process.env?.[name]
+  return value == null || value === '' ? otherwise : Number(value)
+}
+
+const MAX_FRAME = 8192
+
+interface Target {
+  corpus (corpus: Corpus): Uint8Array[]
+  /** Its share of all runs */
+  share: number
+  decode (bytes: Uint8Array, mutator: Mutator): void
+}
+
+const targets: Record<string, Target> = {
+  'a stream of frames': {
+    share: 4,
+    corpus: corpus => corpus.frames,
+    decode: (bytes, mutator) => {
+      let last = 0
+      const parser = new FrameParser(MAX_FRAME, (_, body, length) => {
+        last = length
+        expectWithin(body, bytes.byteLength)
+      })
+      for (const chunk of mutator.cut(bytes)) {
+        parser.push(chunk)
+        if (!(parser.heldBytes >= 0 && parser.heldBytes <= bytes.byteLength && last <= bytes.byteLength)) {
+          throw new Error(`${parser.heldBytes} bytes are held of ${bytes.byteLength}`)
+        }
+      }
+    }
+  },
+  'the first frame of a data stream': { share: 1, corpus: corpus => corpus.frames, decode: bytes => { decodeAttach(bytes) } },
+  'a hello': { share: 1, corpus: corpus => corpus.hellos, decode: bytes => { wire.decodeGreeting(decodeHello(bytes).greeting) } },
+  'a greeting': { share: 1, corpus: corpus => corpus.greetings, decode: bytes => { isSane(wire.decodeGreeting(bytes).epoch) } },
+  gossip: {
+    share: 3,
+    corpus: corpus => corpus.gossips,
+    decode: bytes => {
+      const { announcements, ack } = wire.decodeGossip(bytes)
+      isSane(ack)
+      announcements.forEach(({ sealed }) => { isSane(wire.decodeAnnouncement(readSealed(sealed).content).seq) })
+    }
+  },
+  'an announcement': { share: 1, corpus: corpus => corpus.announcements, decode: bytes => { isSane(wire.decodeAnnouncement(bytes).seq) } },
+  'a message': {
+    share: 2,
+    corpus: corpus => corpus.messages,
+    decode: bytes => {
+      const { seq, data } = wire.decodeMessage(bytes)
+      isSane(seq)
+      expectWithin(data, bytes.byteLength)
+    }
+  },
+  'a seal': {
+    share: 2,
+    corpus: corpus => corpus.seals,
+    decode: bytes => {
+      const sealed = readSealed(bytes)
+      isSane(sealed.epoch)
+      publicKeyOf(sealed)
+    }
+  },
+  'a parcel': {
+    share: 3,
+    corpus: corpus => corpus.parcels,
+    decode: bytes => {
+      const { sealed } = wire.decodeParcel(bytes)
+      wire.decodeBundle(readSealed(sealed).content)
+    }
+  },
+  'a bundle': { share: 2, corpus: corpus => corpus.bundles, decode: bytes => { wire.decodeBundle(bytes).messages.forEach(({ seq }) => { isSane(seq) }) } },
+  'a receipt': { share: 2, corpus: corpus => corpus.receipts, decode: bytes => { wire.decodeReceipt(bytes).seqs.forEach(isSane) } },
+  'a search': { share: 1, corpus: corpus => corpus.searches, decode: bytes => { isSane(wire.decodeSearch(bytes).id) } },
+  'the frame of a search': { share: 1, corpus: corpus => corpus.searchFrames, decode: bytes => { readSealed(wire.decodeSearchFrame(bytes).sealed) } }
+}
+
+const SHARES = Object.values(targets).reduce((sum, { share }) => sum + share, 0)
+
+function isSane (value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new Error(`${value} is no number that a decoder may hand out`)
+  }
+}
+
+function expectWithin (part: Uint8Array, length: number): void {
+  if (part.byteLength > length) {
+    throw new Error(`${part.byteLength} bytes came out of ${length}`)
+  }
+}
+
+describe(`broken input (FUZZ_SEED=${SEED}, FUZZ_RUNS=${RUNS})`, function () {
+  this.timeout(300_000)
+  const made = makeCorpus('topic')
+
+  for (const [name, target] of Object.entries(targets)) {
+    it(`as ${name}: is malformed or taken, and nothing else`, async () => {
+      const mutator = new Mutator(SEED)
+      const good = target.corpus(await made)
+      const runs = Math.ceil(RUNS * target.share / SHARES)
+      let taken = 0
+
+      for (let run = 0; run < runs; run++) {
+        mutator.begin(run)
+        const bytes = mutator.mutate(good)
+
+        try {
+          target.decode(bytes, mutator)
+          taken++
+        } catch (err: any) {
+          if (!(err instanceof MalformedError)) {
+            throw new Error(`FUZZ_SEED=${SEED}, run ${run}, ${[...bytes].join()}: ${err.stack}`)
+          }
+        }
+      }
+
+      // what is always taken or always refused was not tested
+      expect(taken).to.be.within(1, runs - 1)
+    })
+  }
+})
