@@ -7,7 +7,7 @@ import { encodeAttach, Session } from './session.ts'
 import type { Frame } from './core/frames.ts'
 import type { Entry } from './core/outbox.ts'
 import type { SessionEffect } from './core/sessions.ts'
-import type { Hello } from './session.ts'
+import type { Hello, SessionOwner } from './session.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Connection, Logger, PeerId, Stream } from '@libp2p/interface'
@@ -43,10 +43,18 @@ export interface LinkInit {
   openStreams (connection: Connection, signal: AbortSignal): Promise<[control: Stream, data: Stream]>
 }
 
+/** What is here of a session that the other side opens */
+interface Half {
+  timer: Timer
+  control?: Session
+  hello?: Hello
+  data?: Stream
+}
+
 /**
  * One neighbour as one object: the streams to it, what waits to be sent, how it behaves.
  */
-export class Link {
+export class Link implements SessionOwner {
   readonly peerId: PeerId
   readonly outbox: Outbox
   readonly #init: LinkInit
@@ -54,7 +62,7 @@ export class Link {
   readonly #backoff: Backoff
   readonly #sessions = new Map<number, Session>()
   /** Streams that came before the other one of their session */
-  readonly #halves = new Map<number, { timer: Timer, control?: Session, hello?: Hello, data?: Stream }>()
+  readonly #halves = new Map<number, Half>()
   #current?: Session
   #remoteMaxFrame = 0
   #retry?: Timer
@@ -150,15 +158,7 @@ export class Link {
 
   /** A control stream that the other side opened */
   acceptControl (connection: Connection, stream: Stream): void {
-    const session = this.#session(connection)
-    session.attachControl(stream)
-    const timer = this.#helloTimer(session)
-
-    session.hello.then(hello => {
-      this.#pair(hello.session, { control: session, hello })
-    }).catch(err => {
-      session.abort(err)
-    }).finally(() => { timer.cancel() })
+    this.#session(connection).attachControl(stream)
   }
 
   /** A data stream that the other side opened, for the session of this number */
@@ -176,6 +176,12 @@ export class Link {
     if (control != null && hello != null && data != null) {
       half.timer.cancel()
       this.#halves.delete(number)
+
+      if (control.isOver) {
+        data.abort(new SessionEndedError('The control stream of this session has ended'))
+        return
+      }
+
       control.attachData(data)
       control.sayHello(this.#hello(number))
       this.#opened(number, control, hello)
@@ -191,6 +197,31 @@ export class Link {
     half?.data?.abort(err)
   }
 
+  onHello (session: Session, hello: Hello): void {
+    if (session.number != null) {
+      this.#opened(session.number, session, hello)
+    } else {
+      this.#pair(hello.session, { control: session, hello })
+    }
+  }
+
+  onFrame (kind: number, body: Uint8Array, bytes: number): void {
+    this.#init.handlers.onFrame(this, kind, body, bytes)
+  }
+
+  onSlow ({ connection }: Session): void {
+    this.#init.log.error('%p takes nothing in any more: disconnecting from it', this.peerId)
+    connection.abort(new SlowPeerError(`${this.peerId} did not take in a byte for ${this.#init.slowAfter} ms`))
+  }
+
+  onEnd (session: Session): void {
+    const { number } = session
+
+    if (number != null && this.#sessions.get(number) === session) {
+      this.#ended(number)
+    }
+  }
+
   async #open (number: number, id: string): Promise<void> {
     const connection = this.#init.connections().find(connection => connection.id === id)
 
@@ -200,22 +231,26 @@ export class Link {
     }
 
     const session = this.#session(connection, number)
-    const controller = new AbortController()
-    const timer = this.#helloTimer(session, controller)
+    this.#sessions.set(number, session)
 
     try {
-      const [control, data] = await this.#init.openStreams(connection, controller.signal)
+      const [control, data] = await this.#init.openStreams(connection, session.signal)
+
+      if (session.isOver) {
+        // it ended meanwhile: nobody else knows these streams
+        const err = new SessionEndedError('The session ended while its streams were opened')
+        control.abort(err)
+        data.abort(err)
+        return
+      }
+
       session.attachControl(control)
+      session.attachData(data)
       session.sayHello(this.#hello(number))
       data.send(encodeAttach(number))
-      session.attachData(data)
-      const hello = await session.hello
-      this.#opened(number, session, hello)
     } catch (err: any) {
       this.#init.log('could not open streams to %p - %e', this.peerId, err)
       session.abort(err)
-    } finally {
-      timer.cancel()
     }
   }
 
@@ -223,39 +258,9 @@ export class Link {
     return { session, window: limits.RECEIVE_WINDOW, maxFrame: this.#init.maxFrame, greeting: this.#init.handlers.greet(this) }
   }
 
-  #helloTimer (session: Session, controller?: AbortController): Timer {
-    return this.#init.clock.after(limits.HELLO_TIMEOUT, () => {
-      const err = new SessionEndedError('The neighbour did not say hello in time')
-      controller?.abort(err)
-      session.abort(err)
-    })
-  }
-
   #session (connection: Connection, number?: number): Session {
-    const { clock, maxFrame, slowAfter, handlers } = this.#init
-    const session: Session = new Session({
-      clock,
-      connection,
-      maxFrame,
-      slowAfter,
-      outbox: this.outbox,
-      onFrame: (kind, body, bytes) => { handlers.onFrame(this, kind, body, bytes) },
-      onFault: reason => { this.fault(reason) },
-      onSlow: () => {
-        this.#init.log.error('%p takes nothing in any more: disconnecting from it', this.peerId)
-        connection.abort(new SlowPeerError(`${this.peerId} did not take in a byte for ${slowAfter} ms`))
-      },
-      onEnd: () => {
-        const entry = [...this.#sessions].find(([, other]) => other === session)
-        this.#ended(entry?.[0] ?? number)
-      }
-    })
-
-    if (number != null) {
-      this.#sessions.set(number, session)
-    }
-
-    return session
+    const { clock, maxFrame, slowAfter } = this.#init
+    return new Session({ clock, owner: this, connection, number, maxFrame, slowAfter, outbox: this.outbox })
   }
 
   #opened (number: number, session: Session, hello: Hello): void {
@@ -266,6 +271,7 @@ export class Link {
       old?.abort(new SessionEndedError('The neighbour lives anew'))
     }
 
+    session.number = number
     this.#sessions.set(number, session)
     const effects = this.#core.handle({ type: 'opened', session: number, connection: session.connection.id })
 
@@ -292,11 +298,7 @@ export class Link {
     }
   }
 
-  #ended (number?: number): void {
-    if (number == null) {
-      return
-    }
-
+  #ended (number: number): void {
     if (this.#sessions.get(number) === this.#current) {
       this.#current = undefined
     }

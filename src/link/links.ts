@@ -202,14 +202,18 @@ export class Links {
 
     const first = new Uint8ArrayList()
     const timer = this.#init.clock.after(limits.HELLO_TIMEOUT, () => { stream.abort(new Error('No first frame in time')) })
+    const settle = (): void => {
+      timer.cancel()
+      stream.removeEventListener('message', onMessage)
+      stream.removeEventListener('close', settle)
+    }
     const onMessage = ({ data }: StreamMessageEvent): void => {
       try {
         first.append(data)
         const number = decodeAttach(first.subarray())
 
         if (number != null) {
-          stream.removeEventListener('message', onMessage)
-          timer.cancel()
+          settle()
           link.acceptData(number, stream)
         }
       } catch (err: any) {
@@ -218,6 +222,6 @@ export class Links {
       }
     }
     stream.addEventListener('message', onMessage)
-    stream.addEventListener('close', () => { timer.cancel() })
+    stream.addEventListener('close', settle)
   }
 }

@@ -1,6 +1,5 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import { FrameParser } from './core/frames.ts'
-import type { OnFrame } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream } from '@libp2p/interface'
 
@@ -16,18 +15,23 @@ const GATHER_BELOW = 4096
 export interface PipeInit {
   stream: Stream
   clock: Clock
+  owner: PipeOwner
   maxFrame: number
+  /** Milliseconds without a write, while bytes wait, until the other side is too slow */
+  slowAfter: number
+}
+
+/** Who uses a pipe, or some of them */
+export interface PipeOwner {
   /** The next bytes to write, if there are any that may go now */
-  take (): Uint8Array[] | undefined
+  take (pipe: Pipe): Uint8Array[] | undefined
   /** Whether bytes wait to be written, be it that they may not go yet */
-  hasMore (): boolean
-  onFrame: OnFrame
+  hasMore (pipe: Pipe): boolean
+  onFrame (pipe: Pipe, kind: number, body: Uint8Array, bytes: number): void
   /** What came could not be parsed */
   onMalformed (err: Error): void
   /** The stream ended, or the other side said that it writes no more: called once */
-  onEnd (): void
-  /** Bytes wait, and none could be written for so long */
-  slowAfter: number
+  onPipeEnd (): void
   onSlow (): void
 }
 
@@ -41,6 +45,7 @@ export class Pipe {
   #carry: Uint8Array[] = []
   #carried = 0
   #scheduled = false
+  #isBlocked = false
   #ended = false
   #closing = false
   #written = 0
@@ -48,14 +53,12 @@ export class Pipe {
   #onIdle?: () => void
 
   constructor (init: PipeInit) {
-    this.#init = init
-    this.#parser = new FrameParser(init.maxFrame, init.onFrame)
-    const { stream } = init
+    const { stream, owner, maxFrame } = init
     const end = (): void => { this.#end() }
+    this.#init = init
+    this.#parser = new FrameParser(maxFrame, (kind, body, bytes) => { owner.onFrame(this, kind, body, bytes) })
     stream.addEventListener('close', end)
     stream.addEventListener('remoteCloseWrite', end)
-    // wait for the event and look again: `onDrain()` resolves once and for ever
-    stream.addEventListener('drain', () => { this.schedule() })
   }
 
   get heldBytes (): number {
@@ -74,7 +77,7 @@ export class Pipe {
           }
         }
       } catch (err: any) {
-        this.#init.onMalformed(err)
+        this.#init.owner.onMalformed(err)
       }
     })
   }
@@ -113,7 +116,7 @@ export class Pipe {
   }
 
   get #hasMore (): boolean {
-    return this.#carried > 0 || this.#init.hasMore()
+    return this.#carried > 0 || this.#init.owner.hasMore(this)
   }
 
   #pump (): void {
@@ -136,9 +139,23 @@ export class Pipe {
     }
 
     if (this.#hasMore) {
+      this.#waitForDrain()
       this.#watch()
     } else {
       this.#onIdle?.()
+    }
+  }
+
+  /** By the event, looking again when it came: `onDrain()` resolves once and for ever */
+  #waitForDrain (): void {
+    const { stream } = this.#init
+
+    if (!this.#isBlocked && stream.writableNeedsDrain) {
+      this.#isBlocked = true
+      stream.addEventListener('drain', () => {
+        this.#isBlocked = false
+        this.schedule()
+      }, { once: true })
     }
   }
 
@@ -172,7 +189,7 @@ export class Pipe {
   }
 
   #take (): Uint8Array[] | undefined {
-    return this.#carried < WRITE ? this.#init.take() : undefined
+    return this.#carried < WRITE ? this.#init.owner.take(this) : undefined
   }
 
   /** A timer only while bytes wait */
@@ -189,7 +206,7 @@ export class Pipe {
         return
       }
       if (this.#written === written) {
-        this.#init.onSlow()
+        this.#init.owner.onSlow()
       } else {
         this.#watch()
       }
@@ -206,7 +223,7 @@ export class Pipe {
     this.#onIdle?.()
 
     if (!this.#closing) {
-      this.#init.onEnd()
+      this.#init.owner.onPipeEnd()
     }
   }
 }

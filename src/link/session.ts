@@ -8,7 +8,8 @@ import { SessionEndedError, ProtocolFaultError } from './errors.ts'
 import { Pipe } from './pipe.ts'
 import type { Frame, OnFrame } from './core/frames.ts'
 import type { Outbox } from './core/outbox.ts'
-import type { Clock } from '../runtime/clock.ts'
+import type { PipeOwner } from './pipe.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 
 /** Bytes of the longest first frame of a data stream */
@@ -56,22 +57,33 @@ export function decodeAttach (bytes: Uint8Array): number | undefined {
 
 export interface SessionInit {
   clock: Clock
+  owner: SessionOwner
   connection: Connection
+  /** As the opener counts; the other side hears it in the hello */
+  number?: number
   outbox: Outbox
   maxFrame: number
   slowAfter: number
+}
+
+/** Whose session it is */
+export interface SessionOwner {
+  /** In the very turn in which it came: what comes behind it is already for a session that is up */
+  onHello (session: Session, hello: Hello): void
   /** A frame for the floor above */
   onFrame: OnFrame
-  onFault (reason: string): void
-  onSlow (): void
-  onEnd (): void
+  fault (reason: string): void
+  onSlow (session: Session): void
+  /** It is over, or about to be */
+  onEnd (session: Session): void
 }
 
 /**
  * A pair of streams to one neighbour, from hello to the end of either.
  */
-export class Session {
+export class Session implements PipeOwner {
   readonly connection: Connection
+  number?: number
   readonly #init: SessionInit
   readonly #queue = new Fifo<Frame>()
   #queueBytes = 0
@@ -80,25 +92,31 @@ export class Session {
   #control?: Pipe
   #data?: Pipe
   /** The pieces of large frames, put together lane by lane */
-  readonly #lanes = new Map<number, FrameParser>()
-  readonly #helloed = Promise.withResolvers<Hello>()
-  #toldEnd = false
+  readonly #lanes: FrameParser[] = []
+  readonly #controller = new AbortController()
+  readonly #helloTimer: Timer
   #status: 'opening' | 'current' | 'retired' | 'ended' = 'opening'
 
   constructor (init: SessionInit) {
     this.#init = init
     this.connection = init.connection
-    // whoever waits for it is told by the rejection; nobody may be waiting
-    this.#helloed.promise.catch(() => {})
+    this.number = init.number
+    this.#helloTimer = init.clock.after(limits.HELLO_TIMEOUT, () => {
+      this.abort(new SessionEndedError('The neighbour did not say hello in time'))
+    })
   }
 
-  /** The other side's hello; rejects when the session ends before it came */
-  get hello (): Promise<Hello> {
-    return this.#helloed.promise
+  /** Aborts when it is over before its streams are open */
+  get signal (): AbortSignal {
+    return this.#controller.signal
+  }
+
+  get isOver (): boolean {
+    return this.#status === 'retired' || this.#status === 'ended'
   }
 
   get diagnostics (): { control: number, inFlight: number, kept: number, held: number } {
-    const held = [...this.#lanes.values()].reduce((sum, lane) => sum + lane.heldBytes, 0)
+    const held = this.#lanes.reduce((sum, lane) => sum + lane.heldBytes, 0)
     return {
       control: this.#queueBytes,
       inFlight: this.#send.inFlight,
@@ -108,22 +126,14 @@ export class Session {
   }
 
   attachControl (stream: Stream): void {
-    this.#control = this.#pipe(stream, limits.MAX_CONTROL_FRAME, {
-      take: () => this.#takeControl(),
-      hasMore: () => this.#queue.length > 0,
-      onFrame: (kind, body, bytes) => { this.#onControl(kind, body, bytes) }
-    })
+    this.#control = this.#pipe(stream, limits.MAX_CONTROL_FRAME)
     this.#control.read()
   }
 
   attachData (stream: Stream): void {
     // honest senders stay within their credit, far below this
     stream.maxReadBufferLength = limits.RECEIVE_WINDOW * 2
-    this.#data = this.#pipe(stream, this.#init.maxFrame, {
-      take: () => this.#takeData(),
-      hasMore: () => this.#status === 'current' && !this.#init.outbox.isEmpty,
-      onFrame: (kind, body, bytes) => { this.#onData(kind, body, bytes) }
-    })
+    this.#data = this.#pipe(stream, this.#init.maxFrame)
   }
 
   /** Data that comes before the hello waits in the stream */
@@ -148,7 +158,7 @@ export class Session {
     this.#control?.schedule()
 
     if (this.#queueBytes > limits.CONTROL_CAPACITY) {
-      this.#init.onSlow()
+      this.onSlow()
     }
   }
 
@@ -167,12 +177,11 @@ export class Session {
 
   /** Lets it write what it has begun to write, then ends it */
   async retire (): Promise<void> {
-    if (this.#status === 'retired' || this.#status === 'ended') {
+    if (this.isOver) {
       return
     }
 
-    this.#status = 'retired'
-    this.#tellEnd()
+    this.#end('retired')
     const controller = new AbortController()
     const timer = this.#init.clock.after(limits.RETIRE_TIMEOUT, () => { controller.abort() })
     const closed = await Promise.allSettled([this.#control, this.#data].map(async pipe => pipe?.close({ signal: controller.signal })))
@@ -188,25 +197,44 @@ export class Session {
       return
     }
 
-    this.#status = 'ended'
-    this.#tellEnd()
+    this.#end('ended')
+    this.#controller.abort(err)
     this.#control?.abort(err)
     this.#data?.abort(err)
   }
 
-  #pipe (stream: Stream, maxFrame: number, use: { take (): Uint8Array[] | undefined, hasMore (): boolean, onFrame: OnFrame }): Pipe {
+  take (pipe: Pipe): Uint8Array[] | undefined {
+    return pipe === this.#control ? this.#takeControl() : this.#takeData()
+  }
+
+  hasMore (pipe: Pipe): boolean {
+    return pipe === this.#control ? this.#queue.length > 0 : this.#status === 'current' && !this.#init.outbox.isEmpty
+  }
+
+  onFrame (pipe: Pipe, kind: number, body: Uint8Array, bytes: number): void {
+    if (pipe === this.#control) {
+      this.#onControl(kind, body, bytes)
+    } else {
+      this.#onData(kind, body, bytes)
+    }
+  }
+
+  onMalformed (err: Error): void {
+    this.#fault(`malformed: ${err.message}`)
+  }
+
+  onSlow (): void {
+    this.#init.owner.onSlow(this)
+  }
+
+  /** One of the streams is no more: the other has nothing to say alone */
+  onPipeEnd (): void {
+    void this.retire()
+  }
+
+  #pipe (stream: Stream, maxFrame: number): Pipe {
     const { clock, slowAfter } = this.#init
-    return new Pipe({
-      ...use,
-      stream,
-      clock,
-      slowAfter,
-      maxFrame,
-      onMalformed: err => { this.#fault(`malformed: ${err.message}`) },
-      onSlow: () => { this.#init.onSlow() },
-      // one of the streams is no more: the other has nothing to say alone
-      onEnd: () => { void this.retire() }
-    })
+    return new Pipe({ stream, clock, owner: this, slowAfter, maxFrame })
   }
 
   #takeControl (): Uint8Array[] | undefined {
@@ -242,7 +270,7 @@ export class Session {
   #onControl (kind: number, body: Uint8Array, bytes: number): void {
     switch (kind) {
       case Kind.HELLO:
-        this.#helloed.resolve(decodeHello(body))
+        this.#onHello(decodeHello(body))
         return
       case Kind.CREDIT:
         if (!this.#send.onGrant(new Reader(body).uvarint())) {
@@ -253,6 +281,16 @@ export class Session {
       default:
         this.#pass(kind, body, bytes)
     }
+  }
+
+  #onHello (hello: Hello): void {
+    if (this.#status !== 'opening') {
+      this.#fault('a second hello')
+      return
+    }
+
+    this.#helloTimer.cancel()
+    this.#init.owner.onHello(this, hello)
   }
 
   #onData (kind: number, body: Uint8Array, bytes: number): void {
@@ -271,22 +309,17 @@ export class Session {
   }
 
   #lane (lane: number): FrameParser {
-    let parser = this.#lanes.get(lane)
-
-    if (parser == null) {
-      if (!(lane <= 2)) {
-        throw new ProtocolFaultError(`there is no lane ${lane}`)
-      }
-      parser = new FrameParser(this.#init.maxFrame, (kind, body, bytes) => { this.#pass(kind, body, bytes) })
-      this.#lanes.set(lane, parser)
+    if (!(lane <= 2)) {
+      throw new MalformedError(`there is no lane ${lane}`)
     }
 
-    return parser
+    this.#lanes[lane] ??= new FrameParser(this.#init.maxFrame, (kind, body, bytes) => { this.#pass(kind, body, bytes) })
+    return this.#lanes[lane]
   }
 
   #pass (kind: number, body: Uint8Array, bytes: number): void {
     if (kind >= Kind.FIRST_FREE && this.#status !== 'ended') {
-      this.#init.onFrame(kind, body, bytes)
+      this.#init.owner.onFrame(kind, body, bytes)
     }
   }
 
@@ -299,15 +332,17 @@ export class Session {
   }
 
   #fault (reason: string): void {
-    this.#init.onFault(reason)
+    this.#init.owner.fault(reason)
     this.abort(new ProtocolFaultError(reason))
   }
 
-  #tellEnd (): void {
-    if (!this.#toldEnd) {
-      this.#toldEnd = true
-      this.#helloed.reject(new SessionEndedError('The streams ended before the neighbour said hello'))
-      this.#init.onEnd()
+  #end (status: 'retired' | 'ended'): void {
+    const isFirst = !this.isOver
+    this.#status = status
+    this.#helloTimer.cancel()
+
+    if (isFirst) {
+      this.#init.owner.onEnd(this)
     }
   }
 }
