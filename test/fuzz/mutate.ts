@@ -34,7 +34,7 @@ export class Mutator {
 
   /** One of `corpus`, with one to five things wrong with it */
   mutate (corpus: readonly Uint8Array[]): Uint8Array {
-    let bytes = this.pick(corpus).slice(0, MAX_LENGTH)
+    let bytes: Uint8Array = this.pick(corpus).slice(0, MAX_LENGTH)
 
     for (let left = 1 + this.int(5); left > 0; left--) {
       bytes = this.#wrong(bytes, corpus)

@@ -1,0 +1,267 @@
+import { expect } from 'aegir/chai'
+import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
+import { keyOf } from '../../src/pubsub/keys.ts'
+import { Sealer, SealType } from '../../src/pubsub/seal.ts'
+import * as wire from '../../src/pubsub/wire.ts'
+import { eventually, inbox, isKnown, known, linkOf, meet, numbered, numbersOf, range, stopPeers } from '../fixtures/directsub.ts'
+import { createPeer } from '../fixtures/peers.ts'
+import { Attacker, keysInOrder } from './attacker.ts'
+import { bytesOf, makeCorpus } from './corpus.ts'
+import { Mutator } from './mutate.ts'
+import type { Session } from './attacker.ts'
+import type { Corpus } from './corpus.ts'
+import type { Message } from '../../src/index.ts'
+import type { Sheaf } from '../fixtures/directsub.ts'
+import type { PrivateKey } from '@libp2p/interface'
+
+const TOPIC = 'topic'
+const SEED = Number(process.env.FUZZ_SEED ?? 1)
+/** Broken frames, and attackers at most, one after the other: each is let be after so many faults */
+const FRAMES = 20_000
+const MAX_ATTACKERS = 200
+const MAX_FAULTS = 100
+const MAX_INTERESTS = 300
+
+/** What a kind of frame is made of, and by which stream it goes */
+const SOURCES: Array<[number, 'control' | 'data', keyof Corpus]> = [
+  [wire.Kind.GOSSIP, 'control', 'gossips'], [wire.Kind.RECEIPT, 'control', 'receipts'], [wire.Kind.SEARCH, 'control', 'searchFrames'],
+  [wire.Kind.PARCEL, 'control', 'parcels'], [wire.Kind.MESSAGE, 'data', 'messages'], [wire.Kind.PARCEL, 'data', 'parcels'],
+  [wire.Kind.GOSSIP, 'data', 'gossips'], [200, 'control', 'messages'], [13, 'data', 'messages']
+]
+
+/** What ends a session at once */
+const DEADLY: Array<[number, 'control' | 'data', keyof Corpus]> = [[Kind.HELLO, 'control', 'hellos'], [Kind.CREDIT, 'control', 'greetings'], [Kind.PIECE, 'data', 'frames']]
+
+describe(`a node among attackers (FUZZ_SEED=${SEED})`, function () {
+  this.timeout(120_000)
+  let victim: Sheaf
+  let honest: Sheaf
+  let keys: PrivateKey[]
+  let heard: Message[]
+  let over: AbortController
+  let talk: Promise<number>
+  const uncaught: unknown[] = []
+  const note = (err: unknown): void => { uncaught.push(err) }
+
+  before(() => {
+    process.on('unhandledRejection', note)
+    process.on('uncaughtExceptionMonitor', note)
+  })
+
+  after(() => {
+    process.off('unhandledRejection', note)
+    process.off('uncaughtExceptionMonitor', note)
+  })
+
+  beforeEach(async () => {
+    keys = await keysInOrder(MAX_ATTACKERS + 4)
+    victim = await createPeer({ privateKey: keys.pop(), maxInterestTopics: MAX_INTERESTS })
+    honest = await createPeer()
+    await meet(honest, victim)
+    await Promise.all([victim.services.pubsub.subscribe(TOPIC), honest.services.pubsub.subscribe(TOPIC)])
+    await known(TOPIC, [victim, honest], [victim, honest])
+    heard = inbox(victim, TOPIC)
+    over = new AbortController()
+    talk = talkUntilOver()
+  })
+
+  /** Whatever else was done to it: nothing was thrown, and those who are honest got all of each other's messages */
+  afterEach(async () => {
+    over.abort()
+    const sent = await talk
+    const fromHonest = heard.filter(({ from }) => from.equals(honest.peerId))
+    expect(sent).to.be.above(0)
+    expect(numbersOf(fromHonest)).to.deep.equal(range(sent))
+    expect(isKnown(TOPIC, victim, honest) && isKnown(TOPIC, honest, victim)).to.equal(true)
+    await stopPeers()
+    expect(uncaught).to.deep.equal([])
+  })
+
+  async function talkUntilOver (): Promise<number> {
+    let i = 0
+    for (; !over.signal.aborted; i++) {
+      const { acked } = await honest.services.pubsub.publish(TOPIC, numbered(i), { ack: 'all' })
+      expect(acked).to.have.lengthOf(1)
+      // one after the other, and the attackers in between
+      await new Promise<void>(resolve => { setImmediate(resolve) })
+    }
+    return i
+  }
+
+  const sizes = (): Record<string, number> => victim.services.pubsub.diagnostics().sizes
+  const dropped = (reason: string): number => victim.services.pubsub.diagnostics().dropped[reason] ?? 0
+  const faultsOf = (attacker: Attacker): number => Number(victim.services.pubsub.diagnostics().peers.find(({ peerId }) => peerId.equals(attacker.peerId))?.faults ?? 0)
+  const attack = async (): Promise<Attacker> => Attacker.create(keys.shift() as PrivateKey)
+  const gone = async (attacker: Attacker): Promise<void> => {
+    await attacker.stop()
+    await eventually('the attacker is still a neighbour', () => !victim.services.pubsub.getPeers().some(peerId => peerId.equals(attacker.peerId)))
+  }
+
+  /** All is as if they had never been there */
+  async function expectNoTrace (): Promise<void> {
+    await eventually(() => `left over: ${JSON.stringify(sizes())}`, () => {
+      const { neighbours, links, requests, busyMailboxes, waitingCalls, searches, gossip } = sizes()
+      return neighbours === 1 && links === 1 && requests + busyMailboxes + waitingCalls + searches + gossip === 0
+    })
+    expect(sizes().origins).to.be.at.most(10)
+    expect(sizes().interestTopics).to.be.at.most(MAX_INTERESTS + 1)
+  }
+
+  it(`takes ${FRAMES} broken frames for what they are`, async () => {
+    const corpus = await makeCorpus(TOPIC)
+    const mutator = new Mutator(SEED)
+    let run = 0
+    let faults = 0
+
+    for (let isRelay = true; run < FRAMES; isRelay = !isRelay) {
+      const attacker = await attack()
+      let session = await attacker.open(victim, isRelay)
+      let most = 0
+
+      while (most < MAX_FAULTS && run < FRAMES) {
+        mutator.begin(++run)
+        const [kind, stream, source] = mutator.pick(mutator.int(200) === 0 ? DEADLY : SOURCES)
+        attacker.send(session[stream], frameOf(kind, mutator.mutate(corpus[source])))
+
+        if (run % 20 === 0) {
+          await attacker.fence(session)
+          most = faultsOf(attacker)
+          expect(sizes().neighbours).to.be.at.most(2)
+          expect(sizes().interestTopics).to.be.at.most(MAX_INTERESTS + 1)
+          session = session.isOpen() || most >= MAX_FAULTS ? session : await attacker.open(victim, isRelay)
+        }
+      }
+
+      faults += most
+      await gone(attacker)
+    }
+
+    expect(faults).to.be.above(FRAMES / 10)
+    expect(dropped(`malformed frame of kind ${wire.Kind.GOSSIP}`)).to.be.above(10)
+    expect(dropped(`malformed frame of kind ${wire.Kind.PARCEL}`)).to.be.above(10)
+    expect(dropped('frame of an unknown kind')).to.be.above(10)
+    await expectNoTrace()
+  })
+
+  it('believes nobody who speaks for somebody else', async () => {
+    const attacker = await attack()
+    const session = await attacker.open(victim)
+    const [origin, epoch] = [keyOf(honest.peerId), victim.services.pubsub.diagnostics().epoch + 1e6]
+    const off = wire.encodeAnnouncement({ origin, epoch, hops: 0, seq: 1e6, full: true, on: [], off: [] })
+    const bundle = wire.encodeBundle({ topic: TOPIC, to: [], wantsAck: true, messages: [{ seq: 0, data: numbered(666) }] })
+    const asHonest = (type: SealType, content: Uint8Array, signature: Uint8Array): Uint8Array => {
+      const sealed = new Sealer(keys[0]).unsigned(epoch, type, content)
+      // the same but for who says it, which has the same length
+      const forged = Uint8Array.from([...sealed.subarray(0, -1), ...signature.byteLength > 0 ? [signature.byteLength] : [0], ...signature])
+      forged.set(Uint8Array.from(origin, char => char.charCodeAt(0)), 1)
+      return forged
+    }
+    const signatures = [new Uint8Array(0), new Uint8Array(64), new Uint8Array(64).fill(7)]
+
+    for (const signature of signatures) {
+      attacker.announce(session, [{ hops: 1, sealed: asHonest(SealType.ANNOUNCEMENT, off, signature) }])
+      const parcel = wire.encodeParcel({ hops: 1, lane: wire.CONTROL_LANE, destinations: [keyOf(victim.peerId)], sealed: asHonest(SealType.BUNDLE, bundle, signature) })
+      attacker.send(session.control, parcel)
+      attacker.send(session.data, parcel)
+    }
+    await attacker.fence(session)
+    await eventually('not all were counted', () => faultsOf(attacker) >= 3 * signatures.length)
+
+    expect(isKnown(TOPIC, victim, honest)).to.equal(true)
+    expect(numbersOf(heard)).to.not.include(666)
+    expect(sizes().routes).to.equal(0)
+    await gone(attacker)
+    await expectNoTrace()
+  })
+
+  it('delivers once what is said again and again', async () => {
+    const attacker = await attack()
+    const session = await attacker.open(victim)
+    const sealer = new Sealer(keys[1])
+    const sealed = await sealer.seal(1, SealType.BUNDLE, wire.encodeBundle({
+      topic: TOPIC, to: [], wantsAck: false, messages: [{ seq: 0, data: numbered(7000) }, { seq: 1, data: numbered(7001) }]
+    }))
+
+    for (let i = 0; i < 50; i++) {
+      attacker.send(session.control, wire.encodeParcel({ hops: 1, lane: wire.CONTROL_LANE, destinations: [keyOf(victim.peerId)], sealed }))
+      attacker.send(session.control, wire.encodeMessage(TOPIC, 5, numbered(8000), false))
+    }
+    await attacker.fence(session)
+
+    expect(numbersOf(heard.filter(({ from }) => !from.equals(honest.peerId)))).to.have.members([7000, 7001, 8000])
+    expect(dropped('message that came before')).to.equal(3 * 49)
+    await gone(attacker)
+    await expectNoTrace()
+  })
+
+  it('hangs up on frames that are too long and on credit that nobody has, and talks again after that', async () => {
+    const attacker = await attack()
+    const endings: Array<(session: Session) => void> = [
+      session => { attacker.send(session.control, Uint8Array.of(0xff, 0xff, 0xff, 0x7f)) },
+      session => { attacker.send(session.data, Uint8Array.of(0xff, 0xff, 0xff, 0x7f)) },
+      session => { attacker.send(session.data, new Uint8Array(3000).fill(0x80)) },
+      session => { attacker.send(session.data, Uint8Array.of(0)) },
+      session => { attacker.send(session.control, frameOf(Kind.CREDIT, Uint8Array.of(0xff, 0xff, 0xff, 0x7f))) },
+      session => { attacker.send(session.data, encodeFrame(Kind.PIECE, 2, (target, at) => { target[at] = 3 })) }
+    ]
+
+    for (const [i, end] of endings.entries()) {
+      const session = await attacker.open(victim)
+      await attacker.fence(session)
+      expect(session.isOpen()).to.equal(true)
+      end(session)
+      await eventually(`ending ${i} was not one`, () => !session.isOpen())
+      expect(faultsOf(attacker)).to.equal(i + 1)
+    }
+
+    expect(attacker.node.getConnections()).to.have.lengthOf(1)
+    await gone(attacker)
+    await expectNoTrace()
+  })
+
+  it('keeps no more than it said it would of crumbs, empty pieces and halves of sessions', async () => {
+    const attacker = await attack()
+    const session = await attacker.open(victim)
+    const crumb = bytesOf(encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, Uint8Array.of(0x80)))
+    const start = bytesOf(encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, Uint8Array.of(0xff, 0xff, 0x30)))
+    const crumbs = new Uint8Array(crumb.byteLength * 10_000)
+    for (let i = 0; i < 10_000; i++) {
+      crumbs.set(crumb, i * crumb.byteLength)
+    }
+    attacker.send(session.data, start)
+    for (let i = 0; i < 10; i++) {
+      attacker.send(session.data, crumbs)
+    }
+    await eventually('the crumbs did not come', () => Number(linkOf(victim, attacker.node as unknown as Sheaf)?.held) === 100_003)
+
+    expect(faultsOf(attacker)).to.equal(0)
+    await gone(attacker)
+    await expectNoTrace()
+  })
+
+  it('remembers a bounded number of what strangers announce, ask and search', async () => {
+    const attackers = await Promise.all([attack(), attack(), attack()])
+
+    for (const [n, attacker] of attackers.entries()) {
+      const session = await attacker.open(victim)
+
+      for (let i = 1; i <= 20; i++) {
+        const on = Array.from({ length: 50 }, (_, topic) => `${n} ${i} ${topic}`)
+        const content = wire.encodeAnnouncement({ origin: attacker.key, epoch: attacker.epoch, hops: 0, seq: i, full: false, on, off: [] })
+        attacker.announce(session, [{ hops: 0, sealed: await attacker.sealer.seal(attacker.epoch, SealType.ANNOUNCEMENT, content) }])
+        attacker.send(session.control, wire.encodeSearchFrame(0, await attacker.sealer.seal(attacker.epoch, SealType.SEARCH, wire.encodeSearch({ id: i, target: `nobody ${i}` }))))
+        attacker.send(session.control, wire.encodeGossip({ ack: 0, announcements: [], requests: on.map((topic, id) => ({ id: 1000 + id, topic })), answers: [], lost: [keyOf(honest.peerId)] }))
+      }
+
+      await attacker.fence(session)
+      expect(sizes().interestTopics).to.be.at.most(MAX_INTERESTS + 1)
+      expect(faultsOf(attacker)).to.equal(0)
+    }
+
+    expect(dropped('refused: topics to remember for others')).to.be.above(0)
+    expect(isKnown(TOPIC, victim, honest)).to.equal(true)
+    await Promise.all(attackers.map(gone))
+    await expectNoTrace()
+    expect(sizes().interestTopics).to.be.at.most(2)
+  })
+})
