@@ -1,7 +1,9 @@
 import { Fifo } from '../../src/runtime/bounded.ts'
 import { randomInt } from '../../src/runtime/random.ts'
+import { freeze } from './surroundings.ts'
 import type { SimNetwork } from './network.ts'
 import type { SimNode } from './node.ts'
+import type { Wire } from './surroundings.ts'
 import type { Greeting } from '../../src/pubsub/core/pubsub.ts'
 import type { Gossip } from '../../src/pubsub/core/types.ts'
 
@@ -22,7 +24,7 @@ interface End {
  * breaks; then all that was on its way is lost, and another session begins. As in the real link the side with the smaller
  * name greets first, and the other one answers.
  */
-export class SimLink {
+export class SimLink implements Wire {
   readonly #network: SimNetwork
   readonly #opener: End
   readonly #acceptor: End
@@ -55,7 +57,9 @@ export class SimLink {
     const to = this.#otherEnd(from)
 
     if (this.#otherEnd(to.node).isUp) {
-      this.#network.freeze(gossip)
+      if (this.#network.observe) {
+        freeze(gossip)
+      }
       this.#transmitWithFaults(to, { type: 'gossip', gossip })
     }
   }
@@ -109,6 +113,7 @@ export class SimLink {
   }
 
   #forget (): void {
+    this.#network.forget(this)
     const [one, other] = this.nodes
     for (const [node, { key }] of [[one, other], [other, one]]) {
       if (node.links.get(key) === this) {

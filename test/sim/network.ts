@@ -4,7 +4,8 @@ import { seededRandom } from '../../src/runtime/random.ts'
 import { SimLink } from './link.ts'
 import { SimNode } from './node.ts'
 import type { Observer } from './observer.ts'
-import type { Gossip, Key } from '../../src/pubsub/core/types.ts'
+import type { Surroundings } from './surroundings.ts'
+import type { Key } from '../../src/pubsub/core/types.ts'
 import type { Random } from '../../src/runtime/random.ts'
 
 /** Probabilities for each message. A real session knows none of these: the core has to heal from them all the same */
@@ -31,16 +32,18 @@ const MAX_VIOLATIONS = 20
 /**
  * Nodes and links under a virtual clock: the same seed is the same run.
  */
-export class SimNetwork {
+export class SimNetwork implements Surroundings {
   readonly clock = new VirtualClock()
   readonly random: Random
   readonly nodes = new Map<Key, SimNode>()
   readonly violations: string[] = []
   readonly refreshInterval: number
+  readonly debounce = 0
   readonly observe: boolean
   faults: Faults = { drop: 0, duplicate: 0, reorder: 0 }
   readonly #delay: [min: number, max: number]
   readonly #detection: number
+  readonly #links = new Set<SimLink>()
   #cut: SimLink[] = []
 
   constructor ({ seed, delay = [2, 60], detection = 3000, refreshInterval = REFRESH_INTERVAL, observe = true }: SimNetworkInit) {
@@ -56,7 +59,11 @@ export class SimNetwork {
   }
 
   get links (): SimLink[] {
-    return [...new Set(this.running.flatMap(node => [...node.links.values()]))]
+    return [...this.#links]
+  }
+
+  get isReliable (): boolean {
+    return this.faults.drop === 0 && this.faults.reorder === 0
   }
 
   /** Skewed as networks are: many are fast, few are slow */
@@ -85,6 +92,7 @@ export class SimNetwork {
   connect (one: SimNode, other: SimNode): void {
     if (one !== other && !one.links.has(other.key) && one.isRunning && other.isRunning) {
       const link = new SimLink(this, one, other)
+      this.#links.add(link)
       one.links.set(other.key, link)
       other.links.set(one.key, link)
     }
@@ -108,6 +116,11 @@ export class SimNetwork {
     this.clock.advance(ms)
   }
 
+  /** A link is gone for good */
+  forget (link: SimLink): void {
+    this.#links.delete(link)
+  }
+
   violation (what: string): void {
     if (this.violations.length < MAX_VIOLATIONS) {
       this.violations.push(what)
@@ -117,16 +130,5 @@ export class SimNetwork {
   /** What an observer has to say at the end of a life, or of the run */
   collect (observer?: Observer): void {
     observer?.violations.forEach(what => { this.violation(what) })
-  }
-
-  /** Nobody copies what crosses the wire, so nobody may change it either: who tries throws */
-  freeze (gossip: Gossip): void {
-    for (const announcement of gossip.announcements) {
-      if (!Object.isFrozen(announcement)) {
-        Object.freeze(announcement)
-        Object.freeze(announcement.on)
-        Object.freeze(announcement.off)
-      }
-    }
   }
 }

@@ -2,8 +2,7 @@ import * as limits from '../../src/pubsub/constants.ts'
 import { PubsubCore } from '../../src/pubsub/core/pubsub.ts'
 import { Alarm } from '../../src/runtime/alarm.ts'
 import { Observer } from './observer.ts'
-import type { SimLink } from './link.ts'
-import type { SimNetwork } from './network.ts'
+import type { Surroundings, Wire } from './surroundings.ts'
 import type { Greeting } from '../../src/pubsub/core/pubsub.ts'
 import type { Call, Effect, Gossip, Key } from '../../src/pubsub/core/types.ts'
 
@@ -34,21 +33,22 @@ interface Calling {
 export class SimNode {
   readonly key: Key
   readonly isRelay: boolean
-  readonly links = new Map<Key, SimLink>()
+  readonly links = new Map<Key, Wire>()
   readonly counts: Counts = { sent: 0, received: 0, announcementsSent: 0, announcementsReceived: 0 }
   /** What its user wants, in holders of each topic: the truth that others should know */
   readonly wanted = new Map<string, number>()
   /** Moves on with every start */
   life = 0
-  readonly #network: SimNetwork
+  readonly #network: Surroundings
   readonly #calls = new Map<string, Calling[]>()
+  readonly #requests = new Map<Call, { topic: string, at: number }>()
   /** Since when it keeps track of a topic */
   readonly #trackedSince = new Map<string, number>()
   #lastCall = 0
   #lastEpoch = 0
   #running?: Running
 
-  constructor (network: SimNetwork, key: Key, isRelay: boolean) {
+  constructor (network: Surroundings, key: Key, isRelay: boolean) {
     this.#network = network
     this.key = key
     this.isRelay = isRelay
@@ -78,19 +78,20 @@ export class SimNode {
   }
 
   start (epoch: number): void {
-    const { clock, random, refreshInterval, observe } = this.#network
+    const { clock, random, refreshInterval, debounce, observe } = this.#network
     const core = new PubsubCore({
       self: this.key,
       epoch,
       isRelay: this.isRelay,
       random,
-      debounce: 0,
+      debounce,
       refreshInterval,
       maxTopicsPerPeer: limits.MAX_TOPICS_PER_PEER,
       maxSubscribersPerTopic: limits.MAX_SUBSCRIBERS_PER_TOPIC,
       maxInterestTopics: limits.MAX_INTEREST_TOPICS
     })
-    const alarm = new Alarm(clock, () => { this.#run(core.wake(clock.now())) })
+    this.#network.mutate?.(core)
+    const alarm = new Alarm(clock, () => { this.wake() })
     const observer = observe ? new Observer(this.key, topic => core.isTracked(topic)) : undefined
     this.life++
     this.#lastEpoch = epoch
@@ -111,6 +112,10 @@ export class SimNode {
     this.#leave()
     const links = [...this.links.values()]
     links.forEach(link => { link.close(this) })
+  }
+
+  wake (): void {
+    this.#run(this.core.wake(this.#now))
   }
 
   subscribe (topic: string): Call {
@@ -152,8 +157,10 @@ export class SimNode {
   }
 
   request (topic: string): void {
+    const call = ++this.#lastCall
     this.#track(topic)
-    this.#run(this.core.request(topic, ++this.#lastCall, this.#now))
+    this.#requests.set(call, { topic, at: this.#now })
+    this.#run(this.core.request(topic, call, this.#now))
   }
 
   up (peer: Key, greeting: Greeting): void {
@@ -175,9 +182,9 @@ export class SimNode {
     }
   }
 
-  /** Since when it keeps track of a topic; Infinity: not at all */
+  /** Since when its user wants to know of a topic; Infinity: not at all */
   trackedSince (topic: string): number {
-    return this.#running?.core.isTracked(topic) === true ? this.#trackedSince.get(topic) ?? Infinity : Infinity
+    return this.wanted.has(topic) ? this.#trackedSince.get(topic) ?? Infinity : Infinity
   }
 
   get #now (): number {
@@ -185,7 +192,7 @@ export class SimNode {
   }
 
   #track (topic: string): void {
-    if (!this.core.isTracked(topic)) {
+    if (!this.wanted.has(topic)) {
       this.#trackedSince.set(topic, this.#now)
     }
   }
@@ -196,6 +203,7 @@ export class SimNode {
     this.#running = undefined
     this.wanted.clear()
     this.#calls.clear()
+    this.#requests.clear()
     this.#trackedSince.clear()
   }
 
@@ -218,11 +226,13 @@ export class SimNode {
         case 'outlive':
           this.#outlive(effect.epoch)
           break
+        case 'request-settled':
+          this.#answered(effect.call)
+          break
         case 'refused':
           this.#network.violation(`${this.key}: refused more ${effect.what}`)
           break
         case 'changes':
-        case 'request-settled':
           break
       }
     }
@@ -259,7 +269,7 @@ export class SimNode {
   #settled (call: Call, isSubscribed: boolean): void {
     const calling = this.#settle(call)
 
-    if (calling == null || !isSubscribed || calling.at + limits.SUBSCRIBE_TIMEOUT <= this.#now || !this.core.topics.isOn(calling.topic)) {
+    if (calling == null || !isSubscribed || !this.#network.isReliable || calling.at + limits.SUBSCRIBE_TIMEOUT <= this.#now || !this.core.topics.isOn(calling.topic)) {
       return
     }
 
@@ -268,6 +278,24 @@ export class SimNode {
 
       if (link.upSince < calling.at && other.trackedSince(calling.topic) < calling.at && !other.core.subscribers.isOn(this.key, calling.topic)) {
         this.#network.violation(`${this.key}: subscribed to ${calling.topic}, and its neighbour ${other.key} does not know it`)
+      }
+    }
+  }
+
+  /** Whoever was a neighbour, and on the topic, since before it was asked must be known by now, unless the deadline is past */
+  #answered (call: Call): void {
+    const request = this.#requests.get(call)
+    this.#requests.delete(call)
+
+    if (request == null || !this.#network.isReliable || request.at + limits.REQUEST_TIMEOUT <= this.#now || !this.core.isTracked(request.topic)) {
+      return
+    }
+
+    for (const link of this.links.values()) {
+      const other = link.other(this)
+
+      if (link.upSince < request.at && other.trackedSince(request.topic) < request.at && !this.core.subscribers.isOn(other.key, request.topic)) {
+        this.#network.violation(`${this.key}: was told who is on ${request.topic}, but not that its neighbour ${other.key} is`)
       }
     }
   }

@@ -1,5 +1,6 @@
 import { Crowd } from './crowd.ts'
 import { parse, replay } from './options.ts'
+import { randomRun } from './random-run.ts'
 import type { Figures, Traffic } from './crowd.ts'
 import type { Options } from './options.ts'
 
@@ -8,12 +9,16 @@ const MESSAGES_BOUND = 20
 /** Violations that are printed */
 const MAX_PRINTED = 20
 
+function seconds (): string {
+  return (performance.now() / 1000).toFixed(1)
+}
+
 function print ({ mean, p50, max }: Figures, digits = 1): string {
   return `mean ${mean.toFixed(digits)}, p50 ${p50.toFixed(digits)}, max ${max.toFixed(digits)}`
 }
 
 function printTraffic ({ name, leaf, relay, mean }: Traffic): void {
-  console.log(`${name}: control messages`)
+  console.log(`${name} (${seconds()} s of real time by now): control messages`)
   console.log(`  leaf: sent ${print(leaf.sent)}; received ${print(leaf.received)}`)
   console.log(`  relay: sent for each neighbour ${print(relay.perNeighbour)} (in all ${print(relay.sent, 0)})`)
   console.log(`  all: sent a peer ${mean.sent.toFixed(1)}, neighbours ${mean.neighbours.toFixed(1)}, announcements heard ${mean.announcements.toFixed(0)}`)
@@ -63,6 +68,11 @@ function crowd (options: Options): string[] {
   return [...wrong, ...after, ...empty]
 }
 
+function random ({ seed }: Options): string[] {
+  console.log(`a random network in which everything happens; seed ${seed}`)
+  return randomRun(seed)
+}
+
 function main (): number {
   let options: Options
 
@@ -73,9 +83,8 @@ function main (): number {
     return 1
   }
 
-  const began = performance.now()
-  const wrong = crowd(options)
-  console.log(`took ${((performance.now() - began) / 1000).toFixed(1)} s, ${Math.round(process.memoryUsage().rss / 1e6)} MB`)
+  const wrong = options.random ? random(options) : crowd(options)
+  console.log(`took ${seconds()} s, ${Math.round(process.memoryUsage().rss / 1e6)} MB`)
 
   if (wrong.length > 0) {
     wrong.slice(0, MAX_PRINTED).forEach(what => { console.error(`- ${what}`) })

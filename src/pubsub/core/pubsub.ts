@@ -166,13 +166,19 @@ export class PubsubCore {
 
   /** A session with a neighbour begins */
   up (peer: Key, { epoch, isRelay }: Greeting, now: number): Effect[] {
+    const before = this.subscribers.epochOf(peer) === epoch ? [] : this.subscribers.topicsOf(peer)
     const effects = changes(this.subscribers.neighbour(peer, epoch))
     this.gossip.up(peer, isRelay)
     this.routes.up(peer)
-    this.gossip.announce(peer, this.#announcement(this.topics.full([peer]), [], true), true)
+    const announcement = this.#announcement(this.topics.full([peer]), [], true)
+    this.gossip.announce(peer, announcement, true)
+    this.topics.awaits(peer, announcement.seq, now + limits.SUBSCRIBE_TIMEOUT)
 
-    if (this.#init.isRelay && isRelay) {
-      this.#tell(peer, this.subscribers.announcements())
+    if (this.#init.isRelay) {
+      // where its topics are known it was here before, and what it was told of them may be lost
+      this.#tell(peer, this.subscribers.announcements(isRelay ? undefined : this.subscribers.topicsOf(peer)))
+      // it may have nothing to say any more that would tell those who believe what it said in an earlier life
+      this.#tellLost(peer, peer, before)
     }
 
     this.#schedule(now)
@@ -198,7 +204,10 @@ export class PubsubCore {
     const effects = settle(this.topics.acked(from, gossip.ack))
 
     for (const key of gossip.lost) {
-      if (!this.routes.isNeighbour(key)) {
+      if (this.routes.isNeighbour(key)) {
+        // from us it heard nothing of it as long as it was the one who told us
+        this.#tellOf(key, from)
+      } else {
         this.routes.fail(key, from)
         effects.push(...this.#gone(key, from, now))
       }
@@ -397,21 +406,32 @@ export class PubsubCore {
     }
   }
 
+  /** What is known of one peer, to a neighbour that would have been told of it as news */
+  #tellOf (key: Key, to: Key): void {
+    if (this.#init.isRelay && (this.gossip.isRelay(to) || this.#shares(to, new Set(this.subscribers.topicsOf(key))))) {
+      this.#tell(to, this.subscribers.announcementsOf(key))
+    }
+  }
+
   /** A way to a peer is gone. If it was the last one the peer is, and those who took it through us hear so */
   #gone (peer: Key, from: Key, now: number): Effect[] {
     const isReachable = this.routes.next(peer) != null
 
     if (this.#init.isRelay && !isReachable) {
-      const topics = new Set(this.subscribers.topicsOf(peer))
-
-      for (const to of topics.size > 0 ? this.gossip.neighbours : []) {
-        if (to !== from && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
-          this.gossip.lost(to, peer)
-        }
-      }
+      this.#tellLost(peer, from, this.subscribers.topicsOf(peer))
     }
 
     return changes(this.subscribers.gone(peer, isReachable, now))
+  }
+
+  #tellLost (peer: Key, from: Key, left: string[]): void {
+    const topics = new Set(left)
+
+    for (const to of topics.size > 0 ? this.gossip.neighbours : []) {
+      if (to !== from && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
+        this.gossip.lost(to, peer)
+      }
+    }
   }
 
   #receiveRequest (from: Key, id: number, topic: string): void {

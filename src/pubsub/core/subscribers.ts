@@ -184,6 +184,8 @@ export class Subscribers {
       return { ...applied, staleBy: known.epoch }
     }
 
+    // that what it said in an earlier life is over is news, also when it has nothing else to say
+    applied.isNews = known != null && epoch > known.epoch && known.topics.size > 0
     const wasNeighbour = known?.isNeighbour === true
     applied.changes.push(...this.raise(key, epoch))
     const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: wasNeighbour, topics: new Map<string, Entry>() }

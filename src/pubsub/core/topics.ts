@@ -184,6 +184,18 @@ export class Topics {
     return topics
   }
 
+  /** A neighbour came, and is told of everything in the announcement of this number: who subscribes from now on waits for it, too */
+  awaits (by: Key, seq: number, deadline: number): void {
+    for (const [topic, entry] of this.#topics) {
+      if (entry.state === 'subscribed') {
+        // whoever waits already waits no longer than it would have
+        entry.deadline = entry.unacked.size > 0 ? entry.deadline : deadline
+        entry.unacked.set(by, seq)
+        this.#unconfirmed.add(topic)
+      }
+    }
+  }
+
   /** `by` has dealt with our announcements up to `seq` */
   acked (by: Key, seq: number): Settled {
     return this.#confirmAll(unacked => {

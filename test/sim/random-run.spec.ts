@@ -1,0 +1,26 @@
+import { expect } from 'aegir/chai'
+import { DEFAULTS, replay } from './options.ts'
+import { randomRun } from './random-run.ts'
+
+const SEEDS = 100
+/** Runs in one test: so that none takes long */
+const SHARE = 20
+/** Milliseconds: each run takes a tenth of a second on a machine that has nothing else to do */
+const TIMEOUT = 60_000
+
+describe('a network in which everything happens at random', function () {
+  this.timeout(TIMEOUT)
+
+  for (let first = 1; first <= SEEDS; first += SHARE) {
+    it(`knows all subscribers and nobody else once it is quiet, and forgets them (seeds ${first} to ${first + SHARE - 1})`, () => {
+      for (let seed = first; seed < first + SHARE; seed++) {
+        const wrong = randomRun(seed)
+        expect(wrong, `again: ${replay({ ...DEFAULTS, random: true, seed })}`).to.deep.equal([])
+      }
+    })
+  }
+
+  it('is the same for the same seed', () => {
+    expect(randomRun(7)).to.deep.equal(randomRun(7))
+  })
+})

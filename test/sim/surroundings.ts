@@ -1,0 +1,45 @@
+import type { SimNode } from './node.ts'
+import type { Observer } from './observer.ts'
+import type { PubsubCore } from '../../src/pubsub/core/pubsub.ts'
+import type { Gossip } from '../../src/pubsub/core/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import type { Random } from '../../src/runtime/random.ts'
+
+/** What a node needs of the world around it: the simulated network's, or the model checker's */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly random: Random
+  readonly refreshInterval: number
+  /** Milliseconds between subscribe() and its announcement */
+  readonly debounce: number
+  /** Whether all events and calls of all nodes are checked on the way */
+  readonly observe: boolean
+  /** Whether what is sent in a session arrives, in order, unless the session breaks */
+  readonly isReliable: boolean
+  /** Breaks something in a core on purpose, to see whether it is noticed */
+  mutate? (core: PubsubCore): void
+  violation (what: string): void
+  collect (observer?: Observer): void
+}
+
+/** A node's end of a connection */
+export interface Wire {
+  /** When both sides heard of each other in this session */
+  readonly upSince: number
+  other (node: SimNode): SimNode
+  send (from: SimNode, gossip: Gossip): void
+  breakSession (): void
+  disconnect (): void
+  close (by: SimNode): void
+}
+
+/** Nobody copies what crosses a wire, so nobody may change it either: who tries throws */
+export function freeze ({ announcements }: Gossip): void {
+  for (const announcement of announcements) {
+    if (!Object.isFrozen(announcement)) {
+      Object.freeze(announcement)
+      Object.freeze(announcement.on)
+      Object.freeze(announcement.off)
+    }
+  }
+}
