@@ -3,7 +3,10 @@
  */
 import { guardProcess } from './fixtures/guard.ts'
 import './contract/contract.node.ts'
+import './fuzz/live.node.ts'
 import './pubsub/connections.node.ts'
+import './pubsub/delivery.node.ts'
+import './pubsub/lifecycle.node.ts'
 import './pubsub/limited.node.ts'
 import './pubsub/membership.node.ts'
 import './pubsub/pressure.node.ts'
