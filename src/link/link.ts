@@ -27,10 +27,8 @@ export interface LinkHandlers {
   onLeave (peerId: PeerId): void
 }
 
-export interface LinkInit {
-  peerId: PeerId
-  /** Whether we open the streams: the one with the smaller id does */
-  isOpener: boolean
+/** What all links of a node have in common */
+export interface LinkContext {
   clock: Clock
   random: Random
   log: Logger
@@ -39,7 +37,7 @@ export interface LinkInit {
   laneCapacity: number
   slowAfter: number
   /** The connections to this neighbour that we may use, the best first */
-  connections (): Connection[]
+  connections (peerId: PeerId): Connection[]
   openStreams (connection: Connection, signal: AbortSignal): Promise<[control: Stream, data: Stream]>
 }
 
@@ -57,12 +55,12 @@ interface Half {
 export class Link implements SessionOwner {
   readonly peerId: PeerId
   readonly outbox: Outbox
-  readonly #init: LinkInit
+  readonly #context: LinkContext
   readonly #core: Sessions
   readonly #backoff: Backoff
   readonly #sessions = new Map<number, Session>()
   /** Streams that came before the other one of their session */
-  readonly #halves = new Map<number, Half>()
+  #halves?: Map<number, Half>
   #current?: Session
   #remoteMaxFrame = 0
   #retry?: Timer
@@ -71,12 +69,13 @@ export class Link implements SessionOwner {
   #blockedUntil = 0
   #stopped = false
 
-  constructor (init: LinkInit) {
-    this.peerId = init.peerId
-    this.#init = init
-    this.#core = new Sessions(init.isOpener)
-    this.#backoff = new Backoff({ first: limits.REOPEN_FIRST, cap: limits.REOPEN_CAP, random: init.random })
-    this.outbox = new Outbox({ capacity: init.laneCapacity, maxWaiting: limits.MAX_WAITING })
+  /** `isOpener`: we open the streams. The one with the smaller id does */
+  constructor (peerId: PeerId, isOpener: boolean, context: LinkContext) {
+    this.peerId = peerId
+    this.#context = context
+    this.#core = new Sessions(isOpener)
+    this.#backoff = new Backoff({ first: limits.REOPEN_FIRST, cap: limits.REOPEN_CAP, random: context.random })
+    this.outbox = new Outbox({ capacity: context.laneCapacity, maxWaiting: limits.MAX_WAITING })
   }
 
   get isUp (): boolean {
@@ -96,7 +95,7 @@ export class Link implements SessionOwner {
       outbox: this.outbox.bytes,
       waiting: this.outbox.waiting,
       sessions: this.#sessions.size,
-      halves: this.#halves.size,
+      halves: this.#halves?.size ?? 0,
       faults: this.#faults,
       ...(this.#current?.diagnostics ?? { control: 0, inFlight: 0, kept: 0, held: 0 })
     }
@@ -109,7 +108,7 @@ export class Link implements SessionOwner {
 
   /** Connections came or went */
   update (): void {
-    const best = this.#init.clock.now() < this.#blockedUntil ? undefined : this.#init.connections()[0]
+    const best = this.#context.clock.now() < this.#blockedUntil ? undefined : this.#context.connections(this.peerId)[0]
     this.#act(this.#core.handle({ type: 'connections', best: this.#stopped ? undefined : best?.id }))
   }
 
@@ -131,14 +130,18 @@ export class Link implements SessionOwner {
 
   /** It sent something that it must not: enough of it and it is let be for a while */
   fault (reason: string): void {
-    this.#init.log('%p: %s', this.peerId, reason)
+    this.#context.log('%p: %s', this.peerId, reason)
 
     if (++this.#faults % limits.MAX_FAULTS === 0) {
-      this.#init.log.error('%p broke the protocol %d times and is let be for a while', this.peerId, this.#faults)
-      this.#blockedUntil = this.#init.clock.now() + limits.FAULT_PENALTY
-      this.#retry?.cancel()
-      this.#retry = this.#init.clock.after(limits.FAULT_PENALTY, () => { this.update() })
+      this.#context.log.error('%p broke the protocol %d times and is let be for a while', this.peerId, this.#faults)
+      this.#blockedUntil = this.#context.clock.now() + limits.FAULT_PENALTY
       this.update()
+      // after the update, which cancels what is to be tried again
+      this.#retry = this.#context.clock.after(limits.FAULT_PENALTY, () => {
+        // a timer may ring a little early
+        this.#blockedUntil = 0
+        this.update()
+      })
     }
   }
 
@@ -168,14 +171,15 @@ export class Link implements SessionOwner {
 
   /** We say hello when both streams are here: so nothing comes on the data stream before it has a session */
   #pair (number: number, part: { control?: Session, hello?: Hello, data?: Stream }): void {
-    const half = this.#halves.get(number) ?? { timer: this.#init.clock.after(limits.HELLO_TIMEOUT, () => { this.#unpair(number) }) }
-    this.#halves.set(number, half)
+    const halves = this.#halves ??= new Map()
+    const half = halves.get(number) ?? { timer: this.#context.clock.after(limits.HELLO_TIMEOUT, () => { this.#unpair(number) }) }
+    halves.set(number, half)
     Object.assign(half, part)
     const { control, hello, data } = half
 
     if (control != null && hello != null && data != null) {
       half.timer.cancel()
-      this.#halves.delete(number)
+      this.#forgetHalf(number)
 
       if (control.isOver) {
         data.abort(new SessionEndedError('The control stream of this session has ended'))
@@ -190,11 +194,20 @@ export class Link implements SessionOwner {
 
   #unpair (number: number): void {
     const err = new SessionEndedError('The other stream of this session did not come')
-    const half = this.#halves.get(number)
-    this.#halves.delete(number)
+    const half = this.#halves?.get(number)
+    this.#forgetHalf(number)
     half?.timer.cancel()
     half?.control?.abort(err)
     half?.data?.abort(err)
+  }
+
+  /** Most neighbours have no halves most of the time: then there is no map either */
+  #forgetHalf (number: number): void {
+    this.#halves?.delete(number)
+
+    if (this.#halves?.size === 0) {
+      this.#halves = undefined
+    }
   }
 
   onHello (session: Session, hello: Hello): void {
@@ -206,12 +219,12 @@ export class Link implements SessionOwner {
   }
 
   onFrame (kind: number, body: Uint8Array, bytes: number): void {
-    this.#init.handlers.onFrame(this, kind, body, bytes)
+    this.#context.handlers.onFrame(this, kind, body, bytes)
   }
 
   onSlow ({ connection }: Session): void {
-    this.#init.log.error('%p takes nothing in any more: disconnecting from it', this.peerId)
-    connection.abort(new SlowPeerError(`${this.peerId} did not take in a byte for ${this.#init.slowAfter} ms`))
+    this.#context.log.error('%p takes nothing in any more: disconnecting from it', this.peerId)
+    connection.abort(new SlowPeerError(`${this.peerId} did not take in a byte for ${this.#context.slowAfter} ms`))
   }
 
   onEnd (session: Session): void {
@@ -223,7 +236,7 @@ export class Link implements SessionOwner {
   }
 
   async #open (number: number, id: string): Promise<void> {
-    const connection = this.#init.connections().find(connection => connection.id === id)
+    const connection = this.#context.connections(this.peerId).find(connection => connection.id === id)
 
     if (connection == null) {
       this.#ended(number)
@@ -234,7 +247,7 @@ export class Link implements SessionOwner {
     this.#sessions.set(number, session)
 
     try {
-      const [control, data] = await this.#init.openStreams(connection, session.signal)
+      const [control, data] = await this.#context.openStreams(connection, session.signal)
 
       if (session.isOver) {
         // it ended meanwhile: nobody else knows these streams
@@ -249,17 +262,17 @@ export class Link implements SessionOwner {
       session.sayHello(this.#hello(number))
       data.send(encodeAttach(number))
     } catch (err: any) {
-      this.#init.log('could not open streams to %p - %e', this.peerId, err)
+      this.#context.log('could not open streams to %p - %e', this.peerId, err)
       session.abort(err)
     }
   }
 
   #hello (session: number): Hello {
-    return { session, window: limits.RECEIVE_WINDOW, maxFrame: this.#init.maxFrame, greeting: this.#init.handlers.greet(this) }
+    return { session, window: limits.RECEIVE_WINDOW, maxFrame: this.#context.maxFrame, greeting: this.#context.handlers.greet(this) }
   }
 
   #session (connection: Connection, number?: number): Session {
-    const { clock, maxFrame, slowAfter } = this.#init
+    const { clock, maxFrame, slowAfter } = this.#context
     return new Session({ clock, owner: this, connection, number, maxFrame, slowAfter, outbox: this.outbox })
   }
 
@@ -290,7 +303,7 @@ export class Link implements SessionOwner {
 
   #greeted (session: Session, hello: Hello): void {
     try {
-      this.#init.handlers.onUp(this, hello.greeting)
+      this.#context.handlers.onUp(this, hello.greeting)
       session.read()
     } catch (err: any) {
       this.fault(`greeting: ${err.message}`)
@@ -318,18 +331,18 @@ export class Link implements SessionOwner {
           break
         case 'retry-later':
           this.#retry?.cancel()
-          this.#retry = this.#init.clock.after(this.#backoff.next(), () => { this.#act(this.#core.handle({ type: 'retry' })) })
+          this.#retry = this.#context.clock.after(this.#backoff.next(), () => { this.#act(this.#core.handle({ type: 'retry' })) })
           break
         case 'lost-later':
           this.#lost?.cancel()
-          this.#lost = this.#init.clock.after(limits.REOPEN_DEADLINE, () => { this.#act(this.#core.handle({ type: 'lost' })) })
+          this.#lost = this.#context.clock.after(limits.REOPEN_DEADLINE, () => { this.#act(this.#core.handle({ type: 'lost' })) })
           break
         case 'close':
           this.#close()
           break
         case 'down':
           this.#lost?.cancel()
-          this.#init.handlers.onDown(this)
+          this.#context.handlers.onDown(this)
           this.outbox.clear()
           break
         case 'up':
@@ -347,7 +360,7 @@ export class Link implements SessionOwner {
     for (const session of [...this.#sessions.values()]) {
       session.abort(err)
     }
-    for (const number of [...this.#halves.keys()]) {
+    for (const number of [...this.#halves?.keys() ?? []]) {
       this.#unpair(number)
     }
 

@@ -2,10 +2,10 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import * as limits from './constants.ts'
 import { Link } from './link.ts'
 import { decodeAttach } from './session.ts'
-import type { LinkHandlers } from './link.ts'
+import type { LinkContext, LinkHandlers } from './link.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { ComponentLogger, Connection, IdentifyResult, Libp2pEvents, Logger, PeerId, PeerStore, Stream, StreamMessageEvent, TypedEventTarget } from '@libp2p/interface'
+import type { ComponentLogger, Connection, IdentifyResult, Libp2pEvents, PeerId, PeerStore, Stream, StreamMessageEvent, TypedEventTarget } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 
 export interface LinksComponents {
@@ -33,14 +33,19 @@ export interface LinksInit {
  */
 export class Links {
   readonly #init: LinksInit
-  readonly #log: Logger
+  readonly #context: LinkContext
   readonly #links = new Map<string, Link>()
   #topology?: string
   #started = false
 
   constructor (init: LinksInit) {
     this.#init = init
-    this.#log = init.components.logger.forComponent('libp2p:sheaf:link')
+    this.#context = {
+      ...init,
+      log: init.components.logger.forComponent('libp2p:sheaf:link'),
+      connections: peerId => this.#connections(peerId),
+      openStreams: (connection, signal) => this.#openStreams(connection, signal)
+    }
   }
 
   get (peerId: PeerId): Link | undefined {
@@ -145,23 +150,12 @@ export class Links {
     let link = this.get(peerId)
 
     if (link == null) {
-      link = this.#makeLink(peerId)
+      link = new Link(peerId, this.#isOpener(peerId), this.#context)
       this.#links.set(peerId.toString(), link)
     }
 
     link.update()
     return link
-  }
-
-  #makeLink (peerId: PeerId): Link {
-    return new Link({
-      ...this.#init,
-      peerId,
-      isOpener: this.#isOpener(peerId),
-      log: this.#log,
-      connections: () => this.#connections(peerId),
-      openStreams: (connection, signal) => this.#openStreams(connection, signal)
-    })
   }
 
   async #openStreams (connection: Connection, signal: AbortSignal): Promise<[Stream, Stream]> {

@@ -94,7 +94,7 @@ export class Session implements PipeOwner {
   /** The pieces of large frames, put together lane by lane */
   readonly #lanes: FrameParser[] = []
   readonly #controller = new AbortController()
-  readonly #helloTimer: Timer
+  #helloTimer?: Timer
   #status: 'opening' | 'current' | 'retired' | 'ended' = 'opening'
 
   constructor (init: SessionInit) {
@@ -289,7 +289,7 @@ export class Session implements PipeOwner {
       return
     }
 
-    this.#helloTimer.cancel()
+    this.#stopHelloTimer()
     this.#init.owner.onHello(this, hello)
   }
 
@@ -336,10 +336,15 @@ export class Session implements PipeOwner {
     this.abort(new ProtocolFaultError(reason))
   }
 
+  #stopHelloTimer (): void {
+    this.#helloTimer?.cancel()
+    this.#helloTimer = undefined
+  }
+
   #end (status: 'retired' | 'ended'): void {
     const isFirst = !this.isOver
     this.#status = status
-    this.#helloTimer.cancel()
+    this.#stopHelloTimer()
 
     if (isFirst) {
       this.#init.owner.onEnd(this)

@@ -30,6 +30,7 @@ export function keyOf (peerId: PeerId): Key {
   if (key == null) {
     key = keyOfBytes(peerId.toMultihash().bytes)
     keys.set(peerId, key)
+    peers.set(key, peerId)
   }
 
   return key

@@ -61,11 +61,14 @@ export class LruMap<K, V> {
   }
 }
 
+/** What all empty queues hold: most of a node's queues are empty most of the time */
+const EMPTY: never[] = []
+
 /**
  * First in, first out, without moving what stays: `shift` of a long array costs its length.
  */
 export class Fifo<T> {
-  #items: T[] = []
+  #items: T[] = EMPTY
   #head = 0
 
   get length (): number {
@@ -73,7 +76,11 @@ export class Fifo<T> {
   }
 
   push (item: T): void {
-    this.#items.push(item)
+    if (this.#items === EMPTY) {
+      this.#items = [item]
+    } else {
+      this.#items.push(item)
+    }
   }
 
   peek (): T | undefined {
@@ -89,8 +96,11 @@ export class Fifo<T> {
 
     this.#items[this.#head++] = undefined as T
 
+    if (this.#head === this.#items.length) {
+      this.#items = EMPTY
+      this.#head = 0
     // half of it is holes: what is moved now was paid for by as many shifts
-    if (this.#head > 32 && this.#head * 2 > this.#items.length) {
+    } else if (this.#head > 32 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
       this.#head = 0
     }
@@ -107,7 +117,7 @@ export class Fifo<T> {
       (test(this.#items[i]) ? gone : kept).push(this.#items[i])
     }
 
-    this.#items = kept
+    this.#items = kept.length > 0 ? kept : EMPTY
     this.#head = 0
     return gone
   }

@@ -55,7 +55,7 @@ export class Outbox {
   readonly #lanes: LaneState[]
   readonly #init: OutboxInit
   /** Flows that have frames in the bulk lane which did not ask to be there */
-  readonly #diverted = new Map<string, number>()
+  #diverted?: Map<string, number>
 
   constructor (init: OutboxInit) {
     this.#init = init
@@ -79,10 +79,11 @@ export class Outbox {
    * 'admitted': it has room. 'waiting': it will have, `onAdmitted` tells when. 'refused': even the places to wait are taken.
    */
   push (entry: Entry): 'admitted' | 'waiting' | 'refused' {
-    if (entry.lane === Lane.DATA && entry.flow != null && (entry.frame.bytes > WHOLE || this.#diverted.has(entry.flow))) {
+    if (entry.lane === Lane.DATA && entry.flow != null && (entry.frame.bytes > WHOLE || this.#diverted?.has(entry.flow) === true)) {
       const { left, entries, waiting } = this.#lanes[Lane.DATA]
       entry.lane = Lane.BULK
       entry.behind = left + entries.length + waiting.length
+      this.#diverted ??= new Map()
       this.#diverted.set(entry.flow, (this.#diverted.get(entry.flow) ?? 0) + 1)
     } else {
       entry.flow = undefined
@@ -142,7 +143,7 @@ export class Outbox {
       lane.sent = 0
       return [...lane.entries.clear(), ...lane.waiting.clear()]
     })
-    this.#diverted.clear()
+    this.#diverted = undefined
     dropped.forEach(entry => entry.onDropped?.())
   }
 
@@ -164,14 +165,19 @@ export class Outbox {
   }
 
   #leave (entry: Entry): void {
-    if (entry.flow == null) {
+    if (entry.flow == null || this.#diverted == null) {
       return
     }
+
     const others = (this.#diverted.get(entry.flow) ?? 1) - 1
-    if (others === 0) {
-      this.#diverted.delete(entry.flow)
-    } else {
+
+    if (others > 0) {
       this.#diverted.set(entry.flow, others)
+    } else {
+      this.#diverted.delete(entry.flow)
+    }
+    if (this.#diverted.size === 0) {
+      this.#diverted = undefined
     }
   }
 

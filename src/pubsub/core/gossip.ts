@@ -7,10 +7,10 @@ interface Neighbour {
   /** The newest of its own announcements that was dealt with, in this session of the link */
   heard: number
   /** What waits to be told, the newest of each origin last */
-  queue: Map<Key, Announcement[]>
+  queue?: Map<Key, Announcement[]>
   requests: Gossip['requests']
   answers: number[]
-  lost: Set<Key>
+  lost?: Set<Key>
   /** Something that somebody waits for: it does not wait for the next batch */
   isUrgent: boolean
   /** When the next batch may go, and how long after it the one behind it */
@@ -50,7 +50,7 @@ export class GossipQueues {
   get queued (): number {
     let sum = 0
     for (const { queue } of this.#neighbours.values()) {
-      sum += queue.size
+      sum += queue?.size ?? 0
     }
     return sum
   }
@@ -66,7 +66,7 @@ export class GossipQueues {
   /** A session begins: it has heard nothing, and we have heard nothing of it */
   up (key: Key, isRelay: boolean): void {
     this.#neighbours.set(key, {
-      isRelay, heard: 0, queue: new Map(), requests: [], answers: [], lost: new Set(), isUrgent: false, nextAt: 0, interval: this.#init.intervalFirst
+      isRelay, heard: 0, requests: [], answers: [], isUrgent: false, nextAt: 0, interval: this.#init.intervalFirst
     })
   }
 
@@ -89,12 +89,13 @@ export class GossipQueues {
     }
 
     const { origin, epoch, full } = announcement
-    const waiting = neighbour.queue.get(origin)
+    const queue = neighbour.queue ??= new Map<Key, Announcement[]>()
+    const waiting = queue.get(origin)
 
     if (waiting == null || full) {
-      neighbour.queue.set(origin, [announcement])
+      queue.set(origin, [announcement])
     } else if (!waiting.includes(announcement)) {
-      neighbour.queue.set(origin, [...waiting.filter(other => other.epoch >= epoch), announcement])
+      queue.set(origin, [...waiting.filter(other => other.epoch >= epoch), announcement])
     }
 
     this.#wait(to, neighbour, isUrgent)
@@ -105,7 +106,8 @@ export class GossipQueues {
     const neighbour = this.#neighbours.get(to)
 
     if (neighbour != null) {
-      neighbour.queue.delete(key)
+      neighbour.queue?.delete(key)
+      neighbour.lost ??= new Set()
       neighbour.lost.add(key)
       this.#wait(to, neighbour, false)
     }
@@ -177,12 +179,13 @@ export class GossipQueues {
 
   /** In as few messages as it fits in: what is lost first, acks and answers last, when all that they speak of was said */
   #takeAll (to: Key, neighbour: Neighbour, messages: Array<{ to: Key, gossip: Gossip }>): void {
-    const announcements = [...neighbour.queue.values()].flat()
-    const lost = [...neighbour.lost]
+    const announcements = [...neighbour.queue?.values() ?? []].flat()
+    const lost = [...neighbour.lost ?? []]
     const { requests, answers, heard } = neighbour
     const max = this.#init.maxAnnouncements
-    neighbour.queue = new Map()
-    neighbour.lost = new Set()
+    // nothing for those who have nothing to hear
+    neighbour.queue = undefined
+    neighbour.lost = undefined
     neighbour.requests = []
     neighbour.answers = []
     neighbour.isUrgent = false
