@@ -1,7 +1,8 @@
+import { describe } from './action.ts'
 import { digest } from './digest.ts'
 import { judge } from './judge.ts'
-import { describe, World } from './world.ts'
-import type { Action, Setup } from './world.ts'
+import { World } from './world.ts'
+import type { Action, Setup } from './action.ts'
 
 export interface Explored {
   /** Worlds that differ */

@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import { judge } from './judge.ts'
 import { setups } from './setups.ts'
 import { World } from './world.ts'
-import type { Action, Setup } from './world.ts'
+import type { Action, Setup } from './action.ts'
 
 function deliver (from: string, to: string): Action {
   return { type: 'deliver', from, to, again: false }

@@ -1,5 +1,5 @@
 import { setups } from './setups.ts'
-import type { Setup } from './world.ts'
+import type { Setup } from './action.ts'
 import type { PubsubCore } from '../../src/pubsub/core/pubsub.ts'
 import type { Announcement } from '../../src/pubsub/core/types.ts'
 

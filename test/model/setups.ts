@@ -1,4 +1,4 @@
-import type { Setup } from './world.ts'
+import type { Setup } from './action.ts'
 
 const TOPICS = ['t']
 

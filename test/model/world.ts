@@ -1,142 +1,18 @@
 import { REFRESH_INTERVAL } from '../../src/pubsub/constants.ts'
 import { SimNode } from '../sim/node.ts'
-import { freeze } from '../sim/surroundings.ts'
-import type { Greeting, PubsubCore } from '../../src/pubsub/core/pubsub.ts'
-import type { Gossip, Key } from '../../src/pubsub/core/types.ts'
+import { ModelWire } from './wire.ts'
+import type { Action, Fault, Setup, UserAction } from './action.ts'
+import type { PubsubCore } from '../../src/pubsub/core/pubsub.ts'
+import type { Key } from '../../src/pubsub/core/types.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Observer } from '../sim/observer.ts'
-import type { Surroundings, Wire } from '../sim/surroundings.ts'
-
-export type UserAction = 'subscribe' | 'unsubscribe' | 'abort' | 'request'
-
-export type Action =
-  | { type: UserAction, peer: Key, topic: string }
-  | { type: 'wake', peer: Key }
-  /** `again`: it stays on the wire, to arrive once more */
-  | { type: 'deliver', from: Key, to: Key, again: boolean }
-  /** The session breaks, the connection lives */
-  | { type: 'break', wire: number }
-  /** The connection goes, and comes back */
-  | { type: 'cut', wire: number }
-  | { type: 'mend', wire: number }
-  /** Crash and start; 'unnoticed': its neighbours meet the new life before they miss the old one */
-  | { type: 'restart', peer: Key, epoch: 'newer' | 'older', unnoticed: boolean }
-
-export type Fault = 'break' | 'cut' | 'again' | 'newer' | 'older' | 'unnoticed'
-
-/** What is explored: who there is, and how often at most what happens */
-export interface Setup {
-  peers: Array<{ key: Key, isRelay: boolean }>
-  wires: Array<[Key, Key]>
-  topics: string[]
-  users: Record<Key, Partial<Record<UserAction, number>>>
-  faults?: Partial<Record<Fault, number>>
-  /** Whether all have greeted each other before it begins */
-  met: boolean
-  /** Milliseconds between subscribe() and its announcement: by default the end of the tick */
-  debounce?: number
-  mutate? (core: PubsubCore): void
-}
-
-type Message = { type: 'hello', greeting: Greeting } | { type: 'gossip', gossip: Gossip }
+import type { Surroundings } from '../sim/surroundings.ts'
 
 /** Milliseconds that one action takes, so that what happened before another thing has an earlier time */
 const TICK = 0.001
 /** What is due within this is explored in every order; what is later only when nothing else is left to happen */
 const SOON = 1000
 const FIRST_EPOCH = 1000
-
-/**
- * A link as in the simulator, but for time: each message waits until it is chosen.
- */
-export class ModelWire implements Wire {
-  readonly ends: [SimNode, SimNode]
-  readonly arriving = new Map<SimNode, Message[]>()
-  readonly #world: World
-  readonly #up = new Set<SimNode>()
-  isConnected = false
-  upSince = Infinity
-
-  constructor (world: World, opener: SimNode, acceptor: SimNode) {
-    this.#world = world
-    this.ends = [opener, acceptor]
-    this.connect()
-  }
-
-  connect (): void {
-    const [opener, acceptor] = this.ends
-    this.isConnected = true
-    opener.links.set(acceptor.key, this)
-    acceptor.links.set(opener.key, this)
-    this.breakSession()
-  }
-
-  other (node: SimNode): SimNode {
-    const [opener, acceptor] = this.ends
-    return node === opener ? acceptor : opener
-  }
-
-  isUp (node: SimNode): boolean {
-    return this.#up.has(node)
-  }
-
-  send (from: SimNode, gossip: Gossip): void {
-    if (this.#up.has(from)) {
-      freeze(gossip)
-      this.arriving.get(this.other(from))?.push({ type: 'gossip', gossip })
-    }
-  }
-
-  breakSession (): void {
-    const [opener, acceptor] = this.ends
-    this.#end()
-
-    if (this.isConnected) {
-      this.arriving.get(acceptor)?.push({ type: 'hello', greeting: opener.greeting })
-    }
-  }
-
-  disconnect (): void {
-    const [opener, acceptor] = this.ends
-    this.isConnected = false
-    this.#end()
-    opener.links.delete(acceptor.key)
-    acceptor.links.delete(opener.key)
-  }
-
-  close (): void {
-    this.disconnect()
-  }
-
-  /** What arrives first at `node` */
-  deliver (node: SimNode, again: boolean): void {
-    const [opener, acceptor] = this.ends
-    const waiting = this.arriving.get(node) as Message[]
-    const message = waiting[0]
-
-    if (!again) {
-      waiting.shift()
-    }
-    if (message.type === 'gossip') {
-      node.receive(this.other(node).key, message.gossip)
-      return
-    }
-    if (node === acceptor) {
-      this.arriving.get(opener)?.push({ type: 'hello', greeting: acceptor.greeting })
-    } else {
-      this.upSince = this.#world.clock.now()
-    }
-
-    this.#up.add(node)
-    node.up(this.other(node).key, message.greeting)
-  }
-
-  #end (): void {
-    this.upSince = Infinity
-    this.#up.clear()
-    this.ends.forEach(end => { this.arriving.set(end, []) })
-  }
-}
 
 /**
  * A few peers, what is on its way between them, and what is left of the budget.
@@ -161,7 +37,7 @@ export class World implements Surroundings {
     this.clock = { now: () => this.#now, after: () => ({ cancel: () => {} }), soon: () => {} }
     this.nodes = setup.peers.map(({ key, isRelay }) => new SimNode(this, key, isRelay))
     this.nodes.forEach(node => { node.start(FIRST_EPOCH) })
-    this.wires = setup.wires.map(([opener, acceptor]) => new ModelWire(this, this.node(opener), this.node(acceptor)))
+    this.wires = setup.wires.map(([opener, acceptor]) => new ModelWire(this.clock, this.node(opener), this.node(acceptor)))
 
     if (setup.met) {
       this.calm()
@@ -357,25 +233,5 @@ export class World implements Surroundings {
     if (name !== 'delivered') {
       this.#spent.set(name, this.spent(name) + 1)
     }
-  }
-}
-
-export function describe (action: Action): string {
-  switch (action.type) {
-    case 'deliver':
-      return `${action.from} -> ${action.to}${action.again ? ' (comes again)' : ''}`
-    case 'break':
-    case 'cut':
-    case 'mend':
-      return `${action.type} wire ${action.wire}`
-    case 'wake':
-      return `wake ${action.peer}`
-    case 'restart':
-      return `restart ${action.peer}, ${action.epoch} epoch${action.unnoticed ? ', unnoticed' : ''}`
-    case 'subscribe':
-    case 'unsubscribe':
-    case 'abort':
-    case 'request':
-      return `${action.peer} ${action.type} ${action.topic}`
   }
 }

@@ -38,7 +38,7 @@ describe('churn', function () {
   })
 
   it('of a crowd leaves no ghost and loses nobody, and its burst costs a leaf few messages', () => {
-    const crowd = new Crowd({ nodes: 60, seed: 2, relays: 6, minutes: 3, topics: 2 })
+    const crowd = new Crowd({ nodes: 60, seed: 2, relays: 6, minutes: 3, topics: 2, refresh: 60 })
     crowd.gather()
     const { traffic, converged } = crowd.subscribe()
     expect(converged).to.be.lessThan(3000)

@@ -11,6 +11,8 @@ export interface CrowdInit {
   minutes: number
   /** Topics beside the one that all are on */
   topics: number
+  /** Seconds between two announcements of everything */
+  refresh: number
 }
 
 /** Topic of all */
@@ -56,7 +58,7 @@ export class Crowd {
 
   constructor (init: CrowdInit) {
     this.#init = init
-    this.network = new SimNetwork({ seed: init.seed, observe: false })
+    this.network = new SimNetwork({ seed: init.seed, observe: false, refreshInterval: init.refresh * SECOND })
     this.#topics = [COMMON, ...Array.from({ length: init.topics }, (_, i) => `topic ${i + 1}`)]
   }
 

@@ -42,8 +42,8 @@ function checkBound ({ leaf, mean }: Traffic): string[] {
 function crowd (options: Options): string[] {
   const wrong: string[] = []
   const crowd = new Crowd(options)
-  const { nodes, relays, minutes, seed, topics } = options
-  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to 3 relays; seed ${seed}`)
+  const { nodes, relays, minutes, seed, topics, refresh } = options
+  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to 3 relays; everything is said again every ${refresh} s; seed ${seed}`)
 
   crowd.gather()
   const { traffic, converged } = crowd.subscribe()
