@@ -192,6 +192,24 @@ describe('the rules of subscriptions', () => {
     ])
   })
 
+  it('rule 7: nobody is told of a peer that only he leads us to: he would take us for a way to it when it has vanished', () => {
+    const hand = new Hand({ isRelay: true })
+    hand.up('hub', { isRelay: true })
+    hand.up('other', { isRelay: true })
+    hand.announce('far', { on: [T] }, 'hub')
+    hand.advance(1000)
+    hand.take()
+
+    // what makes a relay tell what it knows: somebody is new on the topic, or asks for it
+    for (const peer of ['hub', 'other']) {
+      hand.announce(peer, { on: [T] })
+      hand.hear(peer, { requests: [{ id: 1, topic: T }] })
+      hand.advance(1000)
+    }
+    const toldOfFar = hand.take().filter(({ gossip }) => gossip.announcements.some(({ origin }) => origin === 'far')).map(({ to }) => to)
+    expect(new Set(toldOfFar)).to.deep.equal(new Set(['other']))
+  })
+
   it('rule 8: a subscriber behind a relay that is not heard of for three refreshes expires; one that is stays', () => {
     const hand = subscribed('relay')
     hand.announce('silent', { on: [T] }, 'relay')

@@ -351,7 +351,7 @@ export class PubsubCore {
     const applied = this.subscribers.apply(announcement, now)
 
     if (applied.staleBy != null) {
-      this.#tell(from, this.subscribers.announcementsOf(origin))
+      this.#tell(from, this.subscribers.announcementsOf(origin), true)
     } else if (this.subscribers.epochOf(origin) != null) {
       this.routes.learn(origin, from, heard.hops, now)
     }
@@ -398,9 +398,12 @@ export class PubsubCore {
     }
   }
 
-  #tell (to: Key, announcements: Announcement[]): void {
+  /** Not of those whom only `to` leads us to: it would take us for a way to them, and believe in them when they are gone */
+  #tell (to: Key, announcements: Announcement[], isCorrection = false): void {
     for (const announcement of announcements) {
-      if (announcement.origin !== to && announcement.hops <= limits.HOP_LIMIT) {
+      const { origin, hops } = announcement
+
+      if (origin !== to && hops <= limits.HOP_LIMIT && (isCorrection || this.routes.next(origin, to) != null)) {
         this.gossip.announce(to, announcement, false)
       }
     }
