@@ -24,7 +24,7 @@ async function verdictOn (bytes: Uint8Array): Promise<boolean | 'malformed'> {
 /** As the sealer writes it, with whatever key, origin and signature */
 async function forge (privateKey: PrivateKey, fields: { origin?: Uint8Array, key?: Uint8Array, signature?: Uint8Array, domain?: string }): Promise<Uint8Array> {
   const body = new Writer()
-    .bytes(fields.origin ?? bytesOfKey(keyOf(peerIdFromPublicKey(privateKey.publicKey))))
+    .bytes(fields.origin ?? peerIdFromPublicKey(privateKey.publicKey).toMultihash().bytes)
     .bytes(fields.key ?? new Uint8Array(0)).uvarint(7).byte(SealType.BUNDLE).bytes(CONTENT).finish()
   const domain = new TextEncoder().encode(fields.domain ?? 'libp2p-sheaf/1:')
   const signature = fields.signature ?? await privateKey.sign(Uint8Array.from([...domain, ...body]))
