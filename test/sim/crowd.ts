@@ -105,9 +105,9 @@ export class Crowd {
     return { traffic, converged }
   }
 
-  /** A minute without anything but what is said again and again */
+  /** A period without anything but what is said again and again */
   idle (): Traffic {
-    return this.#measure('a quiet minute', () => { this.network.advance(MINUTE) })
+    return this.#measure(`${this.#init.refresh} quiet seconds`, () => { this.network.advance(this.network.refreshInterval) })
   }
 
   /** One minute of it; in some of them a relay is killed */
