@@ -104,8 +104,9 @@ export class Subscribers {
     return origin != null && origin.epoch === epoch && seq <= origin.fullSeq
   }
 
+  /** What it is on, as far as is known */
   topicsOf (key: Key): string[] {
-    return [...this.#origins.get(key)?.topics.keys() ?? []]
+    return [...this.#origins.get(key)?.topics ?? []].filter(([, { on }]) => on).map(([topic]) => topic)
   }
 
   announcementsOf (key: Key): Announcement[] {
