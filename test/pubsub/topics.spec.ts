@@ -55,16 +55,10 @@ describe('topics table: absent', () => {
     expect(hand.core.topics.needsFlush).to.be.false()
   })
 
-  it('topics table: absent × unsubscribe: false, and nothing is said', () => {
+  it('topics table: absent × unsubscribe or a signal: false, and nothing is said', () => {
     const hand = inState('absent')
     expect(hand.unsubscribe(T)).to.be.false()
     expect(hand.unsubscribe(T, true)).to.be.false()
-    hand.tick()
-    expect(hand.take()).to.deep.equal([])
-  })
-
-  it('topics table: absent × signal aborts: nothing happens', () => {
-    const hand = inState('absent')
     hand.abort(T, 1)
     hand.tick()
     expect(hand.core.topics.size).to.equal(0)
