@@ -16,9 +16,10 @@ import type { PrivateKey } from '@libp2p/interface'
 
 const TOPIC = 'topic'
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
-/** Broken frames, and attackers at most, one after the other: each is let be after so many faults */
-const FRAMES = 20_000
-const MAX_ATTACKERS = 200
+/** Broken frames: each costs as much as fifty at a decoder */
+const FRAMES = Math.max(2000, Math.ceil(Number(process.env.FUZZ_RUNS ?? 1_000_000) / 50))
+/** Attackers, one after the other: each is let be after so many faults */
+const MAX_ATTACKERS = 10 + FRAMES / 100
 const MAX_FAULTS = 100
 const MAX_INTERESTS = 300
 
@@ -32,7 +33,7 @@ const SOURCES: Array<[number, 'control' | 'data', keyof Corpus]> = [
 /** What ends a session at once */
 const DEADLY: Array<[number, 'control' | 'data', keyof Corpus]> = [[Kind.HELLO, 'control', 'hellos'], [Kind.CREDIT, 'control', 'greetings'], [Kind.PIECE, 'data', 'frames']]
 
-describe(`a node among attackers (FUZZ_SEED=${SEED})`, function () {
+describe(`a node among attackers (FUZZ_SEED=${SEED}, FUZZ_RUNS=${FRAMES * 50})`, function () {
   this.timeout(120_000)
   let victim: Sheaf
   let honest: Sheaf
@@ -54,7 +55,7 @@ describe(`a node among attackers (FUZZ_SEED=${SEED})`, function () {
   })
 
   beforeEach(async () => {
-    keys = await keysInOrder(MAX_ATTACKERS + 4)
+    keys = await keysInOrder(Math.ceil(MAX_ATTACKERS) + 4)
     victim = await createPeer({ privateKey: keys.pop(), maxInterestTopics: MAX_INTERESTS })
     honest = await createPeer()
     await meet(honest, victim)
