@@ -18,7 +18,7 @@ const HEAP: CaseTitle = {
 const ROUNDS = 3
 
 /** Neighbours that come in a round: enough for one to show in a heap of some 30 MB */
-const NEIGHBOURS = { full: 50, quick: 20 }
+const NEIGHBOURS = { full: 50, quick: 12 }
 
 /** Neighbours before the first round, so that what there is once is not shared out among the others */
 const FIRST = 5

@@ -35,16 +35,23 @@ let rounds = 0
  */
 export class Line {
   readonly kind: Kind
-  private readonly hops: number
-  private workers: Worker[] = []
+  private hops = 0
+  private readonly workers: Worker[] = []
 
-  constructor (kind: Kind, hops: number) {
+  constructor (kind: Kind) {
     this.kind = kind
-    this.hops = hops
   }
 
-  async start (): Promise<void> {
-    this.workers = Array.from({ length: this.hops + 1 }, () => new Worker(new URL('./worker.ts', import.meta.url)))
+  /**
+   * New nodes for so many hops, in the processes that are there already: to start one takes longer than a round
+   */
+  async start (hops: number): Promise<void> {
+    this.hops = hops
+
+    while (this.workers.length < hops + 1) {
+      this.workers.push(new Worker(new URL('./worker.ts', import.meta.url)))
+    }
+
     const addresses = await Promise.all(this.workers.map(async worker => worker.call<string[]>('start', { kind: this.kind })))
 
     if (this.hops === 1) {
@@ -79,11 +86,11 @@ export class Line {
 
   async restart (): Promise<void> {
     await this.stop()
-    await this.start()
+    await this.start(this.hops)
   }
 
   async stop (): Promise<void> {
-    await Promise.all(this.workers.map(async worker => worker.stop()))
+    await Promise.all(this.workers.splice(0).map(async worker => worker.stop()))
   }
 
   private async connectThree (relay: string, last: string): Promise<void> {

@@ -25,22 +25,22 @@ const TOPOLOGIES: Array<{ name: string, hops: number, kinds: Kind[] }> = [
 /** Milliseconds of publishing in a round */
 const PACE = {
   full: { rounds: 5, warmUp: 500, round: 1_000 },
-  quick: { rounds: 3, warmUp: 100, round: 200 }
+  quick: { rounds: 3, warmUp: 75, round: 150 }
 }
 
 /** Messages in a round at most: those that are slow would take a round's time many times over to finish what they began */
 const MOST: Record<Kind, { full: number, quick: number }> = {
   ours: { full: 4_000_000, quick: 4_000_000 },
   limit: { full: 4_000_000, quick: 4_000_000 },
-  gossipsub: { full: 2_000, quick: 300 },
-  floodsub: { full: 2_000, quick: 300 }
+  gossipsub: { full: 2_000, quick: 200 },
+  floodsub: { full: 2_000, quick: 200 }
 }
 
 /** The same at 64 KiB and more; FloodSub's stream breaks in a burst, so more of it would be more of nothing */
 const MOST_LARGE: typeof MOST = {
   ...MOST,
-  gossipsub: { full: 500, quick: 100 },
-  floodsub: { full: 200, quick: 100 }
+  gossipsub: { full: 500, quick: 60 },
+  floodsub: { full: 200, quick: 60 }
 }
 
 /** Milliseconds of silence after which nothing more is expected; ours may lose nothing, so it gets long */
@@ -58,34 +58,34 @@ const ONE_WRITE_EACH = 'one write each'
  * Messages a second that arrive, by their size, over one hop and over two
  */
 export async function * throughput (run: SuiteRun, wanted: Kind[]): AsyncGenerator<CaseResult> {
-  for (const { name, hops, kinds } of TOPOLOGIES) {
-    const cases = SIZES
-      .map(size => ({ ...size, title: `${name}, ${size.name}` }))
-      .filter(({ title }) => wants(run.options, title))
+  const lines = wanted.map(kind => new Line(kind))
 
-    if (cases.length === 0 || !run.timeFor(name)) {
-      continue
-    }
+  try {
+    for (const { name, hops, kinds } of TOPOLOGIES) {
+      const cases = SIZES
+        .map(size => ({ ...size, title: `${name}, ${size.name}` }))
+        .filter(({ title }) => wants(run.options, title))
 
-    const lines = await startLines(run, kinds.filter(kind => wanted.includes(kind)), hops)
+      if (cases.length === 0 || !run.timeFor(name)) {
+        continue
+      }
 
-    try {
+      const started = await startLines(run, lines.filter(({ kind }) => kinds.includes(kind)), hops)
+
       for (const { title, bytes } of cases) {
         if (run.timeFor(title)) {
-          yield await measure(run, title, bytes, lines)
+          yield await measure(run, title, bytes, started)
         }
       }
-    } finally {
-      await Promise.all(lines.map(async line => line.stop()))
     }
+  } finally {
+    await Promise.all(lines.map(async line => line.stop()))
   }
 }
 
-async function startLines (run: SuiteRun, kinds: Kind[], hops: number): Promise<Line[]> {
-  const lines = kinds.map(kind => new Line(kind, hops))
-  const started = await Promise.all(lines.map(async line => line.start().then(() => true, async error => {
+async function startLines (run: SuiteRun, lines: Line[], hops: number): Promise<Line[]> {
+  const started = await Promise.all(lines.map(async line => line.start(hops).then(() => true, error => {
     say(run, line.kind, `does not start, ${hops} hops: ${error.message}`)
-    await line.stop()
 
     return false
   })))

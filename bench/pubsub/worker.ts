@@ -12,14 +12,17 @@ const TOPIC = 'bench'
 const tally = new Tally()
 let node: Node
 let kind: Kind
+let stop = async (): Promise<void> => {}
 
 /**
  * One node of a line of two or three
  */
 serve({
   async start (params: { kind: Kind }) {
+    await stop()
     kind = params.kind
     node = await createNode(kind)
+    stop = async () => node.stop()
 
     if (kind === 'limit') {
       await handleSink(node, tally)
