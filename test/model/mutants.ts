@@ -140,7 +140,7 @@ function forgetRetractions ({ subscribers }: PubsubCore): void {
 
   subscribers.apply = (announcement: Announcement, now) => {
     const applied = apply(announcement, announcement.off.length > 0 && announcement.on.length === 0 ? now - LONG : now)
-    subscribers.expire(now - LONG / 2)
+    subscribers.expire(now - LONG / 2, () => false)
     return applied
   }
 }

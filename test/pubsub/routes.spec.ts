@@ -60,9 +60,9 @@ describe('ways to peers', () => {
     expect(ways.next('x')).to.equal('b')
     ways.gone('b')
     expect(ways.next('x')).to.equal('c')
-    ways.expire(1499)
+    ways.expire(1499, () => false)
     expect(ways.next('x')).to.equal('c')
-    ways.expire(1500)
+    ways.expire(1500, () => false)
     expect(ways.next('x')).to.equal(undefined)
     expect(ways.size).to.equal(0)
   })
@@ -71,7 +71,7 @@ describe('ways to peers', () => {
     const ways = routes('a')
     ways.learn('x', 'a', 1, 0)
     ways.learn('x', 'a', 1, 900)
-    ways.expire(1800)
+    ways.expire(1800, () => false)
 
     expect(ways.next('x')).to.equal('a')
   })
@@ -110,7 +110,7 @@ describe('ways to peers', () => {
             break
           case 'time':
             now += 300
-            ways.expire(now)
+            ways.expire(now, () => false)
             break
         }
 

@@ -5,14 +5,25 @@ import { Hand, REFRESH } from '../fixtures/core.ts'
 const T = 'topic'
 
 function withNeighbours (...names: string[]): Hand {
-  const hand = new Hand()
+  return meeting(new Hand(), ...names)
+}
+
+function meeting (hand: Hand, ...names: string[]): Hand {
   names.forEach(name => { hand.up(name) })
   return hand
 }
 
 /** On the topic, and settled */
 function subscribed (...neighbours: string[]): Hand {
-  const hand = withNeighbours(...neighbours)
+  return subscribing(withNeighbours(...neighbours))
+}
+
+/** The same, of one that passes on what it hears */
+function subscribedRelay (...neighbours: string[]): Hand {
+  return subscribing(meeting(new Hand({ isRelay: true }), ...neighbours))
+}
+
+function subscribing (hand: Hand): Hand {
   hand.subscribe(T)
   hand.tick()
   hand.ackAll()
@@ -211,7 +222,7 @@ describe('the rules of subscriptions', () => {
   })
 
   it('rule 8: a subscriber behind a relay that is not heard of for three refreshes expires; one that is stays', () => {
-    const hand = subscribed('relay')
+    const hand = subscribedRelay('relay')
     hand.announce('silent', { on: [T] }, 'relay')
 
     for (let i = 0; i < 6; i++) {
@@ -225,13 +236,46 @@ describe('the rules of subscriptions', () => {
   })
 
   it('rule 8: it stays for two refreshes, and a neighbour stays for ever', () => {
-    const hand = subscribed('near', 'relay')
+    const hand = subscribedRelay('near', 'relay')
     hand.announce('near', { on: [T] })
     hand.announce('far', { on: [T] }, 'relay')
     hand.advance(REFRESH * 2.4)
     expect(hand.subscribers(T)).to.deep.equal(['near', 'far'])
     hand.advance(REFRESH * 100)
     expect(hand.subscribers(T)).to.deep.equal(['near'])
+  })
+
+  it('rule 8: who passes nothing on is told what changes: a relay that is here vouches for the others until it says that they are lost', () => {
+    const hand = subscribed('relay')
+    hand.announce('far', { on: [T] }, 'relay')
+    hand.announce('farther', { on: [T] }, 'relay')
+    hand.advance(REFRESH * 100)
+    expect(hand.subscribers(T)).to.deep.equal(['far', 'farther'])
+
+    hand.hear('relay', { lost: ['far'] })
+    expect(hand.subscribers(T)).to.deep.equal(['farther'])
+    expect(hand.changes.at(-1)).to.deep.equal({ peer: 'far', topic: T, subscribe: false, reason: 'unreachable' })
+  })
+
+  it('rule 8: when the relay that vouched for them is gone they expire', () => {
+    const hand = subscribed('relay')
+    hand.announce('far', { on: [T] }, 'relay')
+    hand.advance(REFRESH * 100)
+    hand.down('relay')
+    hand.advance(REFRESH * 4)
+    expect(hand.subscribers(T)).to.deep.equal([])
+    expect(hand.changes.at(-1)).to.deep.equal({ peer: 'far', topic: T, subscribe: false, reason: 'expired' })
+  })
+
+  it('rule 8: who is not spoken of when a session with the relay begins again is lost', () => {
+    const hand = subscribed('relay')
+    hand.announce('far', { on: [T] }, 'relay')
+    hand.announce('left', { on: [T] }, 'relay')
+    hand.up('relay')
+    hand.announce('far', { on: [T] }, 'relay')
+    expect(hand.subscribers(T)).to.deep.equal(['far', 'left'])
+    hand.hear('relay', { ack: Number.MAX_SAFE_INTEGER })
+    expect(hand.subscribers(T)).to.deep.equal(['far'])
   })
 
   it('rule 8: we say everything again at each refresh, with jitter, not in step with others', () => {

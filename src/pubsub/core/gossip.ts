@@ -6,8 +6,14 @@ interface Neighbour {
   isRelay: boolean
   /** The newest of its own announcements that was dealt with, in this session of the link */
   heard: number
+  /** What we said first in this session, until it was dealt with */
+  opening?: number
+  /** Whether it has said in this session what it is on */
+  isIntroduced: boolean
+  /** Topics that it has asked about in this session, and until when it may still want to know */
+  asked?: Map<string, number>
   /** What waits to be told, the newest of each origin last */
-  queue?: Map<Key, Announcement[]>
+  queue?: Map<Key, Set<Announcement>>
   requests: Gossip['requests']
   answers: number[]
   lost?: Set<Key>
@@ -22,6 +28,8 @@ export interface GossipInit {
   intervalFirst: number
   intervalCap: number
   maxAnnouncements: number
+  /** Topics that one neighbour may have asked about */
+  maxAsked: number
 }
 
 /**
@@ -66,7 +74,7 @@ export class GossipQueues {
   /** A session begins: it has heard nothing, and we have heard nothing of it */
   up (key: Key, isRelay: boolean): void {
     this.#neighbours.set(key, {
-      isRelay, heard: 0, requests: [], answers: [], isUrgent: false, nextAt: 0, interval: this.#init.intervalFirst
+      isRelay, heard: 0, isIntroduced: false, requests: [], answers: [], isUrgent: false, nextAt: 0, interval: this.#init.intervalFirst
     })
   }
 
@@ -88,25 +96,34 @@ export class GossipQueues {
       return
     }
 
-    const { origin, epoch, full } = announcement
-    const queue = neighbour.queue ??= new Map<Key, Announcement[]>()
-    const waiting = queue.get(origin)
+    const { origin, epoch, seq, full } = announcement
+    const queue = neighbour.queue ??= new Map<Key, Set<Announcement>>()
+    const waiting = queue.get(origin) ?? new Set<Announcement>()
 
-    if (waiting == null || full) {
-      queue.set(origin, [announcement])
-    } else if (!waiting.includes(announcement)) {
-      queue.set(origin, [...waiting.filter(other => other.epoch >= epoch), announcement])
+    // what waits of an earlier life is over, and so is what a full announcement follows
+    if (full || waiting.values().next().value?.epoch !== epoch) {
+      queue.set(origin, new Set([announcement, ...[...waiting].filter(other => other.epoch === epoch && other.seq > seq)]))
+    } else {
+      waiting.add(announcement)
     }
 
+    neighbour.lost?.delete(origin)
     this.#wait(to, neighbour, isUrgent)
   }
 
-  /** We lead to `key` no more: what waits to be told of it is over, too */
+  /** We lead to `key` no more: what waits to be told of it is over, but for its goodbye */
   lost (to: Key, key: Key): void {
     const neighbour = this.#neighbours.get(to)
 
     if (neighbour != null) {
-      neighbour.queue?.delete(key)
+      const goodbyes = [...neighbour.queue?.get(key) ?? []].filter(({ on }) => on.length === 0)
+
+      if (goodbyes.length > 0) {
+        neighbour.queue?.set(key, new Set(goodbyes))
+      } else {
+        neighbour.queue?.delete(key)
+      }
+
       neighbour.lost ??= new Set()
       neighbour.lost.add(key)
       this.#wait(to, neighbour, false)
@@ -129,6 +146,69 @@ export class GossipQueues {
       neighbour.answers.push(id)
       this.#wait(to, neighbour, true)
     }
+  }
+
+  /** It wants to know who is on `topic`: now, and for a while */
+  asks (from: Key, topic: string, until: number): void {
+    const neighbour = this.#neighbours.get(from)
+
+    if (neighbour != null) {
+      const asked = neighbour.asked ??= new Map<string, number>()
+
+      if (asked.has(topic) || asked.size < this.#init.maxAsked) {
+        asked.set(topic, until)
+      }
+    }
+  }
+
+  hasAsked (key: Key, topic: string): boolean {
+    return this.#neighbours.get(key)?.asked?.has(topic) === true
+  }
+
+  expire (now: number): void {
+    for (const neighbour of this.#neighbours.values()) {
+      for (const [topic, until] of neighbour.asked ?? []) {
+        if (until <= now) {
+          neighbour.asked?.delete(topic)
+        }
+      }
+      if (neighbour.asked?.size === 0) {
+        neighbour.asked = undefined
+      }
+    }
+  }
+
+  /** It says what it is on: true the first time in this session */
+  introduces (from: Key): boolean {
+    const neighbour = this.#neighbours.get(from)
+    const isFirst = neighbour?.isIntroduced === false
+
+    if (isFirst) {
+      neighbour.isIntroduced = true
+    }
+
+    return isFirst
+  }
+
+  /** `seq` is the announcement that opens this session: see `opened` */
+  open (to: Key, seq: number): void {
+    const neighbour = this.#neighbours.get(to)
+
+    if (neighbour != null) {
+      neighbour.opening = seq
+    }
+  }
+
+  /** True once a session, when what opened it has been dealt with */
+  opened (from: Key, ack: number): boolean {
+    const neighbour = this.#neighbours.get(from)
+
+    if (neighbour?.opening == null || ack < neighbour.opening) {
+      return false
+    }
+
+    neighbour.opening = undefined
+    return true
   }
 
   /** Its own announcement of this number was dealt with: it hears so, at once if it waits for that */
@@ -177,9 +257,9 @@ export class GossipQueues {
     this.#waiting.add(key)
   }
 
-  /** In as few messages as it fits in: what is lost first, acks and answers last, when all that they speak of was said */
+  /** In as few messages as it fits in: what is lost behind what was said of it, acks and answers last, when all that they speak of was said */
   #takeAll (to: Key, neighbour: Neighbour, messages: Array<{ to: Key, gossip: Gossip }>): void {
-    const announcements = [...neighbour.queue?.values() ?? []].flat()
+    const announcements = [...neighbour.queue?.values() ?? []].flatMap(waiting => [...waiting])
     const lost = [...neighbour.lost ?? []]
     const { requests, answers, heard } = neighbour
     const max = this.#init.maxAnnouncements
@@ -192,17 +272,16 @@ export class GossipQueues {
 
     const count = (items: unknown[]): number => Math.ceil(items.length / max)
     const part = <T>(items: T[], i: number): T[] => i < 0 ? [] : items.slice(i * max, (i + 1) * max)
-    const first = Math.max(0, count(lost) - 1)
-    const total = Math.max(first + count(announcements), count(lost), count(requests), count(answers), 1)
+    const total = Math.max(count(announcements), 1) - 1 + Math.max(count(lost), count(requests), count(answers), 1)
 
     for (let i = 0; i < total; i++) {
       messages.push({
         to,
         gossip: {
           ack: i === total - 1 ? heard : 0,
-          lost: part(lost, i),
-          announcements: part(announcements, i - first),
-          requests: part(requests, i),
+          announcements: part(announcements, i),
+          lost: part(lost, i - total + count(lost)),
+          requests: part(requests, i - total + count(requests)),
           answers: part(answers, i - total + count(answers))
         }
       })

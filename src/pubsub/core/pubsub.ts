@@ -63,7 +63,8 @@ export class PubsubCore {
     this.gossip = new GossipQueues({
       intervalFirst: limits.GOSSIP_INTERVAL_FIRST,
       intervalCap: limits.GOSSIP_INTERVAL_CAP,
-      maxAnnouncements: limits.MAX_ANNOUNCEMENTS
+      maxAnnouncements: limits.MAX_ANNOUNCEMENTS,
+      maxAsked: init.maxTopicsPerPeer
     })
     this.routes = new Routes({ maxRoutes: limits.MAX_ROUTES, ttl })
     this.subscribers = new Subscribers({
@@ -166,19 +167,26 @@ export class PubsubCore {
 
   /** A session with a neighbour begins */
   up (peer: Key, { epoch, isRelay }: Greeting, now: number): Effect[] {
-    const before = this.subscribers.epochOf(peer) === epoch ? [] : this.subscribers.topicsOf(peer)
+    const before = this.subscribers.epochOf(peer) === epoch ? [] : this.subscribers.heardOf(peer)
+    const wasReachable = this.routes.next(peer) != null
     const effects = changes(this.subscribers.neighbour(peer, epoch))
     this.gossip.up(peer, isRelay)
     this.routes.up(peer)
     const announcement = this.#announcement(this.topics.full([peer]), [], true)
     this.gossip.announce(peer, announcement, true)
     this.topics.awaits(peer, announcement.seq, now + limits.SUBSCRIBE_TIMEOUT)
+    this.gossip.open(peer, announcement.seq)
+    // what was asked in an earlier session it may not know any more
+    for (const topic of this.#asked.keys()) {
+      this.gossip.request(peer, 0, topic)
+    }
 
     if (this.#init.isRelay) {
       // where its topics are known it was here before, and what it was told of them may be lost
       this.#tell(peer, this.subscribers.announcements(isRelay ? undefined : this.subscribers.topicsOf(peer)))
       // it may have nothing to say any more that would tell those who believe what it said in an earlier life
       this.#tellLost(peer, peer, before)
+      this.#reachable(peer, peer, wasReachable)
     }
 
     this.#schedule(now)
@@ -188,7 +196,7 @@ export class PubsubCore {
   /** The last connection to a neighbour is gone */
   down (peer: Key, now: number): Effect[] {
     this.gossip.gone(peer)
-    this.routes.gone(peer)
+    this.routes.gone(peer).forEach(key => { this.subscribers.doubt(key, now) })
     const settled = this.topics.gone(peer)
     const effects = [...settle(settled), ...this.#answered(peer), ...this.#gone(peer, peer, now)]
     this.#schedule(now)
@@ -203,25 +211,25 @@ export class PubsubCore {
 
     const effects = settle(this.topics.acked(from, gossip.ack))
 
+    for (const announcement of gossip.announcements) {
+      effects.push(...this.#receiveAnnouncement(from, announcement, now))
+    }
     for (const key of gossip.lost) {
       if (this.routes.isNeighbour(key)) {
         // from us it heard nothing of it as long as it was the one who told us
         this.#tellOf(key, from)
-      } else {
-        this.routes.fail(key, from)
+      } else if (this.routes.fail(key, from) || this.routes.next(key) == null) {
         effects.push(...this.#gone(key, from, now))
       }
     }
-    for (const announcement of gossip.announcements) {
-      effects.push(...this.#receiveAnnouncement(from, announcement, now))
-    }
     for (const { id, topic } of gossip.requests) {
-      this.#receiveRequest(from, id, topic)
+      this.#receiveRequest(from, id, topic, now)
     }
     for (const id of gossip.answers) {
       effects.push(...this.#answered(from, id))
     }
 
+    effects.push(...this.#settle(from, gossip.ack, now))
     this.#schedule(now)
     return effects
   }
@@ -320,8 +328,18 @@ export class PubsubCore {
       }
     }
 
-    this.routes.expire(now)
-    return changes(this.subscribers.expire(now))
+    // Relays say it again to each other, and to others only when it changes: to those a relay that is here vouches for
+    // what it said, until it says that it is over. So what is known of a peer and a way to it hold each other
+    const isLeaf = !this.#init.isRelay
+    this.gossip.expire(now)
+    this.routes.expire(now, key => isLeaf && this.subscribers.heardOf(key).length > 0)
+    const { changes: expired, gone } = this.subscribers.expire(now, key => isLeaf && this.routes.next(key) != null)
+
+    for (const { key, topics } of this.#init.isRelay ? gone : []) {
+      this.#tellLost(key, key, topics)
+    }
+
+    return changes(expired)
   }
 
   #receiveAnnouncement (from: Key, heard: Announcement, now: number): Effect[] {
@@ -340,13 +358,22 @@ export class PubsubCore {
       return []
     }
 
+    const wasReachable = this.routes.next(origin) != null
+    // others may have told us of it before it did so itself: what it needs to hear has not been told for that
+    const before = from === origin && this.gossip.introduces(from) ? [] : this.subscribers.topicsOf(origin)
+
+    if (from === origin) {
+      this.#tellNewcomer(from, heard.on.filter(topic => !before.includes(topic)))
+    }
+
     if (this.subscribers.isPast(heard)) {
       // by another way: in a crowd most of what comes is this
       this.routes.learn(origin, from, heard.hops, now)
+      this.#reachable(origin, from, wasReachable)
       return []
     }
 
-    const before = this.#init.isRelay ? this.subscribers.topicsOf(origin) : []
+    const left = this.subscribers.topicsOf(origin)
     const announcement = { ...heard, hops: heard.hops + 1 }
     const applied = this.subscribers.apply(announcement, now)
 
@@ -356,19 +383,18 @@ export class PubsubCore {
       this.routes.learn(origin, from, heard.hops, now)
     }
     if (applied.isNews && this.#init.isRelay) {
-      this.#passOn(from, announcement, before)
+      this.#passOn(from, announcement, left, applied.isChange || !wasReachable)
+    } else {
+      this.#reachable(origin, from, wasReachable)
     }
 
     return [...changes(applied.changes), ...applied.refused.map((what): Effect => ({ type: 'refused', what }))]
   }
 
   /** To other relays, and to neighbours that share one of its topics, those among them that it has left */
-  #passOn (from: Key, announcement: Announcement, before: string[]): void {
+  #passOn (from: Key, announcement: Announcement, before: string[], isChange: boolean): void {
     const { origin, on, off, hops } = announcement
 
-    if (origin === from) {
-      this.#tellNewcomer(from, on.filter(topic => !before.includes(topic)))
-    }
     if (hops > limits.HOP_LIMIT) {
       return
     }
@@ -376,15 +402,28 @@ export class PubsubCore {
     const topics = new Set([...on, ...off, ...before])
 
     for (const to of this.gossip.neighbours) {
-      if (to !== from && to !== origin && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
+      if (to !== from && to !== origin && (this.gossip.isRelay(to) || (isChange && this.#shares(to, topics)))) {
         this.gossip.announce(to, announcement, false)
+      }
+    }
+  }
+
+  /** There is a way to a peer again, by `from`: those for whom we vouch hear so, since they may have been told otherwise */
+  #reachable (peer: Key, from: Key, wasReachable: boolean): void {
+    if (wasReachable || this.routes.next(peer) == null) {
+      return
+    }
+
+    for (const to of this.gossip.neighbours) {
+      if (to !== from && to !== peer && !this.gossip.isRelay(to)) {
+        this.#tellOf(peer, to)
       }
     }
   }
 
   #shares (peer: Key, topics: Set<string>): boolean {
     for (const topic of topics) {
-      if (this.subscribers.isOn(peer, topic)) {
+      if (this.subscribers.isOn(peer, topic) || this.gossip.hasAsked(peer, topic)) {
         return true
       }
     }
@@ -393,7 +432,7 @@ export class PubsubCore {
 
   /** A neighbour is new on these topics: what is known of them is new to it */
   #tellNewcomer (peer: Key, topics: string[]): void {
-    if (topics.length > 0) {
+    if (this.#init.isRelay && topics.length > 0) {
       this.#tell(peer, this.subscribers.announcements(topics))
     }
   }
@@ -416,32 +455,43 @@ export class PubsubCore {
     }
   }
 
+  /**
+   * Once a neighbour has dealt with what we said when the session began, it has told us all that it knows on our topics:
+   * what it did not speak of, it does not lead to any more
+   */
+  #settle (from: Key, ack: number, now: number): Effect[] {
+    return this.gossip.opened(from, ack) ? this.routes.settle(from).flatMap(key => this.#gone(key, from, now)) : []
+  }
+
   /** A way to a peer is gone. If it was the last one the peer is, and those who took it through us hear so */
   #gone (peer: Key, from: Key, now: number): Effect[] {
     const isReachable = this.routes.next(peer) != null
 
-    if (this.#init.isRelay && !isReachable) {
-      this.#tellLost(peer, from, this.subscribers.topicsOf(peer))
+    if (this.#init.isRelay) {
+      // also to those who are the only ones to lead us there: it would lead them back to us
+      this.#tellLost(peer, from, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
     }
 
     return changes(this.subscribers.gone(peer, isReachable, now))
   }
 
-  #tellLost (peer: Key, from: Key, left: string[]): void {
+  #tellLost (peer: Key, from: Key, left: string[], isLost: (to: Key) => boolean = () => true): void {
     const topics = new Set(left)
 
     for (const to of topics.size > 0 ? this.gossip.neighbours : []) {
-      if (to !== from && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
+      if (to !== from && isLost(to) && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
         this.gossip.lost(to, peer)
       }
     }
   }
 
-  #receiveRequest (from: Key, id: number, topic: string): void {
+  #receiveRequest (from: Key, id: number, topic: string, now: number): void {
     if (this.topics.asked(topic, from)) {
       this.gossip.announce(from, this.#announcement([topic], []), true)
     }
     if (this.#init.isRelay) {
+      // it remembers the answers for ASKED_TTL, so that long it hears what changes
+      this.gossip.asks(from, topic, now + 2 * limits.ASKED_TTL)
       this.#tell(from, this.subscribers.announcements([topic]))
     }
     // 0: it does not wait for an answer

@@ -4,6 +4,8 @@ interface Way {
   via: Key
   hops: number
   expires: number
+  /** Not said again since the present session with `via` began */
+  isStale: boolean
 }
 
 export interface RoutesInit {
@@ -48,9 +50,21 @@ export class Routes {
     return this.#ways.get(key)?.find(({ via }) => via !== except)?.via
   }
 
+  /** A session begins: what leads by it is to be said again, see `settle` */
   up (neighbour: Key): void {
     this.#neighbours.add(neighbour)
     this.version++
+
+    for (const ways of this.#ways.values()) {
+      for (const way of ways) {
+        way.isStale ||= way.via === neighbour
+      }
+    }
+  }
+
+  /** The neighbour has said again all that it knows: ways that it did not speak of are over. Returns to whom */
+  settle (neighbour: Key): Key[] {
+    return [...this.#ways.keys()].filter(key => this.#drop(key, way => way.isStale && way.via === neighbour))
   }
 
   /** Something that `key` has signed came by `via`, over `hops` relays */
@@ -65,6 +79,7 @@ export class Routes {
 
     if (known?.hops === hops) {
       known.expires = expires
+      known.isStale = false
       return
     }
 
@@ -73,7 +88,7 @@ export class Routes {
     const others = ways.filter(way => way !== known)
     // behind those that are as short: who was first stays first
     const at = others.findIndex(way => way.hops > hops)
-    others.splice(at < 0 ? others.length : at, 0, { via, hops, expires })
+    others.splice(at < 0 ? others.length : at, 0, { via, hops, expires, isStale: false })
     this.#set(key, others)
 
     if (others[0].via !== first) {
@@ -81,21 +96,20 @@ export class Routes {
     }
   }
 
-  /** What is for `key` does not arrive by `via` */
-  fail (key: Key, via: Key): void {
-    this.#drop(key, way => way.via === via)
+  /** What is for `key` does not arrive by `via`. False: that is known */
+  fail (key: Key, via: Key): boolean {
+    return this.#drop(key, way => way.via === via)
   }
 
-  gone (neighbour: Key): void {
+  /** Returns to whom there is no way any more */
+  gone (neighbour: Key): Key[] {
     this.#neighbours.delete(neighbour)
     this.version++
-
-    for (const key of this.#ways.keys()) {
-      this.#drop(key, way => way.via === neighbour)
-    }
+    return [...this.#ways.keys()].filter(key => this.#drop(key, way => way.via === neighbour) && this.next(key) == null)
   }
 
-  expire (now: number): void {
+  /** Drops what nothing has come by for long, but for what `isHeld` says of where it leads */
+  expire (now: number, isHeld: (key: Key) => boolean): void {
     if (now < this.#expiresAt) {
       return
     }
@@ -105,7 +119,7 @@ export class Routes {
     for (const [key, ways] of this.#ways) {
       const earliest = ways.reduce((earliest, { expires }) => Math.min(earliest, expires), Infinity)
 
-      if (earliest <= now) {
+      if (earliest <= now && !isHeld(key)) {
         this.#drop(key, way => way.expires <= now)
       }
 
@@ -130,11 +144,11 @@ export class Routes {
     }
   }
 
-  #drop (key: Key, test: (way: Way) => boolean): void {
+  #drop (key: Key, test: (way: Way) => boolean): boolean {
     const ways = this.#ways.get(key)
 
     if (ways == null || !ways.some(test)) {
-      return
+      return false
     }
 
     const left = ways.filter(way => !test(way))
@@ -145,5 +159,7 @@ export class Routes {
     } else {
       this.#ways.delete(key)
     }
+
+    return true
   }
 }

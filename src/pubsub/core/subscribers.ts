@@ -16,6 +16,7 @@ export interface SubscribersInit {
 interface Entry {
   on: boolean
   seq: number
+  /** When it is forgotten: what was left after a while, what is doubted unless it is said again, all else with its origin */
   expires: number
   announcement: Announcement
 }
@@ -27,12 +28,16 @@ interface Origin {
   fullSeq: number
   /** While it is a neighbour its word does not expire: the link tells when it goes */
   isNeighbour: boolean
+  /** When it is forgotten unless it says something again */
+  expires: number
   topics: Map<string, Entry>
 }
 
 export interface Applied {
-  /** Something in it was not known: it is worth passing on */
+  /** Something in it was not known, be it only that its origin still says so: relays pass it on to each other */
   isNews: boolean
+  /** It changes who is on what: worth telling everybody who shares the topics */
+  isChange: boolean
   changes: Change[]
   /** It is of an earlier life than the one we know; this is the epoch that we know */
   staleBy?: number
@@ -98,10 +103,20 @@ export class Subscribers {
     return { isOld: seq < origin.fullSeq, announcement }
   }
 
-  /** Whether its origin has said all that counts since: nothing in it can be news */
-  isPast ({ origin: key, epoch, seq }: Announcement): boolean {
+  /** Whether its origin has said all that counts since, or this very thing: nothing in it can be news */
+  isPast ({ origin: key, epoch, seq, on }: Announcement): boolean {
     const origin = this.#origins.get(key)
-    return origin != null && origin.epoch === epoch && seq <= origin.fullSeq
+
+    if (origin?.epoch !== epoch || seq > origin.fullSeq) {
+      return false
+    }
+
+    // What was heard before we asked for a topic was not remembered, and what is doubted needs to be heard again: it
+    // counts when it is said again
+    return on.every(topic => {
+      const entry = origin.topics.get(topic)
+      return entry == null ? seq < origin.fullSeq || !this.#init.isTracked(topic) : !entry.on || entry.expires === Infinity
+    })
   }
 
   /** What it is on, as far as is known */
@@ -109,35 +124,35 @@ export class Subscribers {
     return [...this.#origins.get(key)?.topics ?? []].filter(([, { on }]) => on).map(([topic]) => topic)
   }
 
-  announcementsOf (key: Key): Announcement[] {
-    return [...new Set([...this.#origins.get(key)?.topics.values() ?? []].map(({ announcement }) => announcement))]
+  /** All topics that it has spoken of lately, also those that it has left */
+  heardOf (key: Key): string[] {
+    return [...this.#origins.get(key)?.topics.keys() ?? []]
   }
 
-  /** What others would need to hear to know all that is known of these topics (of all, if none are named) */
+  /** All that counts of what it said, also what it left: an older announcement may still name that */
+  announcementsOf (key: Key): Announcement[] {
+    const topics = this.#origins.get(key)?.topics.values() ?? []
+    return [...new Set([...topics].map(({ announcement }) => announcement))].sort((a, b) => a.seq - b.seq)
+  }
+
+  /** What others would need to hear to know all who are on these topics (on any, if none are named), the older first */
   announcements (topics?: Iterable<string>): Announcement[] {
-    const found = new Set<Announcement>()
+    const origins = new Set<Key>()
 
     for (const topic of topics ?? this.#byTopic.keys()) {
-      for (const entry of this.#byTopic.get(topic)?.values() ?? []) {
-        if (entry.on) {
-          found.add(entry.announcement)
-        }
-      }
+      this.of(topic).forEach(key => origins.add(key))
     }
 
-    return [...found]
+    return [...origins].flatMap(key => this.announcementsOf(key))
   }
 
   /** A link to it begins, in this life of its */
   neighbour (key: Key, epoch: number): Change[] {
     const changes = this.raise(key, epoch, true)
-    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: true, topics: new Map() }
+    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: true, expires: Infinity, topics: new Map() }
     origin.isNeighbour = true
+    origin.expires = Infinity
     this.#origins.set(key, origin)
-
-    for (const entry of origin.topics.values()) {
-      entry.expires = Infinity
-    }
 
     return changes
   }
@@ -155,14 +170,18 @@ export class Subscribers {
 
     if (origin.isNeighbour) {
       origin.isNeighbour = false
-
-      for (const entry of origin.topics.values()) {
-        entry.expires = this.#expires(now)
-      }
+      origin.expires = this.#expires(now)
     }
 
     this.#tidy(key, origin)
     return []
+  }
+
+  /** The last way to it is gone: what it said is believed for a while, and longer only if it is said again */
+  doubt (key: Key, now: number): void {
+    for (const entry of this.#origins.get(key)?.topics.values() ?? []) {
+      entry.expires = Math.min(entry.expires, this.#expires(now))
+    }
   }
 
   /** It lives in this epoch: what an earlier life said is over. A neighbour's own word counts even if it is smaller */
@@ -179,27 +198,30 @@ export class Subscribers {
   apply (announcement: Announcement, now: number): Applied {
     const { origin: key, epoch, seq } = announcement
     const known = this.#origins.get(key)
-    const applied: Applied = { isNews: false, changes: [], refused: [] }
+    const applied: Applied = { isNews: false, isChange: false, changes: [], refused: [] }
 
     if (known != null && epoch < known.epoch) {
       return { ...applied, staleBy: known.epoch }
     }
 
     // that what it said in an earlier life is over is news, also when it has nothing else to say
-    applied.isNews = known != null && epoch > known.epoch && known.topics.size > 0
+    applied.isNews = applied.isChange = known != null && epoch > known.epoch && known.topics.size > 0
     const wasNeighbour = known?.isNeighbour === true
     applied.changes.push(...this.raise(key, epoch))
-    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: wasNeighbour, topics: new Map<string, Entry>() }
+    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: wasNeighbour, expires: Infinity, topics: new Map<string, Entry>() }
 
-    if (seq <= origin.fullSeq) {
+    // be it an older word: whoever leads there believes it, too, and will tell when that changes
+    announcement.on.forEach(topic => { this.#trust(origin, topic) })
+
+    if (seq < origin.fullSeq) {
       return applied
     }
 
     this.#origins.set(key, origin)
-    const expires = origin.isNeighbour ? Infinity : this.#expires(now)
+    origin.expires = origin.isNeighbour ? Infinity : this.#expires(now)
 
     for (const topic of announcement.on) {
-      this.#set(key, origin, topic, { on: true, seq, expires, announcement }, applied)
+      this.#set(key, origin, topic, { on: true, seq, expires: Infinity, announcement }, applied)
     }
     for (const topic of announcement.off) {
       this.#set(key, origin, topic, { on: false, seq, expires: this.#expires(now), announcement }, applied)
@@ -229,33 +251,55 @@ export class Subscribers {
     }
   }
 
-  /** Drops what was not said again in time */
-  expire (now: number): Change[] {
+  /** Drops what was not said again in time, but for what `isHeld` says of whom. Returns whose last word it was, too */
+  expire (now: number, isHeld: (key: Key) => boolean): { changes: Change[], gone: Array<{ key: Key, topics: string[] }> } {
     const changes: Change[] = []
+    const gone: Array<{ key: Key, topics: string[] }> = []
 
     if (now < this.#expiresAt) {
-      return changes
+      return { changes, gone }
     }
 
     this.#expiresAt = Infinity
 
     for (const [key, origin] of this.#origins) {
-      for (const [topic, entry] of origin.topics) {
-        if (entry.expires <= now) {
-          this.#delete(key, origin, topic)
-          this.#change(changes, key, topic, entry.on, false, 'expired')
-        } else {
-          this.#expiresAt = Math.min(this.#expiresAt, entry.expires)
-        }
+      if (origin.expires <= now && !isHeld(key)) {
+        gone.push({ key, topics: this.heardOf(key) })
+        changes.push(...this.#forget(key, 'expired'))
+      } else {
+        this.#expireEntries(key, origin, now, changes)
       }
-      this.#tidy(key, origin)
     }
 
-    return changes
+    return { changes, gone }
+  }
+
+  #expireEntries (key: Key, origin: Origin, now: number, changes: Change[]): void {
+    // one that is held is looked at again
+    this.#expiresAt = Math.min(this.#expiresAt, Math.max(origin.expires, now + 1))
+
+    for (const [topic, entry] of origin.topics) {
+      if (entry.expires <= now) {
+        this.#delete(key, origin, topic)
+        this.#change(changes, key, topic, entry.on, false, 'expired')
+      } else {
+        this.#expiresAt = Math.min(this.#expiresAt, entry.expires)
+      }
+    }
+
+    this.#tidy(key, origin)
   }
 
   clear (): Change[] {
     return [...this.#origins.keys()].flatMap(key => this.#forget(key, 'stopped'))
+  }
+
+  #trust (origin: Origin, topic: string): void {
+    const entry = origin.topics.get(topic)
+
+    if (entry?.on === true) {
+      entry.expires = Infinity
+    }
   }
 
   #expires (now: number): number {
@@ -272,6 +316,7 @@ export class Subscribers {
         this.#delete(key, origin, topic)
         this.#change(applied.changes, key, topic, entry.on, false, 'retracted')
         applied.isNews = true
+        applied.isChange ||= entry.on
       }
     }
   }
@@ -295,6 +340,7 @@ export class Subscribers {
     subscribers.set(key, entry)
     origin.topics.set(topic, entry)
     applied.isNews = true
+    applied.isChange ||= (before?.on === true) !== entry.on
     this.#change(applied.changes, key, topic, before?.on === true, entry.on, entry.on ? 'announced' : 'retracted')
   }
 

@@ -36,7 +36,7 @@ export interface Gossip {
   requests: Array<{ id: number, topic: string }>
   /** Requests that were answered by this message or earlier ones */
   answers: number[]
-  /** Peers that the sender does not lead to any more. To be read before the announcements */
+  /** Peers that the sender does not lead to any more. To be read behind the announcements */
   lost: Key[]
 }
 
