@@ -121,14 +121,7 @@ export const mutants: Record<string, Mutant> = {
     setup: setups['a line whose sessions break'],
     shows: 'missing',
     mutate: core => {
-      const up = core.up.bind(core)
-      core.up = (peer, greeting, now) => {
-        const { announcements } = core.subscribers
-        core.subscribers.announcements = () => []
-        const effects = up(peer, greeting, now)
-        core.subscribers.announcements = announcements
-        return effects
-      }
+      core.gossip.introduces = () => false
     }
   }
 }

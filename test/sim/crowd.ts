@@ -20,7 +20,7 @@ const COMMON = 'common'
 /** Of the nodes are on each of the other topics */
 const SHARE = 0.1
 /** Relays that a leaf is attached to */
-const ATTACHED = 3
+export const ATTACHED = 2
 /** Of the leaves never subscribe, and ask when they want to publish */
 const PUBLISHERS = 0.02
 /** Of the leaves leave or change a subscription in a minute */
@@ -45,7 +45,7 @@ export interface Figures {
 }
 
 /**
- * Many leaves on few relays: leaves cannot relay and are attached to three relays each; each relay is connected to about
+ * Many leaves on few relays: leaves cannot relay and are attached to two relays each; each relay is connected to about
  * six others. All leaves come, then all subscribe in one instant, then some leave and come all the time, then it is quiet.
  */
 export class Crowd {

@@ -15,7 +15,7 @@ const NUMBERS = { '--nodes': 'nodes', '--seed': 'seed', '--relays': 'relays', '-
 const SWITCHES = { '--random': 'random', '--verbose': 'verbose' } as const
 
 /** Said again half as often as by default: nine in ten of what a run has to work through are these */
-export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, refresh: 120, random: false, verbose: false }
+export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, refresh: 60, random: false, verbose: false }
 
 /** Throws an error whose message is for the person at the terminal */
 export function parse (args: string[]): Options {

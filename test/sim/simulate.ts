@@ -1,4 +1,4 @@
-import { Crowd } from './crowd.ts'
+import { ATTACHED, Crowd } from './crowd.ts'
 import { parse, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
 import type { Figures, Traffic } from './crowd.ts'
@@ -27,7 +27,7 @@ function printTraffic ({ name, leaf, relay, mean }: Traffic): void {
 function checkBound ({ leaf, mean }: Traffic): string[] {
   const wrong: string[] = []
   const bound = MESSAGES_BOUND + mean.neighbours
-  const leafBound = MESSAGES_BOUND + 3
+  const leafBound = MESSAGES_BOUND + ATTACHED
 
   if (leaf.sent.max > leafBound || leaf.received.max > leafBound) {
     wrong.push(`a leaf sent ${leaf.sent.max} or received ${leaf.received.max} control messages in the burst, at most ${leafBound} are allowed`)
@@ -43,7 +43,7 @@ function crowd (options: Options): string[] {
   const wrong: string[] = []
   const crowd = new Crowd(options)
   const { nodes, relays, minutes, seed, topics, refresh } = options
-  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to 3 relays; everything is said again every ${refresh} s; seed ${seed}`)
+  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to ${ATTACHED} relays; everything is said again every ${refresh} s; seed ${seed}`)
 
   crowd.gather()
   const { traffic, converged } = crowd.subscribe()

@@ -181,9 +181,10 @@ export class PubsubCore {
       this.gossip.request(peer, 0, topic)
     }
 
+
     if (this.#init.isRelay) {
-      // where its topics are known it was here before, and what it was told of them may be lost
-      this.#tell(peer, this.subscribers.announcements(isRelay ? undefined : this.subscribers.topicsOf(peer)))
+      // others hear what concerns their topics when they name them
+      this.#tell(peer, isRelay ? this.subscribers.announcements() : [])
       // it may have nothing to say any more that would tell those who believe what it said in an earlier life
       this.#tellLost(peer, peer, before)
       this.#reachable(peer, peer, wasReachable)
@@ -358,14 +359,14 @@ export class PubsubCore {
       return []
     }
 
+    const { isRelay } = this.#init
     const wasReachable = this.routes.next(origin) != null
-    // others may have told us of it before it did so itself: what it needs to hear has not been told for that
-    const before = from === origin && this.gossip.introduces(from) ? [] : this.subscribers.topicsOf(origin)
 
-    if (from === origin) {
+    if (from === origin && isRelay) {
+      // others may have told us of it before it did so itself: what it needs to hear has not been told for that
+      const before = this.gossip.introduces(from) ? [] : this.subscribers.topicsOf(origin)
       this.#tellNewcomer(from, heard.on.filter(topic => !before.includes(topic)))
     }
-
     if (this.subscribers.isPast(heard)) {
       // by another way: in a crowd most of what comes is this
       this.routes.learn(origin, from, heard.hops, now)
@@ -373,8 +374,8 @@ export class PubsubCore {
       return []
     }
 
-    const left = this.subscribers.topicsOf(origin)
-    const announcement = { ...heard, hops: heard.hops + 1 }
+    const left = isRelay ? this.subscribers.topicsOf(origin) : []
+    const announcement = isRelay ? { ...heard, hops: heard.hops + 1 } : heard
     const applied = this.subscribers.apply(announcement, now)
 
     if (applied.staleBy != null) {
@@ -382,13 +383,14 @@ export class PubsubCore {
     } else if (this.subscribers.epochOf(origin) != null) {
       this.routes.learn(origin, from, heard.hops, now)
     }
-    if (applied.isNews && this.#init.isRelay) {
+    if (applied.isNews && isRelay) {
       this.#passOn(from, announcement, left, applied.isChange || !wasReachable)
     } else {
       this.#reachable(origin, from, wasReachable)
     }
 
-    return [...changes(applied.changes), ...applied.refused.map((what): Effect => ({ type: 'refused', what }))]
+    const refused = applied.refused.map((what): Effect => ({ type: 'refused', what }))
+    return refused.length > 0 ? [...changes(applied.changes), ...refused] : changes(applied.changes)
   }
 
   /** To other relays, and to neighbours that share one of its topics, those among them that it has left */
@@ -410,7 +412,7 @@ export class PubsubCore {
 
   /** There is a way to a peer again, by `from`: those for whom we vouch hear so, since they may have been told otherwise */
   #reachable (peer: Key, from: Key, wasReachable: boolean): void {
-    if (wasReachable || this.routes.next(peer) == null) {
+    if (wasReachable || !this.#init.isRelay || this.routes.next(peer) == null) {
       return
     }
 
@@ -432,7 +434,7 @@ export class PubsubCore {
 
   /** A neighbour is new on these topics: what is known of them is new to it */
   #tellNewcomer (peer: Key, topics: string[]): void {
-    if (this.#init.isRelay && topics.length > 0) {
+    if (topics.length > 0) {
       this.#tell(peer, this.subscribers.announcements(topics))
     }
   }

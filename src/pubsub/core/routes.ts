@@ -8,6 +8,8 @@ interface Way {
   isStale: boolean
 }
 
+const NONE: never[] = []
+
 export interface RoutesInit {
   maxRoutes: number
   /** Milliseconds that a way is believed without anything having come by it */
@@ -47,7 +49,12 @@ export class Routes {
     if (this.#neighbours.has(key)) {
       return key
     }
-    return this.#ways.get(key)?.find(({ via }) => via !== except)?.via
+
+    for (const { via } of this.#ways.get(key) ?? NONE) {
+      if (via !== except) {
+        return via
+      }
+    }
   }
 
   /** A session begins: what leads by it is to be said again, see `settle` */
@@ -117,9 +124,16 @@ export class Routes {
     this.#expiresAt = Infinity
 
     for (const [key, ways] of this.#ways) {
-      const earliest = ways.reduce((earliest, { expires }) => Math.min(earliest, expires), Infinity)
+      let earliest = Infinity
 
-      if (earliest <= now && !isHeld(key)) {
+      for (const way of ways) {
+        if (way.expires <= now && isHeld(key)) {
+          way.expires = now + this.#init.ttl
+        }
+        earliest = Math.min(earliest, way.expires)
+      }
+
+      if (earliest <= now) {
         this.#drop(key, way => way.expires <= now)
       }
 

@@ -121,7 +121,15 @@ export class Subscribers {
 
   /** What it is on, as far as is known */
   topicsOf (key: Key): string[] {
-    return [...this.#origins.get(key)?.topics ?? []].filter(([, { on }]) => on).map(([topic]) => topic)
+    const topics: string[] = []
+
+    for (const [topic, { on }] of this.#origins.get(key)?.topics ?? []) {
+      if (on) {
+        topics.push(topic)
+      }
+    }
+
+    return topics
   }
 
   /** All topics that it has spoken of lately, also those that it has left */
@@ -263,7 +271,10 @@ export class Subscribers {
     this.#expiresAt = Infinity
 
     for (const [key, origin] of this.#origins) {
-      if (origin.expires <= now && !isHeld(key)) {
+      if (origin.expires <= now && isHeld(key)) {
+        origin.expires = now + this.#init.ttl
+      }
+      if (origin.expires <= now) {
         gone.push({ key, topics: this.heardOf(key) })
         changes.push(...this.#forget(key, 'expired'))
       } else {
@@ -275,8 +286,7 @@ export class Subscribers {
   }
 
   #expireEntries (key: Key, origin: Origin, now: number, changes: Change[]): void {
-    // one that is held is looked at again
-    this.#expiresAt = Math.min(this.#expiresAt, Math.max(origin.expires, now + 1))
+    this.#expiresAt = Math.min(this.#expiresAt, origin.expires)
 
     for (const [topic, entry] of origin.topics) {
       if (entry.expires <= now) {
