@@ -30,3 +30,5 @@ export const RETIRE_TIMEOUT = 30_000
 /** Protocol errors of one neighbour until it is let be, and for how many milliseconds. Guesses */
 export const MAX_FAULTS = 100
 export const FAULT_PENALTY = 300_000
+/** Peers whose faults are remembered. A guess */
+export const MAX_PENALTIES = 4096

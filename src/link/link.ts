@@ -8,6 +8,7 @@ import type { Frame } from './core/frames.ts'
 import type { Entry } from './core/outbox.ts'
 import type { SessionEffect } from './core/sessions.ts'
 import type { Hello, SessionOwner } from './session.ts'
+import type { LruMap } from '../runtime/bounded.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Connection, Logger, PeerId, Stream } from '@libp2p/interface'
@@ -27,6 +28,12 @@ export interface LinkHandlers {
   onLeave (peerId: PeerId): void
 }
 
+/** What a peer has done wrong. It outlives its link, so that coming again does not wipe it out */
+export interface Penalty {
+  faults: number
+  until: number
+}
+
 /** What all links of a node have in common */
 export interface LinkContext {
   clock: Clock
@@ -36,6 +43,7 @@ export interface LinkContext {
   maxFrame: number
   laneCapacity: number
   slowAfter: number
+  penalties: LruMap<string, Penalty>
   /** The connections to this neighbour that we may use, the best first */
   connections (peerId: PeerId): Connection[]
   openStreams (connection: Connection, signal: AbortSignal): Promise<[control: Stream, data: Stream]>
@@ -60,13 +68,11 @@ export class Link implements SessionOwner {
   readonly #backoff: Backoff
   readonly #sessions = new Map<number, Session>()
   /** Streams that came before the other one of their session */
-  #halves?: Map<number, Half>
+  #halves?: Map<string, Half>
   #current?: Session
   #remoteMaxFrame = 0
   #retry?: Timer
   #lost?: Timer
-  #faults = 0
-  #blockedUntil = 0
   #stopped = false
 
   /** `isOpener`: we open the streams. The one with the smaller id does */
@@ -87,7 +93,16 @@ export class Link implements SessionOwner {
   }
 
   get faults (): number {
-    return this.#faults
+    return this.#penalty?.faults ?? 0
+  }
+
+  /** It broke the protocol too often: it is let be for now */
+  get isBlocked (): boolean {
+    return this.#context.clock.now() < (this.#penalty?.until ?? 0)
+  }
+
+  get #penalty (): Penalty | undefined {
+    return this.#context.penalties.get(this.peerId.toString())
   }
 
   get diagnostics (): Record<string, number> {
@@ -96,7 +111,7 @@ export class Link implements SessionOwner {
       waiting: this.outbox.waiting,
       sessions: this.#sessions.size,
       halves: this.#halves?.size ?? 0,
-      faults: this.#faults,
+      faults: this.faults,
       ...(this.#current?.diagnostics ?? { control: 0, inFlight: 0, kept: 0, held: 0 })
     }
   }
@@ -108,7 +123,7 @@ export class Link implements SessionOwner {
 
   /** Connections came or went */
   update (): void {
-    const best = this.#context.clock.now() < this.#blockedUntil ? undefined : this.#context.connections(this.peerId)[0]
+    const best = this.isBlocked ? undefined : this.#context.connections(this.peerId)[0]
     this.#act(this.#core.handle({ type: 'connections', best: this.#stopped ? undefined : best?.id }))
   }
 
@@ -132,14 +147,17 @@ export class Link implements SessionOwner {
   fault (reason: string): void {
     this.#context.log('%p: %s', this.peerId, reason)
 
-    if (++this.#faults % limits.MAX_FAULTS === 0) {
-      this.#context.log.error('%p broke the protocol %d times and is let be for a while', this.peerId, this.#faults)
-      this.#blockedUntil = this.#context.clock.now() + limits.FAULT_PENALTY
+    const penalty = this.#penalty ?? { faults: 0, until: 0 }
+    this.#context.penalties.set(this.peerId.toString(), penalty)
+
+    if (++penalty.faults % limits.MAX_FAULTS === 0) {
+      this.#context.log.error('%p broke the protocol %d times and is let be for a while', this.peerId, penalty.faults)
+      penalty.until = this.#context.clock.now() + limits.FAULT_PENALTY
       this.update()
       // after the update, which cancels what is to be tried again
       this.#retry = this.#context.clock.after(limits.FAULT_PENALTY, () => {
         // a timer may ring a little early
-        this.#blockedUntil = 0
+        penalty.until = 0
         this.update()
       })
     }
@@ -165,21 +183,23 @@ export class Link implements SessionOwner {
   }
 
   /** A data stream that the other side opened, for the session of this number */
-  acceptData (number: number, stream: Stream): void {
-    this.#pair(number, { data: stream })
+  acceptData (connection: Connection, number: number, stream: Stream): void {
+    this.#pair(connection, number, { data: stream })
   }
 
   /** We say hello when both streams are here: so nothing comes on the data stream before it has a session */
-  #pair (number: number, part: { control?: Session, hello?: Hello, data?: Stream }): void {
+  #pair (connection: Connection, number: number, part: { control?: Session, hello?: Hello, data?: Stream }): void {
     const halves = this.#halves ??= new Map()
-    const half = halves.get(number) ?? { timer: this.#context.clock.after(limits.HELLO_TIMEOUT, () => { this.#unpair(number) }) }
-    halves.set(number, half)
+    // an opener that comes again, by another connection, begins to count anew
+    const name = `${number} of ${connection.id}`
+    const half = halves.get(name) ?? { timer: this.#context.clock.after(limits.HELLO_TIMEOUT, () => { this.#unpair(name) }) }
+    halves.set(name, half)
     Object.assign(half, part)
     const { control, hello, data } = half
 
     if (control != null && hello != null && data != null) {
       half.timer.cancel()
-      this.#forgetHalf(number)
+      this.#forgetHalf(name)
 
       if (control.isOver) {
         data.abort(new SessionEndedError('The control stream of this session has ended'))
@@ -192,18 +212,18 @@ export class Link implements SessionOwner {
     }
   }
 
-  #unpair (number: number): void {
+  #unpair (name: string): void {
     const err = new SessionEndedError('The other stream of this session did not come')
-    const half = this.#halves?.get(number)
-    this.#forgetHalf(number)
+    const half = this.#halves?.get(name)
+    this.#forgetHalf(name)
     half?.timer.cancel()
     half?.control?.abort(err)
     half?.data?.abort(err)
   }
 
   /** Most neighbours have no halves most of the time: then there is no map either */
-  #forgetHalf (number: number): void {
-    this.#halves?.delete(number)
+  #forgetHalf (name: string): void {
+    this.#halves?.delete(name)
 
     if (this.#halves?.size === 0) {
       this.#halves = undefined
@@ -214,7 +234,7 @@ export class Link implements SessionOwner {
     if (session.number != null) {
       this.#opened(session.number, session, hello)
     } else {
-      this.#pair(hello.session, { control: session, hello })
+      this.#pair(session.connection, hello.session, { control: session, hello })
     }
   }
 
@@ -360,8 +380,8 @@ export class Link implements SessionOwner {
     for (const session of [...this.#sessions.values()]) {
       session.abort(err)
     }
-    for (const number of [...this.#halves?.keys() ?? []]) {
-      this.#unpair(number)
+    for (const name of [...this.#halves?.keys() ?? []]) {
+      this.#unpair(name)
     }
 
     this.#sessions.clear()

@@ -1,5 +1,7 @@
 import { Uint8ArrayList } from 'uint8arraylist'
+import { LruMap } from '../runtime/bounded.ts'
 import * as limits from './constants.ts'
+import { ProtocolFaultError } from './errors.ts'
 import { Link } from './link.ts'
 import { decodeAttach } from './session.ts'
 import type { LinkContext, LinkHandlers } from './link.ts'
@@ -42,6 +44,7 @@ export class Links {
     this.#init = init
     this.#context = {
       ...init,
+      penalties: new LruMap(limits.MAX_PENALTIES),
       log: init.components.logger.forComponent('libp2p:sheaf:link'),
       connections: peerId => this.#connections(peerId),
       openStreams: (connection, signal) => this.#openStreams(connection, signal)
@@ -179,8 +182,9 @@ export class Links {
   #accepted (connection: Connection, stream: Stream): Link | undefined {
     const link = this.#isOpener(connection.remotePeer) ? undefined : this.#neighbour(connection.remotePeer)
 
-    if (link == null) {
-      stream.abort(new Error('This side opens the streams'))
+    if (link == null || link.isBlocked) {
+      stream.abort(new ProtocolFaultError(link == null ? 'This side opens the streams' : 'This peer is let be for a while'))
+      return
     }
 
     return link
@@ -208,7 +212,7 @@ export class Links {
 
         if (number != null) {
           settle()
-          link.acceptData(number, stream)
+          link.acceptData(connection, number, stream)
         }
       } catch (err: any) {
         link.fault(`attach: ${err.message}`)

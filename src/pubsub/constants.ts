@@ -37,7 +37,7 @@ export const ASKED_TTL = 60_000
 
 /** Milliseconds between two batches of passed-on announcements to a neighbour: the first, doubling, and the longest */
 export const GOSSIP_INTERVAL_FIRST = 50
-export const GOSSIP_INTERVAL_CAP = 1000
+export const GOSSIP_INTERVAL_CAP = 2000
 /** Announcements that fit in one control message. 1,000 signed ones of one topic are about 200 KiB */
 export const MAX_ANNOUNCEMENTS = 1000
 

@@ -267,6 +267,10 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 }
 
 function checkTopic (topic: string): void {
+  // half a character does not survive the wire
+  if (typeof topic === 'string' && !topic.isWellFormed()) {
+    throw new InvalidTopicError('A topic is well-formed Unicode, this one has half of a surrogate pair')
+  }
   // three bytes a character at most: most topics need no counting
   if (typeof topic === 'string' && topic.length > 0 && topic.length * 3 <= limits.MAX_TOPIC_LENGTH) {
     return

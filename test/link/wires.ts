@@ -5,6 +5,7 @@ import { AbstractStream } from '@libp2p/utils'
 import { stubInterface } from 'sinon-ts'
 import { Link } from '../../src/link/link.ts'
 import { decodeAttach } from '../../src/link/session.ts'
+import { LruMap } from '../../src/runtime/bounded.ts'
 import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import type { LinkHandlers } from '../../src/link/link.ts'
@@ -156,6 +157,7 @@ export class Wires {
       onLeave: () => {}
     }
     const link = new Link(peerId, isOpener, {
+      penalties: new LruMap(16),
       handlers,
       log,
       slowAfter,
@@ -186,7 +188,7 @@ export class Wires {
       far.other = near
       connection.streams.push(near, far)
       clock.after(LATENCY + delays[name], () => {
-        name === 'control' ? link.acceptControl(connection.other, far) : accept(link, far)
+        name === 'control' ? link.acceptControl(connection.other, far) : accept(link, connection.other, far)
       })
       return near
     })
@@ -196,12 +198,12 @@ export class Wires {
 }
 
 /** As `Links` does it: the first frame of a data stream says whose it is */
-function accept (link: Link, stream: Stream): void {
+function accept (link: Link, connection: Connection, stream: Stream): void {
   const onMessage = ({ data }: { data: Uint8Array | Uint8ArrayList }): void => {
     const number = decodeAttach(data.subarray())
     if (number != null) {
       stream.removeEventListener('message', onMessage)
-      link.acceptData(number, stream)
+      link.acceptData(connection, number, stream)
     }
   }
   stream.addEventListener('message', onMessage)

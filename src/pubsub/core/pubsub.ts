@@ -181,7 +181,6 @@ export class PubsubCore {
       this.gossip.request(peer, 0, topic)
     }
 
-
     if (this.#init.isRelay) {
       // others hear what concerns their topics when they name them
       this.#tell(peer, isRelay ? this.subscribers.announcements() : [])
@@ -216,10 +215,12 @@ export class PubsubCore {
       effects.push(...this.#receiveAnnouncement(from, announcement, now))
     }
     for (const key of gossip.lost) {
+      const wasWay = this.routes.fail(key, from)
+
       if (this.routes.isNeighbour(key)) {
         // from us it heard nothing of it as long as it was the one who told us
         this.#tellOf(key, from)
-      } else if (this.routes.fail(key, from) || this.routes.next(key) == null) {
+      } else if (wasWay || this.routes.next(key) == null) {
         effects.push(...this.#gone(key, from, now))
       }
     }
