@@ -228,24 +228,26 @@ export class Pipe {
   }
 }
 
-/** Short parts into one, long ones as they are */
+/** Parts that lie one behind the other are one already; of the others, short ones are put together */
 function gather (parts: Uint8Array[]): Uint8Array | Uint8ArrayList {
-  if (parts.length === 1) {
-    return parts[0]
+  const runs = joinNeighbours(parts)
+
+  if (runs.length === 1) {
+    return runs[0]
   }
 
   const gathered: Uint8Array[] = []
 
-  for (let i = 0; i < parts.length;) {
+  for (let i = 0; i < runs.length;) {
     let size = 0
     let end = i
 
-    while (end < parts.length && parts[end].byteLength < GATHER_BELOW) {
-      size += parts[end++].byteLength
+    while (end < runs.length && runs[end].byteLength < GATHER_BELOW) {
+      size += runs[end++].byteLength
     }
 
     if (end - i < 2) {
-      gathered.push(parts[i++])
+      gathered.push(runs[i++])
       continue
     }
 
@@ -253,12 +255,30 @@ function gather (parts: Uint8Array[]): Uint8Array | Uint8ArrayList {
     let offset = 0
 
     for (; i < end; i++) {
-      run.set(parts[i], offset)
-      offset += parts[i].byteLength
+      run.set(runs[i], offset)
+      offset += runs[i].byteLength
     }
 
     gathered.push(run)
   }
 
   return gathered.length === 1 ? gathered[0] : new Uint8ArrayList(...gathered)
+}
+
+function joinNeighbours (parts: Uint8Array[]): Uint8Array[] {
+  const runs: Uint8Array[] = []
+
+  for (let i = 0; i < parts.length;) {
+    const { buffer, byteOffset } = parts[i]
+    const first = i
+    let end = byteOffset + parts[i++].byteLength
+
+    while (i < parts.length && parts[i].buffer === buffer && parts[i].byteOffset === end) {
+      end += parts[i++].byteLength
+    }
+
+    runs.push(i - first === 1 ? parts[first] : new Uint8Array(buffer, byteOffset, end - byteOffset))
+  }
+
+  return runs
 }

@@ -9,7 +9,7 @@ import type { Link } from '../../src/link/link.ts'
 const KIND = 20
 
 function numbered (i: number, size = 10): Frame {
-  return encodeFrame(KIND, 4, (target, at) => { new DataView(target.buffer).setUint32(at, i) }, new Uint8Array(size))
+  return encodeFrame(KIND, 4, (target, at) => { new DataView(target.buffer, target.byteOffset).setUint32(at, i) }, new Uint8Array(size))
 }
 
 function numbersOf (frames: Array<{ body: Uint8Array }>): number[] {

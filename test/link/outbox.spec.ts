@@ -23,7 +23,7 @@ class Case {
   entry (id: number, lane: Lane, size: number, flow?: string): Entry {
     const fates: string[] = []
     this.fates.set(id, fates)
-    const write = (target: Uint8Array, at: number): void => { new DataView(target.buffer).setUint32(at, id) }
+    const write = (target: Uint8Array, at: number): void => { new DataView(target.buffer, target.byteOffset).setUint32(at, id) }
     return {
       frame: encodeFrame(Kind.FIRST_FREE, 4, write, BUFFER.subarray(0, size)),
       lane,

@@ -33,6 +33,25 @@ export interface Frame {
 /** Below this a payload is copied behind its head: one short copy is cheaper than a second part (a guess) */
 const COPY_BELOW = 4096
 
+/** Bytes of the pieces of memory that small frames are cut from */
+const SLAB = 65_536
+let slab = new Uint8Array(SLAB)
+let used = 0
+
+/** Frames that are made one after the other lie one behind the other: many of them are written as they lie, uncopied */
+function allocate (size: number): Uint8Array {
+  if (size > COPY_BELOW * 2) {
+    return new Uint8Array(size)
+  }
+  if (used + size > SLAB) {
+    slab = new Uint8Array(SLAB)
+    used = 0
+  }
+
+  used += size
+  return slab.subarray(used - size, used)
+}
+
 /**
  * A frame of `kind` with `fields` bytes of fields, which `write` puts at the offset it is given, and a payload.
  */
@@ -40,7 +59,7 @@ export function encodeFrame (kind: number, fields: number, write: (target: Uint8
   const length = 1 + fields + (payload?.byteLength ?? 0)
   const prefix = uvarintLength(length)
   const copy = payload != null && payload.byteLength < COPY_BELOW
-  const head = new Uint8Array(prefix + (copy ? length : 1 + fields))
+  const head = allocate(prefix + (copy ? length : 1 + fields))
   const offset = writeUvarint(head, 0, length)
   head[offset] = kind
   write(head, offset + 1)
