@@ -111,20 +111,25 @@ export class FrameParser {
 
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
   push (chunk: Uint8Array): void {
-    if (this.#heldBytes > 0) {
-      this.#hold(chunk)
+    // no more of the chunk than ends what is held: the rest need not be copied
+    while (this.#heldBytes > 0 && chunk.byteLength > 0) {
+      const missing = Math.min(this.#wanted - this.#heldBytes, chunk.byteLength)
+      this.#hold(chunk.subarray(0, missing))
+      chunk = chunk.subarray(missing)
 
-      if (this.#heldBytes < this.#wanted) {
-        return
+      if (this.#heldBytes >= this.#wanted) {
+        this.#take(this.#takeHeld())
       }
-
-      chunk = this.#takeHeld()
     }
 
-    const rest = this.#parse(chunk)
+    this.#take(chunk)
+  }
 
-    if (rest < chunk.byteLength) {
-      this.#hold(chunk.subarray(rest))
+  #take (bytes: Uint8Array): void {
+    const rest = this.#parse(bytes)
+
+    if (rest < bytes.byteLength) {
+      this.#hold(bytes.subarray(rest))
     }
   }
 
