@@ -266,8 +266,7 @@ export class SimNode {
   }
 
   /**
-   * Whoever was a neighbour all the time and wanted to know before we were on the topic must know it by now, unless the
-   * deadline is past. Whoever came to the topic later asks, and knows when its own call is settled.
+   * Whoever was a neighbour all the time and wanted to know before the call must know it by now, unless the deadline is past.
    */
   #settled (call: Call, isSubscribed: boolean): void {
     const calling = this.#settle(call)
@@ -279,7 +278,7 @@ export class SimNode {
     for (const link of this.links.values()) {
       const other = link.other(this)
 
-      if (link.upSince < calling.at && other.trackedSince(calling.topic) < this.trackedSince(calling.topic) && !other.core.subscribers.isOn(this.key, calling.topic)) {
+      if (link.upSince < calling.at && other.trackedSince(calling.topic) < calling.at && !other.core.subscribers.isOn(this.key, calling.topic)) {
         this.#network.violation(`${this.key}: subscribed to ${calling.topic}, and its neighbour ${other.key} does not know it`)
       }
     }
