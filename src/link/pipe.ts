@@ -4,10 +4,11 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream } from '@libp2p/interface'
 
 /**
- * Bytes of the longest write: with the 12 of a yamux header it fills one record of noise (65,519). One byte more would
- * cost a second record, and a record costs as much as encrypting 10 KiB
+ * Bytes of the longest write: with the 12 of a yamux header it fills two records of noise (65,519 each). One byte more
+ * would cost another record, and a record costs as much as encrypting 10 KiB; with half of it the other side would
+ * grant twice as often, which costs it as much as a record
  */
-const WRITE = 65_519 - 12
+const WRITE = 2 * 65_519 - 12
 
 /** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
 const GATHER_BELOW = 4096

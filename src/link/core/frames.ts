@@ -1,3 +1,4 @@
+import { concat } from 'uint8arrays/concat'
 import { writeUvarint, uvarintLength } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 
@@ -199,16 +200,4 @@ export class FrameParser {
 
     return start
   }
-}
-
-function concat (parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let offset = 0
-
-  for (const part of parts) {
-    whole.set(part, offset)
-    offset += part.byteLength
-  }
-
-  return whole
 }
