@@ -1,5 +1,6 @@
 import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { Reader, Writer, encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOf, keyOfBytes, peerOf } from './keys.ts'
@@ -11,7 +12,8 @@ import type { PrivateKey, PublicKey } from '@libp2p/interface'
  *
  * sealed = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes signature
  *
- * The signature is over DOMAIN and all that comes before it. It is empty between neighbours where nothing is passed on.
+ * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign, and
+ * with a slower hash. It is empty between neighbours where nothing is passed on.
  */
 export const SealType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, SEARCH: 3, FOUND: 4 } as const
 export type SealType = typeof SealType[keyof typeof SealType]
@@ -54,23 +56,19 @@ export class Sealer {
   /** At once where the platform signs at once (Node), later where it does not (browsers) */
   seal (epoch: number, type: SealType, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
     const writer = this.#write(epoch, type, content)
-    const signature = this.#privateKey.sign(writer.finish())
+    const signature = then(messageOf(writer.finish()), message => this.#privateKey.sign(message))
 
-    return signature instanceof Uint8Array ? this.#finish(writer, signature) : signature.then(signature => this.#finish(writer, signature))
+    return then(signature, signature => writer.bytes(signature).finish())
   }
 
   /** For a neighbour that passes nothing on: the connection says who we are */
   unsigned (epoch: number, type: SealType, content: Uint8Array): Uint8Array {
-    return this.#finish(this.#write(epoch, type, content), new Uint8Array(0))
+    return this.#write(epoch, type, content).bytes(new Uint8Array(0)).finish()
   }
 
   #write (epoch: number, type: SealType, content: Uint8Array): Writer {
-    return new Writer(DOMAIN.byteLength + this.#origin.byteLength + this.#key.byteLength + content.byteLength + 96)
-      .raw(DOMAIN).bytes(this.#origin).bytes(this.#key).uvarint(epoch).byte(type).bytes(content)
-  }
-
-  #finish (writer: Writer, signature: Uint8Array): Uint8Array {
-    return writer.bytes(signature).finish().subarray(DOMAIN.byteLength)
+    return new Writer(this.#origin.byteLength + this.#key.byteLength + content.byteLength + 96)
+      .bytes(this.#origin).bytes(this.#key).uvarint(epoch).byte(type).bytes(content)
   }
 }
 
@@ -100,18 +98,32 @@ export function verifySealed (sealed: Sealed): boolean | Promise<boolean> {
     return false
   }
 
-  const message = new Uint8Array(DOMAIN.byteLength + signed.byteLength)
-  message.set(DOMAIN)
-  message.set(signed, DOMAIN.byteLength)
   const publicKey = publicKeyOf(sealed)
 
-  try {
-    const verdict = publicKey.verify(message, signature)
-    return verdict instanceof Promise ? verdict.catch(() => false) : verdict
-  } catch {
-    // a signature that no key of this type can have made: whoever asked counts it with the wrong ones
-    return false
-  }
+  return then(messageOf(signed), message => {
+    try {
+      const verdict = publicKey.verify(message, signature)
+      return verdict instanceof Promise ? verdict.catch(() => false) : verdict
+    } catch {
+      // a signature that no key of this type can have made: whoever asked counts it with the wrong ones
+      return false
+    }
+  })
+}
+
+/** What is signed */
+function messageOf (signed: Uint8Array): Uint8Array | Promise<Uint8Array> {
+  return then(sha256.encode(signed), hash => {
+    const message = new Uint8Array(DOMAIN.byteLength + hash.byteLength)
+    message.set(DOMAIN)
+    message.set(hash, DOMAIN.byteLength)
+    return message
+  })
+}
+
+/** At once, if it is there at once */
+function then<A, B> (value: A | Promise<A>, next: (value: A) => B | Promise<B>): B | Promise<B> {
+  return value instanceof Promise ? value.then(next) : next(value)
 }
 
 export function publicKeyOf ({ origin, key }: Sealed): PublicKey {

@@ -1,3 +1,4 @@
+import { allocUnsafe } from 'uint8arrays/alloc'
 import { MalformedError } from './errors.ts'
 
 /**
@@ -39,7 +40,7 @@ export class Writer {
   #length = 0
 
   constructor (capacity = 256) {
-    this.#bytes = new Uint8Array(capacity)
+    this.#bytes = allocUnsafe(capacity)
   }
 
   byte (value: number): this {
@@ -83,7 +84,7 @@ export class Writer {
     if (this.#length + more <= this.#bytes.byteLength) {
       return
     }
-    const grown = new Uint8Array(Math.max(this.#bytes.byteLength * 2, this.#length + more))
+    const grown = allocUnsafe(Math.max(this.#bytes.byteLength * 2, this.#length + more))
     grown.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = grown
   }

@@ -1,6 +1,7 @@
 import { generateKeyPair, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { bytesOfKey, keyOf, keyOfBytes, peerOf } from '../../src/pubsub/keys.ts'
 import { publicKeyOf, readSealed, Sealer, SealType, verifySealed } from '../../src/pubsub/seal.ts'
 import { Writer } from '../../src/runtime/codec.ts'
@@ -27,7 +28,7 @@ async function forge (privateKey: PrivateKey, fields: { origin?: Uint8Array, key
     .bytes(fields.origin ?? peerIdFromPublicKey(privateKey.publicKey).toMultihash().bytes)
     .bytes(fields.key ?? new Uint8Array(0)).uvarint(7).byte(SealType.BUNDLE).bytes(CONTENT).finish()
   const domain = new TextEncoder().encode(fields.domain ?? 'libp2p-sheaf/1:')
-  const signature = fields.signature ?? await privateKey.sign(Uint8Array.from([...domain, ...body]))
+  const signature = fields.signature ?? await privateKey.sign(Uint8Array.from([...domain, ...await sha256.encode(body)]))
   return Uint8Array.from([...body, ...new Writer().bytes(signature).finish()])
 }
 
