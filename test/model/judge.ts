@@ -1,4 +1,4 @@
-import { checkSubscribers } from '../sim/checks.ts'
+import { checkSubscribers, reachable } from '../sim/checks.ts'
 import type { World } from './world.ts'
 import type { Forgives } from '../sim/checks.ts'
 import type { SimNode } from '../sim/node.ts'
@@ -14,8 +14,8 @@ export function judge (world: World): string | undefined {
 
   world.calm()
   world.nodes.forEach(({ observer }) => { world.collect(observer) })
-  // what a relay had to say when its session broke, or it went, is made up for by the next refresh, or expires
-  violations.push(...truth(world, 'at once', (node, ghost) => world.isHarmed && !node.links.has(ghost)))
+  // who is cut off cannot be heard saying what it is on: it expires
+  violations.push(...truth(world, 'at once', (node, ghost) => [...reachable(node).keys()].every(({ key }) => key !== ghost)))
 
   world.pass(PERIODS * world.refreshInterval)
   world.nodes.forEach(({ observer }) => { world.collect(observer) })

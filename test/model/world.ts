@@ -74,11 +74,6 @@ export class World implements Surroundings {
     return [...this.#spent].sort()
   }
 
-  /** Whether something that was said was lost on its way */
-  get isHarmed (): boolean {
-    return ['break', 'cut', 'newer', 'older', 'unnoticed'].some(fault => this.spent(fault) > 0)
-  }
-
   /** All that may happen next */
   actions (): Action[] {
     return [...this.#progress(), ...this.#users(), ...this.#faults()]

@@ -1,3 +1,4 @@
+import { HOP_LIMIT } from '../../src/pubsub/constants.ts'
 import type { SimNetwork } from './network.ts'
 import type { SimNode } from './node.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
@@ -5,13 +6,16 @@ import type { Key } from '../../src/pubsub/core/types.ts'
 /** Differences that are named: one is enough to replay */
 const MAX_NAMED = 5
 
-/** Nodes that a path of links leads to from here, over relays */
-export function reachable (from: SimNode): Set<SimNode> {
-  const found = new Set([from])
+/** How many links away the nodes are that a path over relays leads to from here */
+export function reachable (from: SimNode): Map<SimNode, number> {
+  const found = new Map([[from, 0]])
 
-  for (const node of found) {
+  for (const [node, distance] of found) {
     if (node === from || node.isRelay) {
-      node.links.forEach(link => { found.add(link.other(node)) })
+      for (const link of node.links.values()) {
+        const other = link.other(node)
+        found.set(other, found.get(other) ?? distance + 1)
+      }
     }
   }
 
@@ -31,12 +35,11 @@ export function checkSubscribers (network: Pick<SimNetwork, 'running'>, topics: 
 
     for (const topic of topics) {
       if (node.core.isTracked(topic)) {
-        const truth = [...others].filter(other => other.wanted.has(topic)).map(({ key }) => key)
         const believed = node.core.subscribers.of(topic)
-        wrong.push(...compare(`${node.key} about ${topic}`, truth, believed, ghost => forgives(node, ghost)))
+        wrong.push(...compare(`${node.key} about ${topic}`, onTopic(others, topic), believed, ghost => forgives(node, ghost)))
 
         if (node.observer != null) {
-          wrong.push(...compare(`events of ${node.key} about ${topic}`, believed, node.observer.seen(topic)))
+          wrong.push(...compare(`events of ${node.key} about ${topic}`, new Map(believed.map(key => [key, 0])), node.observer.seen(topic)))
         }
       }
       if (node.core.topics.isOn(topic) !== node.wanted.has(topic)) {
@@ -51,11 +54,8 @@ export function checkSubscribers (network: Pick<SimNetwork, 'running'>, topics: 
 /** No ghosts in what relays remember for others, either */
 export function checkRelays (network: SimNetwork, topics: string[]): string[] {
   return network.running.filter(({ isRelay }) => isRelay).flatMap(node => {
-    const others = [...reachable(node)]
-    return topics.flatMap(topic => {
-      const truth = others.filter(other => other.wanted.has(topic)).map(({ key }) => key)
-      return compare(`relay ${node.key} about ${topic}`, truth, node.core.subscribers.of(topic))
-    })
+    const others = reachable(node)
+    return topics.flatMap(topic => compare(`relay ${node.key} about ${topic}`, onTopic(others, topic), node.core.subscribers.of(topic)))
   })
 }
 
@@ -100,11 +100,15 @@ function overflow ({ key, core }: SimNode, bounds: Record<string, number>): stri
   return Object.entries(bounds).filter(([name, bound]) => sizes[name] > bound).map(([name, bound]) => `${key} holds ${sizes[name]} ${name}, at most ${bound} are accounted for`)
 }
 
-function compare (who: string, truth: Key[], believed: Key[], forgives: (ghost: Key) => boolean = () => false): string[] {
-  const isTrue = new Set(truth)
+function onTopic (others: Map<SimNode, number>, topic: string): Map<Key, number> {
+  return new Map([...others].filter(([other]) => other.wanted.has(topic)).map(([{ key }, distance]) => [key, distance]))
+}
+
+/** Who is further away than the hop limit may be known, and need not be: news that came first by a detour has used up its hops */
+function compare (who: string, truth: Map<Key, number>, believed: Key[], forgives: (ghost: Key) => boolean = () => false): string[] {
   const isBelieved = new Set(believed)
-  const ghosts = believed.filter(key => !isTrue.has(key) && !forgives(key))
-  const missing = truth.filter(key => !isBelieved.has(key))
+  const ghosts = believed.filter(key => !truth.has(key) && !forgives(key))
+  const missing = [...truth].filter(([key, distance]) => distance <= HOP_LIMIT && !isBelieved.has(key)).map(([key]) => key)
 
   return [
     ...ghosts.length > 0 ? [`${who}: ${ghosts.length} ghosts (${ghosts.slice(0, MAX_NAMED).join(', ')})`] : [],
