@@ -1,6 +1,8 @@
 import { jitter } from '../../runtime/random.ts'
 import * as limits from '../constants.ts'
 import { GossipQueues } from './gossip.ts'
+import { Relaying } from './relaying.ts'
+import { Requests } from './requests.ts'
 import { Routes } from './routes.ts'
 import { Subscribers } from './subscribers.ts'
 import { Topics } from './topics.ts'
@@ -28,13 +30,6 @@ export interface Greeting {
   isRelay: boolean
 }
 
-/** A question to neighbours that is not answered by all of them yet */
-interface Request {
-  call: Call
-  unanswered: Set<Key>
-  deadline: number
-}
-
 /**
  * Who listens to what, from what is called here, what neighbours say, and time: it decides what is said to whom and what
  * the user hears. Every method is an event; the effects are what the shell is to do. Nothing here waits.
@@ -46,9 +41,9 @@ export class PubsubCore {
   readonly gossip: GossipQueues
   readonly #init: PubsubCoreInit
   readonly #asked = new Map<string, number>()
-  readonly #requests = new Map<number, Request>()
+  readonly #requests = new Requests()
+  readonly #relaying: Relaying
   #epoch: number
-  #lastRequest = 0
   #seq = 0
   #flushAt = Infinity
   #refreshAt = Infinity
@@ -75,6 +70,7 @@ export class PubsubCore {
       maxTopics: init.maxInterestTopics,
       ttl
     })
+    this.#relaying = new Relaying({ isRelay: init.isRelay, subscribers: this.subscribers, routes: this.routes, gossip: this.gossip })
   }
 
   get greeting (): Greeting {
@@ -111,11 +107,9 @@ export class PubsubCore {
 
   /** When `wake` is to be called: the past means as soon as this tick is over */
   nextWake (): number {
-    let next = Math.min(this.#flushAt, this.#refreshAt, this.#sweepAt, this.gossip.nextAt(), this.topics.nextDeadline())
-    for (const { deadline } of this.#requests.values()) {
-      next = Math.min(next, deadline)
-    }
-    return next
+    return Math.min(
+      this.#flushAt, this.#refreshAt, this.#sweepAt, this.gossip.nextAt(), this.topics.nextDeadline(), this.#requests.nextDeadline
+    )
   }
 
   subscribe (topic: string, call: Call, now: number): Effect[] {
@@ -151,18 +145,13 @@ export class PubsubCore {
       return [...revealed, { type: 'request-settled', call }]
     }
 
-    const id = ++this.#lastRequest
-    this.#requests.set(id, { call, unanswered: new Set(neighbours), deadline: now + limits.REQUEST_TIMEOUT })
+    const id = this.#requests.open(call, neighbours, now + limits.REQUEST_TIMEOUT)
     neighbours.forEach(to => { this.gossip.request(to, id, topic) })
     return revealed
   }
 
   cancelRequest (call: Call): void {
-    for (const [id, request] of this.#requests) {
-      if (request.call === call) {
-        this.#requests.delete(id)
-      }
-    }
+    this.#requests.cancel(call)
   }
 
   /** A session with a neighbour begins */
@@ -181,14 +170,10 @@ export class PubsubCore {
       this.gossip.request(peer, 0, topic)
     }
 
-    if (this.#init.isRelay) {
-      // others hear what concerns their topics when they name them
-      this.#tell(peer, isRelay ? this.subscribers.announcements() : [])
-      // it may have nothing to say any more that would tell those who believe what it said in an earlier life
-      this.#tellLost(peer, peer, before)
-      this.#reachable(peer, peer, wasReachable)
-    }
-
+    this.#relaying.welcome(peer)
+    // it may have nothing to say any more that would tell those who believe what it said in an earlier life
+    this.#relaying.tellLost(peer, peer, before)
+    this.#relaying.reachable(peer, peer, wasReachable)
     this.#schedule(now)
     return effects
   }
@@ -198,7 +183,7 @@ export class PubsubCore {
     this.gossip.gone(peer)
     this.routes.gone(peer).forEach(key => { this.subscribers.doubt(key, now) })
     const settled = this.topics.gone(peer)
-    const effects = [...settle(settled), ...this.#answered(peer), ...this.#gone(peer, peer, now)]
+    const effects = [...settle(settled), ...this.#requests.answered(peer), ...this.#gone(peer, peer, now)]
     this.#schedule(now)
     return effects
   }
@@ -219,7 +204,7 @@ export class PubsubCore {
 
       if (this.routes.isNeighbour(key)) {
         // from us it heard nothing of it as long as it was the one who told us
-        this.#tellOf(key, from)
+        this.#relaying.tellOf(key, from)
       } else if (wasWay || this.routes.next(key) == null) {
         effects.push(...this.#gone(key, from, now))
       }
@@ -228,7 +213,7 @@ export class PubsubCore {
       this.#receiveRequest(from, id, topic, now)
     }
     for (const id of gossip.answers) {
-      effects.push(...this.#answered(from, id))
+      effects.push(...this.#requests.answered(from, id))
     }
 
     effects.push(...this.#settle(from, gossip.ack, now))
@@ -253,14 +238,7 @@ export class PubsubCore {
       effects.push(...this.#sweep(now))
     }
 
-    effects.push(...settle(this.topics.expire(now)))
-
-    for (const [id, { call, deadline }] of this.#requests) {
-      if (deadline <= now) {
-        this.#requests.delete(id)
-        effects.push({ type: 'request-settled', call })
-      }
-    }
+    effects.push(...settle(this.topics.expire(now)), ...this.#requests.expire(now))
 
     for (const { to, gossip } of this.gossip.take(now)) {
       effects.push({ type: 'gossip', to, gossip })
@@ -278,11 +256,8 @@ export class PubsubCore {
     for (const { to, gossip } of this.gossip.take(now)) {
       effects.push({ type: 'gossip', to, gossip })
     }
-    for (const { call } of this.#requests.values()) {
-      effects.push({ type: 'request-settled', call })
-    }
 
-    this.#requests.clear()
+    effects.push(...this.#requests.clear())
     this.#asked.clear()
     this.subscribers.clear()
     this.routes.clear()
@@ -337,10 +312,7 @@ export class PubsubCore {
     this.routes.expire(now, key => isLeaf && this.subscribers.heardOf(key).length > 0)
     const { changes: expired, gone } = this.subscribers.expire(now, key => isLeaf && this.routes.next(key) != null)
 
-    for (const { key, topics } of this.#init.isRelay ? gone : []) {
-      this.#tellLost(key, key, topics)
-    }
-
+    gone.forEach(({ key, topics }) => { this.#relaying.tellLost(key, key, topics) })
     return changes(expired)
   }
 
@@ -363,15 +335,15 @@ export class PubsubCore {
     const { isRelay } = this.#init
     const wasReachable = this.routes.next(origin) != null
 
-    if (from === origin && isRelay) {
+    if (from === origin) {
       // others may have told us of it before it did so itself: what it needs to hear has not been told for that
       const before = this.gossip.introduces(from) ? [] : this.subscribers.topicsOf(origin)
-      this.#tellNewcomer(from, heard.on.filter(topic => !before.includes(topic)))
+      this.#relaying.tellAbout(heard.on.filter(topic => !before.includes(topic)), from)
     }
     if (this.subscribers.isPast(heard)) {
       // by another way: in a crowd most of what comes is this
       this.routes.learn(origin, from, heard.hops, now)
-      this.#reachable(origin, from, wasReachable)
+      this.#relaying.reachable(origin, from, wasReachable)
       return []
     }
 
@@ -380,82 +352,18 @@ export class PubsubCore {
     const applied = this.subscribers.apply(announcement, now)
 
     if (applied.staleBy != null) {
-      this.#tell(from, this.subscribers.announcementsOf(origin), true)
+      this.#relaying.correct(origin, from)
     } else if (this.subscribers.epochOf(origin) != null) {
       this.routes.learn(origin, from, heard.hops, now)
     }
     if (applied.isNews && isRelay) {
-      this.#passOn(from, announcement, left, applied.isChange || !wasReachable)
+      this.#relaying.passOn(from, announcement, left, applied.isChange || !wasReachable)
     } else {
-      this.#reachable(origin, from, wasReachable)
+      this.#relaying.reachable(origin, from, wasReachable)
     }
 
     const refused = applied.refused.map((what): Effect => ({ type: 'refused', what }))
     return refused.length > 0 ? [...changes(applied.changes), ...refused] : changes(applied.changes)
-  }
-
-  /** To other relays, and to neighbours that share one of its topics, those among them that it has left */
-  #passOn (from: Key, announcement: Announcement, before: string[], isChange: boolean): void {
-    const { origin, on, off, hops } = announcement
-
-    if (hops > limits.HOP_LIMIT) {
-      return
-    }
-
-    const topics = new Set([...on, ...off, ...before])
-
-    for (const to of this.gossip.neighbours) {
-      if (to !== from && to !== origin && (this.gossip.isRelay(to) || (isChange && this.#shares(to, topics)))) {
-        this.gossip.announce(to, announcement, false)
-      }
-    }
-  }
-
-  /** There is a way to a peer again, by `from`: those for whom we vouch hear so, since they may have been told otherwise */
-  #reachable (peer: Key, from: Key, wasReachable: boolean): void {
-    if (wasReachable || !this.#init.isRelay || this.routes.next(peer) == null) {
-      return
-    }
-
-    for (const to of this.gossip.neighbours) {
-      if (to !== from && to !== peer && !this.gossip.isRelay(to)) {
-        this.#tellOf(peer, to)
-      }
-    }
-  }
-
-  #shares (peer: Key, topics: Set<string>): boolean {
-    for (const topic of topics) {
-      if (this.subscribers.isOn(peer, topic) || this.gossip.hasAsked(peer, topic)) {
-        return true
-      }
-    }
-    return false
-  }
-
-  /** A neighbour is new on these topics: what is known of them is new to it */
-  #tellNewcomer (peer: Key, topics: string[]): void {
-    if (topics.length > 0) {
-      this.#tell(peer, this.subscribers.announcements(topics))
-    }
-  }
-
-  /** Not of those whom only `to` leads us to: it would take us for a way to them, and believe in them when they are gone */
-  #tell (to: Key, announcements: Announcement[], isCorrection = false): void {
-    for (const announcement of announcements) {
-      const { origin, hops } = announcement
-
-      if (origin !== to && hops <= limits.HOP_LIMIT && (isCorrection || this.routes.next(origin, to) != null)) {
-        this.gossip.announce(to, announcement, false)
-      }
-    }
-  }
-
-  /** What is known of one peer, to a neighbour that would have been told of it as news */
-  #tellOf (key: Key, to: Key): void {
-    if (this.#init.isRelay && (this.gossip.isRelay(to) || this.#shares(to, new Set(this.subscribers.topicsOf(key))))) {
-      this.#tell(to, this.subscribers.announcementsOf(key))
-    }
   }
 
   /**
@@ -470,22 +378,9 @@ export class PubsubCore {
   #gone (peer: Key, from: Key, now: number): Effect[] {
     const isReachable = this.routes.next(peer) != null
 
-    if (this.#init.isRelay) {
-      // also to those who are the only ones to lead us there: it would lead them back to us
-      this.#tellLost(peer, from, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
-    }
-
+    // also to those who are the only ones to lead us there: it would lead them back to us
+    this.#relaying.tellLost(peer, from, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
     return changes(this.subscribers.gone(peer, isReachable, now))
-  }
-
-  #tellLost (peer: Key, from: Key, left: string[], isLost: (to: Key) => boolean = () => true): void {
-    const topics = new Set(left)
-
-    for (const to of topics.size > 0 ? this.gossip.neighbours : []) {
-      if (to !== from && isLost(to) && (this.gossip.isRelay(to) || this.#shares(to, topics))) {
-        this.gossip.lost(to, peer)
-      }
-    }
   }
 
   #receiveRequest (from: Key, id: number, topic: string, now: number): void {
@@ -495,26 +390,12 @@ export class PubsubCore {
     if (this.#init.isRelay) {
       // it remembers the answers for ASKED_TTL, so that long it hears what changes
       this.gossip.asks(from, topic, now + 2 * limits.ASKED_TTL)
-      this.#tell(from, this.subscribers.announcements([topic]))
+      this.#relaying.tellAbout([topic], from)
     }
     // 0: it does not wait for an answer
     if (id !== 0) {
       this.gossip.answer(from, id)
     }
-  }
-
-  /** One request, or all of them, need not wait for this neighbour any more */
-  #answered (by: Key, only?: number): Effect[] {
-    const effects: Effect[] = []
-
-    for (const [id, { call, unanswered }] of this.#requests) {
-      if ((only == null || only === id) && unanswered.delete(by) && unanswered.size === 0) {
-        this.#requests.delete(id)
-        effects.push({ type: 'request-settled', call })
-      }
-    }
-
-    return effects
   }
 
   #untrack (topic: string): void {
