@@ -1,7 +1,7 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import { FrameParser } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
-import type { AbortOptions, Stream } from '@libp2p/interface'
+import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface'
 
 /**
  * Bytes of the longest write: with the 12 of a yamux header it fills two records of noise (65,519 each). One byte more
@@ -55,11 +55,9 @@ export class Pipe {
 
   constructor (init: PipeInit) {
     const { stream, owner, maxFrame } = init
-    const end = (): void => { this.#end() }
     this.#init = init
     this.#parser = new FrameParser(maxFrame, (kind, body, bytes) => { owner.onFrame(this, kind, body, bytes) })
-    stream.addEventListener('close', end)
-    stream.addEventListener('remoteCloseWrite', end)
+    stream.addEventListener('end', this)
   }
 
   get heldBytes (): number {
@@ -68,19 +66,30 @@ export class Pipe {
 
   /** Begins to read. What came before is kept by the stream */
   read (): void {
-    this.#init.stream.addEventListener('message', ({ data }) => {
-      try {
-        if (data instanceof Uint8Array) {
-          this.#parser.push(data)
-        } else {
-          for (const part of data) {
-            this.#parser.push(part)
-          }
+    this.#init.stream.addEventListener('message', this)
+  }
+
+  /** One listener for all events, and few of them: each costs half a kilobyte for as long as there is a neighbour */
+  handleEvent (event: StreamMessageEvent | Event): void {
+    if ('data' in event) {
+      this.#receive(event.data)
+    } else {
+      this.#end()
+    }
+  }
+
+  #receive (data: Uint8Array | Uint8ArrayList): void {
+    try {
+      if (data instanceof Uint8Array) {
+        this.#parser.push(data)
+      } else {
+        for (const part of data) {
+          this.#parser.push(part)
         }
-      } catch (err: any) {
-        this.#init.owner.onMalformed(err)
       }
-    })
+    } catch (err: any) {
+      this.#init.owner.onMalformed(err)
+    }
   }
 
   /** There is something to write: now if so, else when this tick is over, so that what it adds goes with it */

@@ -93,7 +93,7 @@ export class Session implements PipeOwner {
   #data?: Pipe
   /** The pieces of large frames, put together lane by lane */
   readonly #lanes: FrameParser[] = []
-  readonly #controller = new AbortController()
+  #controller?: AbortController
   #helloTimer?: Timer
   #status: 'opening' | 'current' | 'retired' | 'ended' = 'opening'
 
@@ -108,7 +108,7 @@ export class Session implements PipeOwner {
 
   /** Aborts when it is over before its streams are open */
   get signal (): AbortSignal {
-    return this.#controller.signal
+    return (this.#controller ??= new AbortController()).signal
   }
 
   get isOver (): boolean {
@@ -149,6 +149,7 @@ export class Session implements PipeOwner {
   makeCurrent (hello: Hello): void {
     this.#send = new SendCredit(hello.window)
     this.#status = 'current'
+    this.#controller = undefined
     this.schedule(true)
   }
 
@@ -198,7 +199,7 @@ export class Session implements PipeOwner {
     }
 
     this.#end('ended')
-    this.#controller.abort(err)
+    this.#controller?.abort(err)
     this.#control?.abort(err)
     this.#data?.abort(err)
   }

@@ -41,6 +41,13 @@ interface LaneState {
   left: number
 }
 
+function newLanes (): LaneState[] {
+  return WEIGHTS.map(() => ({ entries: new Fifo(), bytes: 0, waiting: new Fifo(), deficit: 0, sent: 0, left: 0 }))
+}
+
+/** What all outboxes have that nothing was ever pushed to: most neighbours are idle. Nothing changes it */
+const UNUSED = newLanes()
+
 export interface OutboxInit {
   /** Bytes that a lane holds before those who send must wait */
   capacity: number
@@ -52,14 +59,13 @@ export interface OutboxInit {
  * What waits to be written to one neighbour: lanes that share the stream by weight, first in first out within each.
  */
 export class Outbox {
-  readonly #lanes: LaneState[]
+  #lanes = UNUSED
   readonly #init: OutboxInit
   /** Flows that have frames in the bulk lane which did not ask to be there */
   #diverted?: Map<string, number>
 
   constructor (init: OutboxInit) {
     this.#init = init
-    this.#lanes = WEIGHTS.map(() => ({ entries: new Fifo(), bytes: 0, waiting: new Fifo(), deficit: 0, sent: 0, left: 0 }))
   }
 
   /** Bytes that have found room and are not sent yet */
@@ -79,6 +85,9 @@ export class Outbox {
    * 'admitted': it has room. 'waiting': it will have, `onAdmitted` tells when. 'refused': even the places to wait are taken.
    */
   push (entry: Entry): 'admitted' | 'waiting' | 'refused' {
+    if (this.#lanes === UNUSED) {
+      this.#lanes = newLanes()
+    }
     if (entry.lane === Lane.DATA && entry.flow != null && (entry.frame.bytes > WHOLE || this.#diverted?.has(entry.flow) === true)) {
       const { left, entries, waiting } = this.#lanes[Lane.DATA]
       entry.lane = Lane.BULK
