@@ -22,6 +22,12 @@
  * ```
  */
 
+export { openLog } from './log/index.ts'
+export { EntryId } from './log/entry-id.ts'
+export {
+  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, LogClosedError, StoreCorruptError,
+  TooManyAppendsError, WriteFailedError
+} from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
 export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'
 export { mailboxes } from './runtime/mailbox.ts'
@@ -29,4 +35,7 @@ export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
   RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
 } from './pubsub/index.ts'
+export type {
+  AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions
+} from './log/index.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'

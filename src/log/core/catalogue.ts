@@ -1,0 +1,191 @@
+import { keyOf } from './covering.ts'
+import { HybridClock } from './hybrid-clock.ts'
+import { ARRIVAL_KEY, arrivalKey, foundOnRing, ORDER_KEY, orderKey, PLACE_KEY, placeKey, placeOf, positionOf, RING_KEY, ringKey, startsWith } from './keys.ts'
+import { Tree } from './tree.ts'
+import { ID_AT, ID_BYTES } from './types.ts'
+import type { Moment } from './hybrid-clock.ts'
+import type { Found } from './keys.ts'
+import type { TreeRoot } from './pages.ts'
+import type { Flushed } from './tree.ts'
+
+/** What the catalogue knows of an entry: enough to find it, and to take it out again */
+export interface Listed extends Moment, Found {
+  /** On the ring */
+  position: number
+  /** Bytes that it takes */
+  size: number
+}
+
+export interface Addition extends Listed {
+  parents: Uint8Array[]
+  /** Those of its parents that are not here */
+  absent: Uint8Array[]
+}
+
+/** What is to happen at once, or not at all */
+export interface Change {
+  added: Addition[]
+  removed: Listed[]
+  /** The last entry of our own, if there is a new one */
+  tip?: Uint8Array
+}
+
+export const TREES = ['ring', 'order', 'arrivals', 'places', 'named'] as const
+export type TreeName = typeof TREES[number]
+
+/** A catalogue as it is stored: the trees by their roots, the rest as it is */
+export interface Snapshot {
+  trees: Record<TreeName, { root: TreeRoot, nextPage: number }>
+  heads: Uint8Array[]
+  tip?: Uint8Array
+  arrivals: number
+  bytes: number
+  clock: Moment
+}
+
+/**
+ * What is in a log: the one place that says so. Entries by their place on the ring, in their total order, and as they came;
+ * and the heads, those that no entry names as its parent.
+ *
+ * All of it is synchronous. Pages of the trees that are not in memory have to be loaded before: `missing` says which.
+ */
+export class Catalogue {
+  readonly trees: Record<TreeName, Tree>
+  readonly clock = new HybridClock()
+  readonly #heads = new Map<string, Uint8Array>()
+  #tip?: Uint8Array
+  #arrivals: number
+  #bytes: number
+
+  constructor (snapshot?: Snapshot) {
+    const tree = (name: TreeName, keySize: number): Tree => new Tree({ keySize, isSummed: name === 'ring', ...snapshot?.trees[name] })
+    this.trees = {
+      ring: tree('ring', RING_KEY),
+      order: tree('order', ORDER_KEY),
+      arrivals: tree('arrivals', ARRIVAL_KEY),
+      places: tree('places', PLACE_KEY),
+      // entries that are named as parents, and not here: should they come, they are no heads
+      named: tree('named', ID_BYTES)
+    }
+    snapshot?.heads.forEach(id => { this.#heads.set(keyOf(id), id) })
+    this.#tip = snapshot?.tip
+    this.#arrivals = snapshot?.arrivals ?? 0
+    this.#bytes = snapshot?.bytes ?? 0
+    this.clock.hear(snapshot?.clock ?? { time: 0, counter: 0 })
+  }
+
+  get length (): number {
+    return this.trees.order.count
+  }
+
+  /** Bytes of all entries */
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  /** How many have come so far: the number of the next one */
+  get arrivals (): number {
+    return this.#arrivals
+  }
+
+  get heads (): Uint8Array[] {
+    return [...this.#heads.values()]
+  }
+
+  get tip (): Uint8Array | undefined {
+    return this.#tip
+  }
+
+  isHead (id: Uint8Array): boolean {
+    return this.#heads.has(keyOf(id))
+  }
+
+  /** Where the entry of this position lies; undefined: it is not in the log. Asks the tree 'ring' */
+  findAt (position: number, id: Uint8Array): Found | undefined {
+    const from = ringKey(position, id)
+    const [key] = this.trees.ring.keys({ from, limit: 1 })
+    return key != null && startsWith(key, from, ID_AT + ID_BYTES) ? foundOnRing(key) : undefined
+  }
+
+  /** The position of an entry that has a group. Asks the tree 'places' */
+  placeOf (id: Uint8Array): number | undefined {
+    const [key] = this.trees.places.keys({ from: placeKey(id), limit: 1 })
+    return key != null && startsWith(key, id, ID_BYTES) ? placeOf(key) : undefined
+  }
+
+  /** Pages that have to be loaded before `change` can be applied, and perhaps others after them */
+  missing ({ added, removed }: Pick<Change, 'added' | 'removed'>): Array<{ tree: TreeName, pages: number[] }> {
+    const all = [...added, ...removed]
+    const keys: Record<TreeName, () => Uint8Array[]> = {
+      ring: () => all.map(listed => ringKey(listed.position, listed.id, listed)),
+      order: () => all.map(listed => orderKey(listed, listed.id, listed)),
+      arrivals: () => all.map(({ arrival, id, slot }) => arrivalKey(arrival, id, slot)),
+      places: () => all.filter(isPlaced).map(({ id, position }) => placeKey(id, position)),
+      named: () => [...all.map(({ id }) => id), ...added.flatMap(({ absent }) => absent)]
+    }
+    return TREES
+      .filter(tree => !this.trees[tree].isWhole)
+      .map(tree => ({ tree, pages: this.trees[tree].missing(keys[tree]()) }))
+      .filter(({ pages }) => pages.length > 0)
+  }
+
+  apply ({ added, removed, tip }: Change): void {
+    added.forEach(addition => { this.#add(addition) })
+    removed.forEach(listed => { this.#remove(listed) })
+    this.#tip = tip ?? this.#tip
+  }
+
+  /** Everything that changed since the last one, to be stored */
+  flush (): { snapshot: Snapshot, flushed: Record<TreeName, Flushed> } {
+    const flushed = Object.fromEntries(TREES.map(name => [name, this.trees[name].flush()])) as Record<TreeName, Flushed>
+    return {
+      flushed,
+      snapshot: { trees: flushed, heads: this.heads, tip: this.#tip, arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last }
+    }
+  }
+
+  #add (addition: Addition): void {
+    const { id, arrival, slot, position, size, parents, absent } = addition
+    const { ring, order, arrivals, places, named } = this.trees
+    this.clock.hear(addition)
+    this.#arrivals = Math.max(this.#arrivals, arrival + 1)
+
+    order.insert(orderKey(addition, id, addition))
+    ring.insert(ringKey(position, id, addition))
+    arrivals.insert(arrivalKey(arrival, id, slot))
+    this.#bytes += size
+    parents.forEach(parent => { this.#heads.delete(keyOf(parent)) })
+    absent.forEach(parent => { named.insert(parent) })
+
+    if (isPlaced(addition)) {
+      places.insert(placeKey(id, position))
+    }
+    if (named.count === 0 || !named.delete(id)) {
+      this.#heads.set(keyOf(id), id)
+    }
+  }
+
+  #remove (listed: Listed): void {
+    const { id, arrival, slot, position, size } = listed
+    const { ring, order, arrivals, places, named } = this.trees
+
+    if (!order.delete(orderKey(listed, id, listed))) {
+      return
+    }
+
+    ring.delete(ringKey(position, id, listed))
+    arrivals.delete(arrivalKey(arrival, id, slot))
+    places.delete(placeKey(id, position))
+    this.#bytes -= size
+
+    // what was on top of it may be here, and would not be asked again if it came back
+    if (!this.#heads.delete(keyOf(id))) {
+      named.insert(id)
+    }
+  }
+}
+
+/** Whether its place is that of a group */
+function isPlaced ({ id, position }: Listed): boolean {
+  return position !== positionOf(id)
+}

@@ -1,0 +1,46 @@
+import { MAX_COUNTER } from './entry.ts'
+
+/** A moment of a log: milliseconds, and what tells entries of one millisecond apart */
+export interface Moment {
+  time: number
+  counter: number
+}
+
+export function compareMoments (a: Moment, b: Moment): number {
+  return a.time - b.time || a.counter - b.counter
+}
+
+/**
+ * A clock that is never behind what it has heard of: what is made after something was heard comes later than it, in the
+ * order of the log, whatever the clocks of the machines say.
+ */
+export class HybridClock {
+  #last: Moment = { time: 0, counter: 0 }
+
+  get last (): Moment {
+    return this.#last
+  }
+
+  /** Later than all that went before; `now` is the machine's clock, in milliseconds */
+  tick (now: number): Moment {
+    const { time, counter } = this.#last
+    const whole = Math.floor(now)
+
+    if (whole > time) {
+      this.#last = { time: whole, counter: 0 }
+    } else if (counter < MAX_COUNTER) {
+      this.#last = { time, counter: counter + 1 }
+    } else {
+      this.#last = { time: time + 1, counter: 0 }
+    }
+
+    return this.#last
+  }
+
+  /** Somebody has made an entry at this moment */
+  hear (moment: Moment): void {
+    if (compareMoments(moment, this.#last) > 0) {
+      this.#last = { time: moment.time, counter: moment.counter }
+    }
+  }
+}

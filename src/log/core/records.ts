@@ -1,0 +1,161 @@
+import { Reader, Writer } from '../../runtime/codec.ts'
+import { MalformedError } from '../../runtime/errors.ts'
+import { TREES } from './catalogue.ts'
+import { readRaw, writeRaw } from './entry.ts'
+import { crc32, decodeRoot, encodeRoot } from './pages.ts'
+import { ID_BYTES } from './types.ts'
+import type { Addition, Change, Listed, Snapshot, TreeName } from './catalogue.ts'
+import type { RawEntry } from './types.ts'
+
+/** What is stored of a log beside the pages of its trees. Every record begins with its version and ends with a CRC-32 */
+const VERSION = 1
+const CRC_BYTES = 4
+/** A slot is a byte */
+const MAX_SLOTS = 256
+
+/** Changes since the last state, in order: what a crash leaves is made of both */
+export interface JournalRecord extends Change {
+  /** Each is one more than the last */
+  number: number
+}
+
+export interface State extends Snapshot {
+  /** The last record of the journal that is in it */
+  journal: number
+  /** Pages that the state before needed, and nobody does any more */
+  freed: Record<TreeName, number[]>
+}
+
+/** Entries that came one after the other, and those of them that are still here */
+export type Block = Stored[]
+
+export interface Stored extends RawEntry {
+  slot: number
+  /** Its own proof was looked at. If not, a later entry of its author vouched for it: alone nobody else has to believe it */
+  isProved: boolean
+}
+
+export function encodeJournal ({ number, added, removed, tip }: JournalRecord): Uint8Array {
+  const writer = begin(64 + added.length * 128 + removed.length * 64).uvarint(number)
+  writer.list(added, addition => {
+    writeListed(writer, addition)
+    writeIds(writer, addition.parents)
+    writeIds(writer, addition.absent)
+  })
+  writer.list(removed, listed => { writeListed(writer, listed) })
+  return end(writeIds(writer, tip == null ? [] : [tip]))
+}
+
+export function decodeJournal (bytes: Uint8Array): JournalRecord {
+  const reader = open(bytes)
+  const number = reader.uvarint()
+  const added = reader.list(Infinity, (): Addition => ({ ...readListed(reader), parents: readIds(reader), absent: readIds(reader) }))
+  const removed = reader.list(Infinity, () => readListed(reader))
+  const [tip] = readIds(reader)
+  return close(reader, { number, added, removed, tip })
+}
+
+export function encodeState ({ journal, trees, heads, tip, arrivals, bytes, clock, freed }: State): Uint8Array {
+  const writer = begin(1024 + heads.length * ID_BYTES).uvarint(journal).uvarint(arrivals).uvarint(bytes).uvarint(clock.time).uvarint(clock.counter)
+  writeIds(writer, heads)
+  writeIds(writer, tip == null ? [] : [tip])
+
+  for (const name of TREES) {
+    writer.bytes(encodeRoot(trees[name].root)).uvarint(trees[name].nextPage)
+    writer.list(freed[name], page => writer.uvarint(page))
+  }
+
+  return end(writer)
+}
+
+export function decodeState (encoded: Uint8Array): State {
+  const reader = open(encoded)
+  const journal = reader.uvarint()
+  const arrivals = reader.uvarint()
+  const bytes = reader.uvarint()
+  const clock = { time: reader.uvarint(), counter: reader.uvarint() }
+  const heads = readIds(reader)
+  const [tip] = readIds(reader)
+  const trees: Partial<State['trees']> = {}
+  const freed: Partial<State['freed']> = {}
+
+  for (const name of TREES) {
+    trees[name] = { root: decodeRoot(reader.bytes()), nextPage: reader.uvarint() }
+    freed[name] = reader.list(Infinity, () => reader.uvarint())
+  }
+
+  return close(reader, { journal, arrivals, bytes, clock, heads, tip, trees: trees as State['trees'], freed: freed as State['freed'] })
+}
+
+/** Blocks have no checksum: entries have ids */
+export function encodeBlock (block: Block): Uint8Array {
+  const writer = new Writer(block.reduce((size, { bytes, proof }) => size + bytes.byteLength + proof.byteLength + 12, 8)).byte(VERSION)
+  return writer.list(block, stored => writeRaw(writer.byte(stored.slot).byte(stored.isProved ? 1 : 0), stored)).finish()
+}
+
+export function decodeBlock (bytes: Uint8Array): Block {
+  const reader = new Reader(bytes)
+  expectVersion(reader)
+  return reader.list(MAX_SLOTS, () => ({ slot: reader.byte(), isProved: reader.byte() === 1, ...readRaw(reader) }))
+}
+
+function writeListed (writer: Writer, { id, time, counter, position, arrival, slot, size }: Listed): void {
+  writer.raw(id).uvarint(time).uvarint(counter).uvarint(position).uvarint(arrival).byte(slot).uvarint(size)
+}
+
+function readListed (reader: Reader): Listed {
+  return {
+    id: reader.raw(ID_BYTES),
+    time: reader.uvarint(),
+    counter: reader.uvarint(),
+    position: reader.uvarint(),
+    arrival: reader.uvarint(),
+    slot: reader.byte(),
+    size: reader.uvarint()
+  }
+}
+
+function writeIds (writer: Writer, ids: Uint8Array[]): Writer {
+  return writer.list(ids, id => writer.raw(id))
+}
+
+function readIds (reader: Reader): Uint8Array[] {
+  return reader.list(Infinity, () => reader.raw(ID_BYTES))
+}
+
+function begin (capacity: number): Writer {
+  return new Writer(capacity).byte(VERSION)
+}
+
+function end (writer: Writer): Uint8Array {
+  const crc = crc32(writer.finish())
+  return writer.byte(crc >>> 24).byte(crc >>> 16).byte(crc >>> 8).byte(crc).finish()
+}
+
+function open (bytes: Uint8Array): Reader {
+  const length = bytes.byteLength - CRC_BYTES
+  const crc = length > 0 ? new DataView(bytes.buffer, bytes.byteOffset + length).getInt32(0) : 0
+
+  if (length < 1 || crc !== crc32(bytes.subarray(0, length)) >> 0) {
+    throw new MalformedError('a record is torn')
+  }
+
+  const reader = new Reader(bytes.subarray(0, length))
+  expectVersion(reader)
+  return reader
+}
+
+function expectVersion (reader: Reader): void {
+  const version = reader.byte()
+
+  if (version !== VERSION) {
+    throw new MalformedError(`a record of version ${version}, this is ${VERSION}: a later release wrote it`)
+  }
+}
+
+function close<T> (reader: Reader, record: T): T {
+  if (reader.left > 0) {
+    throw new MalformedError('there is something behind a record')
+  }
+  return record
+}

@@ -1,0 +1,103 @@
+import { Writer } from '../runtime/codec.ts'
+import * as limits from './constants.ts'
+import { arrivalKey, foundByArrival, foundInOrder, foundOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
+import { hash } from './signatures.ts'
+import type { Location } from './core/keys.ts'
+import type { TrueEntry } from './core/types.ts'
+import type { RingRange } from './index.ts'
+import type { Store } from './store.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+/** Bytes of a fingerprint */
+const FINGERPRINT_BYTES = 16
+
+export type StoredEntry = TrueEntry & Location
+
+/**
+ * Everything that is asked of a log, and changes nothing.
+ */
+export class Reads {
+  readonly #store: Store
+
+  constructor (store: Store) {
+    this.#store = store
+  }
+
+  async heads (): Promise<StoredEntry[]> {
+    const heads = await Promise.all(this.#store.catalogue.heads.map(async id => this.#store.find(id)))
+    return heads.filter(entry => entry != null).sort((a, b) => a.time - b.time || a.counter - b.counter)
+  }
+
+  /** In the total order, from this one on, or from it down */
+  async * inOrder (from: StoredEntry | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+    const first = from == null ? undefined : orderKey(from, from.id, from)
+    // keys are read below what is given, and this one is to be among them
+    let at = reverse && first != null ? successor(first) : first
+
+    for (let keys = await this.orderKeys(at, reverse); keys.length > 0; keys = await this.orderKeys(at, reverse)) {
+      signal?.throwIfAborted()
+      const last = keys[keys.length - 1]
+      at = reverse ? last : successor(last)
+      yield * await this.#store.entriesAt(keys.map(foundInOrder))
+    }
+  }
+
+  async orderKeys (from: Uint8Array | undefined, reverse: boolean, limit: number = limits.READ_AHEAD): Promise<Uint8Array[]> {
+    return this.#store.read('order', order => order.keys({ from, limit, reverse }))
+  }
+
+  /** As they came, from this arrival on */
+  async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+    const next = async (at: number): Promise<Uint8Array[]> => this.#store.read('arrivals', arrivals => arrivals.keys({ from: arrivalKey(at), limit: limits.READ_AHEAD }))
+
+    for (let keys = await next(from); keys.length > 0;) {
+      signal?.throwIfAborted()
+      const found = keys.map(foundByArrival)
+      yield * await this.#store.entriesAt(found)
+      keys = await next(found[found.length - 1].arrival + 1)
+    }
+  }
+
+  async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
+    const { count, sum } = await this.#store.read('ring', ring => ring.summary(...ends(range)))
+    const writer = new Writer(key.byteLength + 300).bytes(key).uvarint(count)
+    sum?.forEach(lane => writer.byte(lane & 0xff).byte((lane >>> 8) & 0xff).byte((lane >>> 16) & 0xff).byte(lane >>> 24))
+    return { count, fingerprint: (await hash(writer.finish())).subarray(0, FINGERPRINT_BYTES) }
+  }
+
+  async idsInRange (range: RingRange, limit: number, after?: Uint8Array): Promise<Uint8Array[]> {
+    const [from, to] = ends(range)
+    const last = after == null ? undefined : await this.#store.find(after)
+    const start = last == null ? from : successor(ringKey(positionOf(last.group.byteLength > 0 ? await hash(last.group) : last.id), last.id, last))
+    const keys = await this.#store.read('ring', ring => ring.keys({ from: start, limit }))
+    return keys.filter(key => to == null || isBelow(key, to)).map(key => foundOnRing(key).id)
+  }
+}
+
+/** The least key above this one */
+export function successor (key: Uint8Array): Uint8Array {
+  const next = Uint8Array.from(key)
+
+  for (let i = next.byteLength - 1; i >= 0; i--) {
+    next[i] = (next[i] + 1) & 0xff
+
+    if (next[i] !== 0) {
+      break
+    }
+  }
+
+  return next
+}
+
+function isBelow (a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.byteLength; i++) {
+    if (a[i] !== b[i]) {
+      return a[i] < b[i]
+    }
+  }
+  return false
+}
+
+function ends ({ from = 0, to = 0 }: RingRange): [Uint8Array | undefined, Uint8Array | undefined] {
+  return [from === 0 ? undefined : ringKey(from), to === 0 ? undefined : ringKey(to)]
+}

@@ -1,0 +1,448 @@
+import { Key } from 'interface-datastore'
+import { toString } from 'uint8arrays/to-string'
+import { LruMap } from '../runtime/bounded.ts'
+import { encodeString, Reader, Writer } from '../runtime/codec.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import * as limits from './constants.ts'
+import { Catalogue, TREES } from './core/catalogue.ts'
+import { decodeContent } from './core/entry.ts'
+import { positionOf } from './core/keys.ts'
+import { PagesMissing } from './core/pages.ts'
+import { decodeBlock, decodeJournal, decodeState, encodeBlock, encodeJournal, encodeState } from './core/records.ts'
+import { StoreCorruptError } from './errors.ts'
+import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
+import type { Found, Location } from './core/keys.ts'
+import type { Block, JournalRecord } from './core/records.ts'
+import type { Tree } from './core/tree.ts'
+import type { TrueEntry } from './core/types.ts'
+import type { Datastore } from 'interface-datastore'
+
+/** What is to be written at once; the store says where it will lie */
+export interface Write {
+  added: Array<Omit<Addition, keyof Location> & { entry: TrueEntry }>
+  removed: Listed[]
+  /** The last entry of our own, if there is a new one */
+  tip?: Uint8Array
+}
+
+/** Entries that came one after the other lie together: the key of a block is the arrival of its first one */
+interface OpenBlock {
+  start: number
+  entries: Block
+  bytes: number
+}
+
+/**
+ * A log in a datastore:
+ *
+ * - state: the roots of the trees, heads, counters: written last, so that it names only what is there
+ * - page/T/N: pages of the trees; never overwritten, deleted when no state names them
+ * - journal/N: what changed since the state, a record a write
+ * - block/N: entries, verbatim, as they came
+ * - mark/P: how far a program has come
+ *
+ * A write is one batch, its journal record first. What is in the log is what the catalogue says, whatever lies in blocks. Of
+ * the last record a crash may have torn away blocks: then nobody was told that any of it is stored, and none of it is kept.
+ */
+export class Store {
+  readonly catalogue: Catalogue
+  readonly #datastore: Datastore
+  readonly #base: string
+  /** The last record of the journal */
+  #journal: number
+  /** Entries in the journal, and not in the state */
+  #journaled = 0
+  /** The first record that is not in the state */
+  #firstRecord: number
+  #open?: OpenBlock
+  readonly #cache = new LruMap<number, Block>(limits.MAX_BLOCKS)
+  /** What could not be written of the trees: they are of no use after that */
+  #broken?: Error
+
+  private constructor (datastore: Datastore, base: string, catalogue: Catalogue, journal: number) {
+    this.#datastore = datastore
+    this.#base = base
+    this.catalogue = catalogue
+    this.#journal = journal
+    this.#firstRecord = journal + 1
+  }
+
+  static async open (datastore: Datastore, logId: string): Promise<Store> {
+    const base = `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
+    const key = new Key(`${base}/state`, false)
+    const state = await datastore.has(key) ? readState(await datastore.get(key)) : undefined
+    const store = new Store(datastore, base, new Catalogue(state), state?.journal ?? 0)
+
+    if (state != null) {
+      // it may have come to its end before it deleted these
+      await store.#deletePages(state.freed)
+    }
+
+    await store.#replay()
+    return store
+  }
+
+  /** Adds and removes: all of it is stored when this resolves, or nothing after a crash before. Returns what was added */
+  async write ({ added: entries, removed, tip }: Write): Promise<Addition[]> {
+    if (this.#broken != null) {
+      throw this.#broken
+    }
+
+    const { added, blocks } = this.#place(entries)
+    await this.#prepare({ added, removed })
+    const number = this.#journal + 1
+    const batch = this.#datastore.batch()
+    batch.put(this.#journalKey(number), encodeJournal({ number, added, removed, tip }))
+    blocks.forEach(({ start, entries }) => { batch.put(this.#blockKey(start), encodeBlock(entries)) })
+
+    try {
+      await batch.commit()
+    } catch (err) {
+      // what is in it may be stored, or not: nothing goes on top of it
+      this.#open = undefined
+      throw err
+    }
+
+    this.#journal = number
+    this.#journaled += added.length + removed.length
+    this.catalogue.apply({ added, removed, tip })
+
+    if (removed.length > 0) {
+      await this.#removeFromBlocks(removed)
+    }
+    if (this.#journaled >= limits.CHECKPOINT_ENTRIES) {
+      await this.checkpoint()
+    }
+
+    this.#evict()
+    return added
+  }
+
+  /** Writes the trees, so that the next open finds them */
+  async checkpoint (): Promise<void> {
+    if (this.#journaled === 0 && this.#firstRecord > this.#journal) {
+      return
+    }
+
+    try {
+      await this.#writeState()
+    } catch (err: any) {
+      this.#broken = new StoreCorruptError(`The trees of the log could not be written (${err.message}): close the log, and open it again`)
+      throw err
+    }
+  }
+
+  async #writeState (): Promise<void> {
+    const { snapshot, flushed } = this.catalogue.flush()
+    let batch = this.#datastore.batch()
+    let size = 0
+
+    for (const name of TREES) {
+      for (const { id, bytes } of flushed[name].pages) {
+        batch.put(this.#pageKey(name, id), bytes)
+
+        if (++size % limits.FLUSH_PAGES === 0) {
+          await batch.commit()
+          batch = this.#datastore.batch()
+        }
+      }
+    }
+
+    await batch.commit()
+    const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
+    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal: this.#journal, freed }))
+    await this.#deletePages(freed)
+    await this.#deleteRecords(this.#firstRecord, this.#journal)
+    this.#firstRecord = this.#journal + 1
+    this.#journaled = 0
+  }
+
+  /** Where an entry lies; undefined: it is not in the log */
+  async locate (id: Uint8Array): Promise<Found | undefined> {
+    const found = await this.read('ring', () => this.catalogue.findAt(positionOf(id), id))
+
+    if (found != null || this.catalogue.trees.places.count === 0) {
+      return found
+    }
+
+    const position = await this.read('places', () => this.catalogue.placeOf(id))
+    return position == null ? undefined : this.read('ring', () => this.catalogue.findAt(position, id))
+  }
+
+  async find (id: Uint8Array): Promise<TrueEntry & Location | undefined> {
+    const found = await this.locate(id)
+    return found == null ? undefined : (await this.entriesAt([found]))[0]
+  }
+
+  /** Those that are still there, with their arrivals: a block that holds many of them is read once */
+  async entriesAt (all: Found[]): Promise<Array<TrueEntry & Location>> {
+    const entries: Array<TrueEntry & Location> = []
+    const blocks = new Map<number, Block>()
+
+    for (const { arrival, slot } of all) {
+      blocks.set(arrival - slot, [])
+    }
+
+    await Promise.all([...blocks.keys()].map(async start => { blocks.set(start, await this.#block(start)) }))
+
+    for (const { id, arrival, slot } of all) {
+      const stored = blocks.get(arrival - slot)?.find(stored => stored.slot === slot)
+
+      if (stored != null) {
+        const { bytes, proof, isProved } = stored
+        entries.push({ ...decodeContent(bytes), id, bytes, proof, isProved, arrival, slot })
+      }
+    }
+
+    return entries
+  }
+
+  /** Asks a tree, and loads the pages that it needs for the answer */
+  async read<T> (name: TreeName, run: (tree: Tree) => T): Promise<T> {
+    const tree = this.catalogue.trees[name]
+    const gone = new Set<number>()
+
+    for (;;) {
+      try {
+        return run(tree)
+      } catch (err) {
+        if (!(err instanceof PagesMissing)) {
+          throw err
+        }
+        await this.#load(name, err.pages, gone)
+      }
+    }
+  }
+
+  /** Up to which arrival a program has dealt with everything */
+  async marked (program: string): Promise<number> {
+    const key = this.#markKey(program)
+    return await this.#datastore.has(key) ? new Reader(await this.#datastore.get(key)).uvarint() : 0
+  }
+
+  async mark (program: string, arrival: number): Promise<void> {
+    await this.#datastore.put(this.#markKey(program), new Writer(8).uvarint(arrival).finish())
+  }
+
+  /** Deletes all there is of the log */
+  async drop (): Promise<void> {
+    let batch = this.#datastore.batch()
+    let size = 0
+
+    // the state first: what is without a state is not there
+    await this.#datastore.delete(new Key(`${this.#base}/state`, false))
+
+    for await (const key of this.#datastore.queryKeys({ prefix: `${this.#base}/` })) {
+      batch.delete(key)
+
+      if (++size % limits.FLUSH_PAGES === 0) {
+        await batch.commit()
+        batch = this.#datastore.batch()
+      }
+    }
+
+    await batch.commit()
+  }
+
+  async #replay (): Promise<void> {
+    const records = []
+
+    for await (const { key, value } of this.#datastore.query({ prefix: `${this.#base}/journal/` })) {
+      const number = parseInt(key.toString().slice(`${this.#base}/journal/`.length), 36)
+
+      if (number > this.#journal) {
+        records.push({ number, value })
+      }
+    }
+
+    records.sort((a, b) => a.number - b.number)
+    const first = this.#firstRecord
+
+    for (const [i, { number, value }] of records.entries()) {
+      const isLast = i === records.length - 1
+
+      if (number !== first + i) {
+        throw new StoreCorruptError(`Record ${first + i} of the journal is missing: restore the datastore, or drop the log`)
+      }
+
+      const record = this.#readRecord(value, isLast)
+
+      if (record == null || (isLast && !await this.#isWhole(record))) {
+        await this.#removeFromBlocks(record?.added ?? [])
+        await this.#datastore.delete(this.#journalKey(number))
+      } else {
+        await this.#prepare(record)
+        this.catalogue.apply(record)
+        this.#journal = number
+        this.#journaled += record.added.length + record.removed.length
+
+        if (isLast) {
+          await this.#removeFromBlocks(record.removed)
+        }
+      }
+    }
+
+    this.#evict()
+  }
+
+  async #isWhole ({ added }: Change): Promise<boolean> {
+    return (await this.entriesAt(added)).length === added.length
+  }
+
+  /** The last one may be torn itself */
+  #readRecord (value: Uint8Array, isLast: boolean): JournalRecord | undefined {
+    try {
+      return decodeJournal(value)
+    } catch (err: any) {
+      if (!isLast) {
+        throw new StoreCorruptError(`The journal cannot be read (${err.message}): restore the datastore, or drop the log`)
+      }
+    }
+  }
+
+  async #prepare (change: Pick<Change, 'added' | 'removed'>): Promise<void> {
+    for (let missing = this.catalogue.missing(change); missing.length > 0; missing = this.catalogue.missing(change)) {
+      await Promise.all(missing.map(async ({ tree, pages }) => this.#load(tree, pages)))
+    }
+  }
+
+  /** A page that is `gone` may have been written anew, under another id, while we read: then the tree does not ask for it again */
+  async #load (name: TreeName, pages: number[], gone?: Set<number>): Promise<void> {
+    await Promise.all(pages.map(async page => {
+      try {
+        this.catalogue.trees[name].load(page, await this.#datastore.get(this.#pageKey(name, page)))
+      } catch (err: any) {
+        const isGone = err.name === 'NotFoundError'
+
+        if (isGone && gone?.has(page) === false) {
+          gone.add(page)
+        } else if (isGone || err instanceof MalformedError) {
+          throw new StoreCorruptError(`Page ${page} of the tree '${name}' cannot be read (${err.message}): restore the datastore, or drop the log`)
+        } else {
+          throw err
+        }
+      }
+    }))
+  }
+
+  #evict (): void {
+    for (const name of TREES) {
+      const tree = this.catalogue.trees[name]
+
+      // a sweep costs as much as it has pages to look at
+      if (tree.loaded > limits.MAX_PAGES * 1.25) {
+        tree.evict(limits.MAX_PAGES)
+      }
+    }
+  }
+
+  /** Into the open block while it has room, then into new ones */
+  #place (entries: Write['added']): { added: Addition[], blocks: Set<OpenBlock> } {
+    const first = this.catalogue.arrivals
+    const blocks = new Set<OpenBlock>()
+
+    const added = entries.map(({ entry: { bytes, proof, isProved }, ...listed }, i): Addition => {
+      const arrival = first + i
+      let block = this.#open
+
+      if (block == null || block.start + block.entries.length !== arrival || block.entries.length === limits.BLOCK_ENTRIES || block.bytes >= limits.BLOCK_BYTES) {
+        block = this.#open = { start: arrival, entries: [], bytes: 0 }
+      }
+
+      const slot = arrival - block.start
+      block.entries.push({ slot, isProved, bytes, proof })
+      block.bytes += listed.size
+      blocks.add(block)
+      return { ...listed, arrival, slot }
+    })
+
+    return { added, blocks }
+  }
+
+  async #block (start: number): Promise<Block> {
+    const cached = this.#cache.get(start)
+
+    if (cached != null) {
+      return cached
+    }
+
+    try {
+      const block = decodeBlock(await this.#datastore.get(this.#blockKey(start)))
+
+      // the open one grows
+      if (start !== this.#open?.start) {
+        this.#cache.set(start, block)
+      }
+
+      return block
+    } catch (err: any) {
+      if (err.name === 'NotFoundError') {
+        return []
+      }
+      throw err
+    }
+  }
+
+  async #removeFromBlocks (removed: Location[]): Promise<void> {
+    const arrivals = new Set(removed.map(({ arrival }) => arrival))
+    const starts = new Set(removed.map(({ arrival, slot }) => arrival - slot))
+    const batch = this.#datastore.batch()
+
+    await Promise.all([...starts].map(async start => {
+      const left = (await this.#block(start)).filter(({ slot }) => !arrivals.has(start + slot))
+      this.#cache.delete(start)
+
+      if (start === this.#open?.start) {
+        this.#open = undefined
+      }
+      if (left.length > 0) {
+        batch.put(this.#blockKey(start), encodeBlock(left))
+      } else {
+        batch.delete(this.#blockKey(start))
+      }
+    }))
+
+    await batch.commit()
+    // somebody may have read one of them meanwhile
+    starts.forEach(start => { this.#cache.delete(start) })
+  }
+
+  async #deletePages (freed: Record<TreeName, number[]>): Promise<void> {
+    const batch = this.#datastore.batch()
+    TREES.forEach(name => { freed[name].forEach(page => { batch.delete(this.#pageKey(name, page)) }) })
+    await batch.commit()
+  }
+
+  async #deleteRecords (first: number, last: number): Promise<void> {
+    const batch = this.#datastore.batch()
+    for (let number = first; number <= last; number++) {
+      batch.delete(this.#journalKey(number))
+    }
+    await batch.commit()
+  }
+
+  /** So that what came together lies together */
+  #blockKey (start: number): Key {
+    return new Key(`${this.#base}/block/${start.toString(36).padStart(11, '0')}`, false)
+  }
+
+  #journalKey (number: number): Key {
+    return new Key(`${this.#base}/journal/${number.toString(36).padStart(11, '0')}`, false)
+  }
+
+  #markKey (program: string): Key {
+    return new Key(`${this.#base}/mark/${toString(encodeString(program), 'base64url')}`, false)
+  }
+
+  #pageKey (name: TreeName, page: number): Key {
+    return new Key(`${this.#base}/page/${name}/${page.toString(36)}`, false)
+  }
+}
+
+function readState (bytes: Uint8Array): ReturnType<typeof decodeState> {
+  try {
+    return decodeState(bytes)
+  } catch (err: any) {
+    throw new StoreCorruptError(`The state of the log cannot be read (${err.message}): restore the datastore, or drop the log`)
+  }
+}

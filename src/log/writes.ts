@@ -1,0 +1,368 @@
+import { AbortError } from '@libp2p/interface'
+import { compare } from 'uint8arrays/compare'
+import { Fifo, LruMap } from '../runtime/bounded.ts'
+import { Mailboxes } from '../runtime/mailbox.ts'
+import { then } from '../runtime/then.ts'
+import * as limits from './constants.ts'
+import { keyOf } from './core/covering.ts'
+import { encodeContent, MAX_PARENTS } from './core/entry.ts'
+import { compareMoments } from './core/hybrid-clock.ts'
+import { positionOf } from './core/keys.ts'
+import { WaitingRoom } from './core/waiting-room.ts'
+import { AppendRefusedError, TooManyAppendsError, WriteFailedError } from './errors.ts'
+import { hash } from './signatures.ts'
+import type { Listed } from './core/catalogue.ts'
+import type { Location } from './core/keys.ts'
+import type { TrueEntry } from './core/types.ts'
+import type { AppendOptions } from './index.ts'
+import type { Signer } from './signatures.ts'
+import type { Store, Write } from './store.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+export interface WritesInit {
+  id: string
+  clock: Clock
+  store: Store
+  signer: Signer
+  canAppend? (entry: TrueEntry): boolean | Promise<boolean>
+  /** Without it nobody waits for parents */
+  requestParents? (ids: Uint8Array[]): void
+  onAdded (entry: TrueEntry, arrival: number): void
+  onRemoved (entry: TrueEntry): void
+}
+
+/** What is appended together: all of it, or nothing */
+interface Pending {
+  items: Uint8Array[]
+  options: AppendOptions
+  resolve (entries: TrueEntry[]): void
+  reject (err: Error): void
+}
+
+/** What is signed and written at once */
+interface Batch {
+  drafts: TrueEntry[]
+  done: Array<{ pending: Pending, entries: TrueEntry[] }>
+  /** The last of our own entries, once it is written */
+  tip?: Uint8Array
+}
+
+export type Admission = 'added' | 'known' | 'waiting' | AppendRefusedError
+
+/** Groups whose place on the ring is kept. A guess */
+const MAX_POSITIONS = 1024
+const NO_PROOF = new Uint8Array(0)
+
+/**
+ * Everything that changes a log, one turn after the other: appends, which are written together with all others that wait;
+ * entries of others, when they are verified and their parents are here; removals.
+ */
+export class Writes {
+  readonly waiting = new WaitingRoom({ maxEntries: limits.MAX_WAITING, maxBytes: limits.MAX_WAITING_BYTES })
+  readonly #init: WritesInit
+  readonly #mailboxes: Mailboxes
+  readonly #pending = new Fifo<Pending>()
+  /** Entries in `pending` */
+  #items = 0
+  #isScheduled = false
+  readonly #positions = new LruMap<string, number>(MAX_POSITIONS)
+
+  constructor (init: WritesInit) {
+    this.#init = init
+    this.#mailboxes = new Mailboxes({ name: 'log writes', clock: init.clock, deadline: limits.WRITE_DEADLINE, capacity: limits.MAX_PENDING })
+  }
+
+  get pending (): number {
+    return this.#items
+  }
+
+  append (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
+    const { signal } = options
+
+    if (signal?.aborted === true) {
+      return Promise.reject(signal.reason ?? new AbortError())
+    }
+    if (this.#items + items.length > limits.MAX_PENDING) {
+      return Promise.reject(new TooManyAppendsError(`${this.#items} entries wait to be written already: wait for some of the promises`))
+    }
+
+    return new Promise<TrueEntry[]>((resolve, reject) => {
+      const pending: Pending = { items, options, resolve, reject }
+      this.#pending.push(pending)
+      this.#items += items.length
+      signal?.addEventListener('abort', () => {
+        // one that is being written is not torn out
+        if (this.#pending.remove(item => item === pending).length > 0) {
+          this.#items -= items.length
+          reject(signal.reason ?? new AbortError())
+        }
+      }, { once: true })
+      this.#schedule()
+    })
+  }
+
+  /** Entries that were verified. Says what became of each */
+  async admit (entries: TrueEntry[]): Promise<Admission[]> {
+    return this.#turn(async () => {
+      const admissions = new Map<string, Admission>()
+      await this.#admitAll(entries, admissions, true)
+      const { missing } = this.waiting
+
+      if (missing.length > 0) {
+        this.#init.requestParents?.(missing)
+      }
+
+      return entries.map(({ id }) => admissions.get(keyOf(id)) ?? 'known')
+    })
+  }
+
+  async giveUp (ids: Uint8Array[]): Promise<void> {
+    await this.#turn(async () => this.#admitAll(ids.flatMap(id => this.waiting.settle(id)), new Map(), false))
+  }
+
+  /** Those that `choose` names when its turn has come. Says how many went */
+  async remove (choose: () => Promise<Array<TrueEntry & Location>>): Promise<number> {
+    return this.#turn(async () => {
+      const { store, onRemoved } = this.#init
+      const chosen = await choose()
+
+      if (chosen.length > 0) {
+        await store.write({ added: [], removed: await Promise.all(chosen.map(async entry => ({ ...await this.#list(entry), arrival: entry.arrival, slot: entry.slot }))) })
+        chosen.forEach(onRemoved)
+      }
+
+      return chosen.length
+    })
+  }
+
+  /** When all that was asked for is done, this is the last thing that is */
+  async end (last: () => Promise<void>): Promise<void> {
+    await this.#turn(async () => {
+      this.waiting.clear()
+      await last()
+    })
+  }
+
+  async #turn<T> (run: () => Promise<T>): Promise<T> {
+    return this.#mailboxes.turn(this.#init.id, run)
+  }
+
+  #schedule (): void {
+    if (this.#isScheduled) {
+      return
+    }
+
+    this.#isScheduled = true
+    this.#turn(async () => {
+      // what else is appended in this tick goes with it
+      await Promise.resolve()
+      await this.#appendAll()
+    }).catch(err => {
+      this.#pending.clear().forEach(({ reject }) => { reject(err) })
+      this.#items = 0
+    }).finally(() => {
+      this.#isScheduled = false
+
+      if (this.#pending.length > 0) {
+        this.#schedule()
+      }
+    })
+  }
+
+  /** What waits, a batch at a time: one is signed while the one before it is written. After some, others get a turn */
+  async #appendAll (): Promise<void> {
+    const { catalogue } = this.#init.store
+    let { tip } = catalogue
+    let heads = catalogue.heads.slice(0, MAX_PARENTS).sort(compare)
+    let written = Promise.resolve(true)
+
+    for (let i = 0; i < limits.COMMITS_A_TURN && this.#pending.length > 0; i++) {
+      const batch = await this.#draftAll(this.#take(), tip, heads)
+      const isOn = await written
+
+      if (!isOn) {
+        // they stand on what could not be written
+        const err = new WriteFailedError('The entry before this one could not be written: append it again')
+        batch.done.forEach(({ pending }) => { pending.reject(err) })
+        break
+      }
+
+      written = this.#write(batch)
+      tip = batch.tip
+      heads = batch.drafts.length > 0 && tip != null ? [tip] : heads
+    }
+
+    await written
+  }
+
+  #take (): Pending[] {
+    const taken: Pending[] = []
+    let left: number = limits.COMMIT_ENTRIES
+    let bytes = 0
+
+    for (let next = this.#pending.peek(); next != null && (taken.length === 0 || (next.items.length <= left && bytes < limits.COMMIT_BYTES)); next = this.#pending.peek()) {
+      this.#pending.shift()
+      taken.push(next)
+      left -= next.items.length
+      this.#items -= next.items.length
+      bytes += next.items.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    }
+
+    return taken
+  }
+
+  async #draftAll (pendings: Pending[], tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<Batch> {
+    const drafts: TrueEntry[] = []
+    const done: Batch['done'] = []
+
+    for (const pending of pendings) {
+      try {
+        const entries = await this.#draft(pending, tip, heads)
+        drafts.push(...entries)
+        done.push({ pending, entries })
+
+        if (entries.length > 0) {
+          tip = entries[entries.length - 1].id
+          heads = [tip]
+        }
+      } catch (err: any) {
+        pending.reject(err)
+      }
+    }
+
+    for (let i = 0; i < drafts.length; i += limits.SIGNED_AT_ONCE) {
+      const signed = drafts.slice(i, i + limits.SIGNED_AT_ONCE)
+      const proofs = await this.#init.signer.prove(signed.map(({ id }) => id))
+      signed.forEach((draft, k) => { draft.proof = proofs[k] })
+    }
+
+    return { drafts, done, tip }
+  }
+
+  /** False: it could not be written */
+  async #write ({ drafts, done, tip }: Batch): Promise<boolean> {
+    try {
+      await this.#commit(drafts.map(entry => ({ entry, absent: [] })), tip)
+      done.forEach(({ pending, entries }) => { pending.resolve(entries) })
+      return true
+    } catch (err: any) {
+      done.forEach(({ pending }) => { pending.reject(err) })
+      return false
+    }
+  }
+
+  /** Each on top of the one before. Without proofs: those come for all at once */
+  async #draft ({ items, options }: Pending, tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<TrueEntry[]> {
+    const { clock, signer, store, canAppend } = this.#init
+    const { group = NO_PROOF, replicas = 0 } = options
+    const entries: TrueEntry[] = []
+
+    for (const data of items) {
+      const { time, counter } = store.catalogue.clock.tick(clock.now())
+      const content = { time, counter, author: signer.author, previous: tip, parents: heads, group, replicas, data }
+      const bytes = encodeContent(content)
+      const hashed = hash(bytes)
+      const id = hashed instanceof Promise ? await hashed : hashed
+      const entry = { ...content, id, bytes, proof: NO_PROOF, isProved: true }
+
+      if (canAppend != null && !await canAppend(entry)) {
+        throw new AppendRefusedError('canAppend of this log refused the entry')
+      }
+
+      entries.push(entry)
+      tip = id
+      heads = [id]
+    }
+
+    return entries
+  }
+
+  async #admitAll (entries: TrueEntry[], admissions: Map<string, Admission>, mayWait: boolean): Promise<void> {
+    const { canAppend, requestParents } = this.#init
+    const ready: Array<{ entry: TrueEntry, absent: Uint8Array[] }> = []
+    const here = new Set<string>()
+    const left = entries.slice().sort((a, b) => compareMoments(b, a) || compare(b.id, a.id)).map(entry => ({ entry, mayWait: mayWait && requestParents != null }))
+
+    for (let next = left.pop(); next != null; next = left.pop()) {
+      const { entry, mayWait } = next
+      const key = keyOf(entry.id)
+
+      if (here.has(key) || await this.#init.store.locate(entry.id) != null) {
+        continue
+      }
+
+      const absent = await this.#absent(entry, here)
+
+      if (absent.length > 0 && mayWait) {
+        admissions.set(key, 'waiting')
+        left.push(...this.waiting.add(entry, absent).map(entry => ({ entry, mayWait: false })))
+        continue
+      }
+
+      if (canAppend == null || await canAppend(entry)) {
+        here.add(key)
+        ready.push({ entry, absent })
+        admissions.set(key, 'added')
+      } else {
+        admissions.set(key, new AppendRefusedError('canAppend of this log refused the entry'))
+      }
+
+      // whoever waited for it does so no longer, be it that it will never be here
+      left.push(...this.waiting.settle(entry.id).map(entry => ({ entry, mayWait: false })))
+    }
+
+    for (let i = 0; i < ready.length; i += limits.COMMIT_ENTRIES) {
+      await this.#commit(ready.slice(i, i + limits.COMMIT_ENTRIES))
+    }
+  }
+
+  async #absent ({ parents }: TrueEntry, here: Set<string>): Promise<Uint8Array[]> {
+    const { store } = this.#init
+    const absent: Uint8Array[] = []
+
+    for (const parent of parents) {
+      if (!here.has(keyOf(parent)) && !store.catalogue.isHead(parent) && await store.locate(parent) == null) {
+        absent.push(parent)
+      }
+    }
+
+    return absent
+  }
+
+  async #commit (entries: Array<{ entry: TrueEntry, absent: Uint8Array[] }>, tip?: Uint8Array): Promise<void> {
+    if (entries.length === 0) {
+      return
+    }
+
+    const { store, onAdded } = this.#init
+    const added: Write['added'] = []
+
+    for (const { entry, absent } of entries) {
+      const listed = this.#list(entry)
+      added.push({ ...(listed instanceof Promise ? await listed : listed), parents: entry.parents, absent, entry })
+    }
+
+    const written = await store.write({ added, removed: [], tip })
+    entries.forEach(({ entry }, i) => { onAdded(entry, written[i].arrival) })
+  }
+
+  #list (entry: TrueEntry): Omit<Listed, keyof Location> | Promise<Omit<Listed, keyof Location>> {
+    const { id, time, counter, bytes, proof, group } = entry
+    const size = bytes.byteLength + proof.byteLength
+
+    if (group.byteLength === 0) {
+      return { id, time, counter, size, position: positionOf(id) }
+    }
+
+    return then(this.#position(group), position => ({ id, time, counter, size, position }))
+  }
+
+  #position (group: Uint8Array): number | Promise<number> {
+    const key = keyOf(group)
+    return this.#positions.get(key) ?? then(hash(group), hash => {
+      const position = positionOf(hash)
+      this.#positions.set(key, position)
+      return position
+    })
+  }
+}
