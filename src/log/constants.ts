@@ -17,8 +17,8 @@ export const SIGNED_AT_ONCE = 64
 export const CHECKPOINT_ENTRIES = 65_536
 /** Pages of each tree that stay in memory: 4 KiB each, and the ring's inner ones 20. A guess */
 export const MAX_PAGES = 4096
-/** Pages that are written at once */
-export const FLUSH_PAGES = 256
+/** Pages that are written at once: encoding them takes some 4 ms */
+export const FLUSH_PAGES = 128
 /** Entries, and bytes of them, that lie together. A byte tells them apart. Measured: LevelDB takes 16 in one put for the price of two */
 export const BLOCK_ENTRIES = 16
 export const BLOCK_BYTES = 65_536

@@ -9,7 +9,7 @@ import { decodeContent } from './core/entry.ts'
 import { positionOf } from './core/keys.ts'
 import { PagesMissing } from './core/pages.ts'
 import { decodeBlock, decodeJournal, decodeState, encodeBlock, encodeJournal, encodeState } from './core/records.ts'
-import { StoreCorruptError } from './errors.ts'
+import { StoreCorruptError, WriteFailedError } from './errors.ts'
 import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
 import type { Found, Location } from './core/keys.ts'
 import type { Block, JournalRecord } from './core/records.ts'
@@ -55,6 +55,8 @@ export class Store {
   /** The first record that is not in the state */
   #firstRecord: number
   #open?: OpenBlock
+  /** Blocks before this one do not grow any more: what is read of them may be kept */
+  #firstGrowing = 0
   readonly #cache = new LruMap<number, Block>(limits.MAX_BLOCKS)
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
@@ -70,6 +72,11 @@ export class Store {
   static async open (datastore: Datastore, logId: string): Promise<Store> {
     const base = `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
     const key = new Key(`${base}/state`, false)
+
+    if (await datastore.has(new Key(`${base}/dropped`, false))) {
+      await dropAll(datastore, base)
+    }
+
     const state = await datastore.has(key) ? readState(await datastore.get(key)) : undefined
     const store = new Store(datastore, base, new Catalogue(state), state?.journal ?? 0)
 
@@ -106,12 +113,14 @@ export class Store {
     this.#journal = number
     this.#journaled += added.length + removed.length
     this.catalogue.apply({ added, removed, tip })
+    this.#firstGrowing = this.#open?.start ?? this.catalogue.arrivals
 
     if (removed.length > 0) {
       await this.#removeFromBlocks(removed)
     }
     if (this.#journaled >= limits.CHECKPOINT_ENTRIES) {
-      await this.checkpoint()
+      // what was written is stored, whatever becomes of the trees: the next write hears of it
+      await this.checkpoint().catch(() => {})
     }
 
     this.#evict()
@@ -127,7 +136,7 @@ export class Store {
     try {
       await this.#writeState()
     } catch (err: any) {
-      this.#broken = new StoreCorruptError(`The trees of the log could not be written (${err.message}): close the log, and open it again`)
+      this.break(new WriteFailedError(`The trees of the log could not be written (${err.message}): close the log, and open it again`))
       throw err
     }
   }
@@ -224,24 +233,15 @@ export class Store {
     await this.#datastore.put(this.#markKey(program), new Writer(8).uvarint(arrival).finish())
   }
 
-  /** Deletes all there is of the log */
+  /** Deletes all there is of the log. If a crash comes in between, the next open goes on with it */
   async drop (): Promise<void> {
-    let batch = this.#datastore.batch()
-    let size = 0
+    await this.#datastore.put(new Key(`${this.#base}/dropped`, false), new Uint8Array(0))
+    await dropAll(this.#datastore, this.#base)
+  }
 
-    // the state first: what is without a state is not there
-    await this.#datastore.delete(new Key(`${this.#base}/state`, false))
-
-    for await (const key of this.#datastore.queryKeys({ prefix: `${this.#base}/` })) {
-      batch.delete(key)
-
-      if (++size % limits.FLUSH_PAGES === 0) {
-        await batch.commit()
-        batch = this.#datastore.batch()
-      }
-    }
-
-    await batch.commit()
+  /** Nothing is written any more: what is under way may be stored, or not */
+  break (reason: Error): void {
+    this.#broken ??= reason
   }
 
   async #replay (): Promise<void> {
@@ -282,6 +282,7 @@ export class Store {
       }
     }
 
+    this.#firstGrowing = this.catalogue.arrivals
     this.#evict()
   }
 
@@ -295,7 +296,7 @@ export class Store {
       return decodeJournal(value)
     } catch (err: any) {
       if (!isLast) {
-        throw new StoreCorruptError(`The journal cannot be read (${err.message}): restore the datastore, or drop the log`)
+        throw corrupt('The journal', err)
       }
     }
   }
@@ -317,7 +318,7 @@ export class Store {
         if (isGone && gone?.has(page) === false) {
           gone.add(page)
         } else if (isGone || err instanceof MalformedError) {
-          throw new StoreCorruptError(`Page ${page} of the tree '${name}' cannot be read (${err.message}): restore the datastore, or drop the log`)
+          throw corrupt(`Page ${page} of the tree '${name}'`, err)
         } else {
           throw err
         }
@@ -340,6 +341,7 @@ export class Store {
   #place (entries: Write['added']): { added: Addition[], blocks: Set<OpenBlock> } {
     const first = this.catalogue.arrivals
     const blocks = new Set<OpenBlock>()
+    this.#firstGrowing = this.#open?.start ?? first
 
     const added = entries.map(({ entry: { bytes, proof, isProved }, ...listed }, i): Addition => {
       const arrival = first + i
@@ -366,11 +368,12 @@ export class Store {
       return cached
     }
 
+    const isFull = start < this.#firstGrowing
+
     try {
       const block = decodeBlock(await this.#datastore.get(this.#blockKey(start)))
 
-      // the open one grows
-      if (start !== this.#open?.start) {
+      if (isFull) {
         this.#cache.set(start, block)
       }
 
@@ -379,7 +382,7 @@ export class Store {
       if (err.name === 'NotFoundError') {
         return []
       }
-      throw err
+      throw err instanceof MalformedError ? corrupt(`Block ${start} of the log`, err) : err
     }
   }
 
@@ -403,8 +406,6 @@ export class Store {
     }))
 
     await batch.commit()
-    // somebody may have read one of them meanwhile
-    starts.forEach(start => { this.#cache.delete(start) })
   }
 
   async #deletePages (freed: Record<TreeName, number[]>): Promise<void> {
@@ -443,6 +444,29 @@ function readState (bytes: Uint8Array): ReturnType<typeof decodeState> {
   try {
     return decodeState(bytes)
   } catch (err: any) {
-    throw new StoreCorruptError(`The state of the log cannot be read (${err.message}): restore the datastore, or drop the log`)
+    throw corrupt('The state of the log', err)
   }
+}
+
+function corrupt (what: string, { message }: Error): StoreCorruptError {
+  return new StoreCorruptError(`${what} cannot be read (${message}): restore the datastore, or drop the log`)
+}
+
+async function dropAll (datastore: Datastore, base: string): Promise<void> {
+  const mark = new Key(`${base}/dropped`, false)
+  let batch = datastore.batch()
+  let size = 0
+
+  for await (const key of datastore.queryKeys({ prefix: `${base}/` })) {
+    if (key.toString() !== mark.toString()) {
+      batch.delete(key)
+    }
+    if (++size % limits.FLUSH_PAGES === 0) {
+      await batch.commit()
+      batch = datastore.batch()
+    }
+  }
+
+  await batch.commit()
+  await datastore.delete(mark)
 }

@@ -9,7 +9,7 @@ import { encodeContent, MAX_PARENTS } from './core/entry.ts'
 import { compareMoments } from './core/hybrid-clock.ts'
 import { positionOf } from './core/keys.ts'
 import { WaitingRoom } from './core/waiting-room.ts'
-import { AppendRefusedError, TooManyAppendsError, WriteFailedError } from './errors.ts'
+import { AppendRefusedError, LogClosedError, TooManyAppendsError, WriteFailedError } from './errors.ts'
 import { hash } from './signatures.ts'
 import type { Listed } from './core/catalogue.ts'
 import type { Location } from './core/keys.ts'
@@ -65,6 +65,7 @@ export class Writes {
   /** Entries in `pending` */
   #items = 0
   #isScheduled = false
+  #isEnded = false
   readonly #positions = new LruMap<string, number>(MAX_POSITIONS)
 
   constructor (init: WritesInit) {
@@ -86,19 +87,13 @@ export class Writes {
       return Promise.reject(new TooManyAppendsError(`${this.#items} entries wait to be written already: wait for some of the promises`))
     }
 
-    return new Promise<TrueEntry[]>((resolve, reject) => {
-      const pending: Pending = { items, options, resolve, reject }
-      this.#pending.push(pending)
-      this.#items += items.length
-      signal?.addEventListener('abort', () => {
-        // one that is being written is not torn out
-        if (this.#pending.remove(item => item === pending).length > 0) {
-          this.#items -= items.length
-          reject(signal.reason ?? new AbortError())
-        }
-      }, { once: true })
-      this.#schedule()
-    })
+    const { promise, resolve, reject } = Promise.withResolvers<TrueEntry[]>()
+    const pending: Pending = { items, options, resolve, reject }
+    this.#pending.push(pending)
+    this.#items += items.length
+    this.#schedule()
+
+    return signal == null ? promise : this.#abortable(pending, promise, signal)
   }
 
   /** Entries that were verified. Says what became of each */
@@ -135,16 +130,51 @@ export class Writes {
     })
   }
 
-  /** When all that was asked for is done, this is the last thing that is */
+  /** What was asked for before is done first, then `last`, and nothing after it */
   async end (last: () => Promise<void>): Promise<void> {
     await this.#turn(async () => {
+      while (this.#pending.length > 0) {
+        await this.#appendAll()
+      }
+
       this.waiting.clear()
+      this.#isEnded = true
       await last()
     })
   }
 
   async #turn<T> (run: () => Promise<T>): Promise<T> {
-    return this.#mailboxes.turn(this.#init.id, run)
+    const { id, store } = this.#init
+
+    return this.#mailboxes.turn(id, async signal => {
+      if (this.#isEnded) {
+        throw new LogClosedError(`The log '${id}' is not open any more: open it again`)
+      }
+
+      // a turn that is left behind may still write: nobody may do so beside it
+      signal.addEventListener('abort', () => {
+        store.break(new WriteFailedError(`The datastore took longer than ${limits.WRITE_DEADLINE} ms: close the log, and open it again`))
+      }, { once: true })
+      return run()
+    })
+  }
+
+  async #abortable (pending: Pending, promise: Promise<TrueEntry[]>, signal: AbortSignal): Promise<TrueEntry[]> {
+    const onAbort = (): void => {
+      // one that is being written is not torn out
+      if (this.#pending.remove(item => item === pending).length > 0) {
+        this.#items -= pending.items.length
+        pending.reject(signal.reason ?? new AbortError())
+      }
+    }
+
+    signal.addEventListener('abort', onAbort)
+
+    try {
+      return await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   #schedule (): void {
@@ -263,7 +293,8 @@ export class Writes {
       const bytes = encodeContent(content)
       const hashed = hash(bytes)
       const id = hashed instanceof Promise ? await hashed : hashed
-      const entry = { ...content, id, bytes, proof: NO_PROOF, isProved: true }
+      // what is handed out is ours: whoever appended may use his bytes again
+      const entry = { ...content, data: bytes.subarray(bytes.byteLength - data.byteLength), id, bytes, proof: NO_PROOF, isProved: true }
 
       if (canAppend != null && !await canAppend(entry)) {
         throw new AppendRefusedError('canAppend of this log refused the entry')

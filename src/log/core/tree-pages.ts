@@ -4,8 +4,23 @@ import { compareKeys } from './tree-keys.ts'
 import type { Inner, TreeChild, TreeNode } from './tree-inner.ts'
 
 export interface Page {
-  id: number
-  bytes: Uint8Array
+  readonly id: number
+  /** Encoded when it is asked for, so that whoever writes many can do so in slices: before the tree changes again */
+  readonly bytes: Uint8Array
+}
+
+class ChangedPage implements Page {
+  readonly id: number
+  readonly #node: TreeNode
+
+  constructor (id: number, node: TreeNode) {
+    this.id = id
+    this.#node = node
+  }
+
+  get bytes (): Uint8Array {
+    return encodePage(this.#node, this.id)
+  }
 }
 
 interface Idle {
@@ -14,7 +29,7 @@ interface Idle {
   node: TreeNode
 }
 
-/** Encodes what changed, as pages from `nextPage` on: each behind those below it, the root last */
+/** What changed, as pages from `nextPage` on: each behind those below it, the root last */
 export function writeChanged (root: TreeChild, nextPage: number): Page[] {
   const pages: Page[] = []
 
@@ -26,7 +41,7 @@ export function writeChanged (root: TreeChild, nextPage: number): Page[] {
       child.children.forEach(write)
     }
     child.page = nextPage + pages.length
-    pages.push({ id: child.page, bytes: encodePage(child, child.page) })
+    pages.push(new ChangedPage(child.page, child))
   }
 
   write(root)
