@@ -36,3 +36,7 @@ export function parseOptions (args: string[]): Options {
 export function wants (options: Options, title: string): boolean {
   return title.includes(options.case)
 }
+
+export function takes ({ only }: Options, contender: string): boolean {
+  return only.length === 0 || only.includes(contender)
+}

@@ -6,6 +6,8 @@ export interface CaseTitle {
   case: string
   unit: string
   better: 'more' | 'less'
+  /** What the limit is, where the cases of a suite have different ones */
+  limitIs?: string
 }
 
 /**
@@ -90,7 +92,8 @@ export function tableHead (peers: string[]): string {
 export function tableRow (result: CaseResult, peers: string[]): string {
   const row = [
     ...COLUMNS.map(({ cell, width }) => cell(result).padEnd(width)),
-    ...peers.map(peer => beside(result.peers[peer], result.ratio[peer]).padEnd(PEER_WIDTH))
+    ...peers.map(peer => beside(result.peers[peer], result.ratio[peer]).padEnd(PEER_WIDTH)),
+    result.limitIs ?? ''
   ].join('').trimEnd()
   const lost = Object.entries(result.lost ?? {}).map(([contender, what]) => `${contender} lost ${what}`)
 
