@@ -25,7 +25,7 @@
 export { openLog } from './log/index.ts'
 export { EntryId } from './log/entry-id.ts'
 export {
-  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, LogClosedError, StoreCorruptError,
+  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, InvalidMarkError, LogClosedError, StoreCorruptError,
   TooManyAppendsError, WriteFailedError
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'

@@ -59,3 +59,9 @@ export class InvalidLogIdError extends Error {
   static name = 'InvalidLogIdError'
   name = 'InvalidLogIdError'
 }
+
+/** What a program was to be marked with is no number of an arrival */
+export class InvalidMarkError extends Error {
+  static name = 'InvalidMarkError'
+  name = 'InvalidMarkError'
+}

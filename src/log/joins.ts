@@ -96,7 +96,8 @@ export class Joins {
 
 async function decode (raw: RawEntry): Promise<DecodedEntry | MalformedError> {
   try {
-    return await decodeEntry(raw)
+    // our own copy: whoever handed it in may use his bytes again
+    return await decodeEntry({ bytes: Uint8Array.from(raw.bytes), proof: Uint8Array.from(raw.proof) })
   } catch (err: any) {
     if (err instanceof MalformedError) {
       return err

@@ -4,9 +4,10 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import * as limits from './constants.ts'
 import { TREES } from './core/catalogue.ts'
+import { keyOf } from './core/covering.ts'
 import { foundInOrder } from './core/keys.ts'
 import { EntryId } from './entry-id.ts'
-import { InvalidLogIdError, LogClosedError } from './errors.ts'
+import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './joins.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads, successor } from './reads.ts'
@@ -148,19 +149,23 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   async get (id: EntryId): Promise<Entry | undefined> {
+    this.#mustNotBeClosed()
     const entry = await this.#store.find(id.bytes)
     return entry == null ? undefined : new LogEntry(entry)
   }
 
   async has (id: EntryId): Promise<boolean> {
+    this.#mustNotBeClosed()
     return await this.#store.locate(id.bytes) != null
   }
 
   async heads (): Promise<Entry[]> {
+    this.#mustNotBeClosed()
     return (await this.#reads.heads()).map(entry => new LogEntry(entry))
   }
 
   async * entries ({ from, reverse = false, signal }: EntriesOptions = {}): AsyncGenerator<Entry> {
+    this.#mustNotBeClosed()
     const first = from == null ? undefined : await this.#store.find(from.bytes)
 
     if (from != null && first == null) {
@@ -173,39 +178,57 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   async * arrivals (from = 0, options: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
+    this.#mustNotBeClosed()
     for await (const entry of this.#reads.arrivals(from, options)) {
       yield { arrival: entry.arrival, entry: new LogEntry(entry) }
     }
   }
 
   async marked (program: string): Promise<number> {
+    this.#mustNotBeClosed()
     return this.#store.marked(program)
   }
 
   async mark (program: string, arrival: number): Promise<void> {
     this.#mustBeOpen()
+
+    if (!Number.isSafeInteger(arrival) || arrival < 0) {
+      throw new InvalidMarkError(`${arrival} is no number of an arrival: hand over that of the next entry to be dealt with`)
+    }
+
     await this.#store.mark(program, arrival)
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
+    this.#mustNotBeClosed()
     return this.#reads.fingerprint(range, key)
   }
 
   async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: EntryId }): Promise<EntryId[]> {
+    this.#mustNotBeClosed()
     return (await this.#reads.idsInRange(range, limit, after?.bytes)).map(id => new EntryId(id))
   }
 
   async remove (ids: EntryId[]): Promise<number> {
     this.#mustBeOpen()
+    const unique = new Map(ids.map(({ bytes }) => [keyOf(bytes), bytes]))
+
     return this.#writes.remove(async () => {
-      const found = await Promise.all(ids.map(async ({ bytes }) => this.#store.find(bytes)))
+      const found = await Promise.all([...unique.values()].map(async id => this.#store.find(id)))
       return found.filter(entry => entry != null)
     })
   }
 
   async trim (options: TrimOptions): Promise<number> {
+    const { length = Infinity, bytes = Infinity, age, when } = options
     let trimmed = 0
     let from: Uint8Array | undefined
+
+    this.#mustBeOpen()
+
+    if (age == null && when == null && this.length <= length && this.#store.catalogue.bytes <= bytes) {
+      return 0
+    }
 
     do {
       options.signal?.throwIfAborted()
@@ -305,8 +328,20 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   #mustBeOpen (): void {
-    if (this.#status !== 'open') {
-      throw new LogClosedError(`The log '${this.id}' is not open any more: open it again`)
+    if (this.#status === 'closing') {
+      throw closed(this.id)
+    }
+    this.#mustNotBeClosed()
+  }
+
+  /** What is there can be read to the end */
+  #mustNotBeClosed (): void {
+    if (this.#status === 'closed') {
+      throw closed(this.id)
     }
   }
+}
+
+function closed (id: string): LogClosedError {
+  return new LogClosedError(`The log '${id}' is not open any more: open it again`)
 }

@@ -1,6 +1,8 @@
+import { compare } from 'uint8arrays/compare'
 import { Writer } from '../runtime/codec.ts'
 import * as limits from './constants.ts'
 import { arrivalKey, foundByArrival, foundInOrder, foundOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
+import { addLanes, LANES } from './core/lanes.ts'
 import { hash } from './signatures.ts'
 import type { Location } from './core/keys.ts'
 import type { TrueEntry } from './core/types.ts'
@@ -59,18 +61,36 @@ export class Reads {
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
-    const { count, sum } = await this.#store.read('ring', ring => ring.summary(...ends(range)))
-    const writer = new Writer(key.byteLength + 300).bytes(key).uvarint(count)
-    sum?.forEach(lane => writer.byte(lane & 0xff).byte((lane >>> 8) & 0xff).byte((lane >>> 16) & 0xff).byte(lane >>> 24))
+    const parts = await Promise.all(partsOf(range).map(async ([from, to]) => this.#store.read('ring', ring => ring.summary(from, to))))
+    const count = parts.reduce((sum, { count }) => sum + count, 0)
+    const sum = new Uint32Array(LANES)
+    parts.forEach(part => { addLanes(sum, 0, part.sum as Uint32Array) })
+    const writer = new Writer(key.byteLength + LANES * 4 + 16).bytes(key).uvarint(count)
+    sum.forEach(lane => writer.byte(lane & 0xff).byte((lane >>> 8) & 0xff).byte((lane >>> 16) & 0xff).byte(lane >>> 24))
     return { count, fingerprint: (await hash(writer.finish())).subarray(0, FINGERPRINT_BYTES) }
   }
 
   async idsInRange (range: RingRange, limit: number, after?: Uint8Array): Promise<Uint8Array[]> {
-    const [from, to] = ends(range)
+    const parts = partsOf(range)
     const last = after == null ? undefined : await this.#store.find(after)
-    const start = last == null ? from : successor(ringKey(positionOf(last.group.byteLength > 0 ? await hash(last.group) : last.id), last.id, last))
-    const keys = await this.#store.read('ring', ring => ring.keys({ from: start, limit }))
-    return keys.filter(key => to == null || isBelow(key, to)).map(key => foundOnRing(key).id)
+
+    if (last != null) {
+      const position = positionOf(last.group.byteLength > 0 ? await hash(last.group) : last.id)
+      // past the first part, if it lies in the second one of a range that wraps
+      if (parts.length > 1 && position < (range.from ?? 0)) {
+        parts.shift()
+      }
+      parts[0][0] = successor(ringKey(position, last.id, last))
+    }
+
+    const ids: Uint8Array[] = []
+
+    for (const [from, to] of parts) {
+      const keys = await this.#store.read('ring', ring => ring.keys({ from, limit: limit - ids.length }))
+      ids.push(...keys.filter(key => to == null || compare(key, to) < 0).map(key => foundOnRing(key).id))
+    }
+
+    return ids
   }
 }
 
@@ -89,15 +109,14 @@ export function successor (key: Uint8Array): Uint8Array {
   return next
 }
 
-function isBelow (a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < a.byteLength; i++) {
-    if (a[i] !== b[i]) {
-      return a[i] < b[i]
-    }
-  }
-  return false
-}
+/** A range that wraps has two parts */
+function partsOf ({ from = 0, to = 0 }: RingRange): Array<[from?: Uint8Array, to?: Uint8Array]> {
+  const start = from === 0 ? undefined : ringKey(from)
+  const end = to === 0 ? undefined : ringKey(to)
 
-function ends ({ from = 0, to = 0 }: RingRange): [Uint8Array | undefined, Uint8Array | undefined] {
-  return [from === 0 ? undefined : ringKey(from), to === 0 ? undefined : ringKey(to)]
+  if (from === to) {
+    return [[undefined, undefined]]
+  }
+
+  return from < to || end == null ? [[start, end]] : [[start, undefined], [undefined, end]]
 }

@@ -116,7 +116,8 @@ export class Store {
     this.#firstGrowing = this.#open?.start ?? this.catalogue.arrivals
 
     if (removed.length > 0) {
-      await this.#removeFromBlocks(removed)
+      // they are not in the log any more, whatever lies in blocks
+      await this.#removeFromBlocks(removed).catch(() => {})
     }
     if (this.#journaled >= limits.CHECKPOINT_ENTRIES) {
       // what was written is stored, whatever becomes of the trees: the next write hears of it
@@ -252,6 +253,9 @@ export class Store {
 
       if (number > this.#journal) {
         records.push({ number, value })
+      } else {
+        // a crash came before it was deleted
+        await this.#deleteRecords(number, number)
       }
     }
 
@@ -362,22 +366,19 @@ export class Store {
   }
 
   async #block (start: number): Promise<Block> {
-    const cached = this.#cache.get(start)
+    const isFull = start < this.#firstGrowing
+    const block = this.#cache.get(start) ?? await this.#readBlock(start)
 
-    if (cached != null) {
-      return cached
+    if (isFull) {
+      this.#cache.set(start, block)
     }
 
-    const isFull = start < this.#firstGrowing
+    return block
+  }
 
+  async #readBlock (start: number): Promise<Block> {
     try {
-      const block = decodeBlock(await this.#datastore.get(this.#blockKey(start)))
-
-      if (isFull) {
-        this.#cache.set(start, block)
-      }
-
-      return block
+      return decodeBlock(await this.#datastore.get(this.#blockKey(start)))
     } catch (err: any) {
       if (err.name === 'NotFoundError') {
         return []
@@ -392,7 +393,7 @@ export class Store {
     const batch = this.#datastore.batch()
 
     await Promise.all([...starts].map(async start => {
-      const left = (await this.#block(start)).filter(({ slot }) => !arrivals.has(start + slot))
+      const left = (await this.#readBlock(start)).filter(({ slot }) => !arrivals.has(start + slot))
       this.#cache.delete(start)
 
       if (start === this.#open?.start) {
@@ -406,6 +407,8 @@ export class Store {
     }))
 
     await batch.commit()
+    // somebody may have read one of them meanwhile
+    starts.forEach(start => { this.#cache.delete(start) })
   }
 
   async #deletePages (freed: Record<TreeName, number[]>): Promise<void> {

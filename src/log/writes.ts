@@ -5,7 +5,7 @@ import { Mailboxes } from '../runtime/mailbox.ts'
 import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { keyOf } from './core/covering.ts'
-import { encodeContent, MAX_PARENTS } from './core/entry.ts'
+import { decodeContent, encodeContent, MAX_PARENTS } from './core/entry.ts'
 import { compareMoments } from './core/hybrid-clock.ts'
 import { positionOf } from './core/keys.ts'
 import { WaitingRoom } from './core/waiting-room.ts'
@@ -47,6 +47,12 @@ interface Batch {
   tip?: Uint8Array
 }
 
+interface Admitted {
+  entry: TrueEntry
+  /** Parents that are not here */
+  absent: Uint8Array[]
+}
+
 export type Admission = 'added' | 'known' | 'waiting' | AppendRefusedError
 
 /** Groups whose place on the ring is kept. A guess */
@@ -62,10 +68,14 @@ export class Writes {
   readonly #init: WritesInit
   readonly #mailboxes: Mailboxes
   readonly #pending = new Fifo<Pending>()
+  /** Those that are being written */
+  readonly #taken = new Set<Pending>()
   /** Entries in `pending` */
   #items = 0
   #isScheduled = false
   #isEnded = false
+  /** Whether the stored tip is ours; undefined: not looked at yet */
+  #ownTip?: boolean
   readonly #positions = new LruMap<string, number>(MAX_POSITIONS)
 
   constructor (init: WritesInit) {
@@ -188,7 +198,8 @@ export class Writes {
       await Promise.resolve()
       await this.#appendAll()
     }).catch(err => {
-      this.#pending.clear().forEach(({ reject }) => { reject(err) })
+      // also those that are being written, if that takes too long
+      [...this.#taken, ...this.#pending.clear()].forEach(({ reject }) => { reject(err) })
       this.#items = 0
     }).finally(() => {
       this.#isScheduled = false
@@ -202,7 +213,7 @@ export class Writes {
   /** What waits, a batch at a time: one is signed while the one before it is written. After some, others get a turn */
   async #appendAll (): Promise<void> {
     const { catalogue } = this.#init.store
-    let { tip } = catalogue
+    let tip = await this.#tip()
     let heads = catalogue.heads.slice(0, MAX_PARENTS).sort(compare)
     let written = Promise.resolve(true)
 
@@ -223,6 +234,7 @@ export class Writes {
     }
 
     await written
+    this.#taken.clear()
   }
 
   #take (): Pending[] {
@@ -233,12 +245,26 @@ export class Writes {
     for (let next = this.#pending.peek(); next != null && (taken.length === 0 || (next.items.length <= left && bytes < limits.COMMIT_BYTES)); next = this.#pending.peek()) {
       this.#pending.shift()
       taken.push(next)
+      this.#taken.add(next)
       left -= next.items.length
       this.#items -= next.items.length
       bytes += next.items.reduce((sum, { byteLength }) => sum + byteLength, 0)
     }
 
     return taken
+  }
+
+  /** The last entry of our own: another one's may lie here if the log was opened with another key before */
+  async #tip (): Promise<Uint8Array | undefined> {
+    const { store, signer } = this.#init
+    const { tip } = store.catalogue
+
+    if (tip != null && this.#ownTip == null) {
+      const entry = await store.find(tip)
+      this.#ownTip = entry != null && compare(entry.author, signer.author) === 0
+    }
+
+    return this.#ownTip === false ? undefined : tip
   }
 
   async #draftAll (pendings: Pending[], tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<Batch> {
@@ -289,12 +315,11 @@ export class Writes {
 
     for (const data of items) {
       const { time, counter } = store.catalogue.clock.tick(clock.now())
-      const content = { time, counter, author: signer.author, previous: tip, parents: heads, group, replicas, data }
-      const bytes = encodeContent(content)
+      const bytes = encodeContent({ time, counter, author: signer.author, previous: tip, parents: heads, group, replicas, data })
       const hashed = hash(bytes)
       const id = hashed instanceof Promise ? await hashed : hashed
       // what is handed out is ours: whoever appended may use his bytes again
-      const entry = { ...content, data: bytes.subarray(bytes.byteLength - data.byteLength), id, bytes, proof: NO_PROOF, isProved: true }
+      const entry = { ...decodeContent(bytes), id, bytes, proof: NO_PROOF, isProved: true }
 
       if (canAppend != null && !await canAppend(entry)) {
         throw new AppendRefusedError('canAppend of this log refused the entry')
@@ -309,16 +334,41 @@ export class Writes {
   }
 
   async #admitAll (entries: TrueEntry[], admissions: Map<string, Admission>, mayWait: boolean): Promise<void> {
-    const { canAppend, requestParents } = this.#init
-    const ready: Array<{ entry: TrueEntry, absent: Uint8Array[] }> = []
+    const called: TrueEntry[] = []
+
+    try {
+      const ready = await this.#sort(entries, admissions, mayWait && this.#init.requestParents != null, called)
+
+      for (let i = 0; i < ready.length; i += limits.COMMIT_ENTRIES) {
+        await this.#commit(ready.slice(i, i + limits.COMMIT_ENTRIES))
+      }
+    } catch (err) {
+      // canAppend threw, or the disk is full: whoever waited goes on waiting, nobody would offer it again
+      for (const entry of called) {
+        if (await this.#init.store.locate(entry.id) == null) {
+          this.waiting.add(entry, await this.#absent(entry, new Set()))
+        }
+      }
+      throw err
+    }
+  }
+
+  /** Who goes in now, parents first. Those who were called from the waiting room are put into `called` */
+  async #sort (entries: TrueEntry[], admissions: Map<string, Admission>, mayWait: boolean, called: TrueEntry[]): Promise<Admitted[]> {
+    const { canAppend, store } = this.#init
+    const ready: Admitted[] = []
     const here = new Set<string>()
-    const left = entries.slice().sort((a, b) => compareMoments(b, a) || compare(b.id, a.id)).map(entry => ({ entry, mayWait: mayWait && requestParents != null }))
+    const left = entries.slice().sort((a, b) => compareMoments(b, a) || compare(b.id, a.id)).map(entry => ({ entry, mayWait }))
+    const call = (waiting: TrueEntry[]): void => {
+      called.push(...waiting)
+      left.push(...waiting.map(entry => ({ entry, mayWait: false })))
+    }
 
     for (let next = left.pop(); next != null; next = left.pop()) {
       const { entry, mayWait } = next
       const key = keyOf(entry.id)
 
-      if (here.has(key) || await this.#init.store.locate(entry.id) != null) {
+      if (here.has(key) || await store.locate(entry.id) != null) {
         continue
       }
 
@@ -326,7 +376,7 @@ export class Writes {
 
       if (absent.length > 0 && mayWait) {
         admissions.set(key, 'waiting')
-        left.push(...this.waiting.add(entry, absent).map(entry => ({ entry, mayWait: false })))
+        call(this.waiting.add(entry, absent))
         continue
       }
 
@@ -339,12 +389,10 @@ export class Writes {
       }
 
       // whoever waited for it does so no longer, be it that it will never be here
-      left.push(...this.waiting.settle(entry.id).map(entry => ({ entry, mayWait: false })))
+      call(this.waiting.settle(entry.id))
     }
 
-    for (let i = 0; i < ready.length; i += limits.COMMIT_ENTRIES) {
-      await this.#commit(ready.slice(i, i + limits.COMMIT_ENTRIES))
-    }
+    return ready
   }
 
   async #absent ({ parents }: TrueEntry, here: Set<string>): Promise<Uint8Array[]> {
@@ -360,7 +408,7 @@ export class Writes {
     return absent
   }
 
-  async #commit (entries: Array<{ entry: TrueEntry, absent: Uint8Array[] }>, tip?: Uint8Array): Promise<void> {
+  async #commit (entries: Admitted[], tip?: Uint8Array): Promise<void> {
     if (entries.length === 0) {
       return
     }
@@ -370,10 +418,11 @@ export class Writes {
 
     for (const { entry, absent } of entries) {
       const listed = this.#list(entry)
-      added.push({ ...(listed instanceof Promise ? await listed : listed), parents: entry.parents, absent, entry })
+      added.push({ ...(listed instanceof Promise ? await listed : listed), author: entry.author, parents: entry.parents, absent, entry })
     }
 
     const written = await store.write({ added, removed: [], tip })
+    this.#ownTip ||= tip != null
     entries.forEach(({ entry }, i) => { onAdded(entry, written[i].arrival) })
   }
 

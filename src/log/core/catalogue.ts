@@ -1,5 +1,6 @@
+import { compare } from 'uint8arrays/compare'
 import { keyOf } from './covering.ts'
-import { HybridClock } from './hybrid-clock.ts'
+import { compareMoments, HybridClock } from './hybrid-clock.ts'
 import { ARRIVAL_KEY, arrivalKey, foundOnRing, ORDER_KEY, orderKey, PLACE_KEY, placeKey, placeOf, positionOf, RING_KEY, ringKey, startsWith } from './keys.ts'
 import { Tree } from './tree.ts'
 import { ID_AT, ID_BYTES } from './types.ts'
@@ -17,6 +18,7 @@ export interface Listed extends Moment, Found {
 }
 
 export interface Addition extends Listed {
+  author: Uint8Array
   parents: Uint8Array[]
   /** Those of its parents that are not here */
   absent: Uint8Array[]
@@ -30,13 +32,21 @@ export interface Change {
   tip?: Uint8Array
 }
 
+/** The last entry of an author, in the order of the log */
+export interface Latest extends Moment {
+  author: Uint8Array
+  id: Uint8Array
+  /** No entry names it as its parent */
+  isHead: boolean
+}
+
 export const TREES = ['ring', 'order', 'arrivals', 'places', 'named'] as const
 export type TreeName = typeof TREES[number]
 
 /** A catalogue as it is stored: the trees by their roots, the rest as it is */
 export interface Snapshot {
   trees: Record<TreeName, { root: TreeRoot, nextPage: number }>
-  heads: Uint8Array[]
+  latest: Latest[]
   tip?: Uint8Array
   arrivals: number
   bytes: number
@@ -45,14 +55,18 @@ export interface Snapshot {
 
 /**
  * What is in a log: the one place that says so. Entries by their place on the ring, in their total order, and as they came;
- * and the heads, those that no entry names as its parent.
+ * and the heads: of the last entries of all authors, those that no entry names as its parent. So there are never more of them
+ * than authors, also where only a part of the log is kept. What an entry was the head of does not become one when it is
+ * removed: the log knows of it.
  *
  * All of it is synchronous. Pages of the trees that are not in memory have to be loaded before: `missing` says which.
  */
 export class Catalogue {
   readonly trees: Record<TreeName, Tree>
   readonly clock = new HybridClock()
-  readonly #heads = new Map<string, Uint8Array>()
+  readonly #latest = new Map<string, Latest>()
+  /** The heads, each with its author */
+  readonly #heads = new Map<string, Latest>()
   #tip?: Uint8Array
   #arrivals: number
   #bytes: number
@@ -67,7 +81,7 @@ export class Catalogue {
       // entries that are named as parents, and not here: should they come, they are no heads
       named: tree('named', ID_BYTES)
     }
-    snapshot?.heads.forEach(id => { this.#heads.set(keyOf(id), id) })
+    snapshot?.latest.forEach(latest => { this.#setLatest(latest) })
     this.#tip = snapshot?.tip
     this.#arrivals = snapshot?.arrivals ?? 0
     this.#bytes = snapshot?.bytes ?? 0
@@ -89,7 +103,7 @@ export class Catalogue {
   }
 
   get heads (): Uint8Array[] {
-    return [...this.#heads.values()]
+    return [...this.#heads.values()].map(({ id }) => id)
   }
 
   get tip (): Uint8Array | undefined {
@@ -140,12 +154,12 @@ export class Catalogue {
     const flushed = Object.fromEntries(TREES.map(name => [name, this.trees[name].flush()])) as Record<TreeName, Flushed>
     return {
       flushed,
-      snapshot: { trees: flushed, heads: this.heads, tip: this.#tip, arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last }
+      snapshot: { trees: flushed, latest: [...this.#latest.values()], tip: this.#tip, arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last }
     }
   }
 
   #add (addition: Addition): void {
-    const { id, arrival, slot, position, size, parents, absent } = addition
+    const { id, time, counter, author, arrival, slot, position, size, parents, absent } = addition
     const { ring, order, arrivals, places, named } = this.trees
     this.clock.hear(addition)
     this.#arrivals = Math.max(this.#arrivals, arrival + 1)
@@ -154,20 +168,48 @@ export class Catalogue {
     ring.insert(ringKey(position, id, addition))
     arrivals.insert(arrivalKey(arrival, id, slot))
     this.#bytes += size
-    parents.forEach(parent => { this.#heads.delete(keyOf(parent)) })
+    parents.forEach(parent => { this.#name(parent) })
     absent.forEach(parent => { named.insert(parent) })
 
     if (isPlaced(addition)) {
       places.insert(placeKey(id, position))
     }
-    if (named.count === 0 || !named.delete(id)) {
-      this.#heads.set(keyOf(id), id)
+
+    const isNamed = named.count > 0 && named.delete(id)
+    const latest = this.#latest.get(keyOf(author))
+
+    if (latest == null || compareMoments(addition, latest) > 0 || (compareMoments(addition, latest) === 0 && compare(id, latest.id) > 0)) {
+      this.#setLatest({ author, id, time, counter, isHead: !isNamed })
+    }
+  }
+
+  #setLatest (latest: Latest): void {
+    const author = keyOf(latest.author)
+    const before = this.#latest.get(author)
+    this.#latest.set(author, latest)
+
+    if (before != null) {
+      this.#heads.delete(keyOf(before.id))
+    }
+    if (latest.isHead) {
+      this.#heads.set(keyOf(latest.id), latest)
+    }
+  }
+
+  /** It has a child, or is not here any more: it is a head no more */
+  #name (id: Uint8Array): void {
+    const key = keyOf(id)
+    const head = this.#heads.get(key)
+
+    if (head != null) {
+      head.isHead = false
+      this.#heads.delete(key)
     }
   }
 
   #remove (listed: Listed): void {
     const { id, arrival, slot, position, size } = listed
-    const { ring, order, arrivals, places, named } = this.trees
+    const { ring, order, arrivals, places } = this.trees
 
     if (!order.delete(orderKey(listed, id, listed))) {
       return
@@ -175,12 +217,11 @@ export class Catalogue {
 
     ring.delete(ringKey(position, id, listed))
     arrivals.delete(arrivalKey(arrival, id, slot))
-    places.delete(placeKey(id, position))
     this.#bytes -= size
+    this.#name(id)
 
-    // what was on top of it may be here, and would not be asked again if it came back
-    if (!this.#heads.delete(keyOf(id))) {
-      named.insert(id)
+    if (isPlaced(listed)) {
+      places.delete(placeKey(id, position))
     }
   }
 }

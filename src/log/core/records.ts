@@ -1,10 +1,11 @@
 import { Reader, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { TREES } from './catalogue.ts'
+import { keyOf } from './covering.ts'
 import { readRaw, writeRaw } from './entry.ts'
 import { crc32, decodeRoot, encodeRoot } from './pages.ts'
 import { ID_BYTES } from './types.ts'
-import type { Addition, Change, Listed, Snapshot, TreeName } from './catalogue.ts'
+import type { Addition, Change, Latest, Listed, Snapshot, TreeName } from './catalogue.ts'
 import type { RawEntry } from './types.ts'
 
 /** What is stored of a log beside the pages of its trees. Every record begins with its version and ends with a CRC-32 */
@@ -36,9 +37,13 @@ export interface Stored extends RawEntry {
 }
 
 export function encodeJournal ({ number, added, removed, tip }: JournalRecord): Uint8Array {
-  const writer = begin(64 + added.length * 128 + removed.length * 64).uvarint(number)
+  const writer = begin(128 + added.length * 128 + removed.length * 64).uvarint(number)
+  const authors = new Map(added.map(({ author }) => [keyOf(author), author]))
+  const indexes = new Map([...authors.keys()].map((key, i) => [key, i]))
+  writer.list([...authors.values()], author => writer.bytes(author))
   writer.list(added, addition => {
     writeListed(writer, addition)
+    writer.uvarint(indexes.get(keyOf(addition.author)) ?? 0)
     writeIds(writer, addition.parents)
     writeIds(writer, addition.absent)
   })
@@ -49,15 +54,16 @@ export function encodeJournal ({ number, added, removed, tip }: JournalRecord): 
 export function decodeJournal (bytes: Uint8Array): JournalRecord {
   const reader = open(bytes)
   const number = reader.uvarint()
-  const added = reader.list(Infinity, (): Addition => ({ ...readListed(reader), parents: readIds(reader), absent: readIds(reader) }))
+  const authors = reader.list(Infinity, () => reader.bytes())
+  const added = reader.list(Infinity, (): Addition => ({ ...readListed(reader), author: readAuthor(reader, authors), parents: readIds(reader), absent: readIds(reader) }))
   const removed = reader.list(Infinity, () => readListed(reader))
   const [tip] = readIds(reader)
   return close(reader, { number, added, removed, tip })
 }
 
-export function encodeState ({ journal, trees, heads, tip, arrivals, bytes, clock, freed }: State): Uint8Array {
-  const writer = begin(1024 + heads.length * ID_BYTES).uvarint(journal).uvarint(arrivals).uvarint(bytes).uvarint(clock.time).uvarint(clock.counter)
-  writeIds(writer, heads)
+export function encodeState ({ journal, trees, latest, tip, arrivals, bytes, clock, freed }: State): Uint8Array {
+  const writer = begin(1024 + latest.length * 96).uvarint(journal).uvarint(arrivals).uvarint(bytes).uvarint(clock.time).uvarint(clock.counter)
+  writer.list(latest, ({ author, id, time, counter, isHead }) => writer.bytes(author).raw(id).uvarint(time).uvarint(counter).byte(isHead ? 1 : 0))
   writeIds(writer, tip == null ? [] : [tip])
 
   for (const name of TREES) {
@@ -74,7 +80,9 @@ export function decodeState (encoded: Uint8Array): State {
   const arrivals = reader.uvarint()
   const bytes = reader.uvarint()
   const clock = { time: reader.uvarint(), counter: reader.uvarint() }
-  const heads = readIds(reader)
+  const latest = reader.list(Infinity, (): Latest => ({
+    author: reader.bytes(), id: reader.raw(ID_BYTES), time: reader.uvarint(), counter: reader.uvarint(), isHead: reader.byte() === 1
+  }))
   const [tip] = readIds(reader)
   const trees: Partial<State['trees']> = {}
   const freed: Partial<State['freed']> = {}
@@ -84,7 +92,7 @@ export function decodeState (encoded: Uint8Array): State {
     freed[name] = reader.list(Infinity, () => reader.uvarint())
   }
 
-  return close(reader, { journal, arrivals, bytes, clock, heads, tip, trees: trees as State['trees'], freed: freed as State['freed'] })
+  return close(reader, { journal, arrivals, bytes, clock, latest, tip, trees: trees as State['trees'], freed: freed as State['freed'] })
 }
 
 /** Blocks have no checksum: entries have ids */
@@ -113,6 +121,15 @@ function readListed (reader: Reader): Listed {
     slot: reader.byte(),
     size: reader.uvarint()
   }
+}
+
+function readAuthor (reader: Reader, authors: Uint8Array[]): Uint8Array {
+  const author = authors[reader.uvarint()]
+
+  if (author == null) {
+    throw new MalformedError('a record names an author that it does not have')
+  }
+  return author
 }
 
 function writeIds (writer: Writer, ids: Uint8Array[]): Writer {
