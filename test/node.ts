@@ -4,6 +4,7 @@
 import { guardProcess } from './fixtures/guard.ts'
 import './contract/contract.node.ts'
 import './fuzz/live.node.ts'
+import './log/crash.node.ts'
 import './pubsub/connections.node.ts'
 import './pubsub/delivery.node.ts'
 import './pubsub/lifecycle.node.ts'

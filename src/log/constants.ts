@@ -14,7 +14,7 @@ export const COMMITS_A_TURN = 16
 /** Entries that one signature is for: more of them make it cheaper by next to nothing, and each carry another 32 bytes */
 export const SIGNED_AT_ONCE = 64
 /** Entries after which the trees are written: what a crash makes the next open read again */
-export const CHECKPOINT_ENTRIES = 65_536
+export const CHECKPOINT_ENTRIES = 40_000
 /** Pages of each tree that stay in memory: 4 KiB each, and the ring's inner ones 20. A guess */
 export const MAX_PAGES = 4096
 /** Pages that are written at once: encoding them takes some 4 ms */

@@ -9,6 +9,7 @@ import { decodeContent } from './core/entry.ts'
 import { positionOf } from './core/keys.ts'
 import { PagesMissing } from './core/pages.ts'
 import { decodeBlock, decodeJournal, decodeState, encodeBlock, encodeJournal, encodeState } from './core/records.ts'
+import { TornError } from './core/sealed.ts'
 import { StoreCorruptError, WriteFailedError } from './errors.ts'
 import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
 import type { Found, Location } from './core/keys.ts'
@@ -299,7 +300,7 @@ export class Store {
     try {
       return decodeJournal(value)
     } catch (err: any) {
-      if (!isLast) {
+      if (!isLast || !(err instanceof TornError)) {
         throw corrupt('The journal', err)
       }
     }

@@ -90,10 +90,42 @@ function scalarOf (number: bigint): Uint8Array {
 /** The order of the group of Ed25519 */
 const L = 2n ** 252n + 27742317777372353535851937790883648493n
 
+/** Bytes whose `slice` is a view, as that of Node's Buffers is */
+class SlicedInPlace extends Uint8Array {
+  slice (start?: number, end?: number): ReturnType<Uint8Array['slice']> {
+    return this.subarray(start, end) as ReturnType<Uint8Array['slice']>
+  }
+}
+
+/** The same bytes, in the middle of others, some of which are set */
+function within (bytes: Uint8Array, Kind: typeof Uint8Array): Uint8Array {
+  const around = new Kind(bytes.byteLength + 20).fill(0xa5)
+  around.set(bytes, 10)
+  return around.subarray(10, 10 + bytes.byteLength)
+}
+
 describe('verification of entries', () => {
   it('takes the vectors, each by its own proof', async () => {
     for (const entry of await vectors()) {
       expect(await verdicts([entry], LOG_ID)).to.deep.equal(['proved'])
+    }
+  })
+
+  it('says the same twice, and changes nothing, of bytes that are views of larger ones or Buffers', async () => {
+    const entries = await vectors()
+
+    for (const Kind of [Uint8Array, SlicedInPlace]) {
+      const handed = entries.map(({ bytes, proof }) => ({ bytes: within(bytes, Kind), proof: within(proof, Kind) }))
+
+      for (let i = 0; i < 2; i++) {
+        for (const raw of handed) {
+          expect(await verdicts([await decodeEntry(raw)], LOG_ID)).to.deep.equal(['proved'])
+        }
+      }
+      for (const [i, { bytes, proof }] of handed.entries()) {
+        expect([new Uint8Array(bytes.buffer), new Uint8Array(proof.buffer)].map(all => toString(all, 'base16')))
+          .to.deep.equal([entries[i].bytes, entries[i].proof].map(bytes => `${'a5'.repeat(10)}${toString(bytes, 'base16')}${'a5'.repeat(10)}`))
+      }
     }
   })
 

@@ -36,8 +36,10 @@ export interface Change {
 export interface Latest extends Moment {
   author: Uint8Array
   id: Uint8Array
-  /** No entry names it as its parent */
-  isHead: boolean
+  /** Some entry names it as its parent */
+  isNamed: boolean
+  /** It was not removed */
+  isHere: boolean
 }
 
 export const TREES = ['ring', 'order', 'arrivals', 'places', 'named'] as const
@@ -177,9 +179,13 @@ export class Catalogue {
 
     const isNamed = named.count > 0 && named.delete(id)
     const latest = this.#latest.get(keyOf(author))
+    const isLater = latest == null ? 1 : compareMoments(addition, latest) || compare(id, latest.id)
 
-    if (latest == null || compareMoments(addition, latest) > 0 || (compareMoments(addition, latest) === 0 && compare(id, latest.id) > 0)) {
-      this.#setLatest({ author, id, time, counter, isHead: !isNamed })
+    if (isLater > 0) {
+      this.#setLatest({ author, id, time, counter, isNamed, isHere: true })
+    } else if (isLater === 0 && latest != null) {
+      // it was removed, and is here again
+      this.#setLatest({ ...latest, isNamed: isNamed || latest.isNamed, isHere: true })
     }
   }
 
@@ -191,18 +197,18 @@ export class Catalogue {
     if (before != null) {
       this.#heads.delete(keyOf(before.id))
     }
-    if (latest.isHead) {
+    if (latest.isHere && !latest.isNamed) {
       this.#heads.set(keyOf(latest.id), latest)
     }
   }
 
-  /** It has a child, or is not here any more: it is a head no more */
+  /** It has a child: it is a head no more */
   #name (id: Uint8Array): void {
     const key = keyOf(id)
     const head = this.#heads.get(key)
 
     if (head != null) {
-      head.isHead = false
+      head.isNamed = true
       this.#heads.delete(key)
     }
   }
@@ -218,8 +224,11 @@ export class Catalogue {
     ring.delete(ringKey(position, id, listed))
     arrivals.delete(arrivalKey(arrival, id, slot))
     this.#bytes -= size
-    this.#name(id)
+    const head = this.#heads.get(keyOf(id))
 
+    if (head != null) {
+      this.#setLatest({ ...head, isHere: false })
+    }
     if (isPlaced(listed)) {
       places.delete(placeKey(id, position))
     }

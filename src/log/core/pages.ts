@@ -1,10 +1,11 @@
-import { Reader, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { LANES, SUM_BYTES } from './lanes.ts'
+import { begin, expectEnd, seal, unseal } from './sealed.ts'
 import { FANOUT, Inner } from './tree-inner.ts'
 import { compareKeys } from './tree-keys.ts'
 import { Leaf, LEAF_KEYS } from './tree-leaf.ts'
 import type { TreeNode } from './tree-inner.ts'
+import type { Reader } from '../../runtime/codec.ts'
 
 /**
  * How nodes of a tree are written down. Both kinds of page, and the root:
@@ -17,8 +18,6 @@ import type { TreeNode } from './tree-inner.ts'
  * little-endian, level and version a byte, other numbers varints. A page says its id: one in a wrong place is found, too.
  */
 
-const VERSION = 1
-const CRC_BYTES = 4
 /** Levels above the leaves, at most: half-empty nodes of so many levels hold more than 2^53 keys */
 const MAX_DEPTH = 12
 /** Bytes of the longest head of a page */
@@ -48,26 +47,11 @@ export interface TreeRoot {
   sum?: Uint32Array
 }
 
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  for (let bit = 0; bit < 8; bit++) {
-    byte = (byte >>> 1) ^ ((byte & 1) * 0xEDB88320)
-  }
-  return byte
-})
-
-export function crc32 (bytes: Uint8Array): number {
-  let crc = -1
-  for (let i = 0; i < bytes.byteLength; i++) {
-    crc = CRC_TABLE[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8)
-  }
-  return ~crc >>> 0
-}
-
 export function encodePage (node: TreeNode, id: number): Uint8Array {
   const { level, width, size } = node
   const perChild = width + (node.kind === 'leaf' ? 0 : CHILD_BYTES + (node.sums == null ? 0 : SUM_BYTES))
-  const writer = new Writer(HEAD_BYTES + size * perChild)
-  writer.byte(VERSION).byte(level).uvarint(id).uvarint(width).uvarint(size)
+  const writer = begin(HEAD_BYTES + size * perChild)
+  writer.byte(level).uvarint(id).uvarint(width).uvarint(size)
 
   switch (node.kind) {
     case 'leaf':
@@ -109,7 +93,7 @@ export function decodePage (bytes: Uint8Array, id: number, width: number, isSumm
 }
 
 export function encodeRoot ({ page, count, depth, sum }: TreeRoot): Uint8Array {
-  const writer = new Writer().byte(VERSION).uvarint(page).uvarint(count).byte(depth).byte(sum == null ? 0 : 1)
+  const writer = begin().uvarint(page).uvarint(count).byte(depth).byte(sum == null ? 0 : 1)
   return seal(sum == null ? writer : writer.raw(lanesToBytes(sum)))
 }
 
@@ -162,31 +146,6 @@ function expectAscending (keys: Uint8Array, width: number): void {
       throw new MalformedError('keys out of order')
     }
   }
-}
-
-function expectEnd (reader: Reader): void {
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes too many`)
-  }
-}
-
-function seal (writer: Writer): Uint8Array {
-  const crc = crc32(writer.finish())
-  return writer.byte(crc & 0xff).byte((crc >>> 8) & 0xff).byte((crc >>> 16) & 0xff).byte(crc >>> 24).finish()
-}
-
-/** What is before the checksum and behind the version */
-function unseal (bytes: Uint8Array): Reader {
-  const end = bytes.byteLength - CRC_BYTES
-
-  if (end < 1 || viewOf(bytes).getUint32(end, true) !== crc32(bytes.subarray(0, end))) {
-    throw new MalformedError('a page that is torn')
-  }
-  if (bytes[0] !== VERSION) {
-    throw new MalformedError(`a page of version ${bytes[0]}`)
-  }
-
-  return new Reader(bytes.subarray(0, end), 1)
 }
 
 function lanesToBytes (lanes: Uint32Array): Uint8Array {

@@ -1,16 +1,20 @@
-import { Reader, Writer } from '../../runtime/codec.ts'
+import { Reader } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { TREES } from './catalogue.ts'
 import { keyOf } from './covering.ts'
 import { readRaw, writeRaw } from './entry.ts'
-import { crc32, decodeRoot, encodeRoot } from './pages.ts'
+import { decodeRoot, encodeRoot } from './pages.ts'
+import { begin, expectEnd, expectVersion, seal, unseal } from './sealed.ts'
 import { ID_BYTES } from './types.ts'
 import type { Addition, Change, Latest, Listed, Snapshot, TreeName } from './catalogue.ts'
 import type { RawEntry } from './types.ts'
+import type { Writer } from '../../runtime/codec.ts'
 
-/** What is stored of a log beside the pages of its trees. Every record begins with its version and ends with a CRC-32 */
-const VERSION = 1
-const CRC_BYTES = 4
+/** What is stored of a log beside the pages of its trees */
+
+/** Flags of the last entry of an author */
+const NAMED = 1
+const HERE = 2
 /** A slot is a byte */
 const MAX_SLOTS = 256
 
@@ -48,22 +52,25 @@ export function encodeJournal ({ number, added, removed, tip }: JournalRecord): 
     writeIds(writer, addition.absent)
   })
   writer.list(removed, listed => { writeListed(writer, listed) })
-  return end(writeIds(writer, tip == null ? [] : [tip]))
+  return seal(writeIds(writer, tip == null ? [] : [tip]))
 }
 
 export function decodeJournal (bytes: Uint8Array): JournalRecord {
-  const reader = open(bytes)
+  const reader = unseal(bytes)
   const number = reader.uvarint()
   const authors = reader.list(Infinity, () => reader.bytes())
   const added = reader.list(Infinity, (): Addition => ({ ...readListed(reader), author: readAuthor(reader, authors), parents: readIds(reader), absent: readIds(reader) }))
   const removed = reader.list(Infinity, () => readListed(reader))
   const [tip] = readIds(reader)
-  return close(reader, { number, added, removed, tip })
+  expectEnd(reader)
+  return { number, added, removed, tip }
 }
 
 export function encodeState ({ journal, trees, latest, tip, arrivals, bytes, clock, freed }: State): Uint8Array {
   const writer = begin(1024 + latest.length * 96).uvarint(journal).uvarint(arrivals).uvarint(bytes).uvarint(clock.time).uvarint(clock.counter)
-  writer.list(latest, ({ author, id, time, counter, isHead }) => writer.bytes(author).raw(id).uvarint(time).uvarint(counter).byte(isHead ? 1 : 0))
+  writer.list(latest, ({ author, id, time, counter, isNamed, isHere }) => {
+    writer.bytes(author).raw(id).uvarint(time).uvarint(counter).byte((isNamed ? NAMED : 0) | (isHere ? HERE : 0))
+  })
   writeIds(writer, tip == null ? [] : [tip])
 
   for (const name of TREES) {
@@ -71,17 +78,17 @@ export function encodeState ({ journal, trees, latest, tip, arrivals, bytes, clo
     writer.list(freed[name], page => writer.uvarint(page))
   }
 
-  return end(writer)
+  return seal(writer)
 }
 
 export function decodeState (encoded: Uint8Array): State {
-  const reader = open(encoded)
+  const reader = unseal(encoded)
   const journal = reader.uvarint()
   const arrivals = reader.uvarint()
   const bytes = reader.uvarint()
   const clock = { time: reader.uvarint(), counter: reader.uvarint() }
   const latest = reader.list(Infinity, (): Latest => ({
-    author: reader.bytes(), id: reader.raw(ID_BYTES), time: reader.uvarint(), counter: reader.uvarint(), isHead: reader.byte() === 1
+    author: reader.bytes(), id: reader.raw(ID_BYTES), time: reader.uvarint(), counter: reader.uvarint(), ...readFlags(reader)
   }))
   const [tip] = readIds(reader)
   const trees: Partial<State['trees']> = {}
@@ -92,12 +99,13 @@ export function decodeState (encoded: Uint8Array): State {
     freed[name] = reader.list(Infinity, () => reader.uvarint())
   }
 
-  return close(reader, { journal, arrivals, bytes, clock, latest, tip, trees: trees as State['trees'], freed: freed as State['freed'] })
+  expectEnd(reader)
+  return { journal, arrivals, bytes, clock, latest, tip, trees: trees as State['trees'], freed: freed as State['freed'] }
 }
 
 /** Blocks have no checksum: entries have ids */
 export function encodeBlock (block: Block): Uint8Array {
-  const writer = new Writer(block.reduce((size, { bytes, proof }) => size + bytes.byteLength + proof.byteLength + 12, 8)).byte(VERSION)
+  const writer = begin(block.reduce((size, { bytes, proof }) => size + bytes.byteLength + proof.byteLength + 12, 8))
   return writer.list(block, stored => writeRaw(writer.byte(stored.slot).byte(stored.isProved ? 1 : 0), stored)).finish()
 }
 
@@ -123,6 +131,11 @@ function readListed (reader: Reader): Listed {
   }
 }
 
+function readFlags (reader: Reader): Pick<Latest, 'isNamed' | 'isHere'> {
+  const flags = reader.byte()
+  return { isNamed: (flags & NAMED) !== 0, isHere: (flags & HERE) !== 0 }
+}
+
 function readAuthor (reader: Reader, authors: Uint8Array[]): Uint8Array {
   const author = authors[reader.uvarint()]
 
@@ -138,41 +151,4 @@ function writeIds (writer: Writer, ids: Uint8Array[]): Writer {
 
 function readIds (reader: Reader): Uint8Array[] {
   return reader.list(Infinity, () => reader.raw(ID_BYTES))
-}
-
-function begin (capacity: number): Writer {
-  return new Writer(capacity).byte(VERSION)
-}
-
-function end (writer: Writer): Uint8Array {
-  const crc = crc32(writer.finish())
-  return writer.byte(crc >>> 24).byte(crc >>> 16).byte(crc >>> 8).byte(crc).finish()
-}
-
-function open (bytes: Uint8Array): Reader {
-  const length = bytes.byteLength - CRC_BYTES
-  const crc = length > 0 ? new DataView(bytes.buffer, bytes.byteOffset + length).getInt32(0) : 0
-
-  if (length < 1 || crc !== crc32(bytes.subarray(0, length)) >> 0) {
-    throw new MalformedError('a record is torn')
-  }
-
-  const reader = new Reader(bytes.subarray(0, length))
-  expectVersion(reader)
-  return reader
-}
-
-function expectVersion (reader: Reader): void {
-  const version = reader.byte()
-
-  if (version !== VERSION) {
-    throw new MalformedError(`a record of version ${version}, this is ${VERSION}: a later release wrote it`)
-  }
-}
-
-function close<T> (reader: Reader, record: T): T {
-  if (reader.left > 0) {
-    throw new MalformedError('there is something behind a record')
-  }
-  return record
 }

@@ -1,0 +1,191 @@
+import { expect } from 'aegir/chai'
+import { VirtualClock } from '../../src/runtime/clock.ts'
+import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
+import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, text, texts } from '../fixtures/logs.ts'
+
+describe('a log on a disk that is slow', () => {
+  afterEach(closeLogs)
+
+  it('loses nothing of what comes meanwhile, and keeps its order', async () => {
+    const datastore = new WatchedDatastore()
+    datastore.beforeWrite = async () => turns(7)
+    datastore.afterGet = async () => turns(2)
+    const privateKey = await newKey()
+    const [log, other] = await Promise.all([newLog({ datastore, privateKey }), newLog()])
+    const foreign = await other.appendMany(texts(30, 'f'))
+    const appends: Array<Promise<unknown>> = []
+
+    for (let i = 0; i < 30; i++) {
+      appends.push(log.append(text(`${i}`)), log.join([foreign[29 - i]]).then(outcomes))
+      await turns(i % 5)
+    }
+
+    await Promise.all(appends)
+    const entries = await expectSound(log)
+    expect(entries.map(said).filter(data => !data.startsWith('f'))).to.deep.equal(Array.from({ length: 30 }, (_, i) => `${i}`))
+    expect(entries).to.have.lengthOf(60)
+    await log.close()
+    expect(await idsOf(await newLog({ datastore, privateKey }))).to.deep.equal(entries.map(name))
+  })
+
+  it('finds all of a block that grew while it was read', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore })
+    const first = await log.append(text('first'))
+    const gate = Promise.withResolvers<void>()
+    const read = Promise.withResolvers<void>()
+    datastore.afterGet = async () => {
+      read.resolve()
+      await gate.promise
+    }
+    const reading = log.get(first.id)
+    await read.promise
+    const later = await log.appendMany(texts(40))
+    gate.resolve()
+    datastore.afterGet = undefined
+    await reading
+
+    expect((await Promise.all(later.map(async ({ id }) => log.get(id)))).filter(entry => entry == null)).to.deep.equal([])
+    await expectSound(log)
+  })
+
+  it('refuses what takes too long, and everything after it, until it is opened again', async () => {
+    const clock = new VirtualClock()
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey, clock })
+    const before = await log.append(text('before'))
+    const stuck = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    datastore.beforeWrite = async () => {
+      reached.resolve()
+      await stuck.promise
+    }
+    const append = nameOfError(log.append(text('stuck')))
+    await reached.promise
+    clock.advance(120_001)
+    const first = await Promise.race([append, turns(20).then(() => 'it hangs')])
+    const second = await nameOfError(log.append(text('after')))
+    datastore.beforeWrite = undefined
+    stuck.resolve()
+    await turns(5)
+    await Promise.allSettled([log.close()])
+
+    expect([first, second]).to.deep.equal(['TurnTimeoutError', 'WriteFailedError'])
+    const again = await newLog({ datastore, privateKey, clock })
+    expect(await again.has(before.id)).to.equal(true)
+    await again.append(text('after'))
+    await expectSound(again)
+  })
+})
+
+describe('a log on a disk that fails', () => {
+  afterEach(closeLogs)
+
+  it('rejects the appends of the write that failed, and goes on', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey })
+    const before = await log.append(text('before'))
+    datastore.tear = () => {
+      datastore.tear = undefined
+      return []
+    }
+    const failed = await Promise.all([nameOfError(log.append(text('a'))), nameOfError(log.append(text('b')))])
+    const after = await log.append(text('after'))
+
+    expect(failed).to.deep.equal(['DiskError', 'DiskError'])
+    expect(after.previous?.equals(before.id)).to.equal(true)
+    expect((await expectSound(log)).map(said)).to.deep.equal(['before', 'after'])
+    await log.close()
+    expect((await expectSound(await newLog({ datastore, privateKey }))).map(said)).to.deep.equal(['before', 'after'])
+  })
+
+  it('rejects what stood on the write that failed, too, and takes it when it is appended again', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore })
+    let isFirst = true
+    datastore.tear = () => {
+      const torn = isFirst ? [] : undefined
+      isFirst = false
+      return torn
+    }
+    const many = await Promise.all(Array.from({ length: 4 }, async (_, i) => nameOfError(log.appendMany(texts(512, `${i} `)))))
+
+    expect(many[0]).to.equal('DiskError')
+    expect(many.filter(error => error !== 'none').length * 512 + log.length).to.equal(2048)
+    await log.appendMany(texts(512, '0 '))
+    await expectSound(log)
+  })
+
+  it('adds nothing of a join that failed, and all of it when it is tried again', async () => {
+    const datastore = new WatchedDatastore()
+    const [log, other] = await Promise.all([newLog({ datastore }), newLog()])
+    const entries = await other.appendMany(texts(20))
+    datastore.tear = () => []
+    expect(await nameOfError(log.join(entries))).to.equal('DiskError')
+    expect(log.length).to.equal(0)
+    datastore.tear = undefined
+
+    expect(new Set(outcomes(await log.join(entries)))).to.deep.equal(new Set(['added']))
+    await expectSound(log)
+  })
+
+  it('still has who waited when their parent came and could not be written', async () => {
+    const datastore = new WatchedDatastore()
+    const [log, other] = await Promise.all([newLog({ datastore, requestParents: () => {} }), newLog()])
+    const [parent, child] = await other.appendMany(texts(2))
+    await log.join([child])
+    datastore.tear = () => []
+    expect(await nameOfError(log.join([parent]))).to.equal('DiskError')
+    datastore.tear = undefined
+    await log.join([parent])
+
+    expect([log.length, log.diagnostics().waiting]).to.deep.equal([2, 0])
+  })
+
+  it('tells of a removal that is stored, and says so, also when it cannot clear up behind it', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore })
+    const entries = await log.appendMany(texts(20))
+    const removed: string[] = []
+    log.addEventListener('entry:remove', ({ detail: { entry } }) => { removed.push(said(entry)) })
+    datastore.tear = changes => changes.some(({ key }) => key.includes('/journal/')) ? undefined : []
+    const error = await nameOfError(log.remove([entries[0].id]))
+    datastore.tear = undefined
+
+    // either it went, or it did not: whoever keeps a state by the events has to know
+    expect({ error, isGone: !await log.has(entries[0].id), removed }).to.deep.equal({ error: 'none', isGone: true, removed: ['0'] })
+  })
+
+  it('is as good as any after a restart when the disk said that it failed, and had written all', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey })
+    await log.append(text('before'))
+    datastore.tear = changes => changes
+    expect(await nameOfError(log.append(text('rejected')))).to.equal('DiskError')
+    datastore.tear = undefined
+    expect((await expectSound(log)).map(said)).to.deep.equal(['before'])
+    await log.close()
+
+    // what was rejected may be there: nobody can know what such a disk did
+    const again = await newLog({ datastore, privateKey })
+    expect((await expectSound(again)).map(said)).to.include('before')
+    await again.append(text('after'))
+    await expectSound(again)
+  })
+
+  it('says that its trees could not be written, and has all after it is opened again', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey })
+    const entries = await log.appendMany(texts(300))
+    datastore.tear = changes => changes.slice(0, 1)
+    expect(await nameOfError(log.close())).to.equal('DiskError')
+    datastore.tear = undefined
+
+    expect(log.status).to.equal('closed')
+    expect((await expectSound(await newLog({ datastore, privateKey }))).map(name)).to.deep.equal(entries.map(name))
+  })
+})

@@ -1,0 +1,197 @@
+import { expect } from 'aegir/chai'
+import { MemoryDatastore } from 'datastore-core'
+import { heldStore, turns, WatchedDatastore } from '../fixtures/datastores.ts'
+import { closeLogs, expectSound, nameOfError, newLog, said, saidIn, text, texts } from '../fixtures/logs.ts'
+
+describe('the door of a log', () => {
+  afterEach(closeLogs)
+
+  it('refuses content that no entry can have, by name, and nothing changes', async () => {
+    const log = await newLog()
+    const before = await log.append(text('before'))
+    const refused = await Promise.all([
+      nameOfError(log.append(new Uint8Array(4 * 1024 * 1024 + 1))),
+      nameOfError(log.append(text('x'), { group: new Uint8Array(65) })),
+      nameOfError(log.append(text('x'), { replicas: 256 })),
+      nameOfError(log.append(text('x'), { replicas: -1 })),
+      nameOfError(log.append(text('x'), { replicas: 1.5 })),
+      nameOfError(log.append(text('x'), { replicas: NaN })),
+      nameOfError(log.appendMany([text('a'), new Uint8Array(4 * 1024 * 1024 + 1), text('b')]))
+    ])
+
+    expect(refused).to.deep.equal(refused.map(() => 'InvalidContentError'))
+    expect(await saidIn(log)).to.deep.equal(['before'])
+    expect((await log.append(text('after'))).previous?.equals(before.id)).to.equal(true)
+    await expectSound(log)
+  })
+
+  it('takes content as large as an entry may have', async () => {
+    const log = await newLog()
+    const largest = new Uint8Array(4 * 1024 * 1024)
+    const entry = await log.append(largest, { group: new Uint8Array(64).fill(1), replicas: 255 })
+
+    expect((await log.get(entry.id))?.data.byteLength).to.equal(largest.byteLength)
+    await log.append(new Uint8Array(0))
+    await expectSound(log)
+  })
+
+  it('appends beside those whose content is refused', async () => {
+    const log = await newLog()
+    const all = await Promise.all([text('a'), new Uint8Array(5_000_000), text('b')].map(async data => nameOfError(log.append(data))))
+
+    expect(all).to.deep.equal(['none', 'InvalidContentError', 'none'])
+    expect(await saidIn(log)).to.deep.equal(['a', 'b'])
+  })
+
+  it('refuses an id that is empty, or too long in bytes', async () => {
+    expect(await nameOfError(newLog({ id: '' }))).to.equal('InvalidLogIdError')
+    expect(await nameOfError(newLog({ id: 'x'.repeat(513) }))).to.equal('InvalidLogIdError')
+    expect(await nameOfError(newLog({ id: 'ü'.repeat(257) }))).to.equal('InvalidLogIdError')
+    expect((await newLog({ id: 'ü'.repeat(256) })).status).to.equal('open')
+  })
+
+  it('opens one log of an id on a datastore, and again when that is closed', async () => {
+    const datastore = new MemoryDatastore()
+    const first = await newLog({ datastore })
+
+    expect(await nameOfError(newLog({ datastore }))).to.equal('InvalidLogIdError')
+    expect((await newLog({ datastore, id: 'another' })).status).to.equal('open')
+    expect((await newLog()).status).to.equal('open')
+    await first.close()
+    expect((await newLog({ datastore })).status).to.equal('open')
+  })
+
+  it('may be tried again when opening failed', async () => {
+    const datastore = new WatchedDatastore()
+    await (await newLog({ datastore })).append(text('here'))
+    await closeLogs()
+    const { afterGet } = datastore
+    datastore.afterGet = () => { throw new RangeError('not now') }
+
+    expect(await nameOfError(newLog({ datastore }))).to.equal('RangeError')
+    datastore.afterGet = afterGet
+    expect(await saidIn(await newLog({ datastore }))).to.deep.equal(['here'])
+  })
+
+  it('keeps logs of one datastore apart, also where the id of one begins with that of the other', async () => {
+    const datastore = new MemoryDatastore()
+    const logs = await Promise.all(['a', 'ab', 'a/b', 'a/'].map(async id => newLog({ datastore, id })))
+    await Promise.all(logs.map(async log => log.append(text(log.id))))
+    await logs[0].drop()
+
+    expect(await Promise.all(logs.slice(1).map(saidIn))).to.deep.equal([['ab'], ['a/b'], ['a/']])
+    expect(await saidIn(await newLog({ datastore, id: 'a' }))).to.deep.equal([])
+  })
+
+  it('is shut to whoever would change a log that is closed', async () => {
+    const log = await newLog()
+    const { id } = await log.append(text('here'))
+    await log.close()
+    const refused = await Promise.all([
+      log.append(text('x')), log.appendMany(texts(2)), log.appendMany([]), log.join([]), log.giveUp([id]), log.remove([id]), log.trim({ length: 0 }), log.mark('a', 1), log.drop()
+    ].map(nameOfError))
+
+    expect(refused).to.deep.equal(refused.map(() => 'LogClosedError'))
+    expect(log.status).to.equal('closed')
+    await log.close()
+  })
+
+  it('refuses a mark that is no number of an arrival', async () => {
+    const log = await newLog()
+    await log.mark('a', 3)
+
+    // there is no name for the error yet
+    const refused = await Promise.all([-1, 1.5, NaN, 2 ** 60].map(async wrong => await nameOfError(log.mark('a', wrong)) !== 'none'))
+
+    expect(refused).to.deep.equal([true, true, true, true])
+    expect(await log.marked('a')).to.equal(3)
+  })
+
+  it('refuses more appends than it can hold, and takes others when there is room again', async () => {
+    const { datastore, reached, release } = heldStore()
+    const log = await newLog({ datastore })
+    const controller = new AbortController()
+    const first = log.append(text('first'))
+    await reached
+    const names = Promise.all(Array.from({ length: 130 }, async () => nameOfError(log.appendMany(texts(511), { signal: controller.signal }))))
+    await turns(3)
+    expect(await nameOfError(log.appendMany(texts(511)))).to.equal('TooManyAppendsError')
+    controller.abort()
+    release()
+
+    expect((await names).filter(error => error === 'TooManyAppendsError')).to.have.lengthOf.within(1, 2)
+    await first
+    await log.append(text('last'))
+    expect(log.diagnostics().pending).to.equal(0)
+  })
+})
+
+describe('canAppend', () => {
+  afterEach(closeLogs)
+
+  for (const [how, wrap] of [['at once', (is: boolean) => is], ['later', async (is: boolean) => is]] as const) {
+    it(`lets in what it says of our own, when it says so ${how}`, async () => {
+      const asked: string[] = []
+      const log = await newLog({
+        canAppend: entry => {
+          asked.push(said(entry))
+          return wrap(!said(entry).startsWith('bad'))
+        }
+      })
+      const first = await log.append(text('good 1'))
+      const names = await Promise.all(['bad 1', 'good 2', 'bad 2', 'good 3'].map(async data => nameOfError(log.append(text(data)))))
+
+      expect(names).to.deep.equal(['AppendRefusedError', 'none', 'AppendRefusedError', 'none'])
+      expect(asked).to.deep.equal(['good 1', 'bad 1', 'good 2', 'bad 2', 'good 3'])
+      const all = await expectSound(log)
+      expect(all.map(said)).to.deep.equal(['good 1', 'good 2', 'good 3'])
+      expect(all[1].previous?.equals(first.id)).to.equal(true)
+    })
+
+    it(`lets in what it says of others', when it says so ${how}`, async () => {
+      const [other, log] = await Promise.all([newLog(), newLog({ canAppend: entry => wrap(!said(entry).startsWith('bad')) })])
+      const entries = await other.appendMany(['good 1', 'bad', 'good 2'].map(text))
+      const joined = await log.join(entries)
+
+      expect(joined.map(({ status }) => status)).to.deep.equal(['added', 'refused', 'added'])
+      expect(joined.map(({ id }) => id?.toString())).to.deep.equal(entries.map(({ id }) => id.toString()))
+      expect(await saidIn(log)).to.deep.equal(['good 1', 'good 2'])
+      expect(log.diagnostics().dropped.AppendRefusedError).to.equal(1)
+      await expectSound(log)
+    })
+  }
+
+  it('refuses all of many with one of them', async () => {
+    const log = await newLog({ canAppend: entry => said(entry) !== '2' })
+
+    expect(await nameOfError(log.appendMany(texts(5)))).to.equal('AppendRefusedError')
+    expect(log.length).to.equal(0)
+    expect(await nameOfError(log.append(text('fine')))).to.equal('none')
+  })
+
+  it('that throws refuses with what it threw, and the next one goes on', async () => {
+    const log = await newLog({
+      canAppend: entry => {
+        if (said(entry) === 'x') {
+          throw new RangeError('thrown')
+        }
+        return true
+      }
+    })
+
+    expect(await nameOfError(log.append(text('x')))).to.equal('RangeError')
+    expect(await nameOfError(log.append(text('y')))).to.equal('none')
+    await expectSound(log)
+  })
+
+  it('is not asked about what is known', async () => {
+    let asked = 0
+    const [other, log] = await Promise.all([newLog(), newLog({ canAppend: () => ++asked > 0 })])
+    const entries = await other.appendMany(texts(3))
+    await log.join(entries)
+    const joined = await log.join(entries)
+
+    expect(joined.map(({ status }) => status)).to.deep.equal(['known', 'known', 'known'])
+    expect(asked).to.equal(3)
+  })
+})

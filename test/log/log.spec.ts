@@ -1,0 +1,302 @@
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { expect } from 'aegir/chai'
+import { EntryId } from '../../src/log/entry-id.ts'
+import { heldStore } from '../fixtures/datastores.ts'
+import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, name, nameOfError, newKey, newLog, said, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import type { Entry } from '../../src/log/index.ts'
+
+const NOBODY = new EntryId(new Uint8Array(32).fill(7))
+
+describe('a log', () => {
+  afterEach(closeLogs)
+
+  it('holds what was appended: data, author, clock, and what it stands on', async () => {
+    const privateKey = await newKey()
+    const log = await newLog({ privateKey })
+    const first = await log.append(text('first'))
+    const second = await log.append(text('second'))
+
+    expect(said(second)).to.equal('second')
+    expect(second.author.equals(peerIdFromPrivateKey(privateKey))).to.equal(true)
+    expect(second.clock).to.deep.equal({ time: 1_000_000n, counter: 1 })
+    expect(second.isProved).to.equal(true)
+    expect([first.previous, first.parents]).to.deep.equal([undefined, []])
+    expect(second.previous?.equals(first.id)).to.equal(true)
+    expect(second.parents.map(id => id.toString())).to.deep.equal([first.id.toString()])
+    await expectSound(log)
+  })
+
+  it('finds an entry by its id, and says so of none that it has not', async () => {
+    const log = await newLog()
+    const { id } = await log.append(text('here'))
+
+    expect(said(await log.get(id) as Entry)).to.equal('here')
+    expect([await log.has(id), await log.has(NOBODY)]).to.deep.equal([true, false])
+    expect(await log.get(NOBODY)).to.equal(undefined)
+  })
+
+  it('is empty before anything is in it', async () => {
+    const log = await newLog()
+
+    expect([log.length, await log.heads(), await allOf(log), await collect(log.arrivals())]).to.deep.equal([0, [], [], []])
+    await expectSound(log)
+  })
+
+  it('appends many in their order, in batches of every size', async () => {
+    const log = await newLog()
+
+    for (const count of [0, 1, 2, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1100]) {
+      const entries = await log.appendMany(texts(count))
+      expect(entries.map(said)).to.deep.equal(texts(count).map(bytes => said({ data: bytes } as unknown as Entry)))
+    }
+
+    const all = await expectSound(log)
+    all.slice(1).forEach(({ previous }, i) => { expect(previous?.equals(all[i].id)).to.equal(true) })
+  })
+
+  it('appends many from a source that is asynchronous', async () => {
+    const log = await newLog()
+    const source = async function * (): AsyncGenerator<Uint8Array> { yield * texts(700) }
+
+    expect((await log.appendMany(source())).map(said)).to.deep.equal(await saidIn(log))
+  })
+
+  it('keeps what came before when a source of many ends with an error', async () => {
+    const log = await newLog()
+    const source = async function * (): AsyncGenerator<Uint8Array> {
+      yield * texts(600)
+      throw new TypeError('the source failed')
+    }
+
+    expect(await nameOfError(log.appendMany(source()))).to.equal('TypeError')
+    await log.append(text('after'))
+    expect(log.length).to.be.oneOf([513, 1])
+    await expectSound(log)
+  })
+
+  it('appends in the order in which it was asked to, however many ask at once', async () => {
+    const log = await newLog()
+    const entries = await Promise.all(texts(700).map(async data => log.append(data)))
+
+    expect(entries.map(said)).to.deep.equal(texts(700).map(data => new TextDecoder().decode(data)))
+    expect((await expectSound(log)).map(name)).to.deep.equal(entries.map(name))
+  })
+
+  it('lets whoever appended use the bytes of his data again', async () => {
+    const log = await newLog()
+    const data = text('mine')
+    const entry = await log.append(data)
+    data.fill(0)
+
+    expect(said(entry)).to.equal('mine')
+    await log.append(text('next'))
+    expect(await saidIn(log)).to.deep.equal(['mine', 'next'])
+    await expectSound(log)
+  })
+
+  it('lets whoever appended use the bytes of the group again', async () => {
+    const log = await newLog()
+    const group = text('group')
+    const entry = await log.append(text('mine'), { group })
+    group.fill(0)
+
+    expect(entry.group).to.deep.equal(text('group'))
+    await log.append(text('next'), { group: text('group') })
+    expect((await allOf(log)).map(({ group }) => group)).to.deep.equal([text('group'), text('group')])
+    await expectSound(log)
+  })
+
+  it('reads from any entry on, up and down', async () => {
+    const log = await newLog()
+    const entries = await log.appendMany(texts(300))
+    const read = async (from: number, reverse: boolean): Promise<string[]> => (await collect(log.entries({ from: entries[from].id, reverse }))).map(name)
+    const ids = entries.map(name)
+
+    for (const from of [0, 1, 127, 128, 129, 298, 299]) {
+      expect(await read(from, false)).to.deep.equal(ids.slice(from))
+      expect(await read(from, true)).to.deep.equal(ids.slice(0, from + 1).reverse())
+    }
+
+    expect(await collect(log.entries({ from: NOBODY }))).to.deep.equal([])
+  })
+
+  it('ends a reading when its signal aborts, also between two entries', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(300))
+
+    for (const read of [(signal: AbortSignal) => log.entries({ signal }), (signal: AbortSignal) => log.arrivals(0, { signal })]) {
+      const controller = new AbortController()
+      let seen = 0
+      const reading = (async () => {
+        for await (const entry of read(controller.signal)) {
+          expect(entry).to.be.ok()
+          if (++seen === 150) {
+            controller.abort(new RangeError('enough'))
+          }
+        }
+      })()
+
+      expect(await nameOfError(reading)).to.equal('RangeError')
+      expect(seen).to.be.within(150, 256)
+    }
+  })
+
+  it('reads on while entries are added and removed', async () => {
+    const log = await newLog()
+    const entries = await log.appendMany(texts(400))
+    const seen: string[] = []
+
+    for await (const entry of log.entries()) {
+      seen.push(name(entry))
+
+      if (seen.length === 50) {
+        await log.remove(entries.slice(300, 310).map(({ id }) => id))
+        await log.appendMany(texts(5, 'late '))
+      }
+    }
+
+    const late = (await allOf(log)).slice(-5).map(name)
+    expect(seen).to.deep.equal([...entries.slice(0, 300), ...entries.slice(310)].map(name).concat(late))
+  })
+
+  it('numbers what came in the order in which it came, from 0 on', async () => {
+    const [log, other] = await Promise.all([newLog(), newLog({ clock: new SetClock(999_000) })])
+    const own = await log.appendMany(texts(3))
+    const older = await other.appendMany(texts(3))
+    await log.join(older)
+    const arrivals = await collect(log.arrivals())
+
+    expect(arrivals.map(({ arrival }) => arrival)).to.deep.equal([0, 1, 2, 3, 4, 5])
+    expect(arrivals.map(({ entry }) => name(entry))).to.deep.equal([...own, ...older].map(name))
+    expect((await collect(log.arrivals(4))).map(({ arrival }) => arrival)).to.deep.equal([4, 5])
+    expect(await collect(log.arrivals(6))).to.deep.equal([])
+    expect((await allOf(log)).map(name)).to.deep.equal([...older, ...own].map(name))
+  })
+
+  it('keeps the mark of each program apart, 0 to begin with', async () => {
+    const log = await newLog()
+    await log.mark('a', 5)
+    await log.mark('a/b', 300)
+    await log.mark('a', 70_000)
+
+    expect(await Promise.all(['a', 'a/b', 'b'].map(async program => log.marked(program)))).to.deep.equal([70_000, 300, 0])
+  })
+
+  it('has for heads what nobody stands on', async () => {
+    const [log, ...others] = await Promise.all([newLog(), newLog(), newLog()])
+    const foreign = await Promise.all(others.map(async (other, i) => other.append(text(`head ${i}`))))
+    const own = await log.append(text('own'))
+    await log.join(foreign)
+    expect(await headsOf(log)).to.deep.equal([...foreign, own].map(name).sort())
+
+    const both = await log.append(text('all of them'))
+    expect(both.parents.map(id => name({ id })).sort()).to.deep.equal([...foreign, own].map(name).sort())
+    expect(await headsOf(log)).to.deep.equal([name(both)])
+  })
+
+  it('counts every entry in one range of the ring, those of a group at one place', async () => {
+    const log = await newLog()
+    const group = text('a group')
+    const together = await log.appendMany(texts(20), { group })
+    await log.appendMany(texts(80))
+    const all = await log.idsInRange({}, { limit: 1000 })
+    const [first] = together
+
+    expect(all).to.have.lengthOf(100)
+    expect(first.group).to.deep.equal(group)
+    const at = all.findIndex(id => together.some(entry => entry.id.equals(id)))
+    expect(all.slice(at, at + 20).map(id => name({ id })).sort()).to.deep.equal(together.map(name).sort())
+    expect(await log.has(first.id)).to.equal(true)
+  })
+
+  it('names ids of a range in pages, each from where the last one ended', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(30), { group: text('a') })
+    await log.appendMany(texts(170))
+
+    for (const range of [{}, { from: 2 ** 30 }, { to: 2 ** 31 }, { from: 2 ** 30, to: 3 * 2 ** 30 }]) {
+      const whole = (await log.idsInRange(range, { limit: 1000 })).map(id => name({ id }))
+      const paged: string[] = []
+      let after: EntryId | undefined
+
+      do {
+        const page = await log.idsInRange(range, { limit: 7, after })
+        paged.push(...page.map(id => name({ id })))
+        after = page.length < 7 ? undefined : page[6]
+      } while (after != null)
+
+      expect(paged).to.deep.equal(whole)
+      expect((await log.fingerprint(range, FINGERPRINT_KEY)).count).to.equal(whole.length)
+    }
+  })
+
+  it('takes a range that ends where it begins for all of the ring', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(40))
+    const all = await log.fingerprint({}, FINGERPRINT_KEY)
+    const round = { from: 2 ** 31, to: 2 ** 31 }
+
+    expect(await log.fingerprint(round, FINGERPRINT_KEY)).to.deep.equal(all)
+    expect(await log.idsInRange(round, { limit: 100 })).to.have.lengthOf(40)
+  })
+
+  it('says another fingerprint for another key, another range and another set', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(40))
+    const seen = [await log.fingerprint({}, FINGERPRINT_KEY), await log.fingerprint({}, new Uint8Array(16)), await log.fingerprint({ to: 2 ** 31 }, FINGERPRINT_KEY)]
+    await log.append(text('one more'))
+    seen.push(await log.fingerprint({}, FINGERPRINT_KEY))
+
+    expect(new Set(seen.map(({ fingerprint }) => fingerprint.join())).size).to.equal(4)
+    expect(seen.every(({ fingerprint }) => fingerprint.byteLength === 16)).to.equal(true)
+  })
+})
+
+describe('appending with options', () => {
+  afterEach(closeLogs)
+
+  it('carries the group and the number of copies, to every one of many', async () => {
+    const log = await newLog()
+    const options = { group: text('a group'), replicas: 3 }
+    const entries = [await log.append(text('one'), options), ...await log.appendMany(texts(3), options)]
+
+    for (const { id } of entries) {
+      const { group, replicas } = await log.get(id) as Entry
+      expect({ group, replicas }).to.deep.equal(options)
+    }
+    const { group, replicas } = await log.append(text('plain'))
+    expect([group.byteLength, replicas]).to.deep.equal([0, 0])
+  })
+
+  it('does not begin when the signal is aborted', async () => {
+    const log = await newLog()
+    const signal = AbortSignal.abort(new RangeError('no'))
+
+    expect(await nameOfError(log.append(text('never'), { signal }))).to.equal('RangeError')
+    expect(await nameOfError(log.appendMany(texts(3), { signal }))).to.equal('RangeError')
+    expect(await nameOfError(log.append(text('never'), { signal: AbortSignal.abort() }))).to.equal('AbortError')
+    await log.append(text('after'))
+    expect(await saidIn(log)).to.deep.equal(['after'])
+  })
+
+  it('takes back what still waits when the signal aborts; what is being written stays', async () => {
+    const { datastore, reached, release } = heldStore()
+    const log = await newLog({ datastore })
+    const controllers = [new AbortController(), new AbortController()]
+    const writing = log.append(text('is written'), { signal: controllers[0].signal })
+    await reached
+    // the next one is signed meanwhile, these two are too much for it
+    const next = log.appendMany(texts(512, 'next '))
+    const waiting = log.append(text('waits'), { signal: controllers[1].signal })
+    const behind = log.append(text('behind it'))
+    controllers.forEach(controller => { controller.abort(new RangeError('too late')) })
+
+    expect(await nameOfError(waiting)).to.equal('RangeError')
+    release()
+    expect(said(await writing)).to.equal('is written')
+    await Promise.all([next, behind])
+    expect((await saidIn(log)).filter(data => !data.startsWith('next'))).to.deep.equal(['is written', 'behind it'])
+    expect(log.diagnostics().pending).to.equal(0)
+    await expectSound(log)
+  })
+})
