@@ -72,15 +72,17 @@ export class Reads {
 
   async idsInRange (range: RingRange, limit: number, after?: Uint8Array): Promise<Uint8Array[]> {
     const parts = partsOf(range)
-    const last = after == null ? undefined : await this.#store.find(after)
 
-    if (last != null) {
-      const position = positionOf(last.group.byteLength > 0 ? await hash(last.group) : last.id)
+    if (after != null) {
+      const last = await this.#store.find(after)
+      // of one that was removed only its id is known: it lies where its group did, if it had none
+      const position = positionOf(last == null || last.group.byteLength === 0 ? after : await hash(last.group))
+
       // past the first part, if it lies in the second one of a range that wraps
       if (parts.length > 1 && position < (range.from ?? 0)) {
         parts.shift()
       }
-      parts[0][0] = successor(ringKey(position, last.id, last))
+      parts[0][0] = successor(ringKey(position, after, last))
     }
 
     const ids: Uint8Array[] = []

@@ -55,7 +55,8 @@ function encodeKey (key: PrivateKey): string {
 /** Starts a process that writes, and kills it when it has said so many lines, and a little later */
 async function writeAndDie (dir: string, keys: PrivateKey[], seed: number, said: Said): Promise<void> {
   const random = seededRandom(seed)
-  const child = spawn(process.execPath, [WRITER, dir, ...keys.map(encodeKey), `${seed}`], { stdio: ['ignore', 'pipe', 'pipe'] })
+  // what Node thinks of the way in which the tests were started is no news
+  const child = spawn(process.execPath, [WRITER, dir, ...keys.map(encodeKey), `${seed}`], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
   const closed = once(child, 'close')
   const stderr: string[] = []
   let left = 1 + randomInt(random, MAX_LINES)

@@ -230,6 +230,35 @@ describe('a log', () => {
     }
   })
 
+  it('goes on with the ids of a range behind one that was removed meanwhile', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(30))
+    const all = (await log.idsInRange({}, { limit: 30 })).map(id => name({ id }))
+    const page = await log.idsInRange({}, { limit: 10 })
+    await log.remove([page[9]])
+
+    expect((await log.idsInRange({}, { limit: 10, after: page[9] })).map(id => name({ id }))).to.deep.equal(all.slice(10, 20))
+  })
+
+  it('takes a range that ends before it begins for one that goes round', async () => {
+    const log = await newLog()
+    await log.appendMany(texts(10), { group: text('a') })
+    await log.appendMany(texts(60))
+    const [from, to] = [3 * 2 ** 30, 2 ** 30]
+    const round = [...await log.idsInRange({ from }, { limit: 100 }), ...await log.idsInRange({ to }, { limit: 100 })].map(id => name({ id }))
+    const paged: string[] = []
+    let after: EntryId | undefined
+
+    do {
+      const page = await log.idsInRange({ from, to }, { limit: 7, after })
+      paged.push(...page.map(id => name({ id })))
+      after = page.length < 7 ? undefined : page[6]
+    } while (after != null)
+
+    expect(paged).to.deep.equal(round)
+    expect((await log.fingerprint({ from, to }, FINGERPRINT_KEY)).count).to.equal(round.length)
+  })
+
   it('takes a range that ends where it begins for all of the ring', async () => {
     const log = await newLog()
     await log.appendMany(texts(40))

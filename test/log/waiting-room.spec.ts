@@ -123,7 +123,7 @@ describe('the waiting room', () => {
       fc.integer({ min: 1, max: 20 }).map(settle => ({ settle }))
     )
 
-    fc.assert(fc.property(fc.array(anyStep, { maxLength: 80 }), steps => {
+    fc.assert(fc.property(fc.array(anyStep, { maxLength: 80, size: 'max' }), steps => {
       const room = newRoom(8, 8000)
       const model = new Map<number, { lacks: Set<number>, size: number }>()
 
