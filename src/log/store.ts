@@ -16,7 +16,7 @@ import type { Found, Location } from './core/keys.ts'
 import type { Block, JournalRecord } from './core/records.ts'
 import type { Tree } from './core/tree.ts'
 import type { TrueEntry } from './core/types.ts'
-import type { Datastore } from 'interface-datastore'
+import type { Batch, Datastore } from 'interface-datastore'
 
 /** What is to be written at once; the store says where it will lie */
 export interface Write {
@@ -104,7 +104,7 @@ export class Store {
     blocks.forEach(({ start, entries }) => { batch.put(this.#blockKey(start), encodeBlock(entries)) })
 
     try {
-      await batch.commit()
+      await this.#commit(batch, this.#journalKey(number))
     } catch (err) {
       // what is in it may be stored, or not: nothing goes on top of it
       this.#open = undefined
@@ -145,21 +145,15 @@ export class Store {
 
   async #writeState (): Promise<void> {
     const { snapshot, flushed } = this.catalogue.flush()
-    let batch = this.#datastore.batch()
-    let size = 0
+    const pages = TREES.flatMap(name => flushed[name].pages.map(page => ({ key: this.#pageKey(name, page.id), page })))
 
-    for (const name of TREES) {
-      for (const { id, bytes } of flushed[name].pages) {
-        batch.put(this.#pageKey(name, id), bytes)
-
-        if (++size % limits.FLUSH_PAGES === 0) {
-          await batch.commit()
-          batch = this.#datastore.batch()
-        }
-      }
+    for (let i = 0; i < pages.length; i += limits.FLUSH_PAGES) {
+      const batch = this.#datastore.batch()
+      const some = pages.slice(i, i + limits.FLUSH_PAGES)
+      some.forEach(({ key, page }) => { batch.put(key, page.bytes) })
+      await this.#commit(batch, some[0].key)
     }
 
-    await batch.commit()
     const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
     await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal: this.#journal, freed }))
     await this.#deletePages(freed)
@@ -339,6 +333,15 @@ export class Store {
       if (tree.loaded > limits.MAX_PAGES * 1.25) {
         tree.evict(limits.MAX_PAGES)
       }
+    }
+  }
+
+  /** What was put into the batch is stored. Not all datastores say when it is not: that for IndexedDB keeps silent when its disk is full */
+  async #commit (batch: Batch, witness: Key): Promise<void> {
+    await batch.commit()
+
+    if (!await this.#datastore.has(witness)) {
+      throw new WriteFailedError('The datastore did not store what it said it did: it may be full')
     }
   }
 

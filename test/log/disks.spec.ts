@@ -1,7 +1,9 @@
 import { expect } from 'aegir/chai'
+import { MemoryDatastore } from 'datastore-core'
 import { VirtualClock } from '../../src/runtime/clock.ts'
 import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
 import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, text, texts } from '../fixtures/logs.ts'
+import type { Batch } from 'interface-datastore'
 
 describe('a log on a disk that is slow', () => {
   afterEach(closeLogs)
@@ -188,4 +190,27 @@ describe('a log on a disk that fails', () => {
     expect(log.status).to.equal('closed')
     expect((await expectSound(await newLog({ datastore, privateKey }))).map(name)).to.deep.equal(entries.map(name))
   })
+
+  it('does not take its word for it: some say that they stored what they did not', async () => {
+    const datastore = new SilentDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey })
+    const before = await log.append(text('before'))
+    datastore.isFull = true
+
+    expect(await nameOfError(log.append(text('lost')))).to.equal('WriteFailedError')
+    expect(await nameOfError(log.close())).to.equal('WriteFailedError')
+    datastore.isFull = false
+    expect(await idsOf(await newLog({ datastore, privateKey }))).to.deep.equal([name(before)])
+  })
 })
+
+/** As datastore-idb does when the disk is full */
+class SilentDatastore extends MemoryDatastore {
+  isFull = false
+
+  batch (): Batch {
+    const batch = super.batch()
+    return { ...batch, commit: async () => this.isFull ? undefined : batch.commit() }
+  }
+}
