@@ -65,3 +65,7 @@ export class InvalidMarkError extends Error {
   static name = 'InvalidMarkError'
   name = 'InvalidMarkError'
 }
+
+export function corrupt (what: string, { message }: Error): StoreCorruptError {
+  return new StoreCorruptError(`${what} cannot be read (${message}): restore the datastore, or drop the log`)
+}

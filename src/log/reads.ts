@@ -4,16 +4,13 @@ import * as limits from './constants.ts'
 import { arrivalKey, foundByArrival, foundInOrder, foundOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
 import { addLanes, LANES } from './core/lanes.ts'
 import { hash } from './signatures.ts'
-import type { Location } from './core/keys.ts'
-import type { TrueEntry } from './core/types.ts'
+import type { StoredEntry } from './blocks.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** Bytes of a fingerprint */
 const FINGERPRINT_BYTES = 16
-
-export type StoredEntry = TrueEntry & Location
 
 /**
  * Everything that is asked of a log, and changes nothing.

@@ -1,36 +1,28 @@
 import { Key } from 'interface-datastore'
 import { toString } from 'uint8arrays/to-string'
-import { LruMap } from '../runtime/bounded.ts'
 import { encodeString, Reader, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { Blocks } from './blocks.ts'
 import * as limits from './constants.ts'
 import { Catalogue, TREES } from './core/catalogue.ts'
-import { decodeContent } from './core/entry.ts'
 import { positionOf } from './core/keys.ts'
 import { PagesMissing } from './core/pages.ts'
-import { decodeBlock, decodeJournal, decodeState, encodeBlock, encodeJournal, encodeState } from './core/records.ts'
+import { decodeJournal, decodeState, encodeJournal, encodeState } from './core/records.ts'
 import { TornError } from './core/sealed.ts'
-import { StoreCorruptError, WriteFailedError } from './errors.ts'
+import { corrupt, StoreCorruptError, WriteFailedError } from './errors.ts'
+import type { StoredEntry, Unplaced } from './blocks.ts'
 import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
-import type { Found, Location } from './core/keys.ts'
-import type { Block, JournalRecord } from './core/records.ts'
+import type { Found } from './core/keys.ts'
+import type { JournalRecord } from './core/records.ts'
 import type { Tree } from './core/tree.ts'
-import type { TrueEntry } from './core/types.ts'
 import type { Batch, Datastore } from 'interface-datastore'
 
 /** What is to be written at once; the store says where it will lie */
 export interface Write {
-  added: Array<Omit<Addition, keyof Location> & { entry: TrueEntry }>
+  added: Unplaced[]
   removed: Listed[]
   /** The last entry of our own, if there is a new one */
   tip?: Uint8Array
-}
-
-/** Entries that came one after the other lie together: the key of a block is the arrival of its first one */
-interface OpenBlock {
-  start: number
-  entries: Block
-  bytes: number
 }
 
 /**
@@ -49,22 +41,20 @@ export class Store {
   readonly catalogue: Catalogue
   readonly #datastore: Datastore
   readonly #base: string
+  readonly #blocks: Blocks
   /** The last record of the journal */
   #journal: number
   /** Entries in the journal, and not in the state */
   #journaled = 0
   /** The first record that is not in the state */
   #firstRecord: number
-  #open?: OpenBlock
-  /** Blocks before this one do not grow any more: what is read of them may be kept */
-  #firstGrowing = 0
-  readonly #cache = new LruMap<number, Block>(limits.MAX_BLOCKS)
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
 
   private constructor (datastore: Datastore, base: string, catalogue: Catalogue, journal: number) {
     this.#datastore = datastore
     this.#base = base
+    this.#blocks = new Blocks(datastore, base)
     this.catalogue = catalogue
     this.#journal = journal
     this.#firstRecord = journal + 1
@@ -96,29 +86,29 @@ export class Store {
       throw this.#broken
     }
 
-    const { added, blocks } = this.#place(entries)
+    const { added, blocks } = this.#blocks.place(entries, this.catalogue.arrivals)
     await this.#prepare({ added, removed })
     const number = this.#journal + 1
     const batch = this.#datastore.batch()
     batch.put(this.#journalKey(number), encodeJournal({ number, added, removed, tip }))
-    blocks.forEach(({ start, entries }) => { batch.put(this.#blockKey(start), encodeBlock(entries)) })
+    blocks.forEach(({ key, bytes }) => { batch.put(key, bytes) })
 
     try {
       await this.#commit(batch, this.#journalKey(number))
     } catch (err) {
       // what is in it may be stored, or not: nothing goes on top of it
-      this.#open = undefined
+      this.#blocks.leave()
       throw err
     }
 
     this.#journal = number
     this.#journaled += added.length + removed.length
     this.catalogue.apply({ added, removed, tip })
-    this.#firstGrowing = this.#open?.start ?? this.catalogue.arrivals
+    this.#blocks.settle(this.catalogue.arrivals)
 
     if (removed.length > 0) {
       // they are not in the log any more, whatever lies in blocks
-      await this.#removeFromBlocks(removed).catch(() => {})
+      await this.#blocks.remove(removed).catch(() => {})
     }
     if (this.#journaled >= limits.CHECKPOINT_ENTRIES) {
       // what was written is stored, whatever becomes of the trees: the next write hears of it
@@ -174,32 +164,14 @@ export class Store {
     return position == null ? undefined : this.read('ring', () => this.catalogue.findAt(position, id))
   }
 
-  async find (id: Uint8Array): Promise<TrueEntry & Location | undefined> {
+  async find (id: Uint8Array): Promise<StoredEntry | undefined> {
     const found = await this.locate(id)
-    return found == null ? undefined : (await this.entriesAt([found]))[0]
+    return found == null ? undefined : (await this.#blocks.read([found]))[0]
   }
 
-  /** Those that are still there, with their arrivals: a block that holds many of them is read once */
-  async entriesAt (all: Found[]): Promise<Array<TrueEntry & Location>> {
-    const entries: Array<TrueEntry & Location> = []
-    const blocks = new Map<number, Block>()
-
-    for (const { arrival, slot } of all) {
-      blocks.set(arrival - slot, [])
-    }
-
-    await Promise.all([...blocks.keys()].map(async start => { blocks.set(start, await this.#block(start)) }))
-
-    for (const { id, arrival, slot } of all) {
-      const stored = blocks.get(arrival - slot)?.find(stored => stored.slot === slot)
-
-      if (stored != null) {
-        const { bytes, proof, isProved } = stored
-        entries.push({ ...decodeContent(bytes), id, bytes, proof, isProved, arrival, slot })
-      }
-    }
-
-    return entries
+  /** Those that are still there, with their arrivals */
+  async entriesAt (all: Found[]): Promise<StoredEntry[]> {
+    return this.#blocks.read(all)
   }
 
   /** Asks a tree, and loads the pages that it needs for the answer */
@@ -267,7 +239,7 @@ export class Store {
       const record = this.#readRecord(value, isLast)
 
       if (record == null || (isLast && !await this.#isWhole(record))) {
-        await this.#removeFromBlocks(record?.added ?? [])
+        await this.#blocks.remove(record?.added ?? [])
         await this.#datastore.delete(this.#journalKey(number))
       } else {
         await this.#prepare(record)
@@ -276,17 +248,17 @@ export class Store {
         this.#journaled += record.added.length + record.removed.length
 
         if (isLast) {
-          await this.#removeFromBlocks(record.removed)
+          await this.#blocks.remove(record.removed)
         }
       }
     }
 
-    this.#firstGrowing = this.catalogue.arrivals
+    this.#blocks.settle(this.catalogue.arrivals)
     this.#evict()
   }
 
   async #isWhole ({ added }: Change): Promise<boolean> {
-    return (await this.entriesAt(added)).length === added.length
+    return (await this.#blocks.read(added)).length === added.length
   }
 
   /** The last one may be torn itself */
@@ -345,76 +317,6 @@ export class Store {
     }
   }
 
-  /** Into the open block while it has room, then into new ones */
-  #place (entries: Write['added']): { added: Addition[], blocks: Set<OpenBlock> } {
-    const first = this.catalogue.arrivals
-    const blocks = new Set<OpenBlock>()
-    this.#firstGrowing = this.#open?.start ?? first
-
-    const added = entries.map(({ entry: { bytes, proof, isProved }, ...listed }, i): Addition => {
-      const arrival = first + i
-      let block = this.#open
-
-      if (block == null || block.start + block.entries.length !== arrival || block.entries.length === limits.BLOCK_ENTRIES || block.bytes >= limits.BLOCK_BYTES) {
-        block = this.#open = { start: arrival, entries: [], bytes: 0 }
-      }
-
-      const slot = arrival - block.start
-      block.entries.push({ slot, isProved, bytes, proof })
-      block.bytes += listed.size
-      blocks.add(block)
-      return { ...listed, arrival, slot }
-    })
-
-    return { added, blocks }
-  }
-
-  async #block (start: number): Promise<Block> {
-    const isFull = start < this.#firstGrowing
-    const block = this.#cache.get(start) ?? await this.#readBlock(start)
-
-    if (isFull) {
-      this.#cache.set(start, block)
-    }
-
-    return block
-  }
-
-  async #readBlock (start: number): Promise<Block> {
-    try {
-      return decodeBlock(await this.#datastore.get(this.#blockKey(start)))
-    } catch (err: any) {
-      if (err.name === 'NotFoundError') {
-        return []
-      }
-      throw err instanceof MalformedError ? corrupt(`Block ${start} of the log`, err) : err
-    }
-  }
-
-  async #removeFromBlocks (removed: Location[]): Promise<void> {
-    const arrivals = new Set(removed.map(({ arrival }) => arrival))
-    const starts = new Set(removed.map(({ arrival, slot }) => arrival - slot))
-    const batch = this.#datastore.batch()
-
-    await Promise.all([...starts].map(async start => {
-      const left = (await this.#readBlock(start)).filter(({ slot }) => !arrivals.has(start + slot))
-      this.#cache.delete(start)
-
-      if (start === this.#open?.start) {
-        this.#open = undefined
-      }
-      if (left.length > 0) {
-        batch.put(this.#blockKey(start), encodeBlock(left))
-      } else {
-        batch.delete(this.#blockKey(start))
-      }
-    }))
-
-    await batch.commit()
-    // somebody may have read one of them meanwhile
-    starts.forEach(start => { this.#cache.delete(start) })
-  }
-
   async #deletePages (freed: Record<TreeName, number[]>): Promise<void> {
     const batch = this.#datastore.batch()
     TREES.forEach(name => { freed[name].forEach(page => { batch.delete(this.#pageKey(name, page)) }) })
@@ -427,11 +329,6 @@ export class Store {
       batch.delete(this.#journalKey(number))
     }
     await batch.commit()
-  }
-
-  /** So that what came together lies together */
-  #blockKey (start: number): Key {
-    return new Key(`${this.#base}/block/${start.toString(36).padStart(11, '0')}`, false)
   }
 
   #journalKey (number: number): Key {
@@ -453,10 +350,6 @@ function readState (bytes: Uint8Array): ReturnType<typeof decodeState> {
   } catch (err: any) {
     throw corrupt('The state of the log', err)
   }
-}
-
-function corrupt (what: string, { message }: Error): StoreCorruptError {
-  return new StoreCorruptError(`${what} cannot be read (${message}): restore the datastore, or drop the log`)
 }
 
 async function dropAll (datastore: Datastore, base: string): Promise<void> {
