@@ -104,11 +104,11 @@ function onTopic (others: Map<SimNode, number>, topic: string): Map<Key, number>
   return new Map([...others].filter(([other]) => other.wanted.has(topic)).map(([{ key }, distance]) => [key, distance]))
 }
 
-/** Who is further away than the hop limit may be known, and need not be: news that came first by a detour has used up its hops */
+/** Who is further away than as many relays as news may cross need not be known, and may be */
 function compare (who: string, truth: Map<Key, number>, believed: Key[], forgives: (ghost: Key) => boolean = () => false): string[] {
   const isBelieved = new Set(believed)
   const ghosts = believed.filter(key => !truth.has(key) && !forgives(key))
-  const missing = [...truth].filter(([key, distance]) => distance <= HOP_LIMIT && !isBelieved.has(key)).map(([key]) => key)
+  const missing = [...truth].filter(([key, distance]) => distance <= HOP_LIMIT + 1 && !isBelieved.has(key)).map(([key]) => key)
 
   return [
     ...ghosts.length > 0 ? [`${who}: ${ghosts.length} ghosts (${ghosts.slice(0, MAX_NAMED).join(', ')})`] : [],

@@ -344,6 +344,11 @@ export class PubsubCore {
       // by another way: in a crowd most of what comes is this
       this.routes.learn(origin, from, heard.hops, now)
       this.#relaying.reachable(origin, from, wasReachable)
+      const shorter = isRelay ? this.subscribers.shorten(heard, heard.hops + 1) : undefined
+
+      if (shorter != null) {
+        this.#relaying.passOn(from, shorter, [], false)
+      }
       return []
     }
 

@@ -119,6 +119,22 @@ export class Subscribers {
     })
   }
 
+  /** The same announcement came by fewer hops than it was known by: what is told of it from now on leads further */
+  shorten ({ origin: key, epoch, seq }: Announcement, hops: number): Announcement | undefined {
+    const origin = this.#origins.get(key)
+
+    if (origin?.epoch !== epoch) {
+      return
+    }
+    const entries = [...origin.topics.values()].filter(({ announcement }) => announcement.seq === seq && announcement.hops > hops)
+
+    if (entries.length > 0) {
+      const announcement = { ...entries[0].announcement, hops }
+      entries.forEach(entry => { entry.announcement = announcement })
+      return announcement
+    }
+  }
+
   /** What it is on, as far as is known */
   topicsOf (key: Key): string[] {
     const topics: string[] = []
