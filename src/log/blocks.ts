@@ -4,21 +4,24 @@ import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import { decodeContent } from './core/entry.ts'
 import { decodeBlock, encodeBlock } from './core/records.ts'
+import { sizeOf } from './core/types.ts'
 import { corrupt } from './errors.ts'
-import type { Addition } from './core/catalogue.ts'
 import type { Found, Location } from './core/keys.ts'
-import type { Block } from './core/records.ts'
+import type { Block, Placed, Run } from './core/records.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Datastore } from 'interface-datastore'
 
+const GONE = new Uint8Array(0)
+
 export type StoredEntry = TrueEntry & Location
 
-/** An entry that is to be stored, and all that is to be known of it but where it will lie */
-export type Unplaced = Omit<Addition, keyof Location> & { entry: TrueEntry }
+/** An entry as it lies in its block */
+export type Stored = Pick<TrueEntry, 'bytes' | 'proofs' | 'at' | 'isProved'>
 
 interface OpenBlock {
   start: number
-  entries: Block
+  runs: Block
+  count: number
   bytes: number
 }
 
@@ -29,8 +32,8 @@ export class Blocks {
   readonly #datastore: Datastore
   readonly #base: string
   #open?: OpenBlock
-  /** Blocks before this one do not grow any more: what is read of them may be kept */
-  #firstGrowing = 0
+  /** Blocks before this one do not grow any more: what is read of them may be kept. At first none does */
+  #firstGrowing = Infinity
   readonly #cache = new LruMap<number, Block>(limits.MAX_BLOCKS)
 
   constructor (datastore: Datastore, base: string) {
@@ -38,9 +41,25 @@ export class Blocks {
     this.#base = base
   }
 
-  /** Those that are still there, with their arrivals: a block that holds many of them is read once */
+  /** Those that are still there, with their arrivals */
   async read (all: Found[]): Promise<StoredEntry[]> {
     const entries: StoredEntry[] = []
+    const stored = await this.storedAt(all)
+
+    all.forEach(({ id, arrival, slot }, i) => {
+      const there = stored[i]
+
+      if (there != null) {
+        const { bytes, proofs, at, isProved } = there
+        entries.push({ ...decodeContent(bytes), id, bytes, proofs, at, isProved, arrival, slot })
+      }
+    })
+
+    return entries
+  }
+
+  /** What lies in each of these places; undefined: nothing. A block that holds many of them is read once */
+  async storedAt (all: Location[]): Promise<Array<Stored | undefined>> {
     const blocks = new Map<number, Block>()
 
     for (const { arrival, slot } of all) {
@@ -48,40 +67,33 @@ export class Blocks {
     }
 
     await Promise.all([...blocks.keys()].map(async start => { blocks.set(start, await this.#block(start)) }))
-
-    for (const { id, arrival, slot } of all) {
-      const stored = blocks.get(arrival - slot)?.find(stored => stored.slot === slot)
-
-      if (stored != null) {
-        const { bytes, proof, isProved } = stored
-        entries.push({ ...decodeContent(bytes), id, bytes, proof, isProved, arrival, slot })
-      }
-    }
-
-    return entries
+    return all.map(({ arrival, slot }) => storedIn(blocks.get(arrival - slot) ?? [], slot))
   }
 
   /** Into the open block while it has room, then into new ones */
-  place (entries: Unplaced[], first: number): { added: Addition[], blocks: Array<{ key: Key, bytes: Uint8Array }> } {
+  place (entries: TrueEntry[], arrival: number): Placed & { blocks: Array<{ key: Key, bytes: Uint8Array }> } {
     const blocks = new Set<OpenBlock>()
-    this.#firstGrowing = this.#open?.start ?? first
+    this.#firstGrowing = this.#open?.start ?? arrival
 
-    const added = entries.map(({ entry: { bytes, proof, isProved }, ...listed }, i): Addition => {
-      const arrival = first + i
+    entries.forEach((entry, i) => {
       let block = this.#open
 
-      if (block == null || block.start + block.entries.length !== arrival || block.entries.length === limits.BLOCK_ENTRIES || block.bytes >= limits.BLOCK_BYTES) {
-        block = this.#open = { start: arrival, entries: [], bytes: 0 }
+      if (block == null || block.start + block.count !== arrival + i || block.count === limits.BLOCK_ENTRIES || block.bytes >= limits.BLOCK_BYTES) {
+        block = this.#open = { start: arrival + i, runs: [], count: 0, bytes: 0 }
       }
 
-      const slot = arrival - block.start
-      block.entries.push({ slot, isProved, bytes, proof })
-      block.bytes += listed.size
+      put(block.runs, entry, block.count++)
+      block.bytes += sizeOf(entry)
       blocks.add(block)
-      return { ...listed, arrival, slot }
     })
 
-    return { added, blocks: [...blocks].map(({ start, entries }) => ({ key: this.#key(start), bytes: encodeBlock(entries) })) }
+    const grown = [...blocks]
+    return {
+      arrival,
+      count: entries.length,
+      starts: grown.map(({ start }) => start),
+      blocks: grown.map(({ start, runs }) => ({ key: this.#key(start), bytes: encodeBlock(runs) }))
+    }
   }
 
   async #block (start: number): Promise<Block> {
@@ -112,7 +124,7 @@ export class Blocks {
     const batch = this.#datastore.batch()
 
     await Promise.all([...starts].map(async start => {
-      const left = (await this.#readBlock(start)).filter(({ slot }) => !arrivals.has(start + slot))
+      const left = without(await this.#readBlock(start), slot => arrivals.has(start + slot))
       this.#cache.delete(start)
 
       if (start === this.#open?.start) {
@@ -144,4 +156,28 @@ export class Blocks {
   #key (start: number): Key {
     return new Key(`${this.#base}/block/${start.toString(36).padStart(11, '0')}`, false)
   }
+}
+
+/** Behind those that are there: it joins the last ones if they share their proof, and it comes next in there */
+function put (runs: Run[], { bytes, proofs, at, isProved }: TrueEntry, slot: number): void {
+  const last = runs.at(-1)
+
+  if (last?.proofs === proofs && last.from + last.contents.length === at) {
+    last.contents.push(bytes)
+  } else {
+    runs.push({ slot, isProved, contents: [bytes], proofs, from: at })
+  }
+}
+
+function storedIn (block: Block, slot: number): Stored | undefined {
+  const run = block.findLast(run => run.slot <= slot)
+  const bytes = run?.contents[slot - run.slot]
+  return run == null || bytes == null || bytes.byteLength === 0 ? undefined : { bytes, proofs: run.proofs, at: run.from + slot - run.slot, isProved: run.isProved }
+}
+
+/** What is gone leaves its place behind, so that the others still have their proof; runs of which all is gone are left out */
+function without (block: Block, isGone: (slot: number) => boolean): Block {
+  return block
+    .map(run => ({ ...run, contents: run.contents.map((content, i) => isGone(run.slot + i) ? GONE : content) }))
+    .filter(({ contents }) => contents.some(({ byteLength }) => byteLength > 0))
 }

@@ -15,6 +15,8 @@ export const COMMITS_A_TURN = 16
 export const SIGNED_AT_ONCE = 64
 /** Entries after which the trees are written: what a crash makes the next open read again */
 export const CHECKPOINT_ENTRIES = 40_000
+/** Bytes of such entries after which it is so, too: they are read and hashed then. A guess: some hundred milliseconds */
+export const CHECKPOINT_BYTES = 64 * 1024 * 1024
 /** Pages of each tree that stay in memory: 4 KiB each, and the ring's inner ones 20. A guess */
 export const MAX_PAGES = 4096
 /** Pages that are written at once: encoding them takes some 4 ms */

@@ -1,5 +1,6 @@
 import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
+import { Proofs } from './core/proofs.ts'
 import { FutureEntryError } from './errors.ts'
 import { decodeEntry, verifyEntries } from './signatures.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
@@ -63,7 +64,8 @@ export class Joins {
       if (verdict instanceof Error) {
         joined[i].admission = verdict
       } else {
-        isTrue.push({ i, entry: { ...entry, isProved: verdict === 'proved' } })
+        const { proof, ...content } = entry
+        isTrue.push({ i, entry: { ...content, proofs: new Proofs(proof), at: 0, isProved: verdict === 'proved' } })
       }
     })
 

@@ -62,7 +62,8 @@ export class LogEntry implements Entry {
   }
 
   get proof (): Uint8Array {
-    return this.#decoded.proof
+    const { proofs, at } = this.#decoded
+    return proofs.proofOf(at)
   }
 
   get isProved (): boolean {

@@ -6,6 +6,7 @@ import * as limits from './constants.ts'
 import { TREES } from './core/catalogue.ts'
 import { keyOf } from './core/covering.ts'
 import { foundInOrder } from './core/keys.ts'
+import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
 import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './joins.ts'
@@ -298,7 +299,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       }
 
       tooMany--
-      tooLarge -= entry.bytes.byteLength + entry.proof.byteLength
+      tooLarge -= sizeOf(entry)
       return true
     })
   }

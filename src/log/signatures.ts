@@ -8,6 +8,7 @@ import { then } from '../runtime/then.ts'
 import { Covering, keyOf } from './core/covering.ts'
 import { decodeContent } from './core/entry.ts'
 import { decodeProof, encodeProof, MAX_BATCH, pathOf, rootsOf, treeOf } from './core/merkle.ts'
+import { Proofs } from './core/proofs.ts'
 import { hash, signWith, verifyWith } from './ed25519.ts'
 import { BatchTooLargeError, FalseProofError } from './errors.ts'
 import type { Hashing, Proof } from './core/merkle.ts'
@@ -50,20 +51,20 @@ export class Signer {
     this.#log = hash(encodeString(logId))
   }
 
-  /** A proof for each, all with one signature. At once where the platform signs at once (Node), later where not (browsers) */
-  prove (ids: Uint8Array[]): Uint8Array[] | Promise<Uint8Array[]> {
+  /** The proof that they share, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
+  prove (ids: Uint8Array[]): Proofs | Promise<Proofs> {
     const size = ids.length
 
     if (size > MAX_BATCH) {
       throw new BatchTooLargeError(`${size} entries where one signature is for at most ${MAX_BATCH}: hand over fewer at once`)
     }
     if (size === 0) {
-      return []
+      return new Proofs(new Uint8Array(0), 0)
     }
 
     return then(hashing(treeOf(ids)), tree => then(this.#log, log => {
       const message = messageOf(log, size, tree[tree.length - 1][0])
-      return then(this.#sign(message), signature => ids.map((_, index) => encodeProof({ size, index, path: pathOf(tree, index), signature })))
+      return then(this.#sign(message), signature => new Proofs(encodeProof({ size, index: 0, path: pathOf(tree, 0, size), signature }), size))
     }))
   }
 }

@@ -5,22 +5,28 @@ import { MalformedError } from '../runtime/errors.ts'
 import { Blocks } from './blocks.ts'
 import * as limits from './constants.ts'
 import { Catalogue, TREES } from './core/catalogue.ts'
+import { decodeContent } from './core/entry.ts'
 import { positionOf } from './core/keys.ts'
 import { PagesMissing } from './core/pages.ts'
-import { decodeJournal, decodeState, encodeJournal, encodeState } from './core/records.ts'
+import { checkOf, decodeJournal, decodeState, encodeJournal, encodeState, locationsOf } from './core/records.ts'
 import { TornError } from './core/sealed.ts'
 import { corrupt, StoreCorruptError, WriteFailedError } from './errors.ts'
-import type { StoredEntry, Unplaced } from './blocks.ts'
+import { Listing } from './listing.ts'
+import { hash } from './signatures.ts'
+import type { StoredEntry } from './blocks.ts'
 import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
 import type { Found } from './core/keys.ts'
 import type { JournalRecord } from './core/records.ts'
 import type { Tree } from './core/tree.ts'
+import type { TrueEntry } from './core/types.ts'
 import type { Batch, Datastore } from 'interface-datastore'
 
 /** What is to be written at once; the store says where it will lie */
 export interface Write {
-  added: Unplaced[]
-  removed: Listed[]
+  added: TrueEntry[]
+  /** One for each that is added: its parents that are not here. Without it none has any */
+  absent?: Uint8Array[][]
+  removed: StoredEntry[]
   /** The last entry of our own, if there is a new one */
   tip?: Uint8Array
 }
@@ -36,16 +42,19 @@ export interface Write {
  *
  * A write is one batch, its journal record first. What is in the log is what the catalogue says, whatever lies in blocks. Of
  * the last record a crash may have torn away blocks: then nobody was told that any of it is stored, and none of it is kept.
+ * Records do not repeat what blocks say: that is read there, and hashed, when a crash made it necessary.
  */
 export class Store {
   readonly catalogue: Catalogue
   readonly #datastore: Datastore
   readonly #base: string
   readonly #blocks: Blocks
+  readonly #listing = new Listing()
   /** The last record of the journal */
   #journal: number
-  /** Entries in the journal, and not in the state */
+  /** Entries in the journal, and not in the state, and bytes of them */
   #journaled = 0
+  #journaledBytes = 0
   /** The first record that is not in the state */
   #firstRecord: number
   /** What could not be written of the trees: they are of no use after that */
@@ -80,17 +89,26 @@ export class Store {
     return store
   }
 
-  /** Adds and removes: all of it is stored when this resolves, or nothing after a crash before. Returns what was added */
-  async write ({ added: entries, removed, tip }: Write): Promise<Addition[]> {
+  /** Adds and removes: all of it is stored when this resolves, or nothing after a crash before. Returns the arrival of the first one */
+  async write ({ added: entries, absent = [], removed: gone, tip }: Write): Promise<number> {
     if (this.#broken != null) {
       throw this.#broken
     }
 
-    const { added, blocks } = this.#blocks.place(entries, this.catalogue.arrivals)
+    const { blocks, ...placed } = this.#blocks.place(entries, this.catalogue.arrivals)
+    const added = await this.#listing.listAll(entries, locationsOf(placed), absent)
+    const removed = await this.#listing.listAll(gone, gone)
     await this.#prepare({ added, removed })
     const number = this.#journal + 1
     const batch = this.#datastore.batch()
-    batch.put(this.#journalKey(number), encodeJournal({ number, added, removed, tip }))
+    batch.put(this.#journalKey(number), encodeJournal({
+      ...placed,
+      number,
+      absent: absent.map((ids, index) => ({ index, ids })).filter(({ ids }) => ids.length > 0),
+      check: checkOf(entries.map(({ id }) => id)),
+      removed,
+      tip
+    }))
     blocks.forEach(({ key, bytes }) => { batch.put(key, bytes) })
 
     try {
@@ -101,22 +119,20 @@ export class Store {
       throw err
     }
 
-    this.#journal = number
-    this.#journaled += added.length + removed.length
-    this.catalogue.apply({ added, removed, tip })
+    this.#apply(number, { added, removed, tip })
     this.#blocks.settle(this.catalogue.arrivals)
 
     if (removed.length > 0) {
       // they are not in the log any more, whatever lies in blocks
       await this.#blocks.remove(removed).catch(() => {})
     }
-    if (this.#journaled >= limits.CHECKPOINT_ENTRIES) {
+    if (this.#journaled >= limits.CHECKPOINT_ENTRIES || this.#journaledBytes >= limits.CHECKPOINT_BYTES) {
       // what was written is stored, whatever becomes of the trees: the next write hears of it
       await this.checkpoint().catch(() => {})
     }
 
     this.#evict()
-    return added
+    return placed.arrival
   }
 
   /** Writes the trees, so that the next open finds them */
@@ -150,6 +166,7 @@ export class Store {
     await this.#deleteRecords(this.#firstRecord, this.#journal)
     this.#firstRecord = this.#journal + 1
     this.#journaled = 0
+    this.#journaledBytes = 0
   }
 
   /** Where an entry lies; undefined: it is not in the log */
@@ -228,28 +245,31 @@ export class Store {
 
     records.sort((a, b) => a.number - b.number)
     const first = this.#firstRecord
+    const read = records.map(({ value }, i) => this.#readRecord(value, i === records.length - 1))
+    // what later ones removed is in no block any more
+    const removed = new Map(read.flatMap(record => record?.removed ?? []).map(listed => [listed.arrival, listed]))
 
-    for (const [i, { number, value }] of records.entries()) {
+    for (const [i, { number }] of records.entries()) {
       const isLast = i === records.length - 1
 
       if (number !== first + i) {
         throw new StoreCorruptError(`Record ${first + i} of the journal is missing: restore the datastore, or drop the log`)
       }
 
-      const record = this.#readRecord(value, isLast)
+      const record = read[i]
+      const change = record == null ? undefined : await this.#changeOf(record, removed)
 
-      if (record == null || (isLast && !await this.#isWhole(record))) {
-        await this.#blocks.remove(record?.added ?? [])
+      if (change != null) {
+        await this.#prepare(change)
+        this.#apply(number, change)
+      } else if (isLast) {
+        await this.#blocks.remove(record == null ? [] : locationsOf(record))
         await this.#datastore.delete(this.#journalKey(number))
       } else {
-        await this.#prepare(record)
-        this.catalogue.apply(record)
-        this.#journal = number
-        this.#journaled += record.added.length + record.removed.length
-
-        if (isLast) {
-          await this.#blocks.remove(record.removed)
-        }
+        throw new StoreCorruptError(`Blocks are missing that record ${number} of the journal names: restore the datastore, or drop the log`)
+      }
+      if (isLast && change != null) {
+        await this.#blocks.remove(change.removed)
       }
     }
 
@@ -257,8 +277,38 @@ export class Store {
     this.#evict()
   }
 
-  async #isWhole ({ added }: Change): Promise<boolean> {
-    return (await this.#blocks.read(added)).length === added.length
+  /** What a record did, read from the blocks that were written with it; undefined: they are not all there */
+  async #changeOf (record: JournalRecord, removed: Map<number, Listed>): Promise<Change | undefined> {
+    const locations = locationsOf(record)
+    const absent = new Map(record.absent.map(({ index, ids }) => [index, ids]))
+    const stored = await this.#blocks.storedAt(locations)
+    const added: Addition[] = []
+
+    for (const [i, location] of locations.entries()) {
+      const there = stored[i]
+      const gone = removed.get(location.arrival)
+
+      if (there != null) {
+        const [listed] = await this.#listing.listAll([{ ...decodeContent(there.bytes), ...there, id: await hash(there.bytes) }], [location])
+        added.push({ ...listed, absent: absent.get(i) ?? [] })
+      } else if (gone != null) {
+        added.push({ ...gone, absent: absent.get(i) ?? [] })
+      } else {
+        return undefined
+      }
+    }
+
+    return checkOf(added.map(({ id }) => id)) === record.check ? { ...record, added } : undefined
+  }
+
+  #apply (number: number, change: Change): void {
+    this.catalogue.apply(change)
+    this.#journal = number
+
+    for (const { size } of [...change.added, ...change.removed]) {
+      this.#journaled++
+      this.#journaledBytes += size
+    }
   }
 
   /** The last one may be torn itself */

@@ -1,18 +1,16 @@
 import { AbortError } from '@libp2p/interface'
 import { compare } from 'uint8arrays/compare'
-import { Fifo, LruMap } from '../runtime/bounded.ts'
+import { Fifo } from '../runtime/bounded.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
-import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { keyOf } from './core/covering.ts'
 import { decodeContent, encodeContent, MAX_PARENTS } from './core/entry.ts'
 import { compareMoments } from './core/hybrid-clock.ts'
-import { positionOf } from './core/keys.ts'
+import { Proofs } from './core/proofs.ts'
 import { WaitingRoom } from './core/waiting-room.ts'
 import { AppendRefusedError, LogClosedError, TooManyAppendsError, WriteFailedError } from './errors.ts'
 import { hash } from './signatures.ts'
-import type { Listed } from './core/catalogue.ts'
-import type { Location } from './core/keys.ts'
+import type { StoredEntry } from './blocks.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { AppendOptions } from './index.ts'
 import type { Signer } from './signatures.ts'
@@ -55,9 +53,8 @@ interface Admitted {
 
 export type Admission = 'added' | 'known' | 'waiting' | AppendRefusedError
 
-/** Groups whose place on the ring is kept. A guess */
-const MAX_POSITIONS = 1024
-const NO_PROOF = new Uint8Array(0)
+const NO_GROUP = new Uint8Array(0)
+const NO_PROOF = new Proofs(new Uint8Array(0))
 
 /**
  * Everything that changes a log, one turn after the other: appends, which are written together with all others that wait;
@@ -76,7 +73,6 @@ export class Writes {
   #isEnded = false
   /** Whether the stored tip is ours; undefined: not looked at yet */
   #ownTip?: boolean
-  readonly #positions = new LruMap<string, number>(MAX_POSITIONS)
 
   constructor (init: WritesInit) {
     this.#init = init
@@ -126,13 +122,13 @@ export class Writes {
   }
 
   /** Those that `choose` names when its turn has come. Says how many went */
-  async remove (choose: () => Promise<Array<TrueEntry & Location>>): Promise<number> {
+  async remove (choose: () => Promise<StoredEntry[]>): Promise<number> {
     return this.#turn(async () => {
       const { store, onRemoved } = this.#init
       const chosen = await choose()
 
       if (chosen.length > 0) {
-        await store.write({ added: [], removed: await Promise.all(chosen.map(async entry => ({ ...await this.#list(entry), arrival: entry.arrival, slot: entry.slot }))) })
+        await store.write({ added: [], removed: chosen })
         chosen.forEach(onRemoved)
       }
 
@@ -289,7 +285,10 @@ export class Writes {
     for (let i = 0; i < drafts.length; i += limits.SIGNED_AT_ONCE) {
       const signed = drafts.slice(i, i + limits.SIGNED_AT_ONCE)
       const proofs = await this.#init.signer.prove(signed.map(({ id }) => id))
-      signed.forEach((draft, k) => { draft.proof = proofs[k] })
+      signed.forEach((draft, k) => {
+        draft.proofs = proofs
+        draft.at = k
+      })
     }
 
     return { drafts, done, tip }
@@ -298,7 +297,7 @@ export class Writes {
   /** False: it could not be written */
   async #write ({ drafts, done, tip }: Batch): Promise<boolean> {
     try {
-      await this.#commit(drafts.map(entry => ({ entry, absent: [] })), tip)
+      await this.#commit(drafts, { tip })
       done.forEach(({ pending, entries }) => { pending.resolve(entries) })
       return true
     } catch (err: any) {
@@ -310,7 +309,7 @@ export class Writes {
   /** Each on top of the one before. Without proofs: those come for all at once */
   async #draft ({ items, options }: Pending, tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<TrueEntry[]> {
     const { clock, signer, store, canAppend } = this.#init
-    const { group = NO_PROOF, replicas = 0 } = options
+    const { group = NO_GROUP, replicas = 0 } = options
     const entries: TrueEntry[] = []
 
     for (const data of items) {
@@ -319,7 +318,7 @@ export class Writes {
       const hashed = hash(bytes)
       const id = hashed instanceof Promise ? await hashed : hashed
       // what is handed out is ours: whoever appended may use his bytes again
-      const entry = { ...decodeContent(bytes), id, bytes, proof: NO_PROOF, isProved: true }
+      const entry = { ...decodeContent(bytes), id, bytes, proofs: NO_PROOF, at: 0, isProved: true }
 
       if (canAppend != null && !await canAppend(entry)) {
         throw new AppendRefusedError('canAppend of this log refused the entry')
@@ -340,7 +339,8 @@ export class Writes {
       const ready = await this.#sort(entries, admissions, mayWait && this.#init.requestParents != null, called)
 
       for (let i = 0; i < ready.length; i += limits.COMMIT_ENTRIES) {
-        await this.#commit(ready.slice(i, i + limits.COMMIT_ENTRIES))
+        const some = ready.slice(i, i + limits.COMMIT_ENTRIES)
+        await this.#commit(some.map(({ entry }) => entry), { absent: some.map(({ absent }) => absent) })
       }
     } catch (err) {
       // canAppend threw, or the disk is full: whoever waited goes on waiting, nobody would offer it again
@@ -408,41 +408,14 @@ export class Writes {
     return absent
   }
 
-  async #commit (entries: Admitted[], tip?: Uint8Array): Promise<void> {
+  async #commit (entries: TrueEntry[], { absent, tip }: Pick<Write, 'absent' | 'tip'>): Promise<void> {
     if (entries.length === 0) {
       return
     }
 
     const { store, onAdded } = this.#init
-    const added: Write['added'] = []
-
-    for (const { entry, absent } of entries) {
-      const listed = this.#list(entry)
-      added.push({ ...(listed instanceof Promise ? await listed : listed), author: entry.author, parents: entry.parents, absent, entry })
-    }
-
-    const written = await store.write({ added, removed: [], tip })
+    const first = await store.write({ added: entries, absent, removed: [], tip })
     this.#ownTip ||= tip != null
-    entries.forEach(({ entry }, i) => { onAdded(entry, written[i].arrival) })
-  }
-
-  #list (entry: TrueEntry): Omit<Listed, keyof Location> | Promise<Omit<Listed, keyof Location>> {
-    const { id, time, counter, bytes, proof, group } = entry
-    const size = bytes.byteLength + proof.byteLength
-
-    if (group.byteLength === 0) {
-      return { id, time, counter, size, position: positionOf(id) }
-    }
-
-    return then(this.#position(group), position => ({ id, time, counter, size, position }))
-  }
-
-  #position (group: Uint8Array): number | Promise<number> {
-    const key = keyOf(group)
-    return this.#positions.get(key) ?? then(hash(group), hash => {
-      const position = positionOf(hash)
-      this.#positions.set(key, position)
-      return position
-    })
+    entries.forEach((entry, i) => { onAdded(entry, first + i) })
   }
 }

@@ -4,6 +4,7 @@ import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { decodeProof, encodeProof, MAX_BATCH, pathLength, pathOf, rootsOf, treeOf } from '../../src/log/core/merkle.ts'
+import { Proofs } from '../../src/log/core/proofs.ts'
 import { hash } from '../../src/log/signatures.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import { BATCHES } from '../fixtures/entries-v1.ts'
@@ -122,6 +123,54 @@ describe('the tree over a batch', () => {
     expect(pathLength(MAX_BATCH, MAX_BATCH - 1)).to.equal(16)
     expect(pathLength(MAX_BATCH - 65_535, 0)).to.equal(0)
     expect(pathLength(32_769, 32_768)).to.equal(1)
+  })
+})
+
+describe('the proof that neighbours share', () => {
+  it('has that of each in it, and that of some of them, wherever they lie in the tree', async () => {
+    for (const size of [1, 2, 3, 5, 6, 8, 13, 33]) {
+      const tree = await done(treeOf(leaves(size)))
+      const proofOf = (index: number, count = 1): Uint8Array => encodeProof({ size, index, path: pathOf(tree, index, count), signature: rootOf(tree) })
+
+      for (let index = 0; index < size; index++) {
+        for (let count = 1; index + count <= size; count++) {
+          const proofs = new Proofs(proofOf(index, count), count)
+
+          for (let from = 0; from < count; from++) {
+            expect(proofs.proofOf(from)).to.deep.equal(proofOf(index + from))
+            expect(proofs.sizeOf(from)).to.equal(proofOf(index + from).byteLength)
+            expect(proofs.part(from, count - from).bytes).to.deep.equal(proofOf(index + from, count - from))
+            expect(proofs.part(0, from + 1).bytes).to.deep.equal(proofOf(index, from + 1))
+          }
+        }
+      }
+    }
+  })
+
+  it('has each node of the tree at most once, where it is that of a whole batch', async () => {
+    for (const size of [1, 2, 7, 64]) {
+      const tree = await done(treeOf(leaves(size)))
+      const path = pathOf(tree, 0, size)
+      const nodes = Array.from({ length: path.byteLength / 32 }, (_, i) => toString(path.subarray(i * 32, i * 32 + 32), 'base16'))
+
+      expect(new Set(nodes).size).to.equal(nodes.length)
+      expect(nodes.length).to.equal(2 * (size - 1))
+    }
+  })
+
+  it('of one entry is not looked into: it may be anything', () => {
+    const proofs = new Proofs(Uint8Array.of(7, 7))
+
+    expect(proofs.proofOf(0)).to.deep.equal(Uint8Array.of(7, 7))
+    expect([proofs.sizeOf(0), proofs.part(0, 1)]).to.deep.equal([2, proofs])
+  })
+
+  it('is refused for more entries than the batch has', async () => {
+    const tree = await done(treeOf(leaves(5)))
+    const bytes = encodeProof({ size: 5, index: 2, path: pathOf(tree, 2, 3), signature: rootOf(tree) })
+
+    expect(decodeProof(bytes, 3).index).to.equal(2)
+    expect(() => decodeProof(bytes, 4)).to.throw(MalformedError, 'entry 5')
   })
 })
 

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, said, saidIn, SetClock, text, texts, watched } from '../fixtures/logs.ts'
+import { closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SetClock, text, texts, watched } from '../fixtures/logs.ts'
 import type { Entry } from '../../src/log/index.ts'
 import type { Key } from 'interface-datastore'
 
@@ -102,6 +102,24 @@ describe('removing', () => {
 
     expect(await idsOf(log)).to.deep.equal([name(entries[0])])
     expect(await headsOf(log)).to.deep.equal([])
+  })
+
+  it('takes nothing from the proofs of those that were signed with it, which others believe', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const [log, other] = await Promise.all([newLog({ datastore, privateKey }), newLog()])
+    const entries = await log.appendMany(texts(150))
+    const left = entries.filter((_, i) => i % 5 === 0 || i > 140)
+    await log.remove(entries.filter(entry => !left.includes(entry)).map(({ id }) => id))
+    await log.close()
+    const again = await newLog({ datastore, privateKey })
+    const read = await expectSound(again, entries)
+
+    expect(read.map(({ proof }) => proof)).to.deep.equal(left.map(({ proof }) => proof))
+    // alone, so that none can vouch for another
+    for (const entry of read) {
+      expect(outcomes(await other.join([entry]))).to.deep.equal(['added'])
+    }
   })
 
   it('lets a head come back as one', async () => {

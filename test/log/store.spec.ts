@@ -35,6 +35,10 @@ async function faceOf (log: Log): Promise<Face> {
   }
 }
 
+async function emptyFace (story: Story): Promise<Face> {
+  return story.read(new WatchedDatastore(), faceOf)
+}
+
 /** What was said to be stored is there, and what was said to be gone is not: of what was under way nobody knows */
 function expectKept ({ events }: Story, ids: string[], after: number): void {
   const here = new Set(ids)
@@ -133,6 +137,37 @@ describe('the store of a log after a crash', () => {
       }
     }
   }).timeout(120_000)
+
+  it('does not take blocks of a write that was torn for those of the next one', async () => {
+    const story = await newStory()
+    await story.open()
+    await story.append(40)
+    const isBlock = ({ key }: Change): boolean => key.includes('/block/')
+    const datastore = new WatchedDatastore()
+    await story.read(datastore, async log => { await log.appendMany(texts(40, 'another ')) })
+    const [second] = datastore.writes
+    await closeLogs()
+
+    // nothing is left of the first write but its blocks, and nothing of the second one but its record
+    await expectOneOf(story, [story.datastore.writes[0].filter(isBlock), second.filter(change => !isBlock(change))], [await emptyFace(story)])
+  })
+
+  it('has what was removed before it came back, each time', async () => {
+    const story = await newStory()
+    await story.open()
+    await story.append(3)
+    await story.join(0, 30)
+    await story.remove(20)
+    await story.join(0, 30)
+    await story.remove(25)
+    await story.append(2)
+    const before = await faceOf(story.log)
+    await closeLogs()
+    const { writes } = story.datastore
+    const state = writes.findIndex(changes => changes.some(({ key }) => key.endsWith('/state')))
+
+    await expectOneOf(story, writes.slice(0, state), [before])
+  })
 
   it('keeps its trees whole when the crash comes while many pages are written', async () => {
     const story = await newStory()

@@ -1,5 +1,6 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
+import { Proofs } from '../../src/log/core/proofs.ts'
 import { WaitingRoom } from '../../src/log/core/waiting-room.ts'
 import type { TrueEntry } from '../../src/log/core/types.ts'
 
@@ -11,7 +12,7 @@ function idOf (number: number): Uint8Array {
 
 function entry (number: number, size = 100): TrueEntry {
   return {
-    id: idOf(number), bytes: new Uint8Array(size), proof: NOTHING, time: number, counter: 0, author: NOTHING, parents: [], group: NOTHING, replicas: 0, data: NOTHING, isProved: true
+    id: idOf(number), bytes: new Uint8Array(size), proofs: new Proofs(NOTHING), at: 0, time: number, counter: 0, author: NOTHING, parents: [], group: NOTHING, replicas: 0, data: NOTHING, isProved: true
   }
 }
 

@@ -15,11 +15,11 @@ export interface Listed extends Moment, Found {
   position: number
   /** Bytes that it takes */
   size: number
+  author: Uint8Array
+  parents: Uint8Array[]
 }
 
 export interface Addition extends Listed {
-  author: Uint8Array
-  parents: Uint8Array[]
   /** Those of its parents that are not here */
   absent: Uint8Array[]
 }

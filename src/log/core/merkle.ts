@@ -13,6 +13,8 @@ import { ID_BYTES } from './types.ts'
  * moves up as it is, which is the shape of RFC 6962.
  *
  * proof = uvarint size · uvarint index · path, from the leaf up · bytes signature
+ *
+ * Neighbours can share one: its index is that of the first, and its path has the partners of all of them, each level once.
  */
 
 /** Entries that one signature is for. A path then has 16 steps, 512 bytes */
@@ -52,8 +54,8 @@ export function encodeProof ({ size, index, path, signature }: Proof): Uint8Arra
   return new Writer(length).uvarint(size).uvarint(index).raw(path).bytes(signature).finish()
 }
 
-/** Throws a MalformedError. What it hands out are views of the input */
-export function decodeProof (bytes: Uint8Array): Proof {
+/** Of one entry, or the shared one of `count` neighbours. Throws a MalformedError. What it hands out are views of the input */
+export function decodeProof (bytes: Uint8Array, count = 1): Proof {
   const reader = new Reader(bytes)
   const size = reader.uvarint()
 
@@ -63,11 +65,11 @@ export function decodeProof (bytes: Uint8Array): Proof {
 
   const index = reader.uvarint()
 
-  if (index >= size) {
-    throw new MalformedError(`entry ${index} of a batch of ${size}`)
+  if (index + count > size) {
+    throw new MalformedError(`entry ${index + count - 1} of a batch of ${size}`)
   }
 
-  const path = reader.raw(ID_BYTES * pathLength(size, index))
+  const path = reader.raw(ID_BYTES * pathLength(size, index, count))
   const signature = reader.bytes(MAX_SIGNATURE_BYTES)
 
   if (reader.left > 0) {
@@ -77,12 +79,13 @@ export function decodeProof (bytes: Uint8Array): Proof {
   return { size, index, path, signature }
 }
 
-/** How many partners a leaf has on its way up */
-export function pathLength (size: number, index: number): number {
+/** How many partners a leaf has on its way up; or `count` neighbours, from this one on, on their way up together */
+export function pathLength (size: number, index: number, count = 1): number {
   let length = 0
+  let end = index + count - 1
 
-  for (let last = size - 1; last > 0; last >>= 1, index >>= 1) {
-    length += hasPartner(index, last) ? 1 : 0
+  for (let last = size - 1; last > 0; last >>= 1, index >>= 1, end >>= 1) {
+    length += partnersOf(index, end, last)
   }
 
   return length
@@ -106,19 +109,46 @@ export function * treeOf (ids: Uint8Array[]): Hashing<Tree> {
   return tree
 }
 
-export function pathOf (tree: Tree, index: number): Uint8Array {
-  const path = allocUnsafe(ID_BYTES * pathLength(tree[0].length, index))
+/**
+ * The partners on the way of a leaf up to the root. Or those of `count` neighbours: on each level, one behind the other, the
+ * partners of all the nodes that are on their way
+ */
+export function pathOf (tree: Tree, index: number, count = 1): Uint8Array {
+  const path = allocUnsafe(ID_BYTES * pathLength(tree[0].length, index, count))
+  let end = index + count - 1
   let offset = 0
 
   for (const level of tree) {
-    if (hasPartner(index, level.length - 1)) {
-      path.set(level[index ^ 1], offset)
+    const partners = partnersOf(index, end, level.length - 1)
+
+    for (let i = index; i < index + partners; i++) {
+      path.set(level[i ^ 1], offset)
       offset += ID_BYTES
     }
+
     index >>= 1
+    end >>= 1
   }
 
   return path
+}
+
+/** Of the proof that `count` neighbours share, that of `few` of them, from number `from` on. Of one it is what that one shows to others */
+export function partOf ({ size, index, path, signature }: Proof, count: number, from: number, few = 1): Proof {
+  const part = allocUnsafe(ID_BYTES * pathLength(size, index + from, few))
+  let [first, end, own, ownEnd] = [index, index + count - 1, index + from, index + from + few - 1]
+  let read = 0
+  let written = 0
+
+  for (let last = size - 1; last > 0; last >>= 1, first >>= 1, end >>= 1, own >>= 1, ownEnd >>= 1) {
+    const at = read + (own - first) * ID_BYTES
+    const bytes = partnersOf(own, ownEnd, last) * ID_BYTES
+    part.set(path.subarray(at, at + bytes), written)
+    written += bytes
+    read += partnersOf(first, end, last) * ID_BYTES
+  }
+
+  return { size, index: index + from, path: part, signature }
 }
 
 /**
@@ -208,6 +238,11 @@ class Climb {
   meets ({ left, right }: Climb): boolean {
     return equals(this.left, left) && equals(this.right, right)
   }
+}
+
+/** How many of these neighbours have a partner */
+function partnersOf (first: number, end: number, last: number): number {
+  return end - first + (hasPartner(end, last) ? 1 : 0)
 }
 
 /** All nodes of a level but the last have one; the last one has it if it is a right one */

@@ -1,13 +1,11 @@
 import { Reader } from '../../runtime/codec.ts'
-import { MalformedError } from '../../runtime/errors.ts'
 import { TREES } from './catalogue.ts'
-import { keyOf } from './covering.ts'
-import { readRaw, writeRaw } from './entry.ts'
 import { decodeRoot, encodeRoot } from './pages.ts'
-import { begin, expectEnd, expectVersion, seal, unseal } from './sealed.ts'
+import { Proofs } from './proofs.ts'
+import { begin, crc32, expectEnd, expectVersion, seal, unseal } from './sealed.ts'
 import { ID_BYTES } from './types.ts'
-import type { Addition, Change, Latest, Listed, Snapshot, TreeName } from './catalogue.ts'
-import type { RawEntry } from './types.ts'
+import type { Latest, Listed, Snapshot, TreeName } from './catalogue.ts'
+import type { Location } from './keys.ts'
 import type { Writer } from '../../runtime/codec.ts'
 
 /** What is stored of a log beside the pages of its trees */
@@ -18,10 +16,29 @@ const HERE = 2
 /** A slot is a byte */
 const MAX_SLOTS = 256
 
-/** Changes since the last state, in order: what a crash leaves is made of both */
-export interface JournalRecord extends Change {
+/**
+ * Changes since the last state, in order: what a crash leaves is made of both. Of what was added it says only what the blocks do
+ * not: they are written with it. Of what was removed it says all, as that is in no block any more
+ */
+export interface JournalRecord extends Placed {
   /** Each is one more than the last */
   number: number
+  /** By the number of the entry among those that were added: its parents that were not here */
+  absent: Array<{ index: number, ids: Uint8Array[] }>
+  /** CRC-32 of the ids of all that were added: blocks of a write that was torn may lie where these should */
+  check: number
+  removed: Listed[]
+  /** The last entry of our own, if there is a new one */
+  tip?: Uint8Array
+}
+
+/** Where entries lie that came one after the other */
+export interface Placed {
+  /** Of the first one */
+  arrival: number
+  count: number
+  /** Arrivals that their blocks begin with */
+  starts: number[]
 }
 
 export interface State extends Snapshot {
@@ -32,38 +49,55 @@ export interface State extends Snapshot {
 }
 
 /** Entries that came one after the other, and those of them that are still here */
-export type Block = Stored[]
+export type Block = Run[]
 
-export interface Stored extends RawEntry {
+/** Neighbours of a batch that share a proof, or a single entry */
+export interface Run {
+  /** Of the first one */
   slot: number
   /** Its own proof was looked at. If not, a later entry of its author vouched for it: alone nobody else has to believe it */
   isProved: boolean
+  /** Empty: it was removed */
+  contents: Uint8Array[]
+  proofs: Proofs
+  /** Which of the proofs the first one has */
+  from: number
 }
 
-export function encodeJournal ({ number, added, removed, tip }: JournalRecord): Uint8Array {
-  const writer = begin(128 + added.length * 128 + removed.length * 64).uvarint(number)
-  const authors = new Map(added.map(({ author }) => [keyOf(author), author]))
-  const indexes = new Map([...authors.keys()].map((key, i) => [key, i]))
-  writer.list([...authors.values()], author => writer.bytes(author))
-  writer.list(added, addition => {
-    writeListed(writer, addition)
-    writer.uvarint(indexes.get(keyOf(addition.author)) ?? 0)
-    writeIds(writer, addition.parents)
-    writeIds(writer, addition.absent)
-  })
+export function encodeJournal ({ number, arrival, count, starts, absent, check, removed, tip }: JournalRecord): Uint8Array {
+  const writer = begin(128 + starts.length * 8 + removed.length * 160).uvarint(number).uvarint(arrival).uvarint(count)
+  writer.list(starts, start => writer.uvarint(start))
+  writer.list(absent, ({ index, ids }) => { writeIds(writer.uvarint(index), ids) })
+  writer.uvarint(check)
   writer.list(removed, listed => { writeListed(writer, listed) })
   return seal(writeIds(writer, tip == null ? [] : [tip]))
 }
 
 export function decodeJournal (bytes: Uint8Array): JournalRecord {
   const reader = unseal(bytes)
-  const number = reader.uvarint()
-  const authors = reader.list(Infinity, () => reader.bytes())
-  const added = reader.list(Infinity, (): Addition => ({ ...readListed(reader), author: readAuthor(reader, authors), parents: readIds(reader), absent: readIds(reader) }))
+  const [number, arrival, count] = [reader.uvarint(), reader.uvarint(), reader.uvarint()]
+  const starts = reader.list(Infinity, () => reader.uvarint())
+  const absent = reader.list(Infinity, () => ({ index: reader.uvarint(), ids: readIds(reader) }))
+  const check = reader.uvarint()
   const removed = reader.list(Infinity, () => readListed(reader))
   const [tip] = readIds(reader)
   expectEnd(reader)
-  return { number, added, removed, tip }
+  return { number, arrival, count, starts, absent, check, removed, tip }
+}
+
+/** One for each entry, in order */
+export function locationsOf ({ arrival, count, starts }: Placed): Location[] {
+  let block = 0
+
+  return Array.from({ length: count }, (_, i) => {
+    block += arrival + i === starts[block + 1] ? 1 : 0
+    return { arrival: arrival + i, slot: arrival + i - starts[block] }
+  })
+}
+
+/** What a record checks */
+export function checkOf (ids: Uint8Array[]): number {
+  return ids.reduce((crc, id) => crc32(id, crc), 0)
 }
 
 export function encodeState ({ journal, trees, latest, tip, arrivals, bytes, clock, freed }: State): Uint8Array {
@@ -105,18 +139,30 @@ export function decodeState (encoded: Uint8Array): State {
 
 /** Blocks have no checksum: entries have ids */
 export function encodeBlock (block: Block): Uint8Array {
-  const writer = begin(block.reduce((size, { bytes, proof }) => size + bytes.byteLength + proof.byteLength + 12, 8))
-  return writer.list(block, stored => writeRaw(writer.byte(stored.slot).byte(stored.isProved ? 1 : 0), stored)).finish()
+  const shared = block.map(({ proofs, from, contents }) => proofs.part(from, contents.length).bytes)
+  const sizes = block.map(({ contents }, i) => contents.reduce((size, { byteLength }) => size + byteLength + 4, shared[i].byteLength + 16))
+  const writer = begin(sizes.reduce((sum, size) => sum + size, 8)).uvarint(block.length)
+
+  block.forEach(({ slot, isProved, contents }, i) => {
+    writer.byte(slot).byte(isProved ? 1 : 0).list(contents, content => writer.bytes(content)).bytes(shared[i])
+  })
+
+  return writer.finish()
 }
 
 export function decodeBlock (bytes: Uint8Array): Block {
   const reader = new Reader(bytes)
   expectVersion(reader)
-  return reader.list(MAX_SLOTS, () => ({ slot: reader.byte(), isProved: reader.byte() === 1, ...readRaw(reader) }))
+  return reader.list(MAX_SLOTS, () => {
+    const [slot, flag] = [reader.byte(), reader.byte()]
+    const contents = reader.list(MAX_SLOTS, () => reader.bytes())
+    return { slot, isProved: flag === 1, contents, proofs: new Proofs(reader.bytes(), contents.length), from: 0 }
+  })
 }
 
-function writeListed (writer: Writer, { id, time, counter, position, arrival, slot, size }: Listed): void {
-  writer.raw(id).uvarint(time).uvarint(counter).uvarint(position).uvarint(arrival).byte(slot).uvarint(size)
+function writeListed (writer: Writer, { id, time, counter, position, arrival, slot, size, author, parents }: Listed): void {
+  writer.raw(id).uvarint(time).uvarint(counter).uvarint(position).uvarint(arrival).byte(slot).uvarint(size).bytes(author)
+  writeIds(writer, parents)
 }
 
 function readListed (reader: Reader): Listed {
@@ -127,22 +173,15 @@ function readListed (reader: Reader): Listed {
     position: reader.uvarint(),
     arrival: reader.uvarint(),
     slot: reader.byte(),
-    size: reader.uvarint()
+    size: reader.uvarint(),
+    author: reader.bytes(),
+    parents: readIds(reader)
   }
 }
 
 function readFlags (reader: Reader): Pick<Latest, 'isNamed' | 'isHere'> {
   const flags = reader.byte()
   return { isNamed: (flags & NAMED) !== 0, isHere: (flags & HERE) !== 0 }
-}
-
-function readAuthor (reader: Reader, authors: Uint8Array[]): Uint8Array {
-  const author = authors[reader.uvarint()]
-
-  if (author == null) {
-    throw new MalformedError('a record names an author that it does not have')
-  }
-  return author
 }
 
 function writeIds (writer: Writer, ids: Uint8Array[]): Writer {

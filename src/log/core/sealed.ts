@@ -21,8 +21,9 @@ const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   return byte
 })
 
-export function crc32 (bytes: Uint8Array): number {
-  let crc = -1
+/** Of bytes, or of bytes that stand behind others whose CRC is `before` */
+export function crc32 (bytes: Uint8Array, before = 0): number {
+  let crc = ~before
   for (let i = 0; i < bytes.byteLength; i++) {
     crc = CRC_TABLE[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8)
   }

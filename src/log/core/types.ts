@@ -1,3 +1,5 @@
+import type { Proofs } from './proofs.ts'
+
 /** Bytes of an id: a SHA-256 */
 export const ID_BYTES = 32
 
@@ -36,6 +38,16 @@ export interface DecodedEntry extends RawEntry, Content {
 }
 
 /** An entry that its author made: by its own proof, or because a later one of his, that was proved, stands on it */
-export interface TrueEntry extends DecodedEntry {
+export interface TrueEntry extends Content {
+  id: Uint8Array
+  bytes: Uint8Array
+  /** Where its proof is, and which of those in there it is */
+  proofs: Proofs
+  at: number
   isProved: boolean
+}
+
+/** Bytes of an entry and its proof */
+export function sizeOf ({ bytes, proofs, at }: TrueEntry): number {
+  return bytes.byteLength + proofs.sizeOf(at)
 }

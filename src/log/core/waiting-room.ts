@@ -1,4 +1,5 @@
 import { bytesOf, keyOf } from './covering.ts'
+import { sizeOf } from './types.ts'
 import type { TrueEntry } from './types.ts'
 
 /** Bytes that an entry is reckoned to hold beside its own */
@@ -57,7 +58,7 @@ export class WaitingRoom {
 
     const waiting = { entry, missing: new Set(missing.map(keyOf)) }
     this.#entries.set(id, waiting)
-    this.#bytes += sizeOf(entry)
+    this.#bytes += sizeOf(entry) + OVERHEAD
 
     for (const parent of waiting.missing) {
       this.#byParent.set(parent, (this.#byParent.get(parent) ?? new Set()).add(id))
@@ -99,7 +100,7 @@ export class WaitingRoom {
   #remove (id: string): TrueEntry {
     const { entry, missing } = this.#entries.get(id) as Waiting
     this.#entries.delete(id)
-    this.#bytes -= sizeOf(entry)
+    this.#bytes -= sizeOf(entry) + OVERHEAD
 
     for (const parent of missing) {
       const children = this.#byParent.get(parent)
@@ -112,8 +113,4 @@ export class WaitingRoom {
 
     return entry
   }
-}
-
-function sizeOf ({ bytes, proof }: TrueEntry): number {
-  return bytes.byteLength + proof.byteLength + OVERHEAD
 }
