@@ -4,7 +4,7 @@ import { Fifo } from '../runtime/bounded.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import * as limits from './constants.ts'
 import { keyOf } from './core/covering.ts'
-import { decodeContent, encodeContent, MAX_PARENTS } from './core/entry.ts'
+import { encodeContent, MAX_PARENTS } from './core/entry.ts'
 import { compareMoments } from './core/hybrid-clock.ts'
 import { Proofs } from './core/proofs.ts'
 import { WaitingRoom } from './core/waiting-room.ts'
@@ -53,7 +53,6 @@ interface Admitted {
 
 export type Admission = 'added' | 'known' | 'waiting' | AppendRefusedError
 
-const NO_GROUP = new Uint8Array(0)
 const NO_PROOF = new Proofs(new Uint8Array(0))
 
 /**
@@ -309,7 +308,8 @@ export class Writes {
   /** Each on top of the one before. Without proofs: those come for all at once */
   async #draft ({ items, options }: Pending, tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<TrueEntry[]> {
     const { clock, signer, store, canAppend } = this.#init
-    const { group = NO_GROUP, replicas = 0 } = options
+    const { replicas = 0 } = options
+    const group = Uint8Array.from(options.group ?? [])
     const entries: TrueEntry[] = []
 
     for (const data of items) {
@@ -317,8 +317,9 @@ export class Writes {
       const bytes = encodeContent({ time, counter, author: signer.author, previous: tip, parents: heads, group, replicas, data })
       const hashed = hash(bytes)
       const id = hashed instanceof Promise ? await hashed : hashed
-      // what is handed out is ours: whoever appended may use his bytes again
-      const entry = { ...decodeContent(bytes), id, bytes, proofs: NO_PROOF, at: 0, isProved: true }
+      // what is handed out is ours: whoever appended may use his bytes again. They stand at the end
+      const own = bytes.subarray(bytes.byteLength - data.byteLength)
+      const entry = { time, counter, author: signer.author, previous: tip, parents: heads, group, replicas, data: own, id, bytes, proofs: NO_PROOF, at: 0, isProved: true }
 
       if (canAppend != null && !await canAppend(entry)) {
         throw new AppendRefusedError('canAppend of this log refused the entry')

@@ -1,4 +1,5 @@
 import { compare } from 'uint8arrays/compare'
+import { equals } from 'uint8arrays/equals'
 import { keyOf } from './covering.ts'
 import { compareMoments, HybridClock } from './hybrid-clock.ts'
 import { ARRIVAL_KEY, arrivalKey, foundOnRing, ORDER_KEY, orderKey, PLACE_KEY, placeKey, placeOf, positionOf, RING_KEY, ringKey, startsWith } from './keys.ts'
@@ -69,6 +70,8 @@ export class Catalogue {
   readonly #latest = new Map<string, Latest>()
   /** The heads, each with its author */
   readonly #heads = new Map<string, Latest>()
+  /** One that is in neither of them yet: mostly the next entry is of the same author, and stands on this one */
+  #fresh?: Latest
   #tip?: Uint8Array
   #arrivals: number
   #bytes: number
@@ -84,6 +87,7 @@ export class Catalogue {
       named: tree('named', ID_BYTES)
     }
     snapshot?.latest.forEach(latest => { this.#setLatest(latest) })
+    this.#settle()
     this.#tip = snapshot?.tip
     this.#arrivals = snapshot?.arrivals ?? 0
     this.#bytes = snapshot?.bytes ?? 0
@@ -147,6 +151,7 @@ export class Catalogue {
 
   apply ({ added, removed, tip }: Change): void {
     added.forEach(addition => { this.#add(addition) })
+    this.#settle()
     removed.forEach(listed => { this.#remove(listed) })
     this.#tip = tip ?? this.#tip
   }
@@ -178,7 +183,7 @@ export class Catalogue {
     }
 
     const isNamed = named.count > 0 && named.delete(id)
-    const latest = this.#latest.get(keyOf(author))
+    const latest = this.#latestOf(author)
     const isLater = latest == null ? 1 : compareMoments(addition, latest) || compare(id, latest.id)
 
     if (isLater > 0) {
@@ -189,10 +194,27 @@ export class Catalogue {
     }
   }
 
+  #latestOf (author: Uint8Array): Latest | undefined {
+    return this.#fresh != null && equals(this.#fresh.author, author) ? this.#fresh : this.#latest.get(keyOf(author))
+  }
+
   #setLatest (latest: Latest): void {
+    if (this.#fresh != null && !equals(this.#fresh.author, latest.author)) {
+      this.#settle()
+    }
+    this.#fresh = latest
+  }
+
+  #settle (): void {
+    if (this.#fresh == null) {
+      return
+    }
+
+    const latest = this.#fresh
     const author = keyOf(latest.author)
     const before = this.#latest.get(author)
     this.#latest.set(author, latest)
+    this.#fresh = undefined
 
     if (before != null) {
       this.#heads.delete(keyOf(before.id))
@@ -204,6 +226,11 @@ export class Catalogue {
 
   /** It has a child: it is a head no more */
   #name (id: Uint8Array): void {
+    if (this.#fresh != null && equals(this.#fresh.id, id)) {
+      this.#fresh.isNamed = true
+      return
+    }
+
     const key = keyOf(id)
     const head = this.#heads.get(key)
 
@@ -228,6 +255,7 @@ export class Catalogue {
 
     if (head != null) {
       this.#setLatest({ ...head, isHere: false })
+      this.#settle()
     }
     if (isPlaced(listed)) {
       places.delete(placeKey(id, position))
