@@ -3,6 +3,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { Reader, Writer, encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { then } from '../runtime/then.ts'
 import { bytesOfKey, keyOf, keyOfBytes, peerOf } from './keys.ts'
 import type { Key } from './core/types.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
@@ -119,11 +120,6 @@ function messageOf (signed: Uint8Array): Uint8Array | Promise<Uint8Array> {
     message.set(hash, DOMAIN.byteLength)
     return message
   })
-}
-
-/** At once, if it is there at once */
-function then<A, B> (value: A | Promise<A>, next: (value: A) => B | Promise<B>): B | Promise<B> {
-  return value instanceof Promise ? value.then(next) : next(value)
 }
 
 export function publicKeyOf ({ origin, key }: Sealed): PublicKey {
