@@ -5,18 +5,15 @@ import { MalformedError } from '../runtime/errors.ts'
 import { Blocks } from './blocks.ts'
 import * as limits from './constants.ts'
 import { Catalogue, TREES } from './core/catalogue.ts'
-import { decodeContent } from './core/entry.ts'
 import { positionOf } from './core/keys.ts'
 import { PagesMissing } from './core/pages.ts'
-import { checkOf, decodeJournal, decodeState, encodeJournal, encodeState, locationsOf } from './core/records.ts'
-import { TornError } from './core/sealed.ts'
-import { corrupt, StoreCorruptError, WriteFailedError } from './errors.ts'
+import { decodeState, encodeState, locationsOf } from './core/records.ts'
+import { corrupt, WriteFailedError } from './errors.ts'
+import { Journal } from './journal.ts'
 import { Listing } from './listing.ts'
-import { hash } from './signatures.ts'
 import type { StoredEntry } from './blocks.ts'
-import type { Addition, Change, Listed, TreeName } from './core/catalogue.ts'
+import type { Change, TreeName } from './core/catalogue.ts'
 import type { Found } from './core/keys.ts'
-import type { JournalRecord } from './core/records.ts'
 import type { Tree } from './core/tree.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Batch, Datastore } from 'interface-datastore'
@@ -42,7 +39,6 @@ export interface Write {
  *
  * A write is one batch, its journal record first. What is in the log is what the catalogue says, whatever lies in blocks. Of
  * the last record a crash may have torn away blocks: then nobody was told that any of it is stored, and none of it is kept.
- * Records do not repeat what blocks say: that is read there, and hashed, when a crash made it necessary.
  */
 export class Store {
   readonly catalogue: Catalogue
@@ -50,13 +46,7 @@ export class Store {
   readonly #base: string
   readonly #blocks: Blocks
   readonly #listing = new Listing()
-  /** The last record of the journal */
-  #journal: number
-  /** Entries in the journal, and not in the state, and bytes of them */
-  #journaled = 0
-  #journaledBytes = 0
-  /** The first record that is not in the state */
-  #firstRecord: number
+  readonly #journal: Journal
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
 
@@ -65,8 +55,7 @@ export class Store {
     this.#base = base
     this.#blocks = new Blocks(datastore, base)
     this.catalogue = catalogue
-    this.#journal = journal
-    this.#firstRecord = journal + 1
+    this.#journal = new Journal({ datastore, base, blocks: this.#blocks, listing: this.#listing, stored: journal })
   }
 
   static async open (datastore: Datastore, logId: string): Promise<Store> {
@@ -85,7 +74,12 @@ export class Store {
       await store.#deletePages(state.freed)
     }
 
-    await store.#replay()
+    await store.#journal.replay(async change => {
+      await store.#prepare(change)
+      store.catalogue.apply(change)
+    })
+    store.#blocks.settle(store.catalogue.arrivals)
+    store.#evict()
     return store
   }
 
@@ -99,34 +93,28 @@ export class Store {
     const added = await this.#listing.listAll(entries, locationsOf(placed), absent)
     const removed = await this.#listing.listAll(gone, gone)
     await this.#prepare({ added, removed })
-    const number = this.#journal + 1
     const batch = this.#datastore.batch()
-    batch.put(this.#journalKey(number), encodeJournal({
-      ...placed,
-      number,
-      absent: absent.map((ids, index) => ({ index, ids })).filter(({ ids }) => ids.length > 0),
-      check: checkOf(entries.map(({ id }) => id)),
-      removed,
-      tip
-    }))
+    const record = this.#journal.next(placed, { added, removed, tip })
+    batch.put(record.key, record.bytes)
     blocks.forEach(({ key, bytes }) => { batch.put(key, bytes) })
 
     try {
-      await this.#commit(batch, this.#journalKey(number))
+      await this.#commit(batch, record.key)
     } catch (err) {
       // what is in it may be stored, or not: nothing goes on top of it
       this.#blocks.leave()
       throw err
     }
 
-    this.#apply(number, { added, removed, tip })
+    this.#journal.settle({ added, removed })
+    this.catalogue.apply({ added, removed, tip })
     this.#blocks.settle(this.catalogue.arrivals)
 
     if (removed.length > 0) {
       // they are not in the log any more, whatever lies in blocks
       await this.#blocks.remove(removed).catch(() => {})
     }
-    if (this.#journaled >= limits.CHECKPOINT_ENTRIES || this.#journaledBytes >= limits.CHECKPOINT_BYTES) {
+    if (this.#journal.isLarge) {
       // what was written is stored, whatever becomes of the trees: the next write hears of it
       await this.checkpoint().catch(() => {})
     }
@@ -137,7 +125,7 @@ export class Store {
 
   /** Writes the trees, so that the next open finds them */
   async checkpoint (): Promise<void> {
-    if (this.#journaled === 0 && this.#firstRecord > this.#journal) {
+    if (this.#journal.isEmpty) {
       return
     }
 
@@ -161,12 +149,9 @@ export class Store {
     }
 
     const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
-    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal: this.#journal, freed }))
+    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal: this.#journal.last, freed }))
     await this.#deletePages(freed)
-    await this.#deleteRecords(this.#firstRecord, this.#journal)
-    this.#firstRecord = this.#journal + 1
-    this.#journaled = 0
-    this.#journaledBytes = 0
+    await this.#journal.clear()
   }
 
   /** Where an entry lies; undefined: it is not in the log */
@@ -229,99 +214,6 @@ export class Store {
     this.#broken ??= reason
   }
 
-  async #replay (): Promise<void> {
-    const records = []
-
-    for await (const { key, value } of this.#datastore.query({ prefix: `${this.#base}/journal/` })) {
-      const number = parseInt(key.toString().slice(`${this.#base}/journal/`.length), 36)
-
-      if (number > this.#journal) {
-        records.push({ number, value })
-      } else {
-        // a crash came before it was deleted
-        await this.#deleteRecords(number, number)
-      }
-    }
-
-    records.sort((a, b) => a.number - b.number)
-    const first = this.#firstRecord
-    const read = records.map(({ value }, i) => this.#readRecord(value, i === records.length - 1))
-    // what later ones removed is in no block any more
-    const removed = new Map(read.flatMap(record => record?.removed ?? []).map(listed => [listed.arrival, listed]))
-
-    for (const [i, { number }] of records.entries()) {
-      const isLast = i === records.length - 1
-
-      if (number !== first + i) {
-        throw new StoreCorruptError(`Record ${first + i} of the journal is missing: restore the datastore, or drop the log`)
-      }
-
-      const record = read[i]
-      const change = record == null ? undefined : await this.#changeOf(record, removed)
-
-      if (change != null) {
-        await this.#prepare(change)
-        this.#apply(number, change)
-      } else if (isLast) {
-        await this.#blocks.remove(record == null ? [] : locationsOf(record))
-        await this.#datastore.delete(this.#journalKey(number))
-      } else {
-        throw new StoreCorruptError(`Blocks are missing that record ${number} of the journal names: restore the datastore, or drop the log`)
-      }
-      if (isLast && change != null) {
-        await this.#blocks.remove(change.removed)
-      }
-    }
-
-    this.#blocks.settle(this.catalogue.arrivals)
-    this.#evict()
-  }
-
-  /** What a record did, read from the blocks that were written with it; undefined: they are not all there */
-  async #changeOf (record: JournalRecord, removed: Map<number, Listed>): Promise<Change | undefined> {
-    const locations = locationsOf(record)
-    const absent = new Map(record.absent.map(({ index, ids }) => [index, ids]))
-    const stored = await this.#blocks.storedAt(locations)
-    const added: Addition[] = []
-
-    for (const [i, location] of locations.entries()) {
-      const there = stored[i]
-      const gone = removed.get(location.arrival)
-
-      if (there != null) {
-        const [listed] = await this.#listing.listAll([{ ...decodeContent(there.bytes), ...there, id: await hash(there.bytes) }], [location])
-        added.push({ ...listed, absent: absent.get(i) ?? [] })
-      } else if (gone != null) {
-        added.push({ ...gone, absent: absent.get(i) ?? [] })
-      } else {
-        return undefined
-      }
-    }
-
-    return checkOf(added.map(({ id }) => id)) === record.check ? { ...record, added } : undefined
-  }
-
-  #apply (number: number, change: Change): void {
-    this.catalogue.apply(change)
-    this.#journal = number
-
-    for (const { size } of [...change.added, ...change.removed]) {
-      this.#journaled++
-      this.#journaledBytes += size
-    }
-  }
-
-  /** The last one may be torn itself */
-  #readRecord (value: Uint8Array, isLast: boolean): JournalRecord | undefined {
-    try {
-      return decodeJournal(value)
-    } catch (err: any) {
-      if (!isLast || !(err instanceof TornError)) {
-        throw corrupt('The journal', err)
-      }
-    }
-  }
-
   async #prepare (change: Pick<Change, 'added' | 'removed'>): Promise<void> {
     for (let missing = this.catalogue.missing(change); missing.length > 0; missing = this.catalogue.missing(change)) {
       await Promise.all(missing.map(async ({ tree, pages }) => this.#load(tree, pages)))
@@ -371,18 +263,6 @@ export class Store {
     const batch = this.#datastore.batch()
     TREES.forEach(name => { freed[name].forEach(page => { batch.delete(this.#pageKey(name, page)) }) })
     await batch.commit()
-  }
-
-  async #deleteRecords (first: number, last: number): Promise<void> {
-    const batch = this.#datastore.batch()
-    for (let number = first; number <= last; number++) {
-      batch.delete(this.#journalKey(number))
-    }
-    await batch.commit()
-  }
-
-  #journalKey (number: number): Key {
-    return new Key(`${this.#base}/journal/${number.toString(36).padStart(11, '0')}`, false)
   }
 
   #markKey (program: string): Key {
