@@ -6,12 +6,12 @@
 export const MAX_AHEAD = 60_000
 /** Appends that may wait to be written. A guess: more than any caller that looks at its promises */
 export const MAX_PENDING = 65_536
-/** Entries, and bytes of them, that are written at once. Measured by bench log: more are hardly faster, and make others wait */
+/** Entries, and bytes of them, that are written at once. Measured: 1024 and 2048 are no faster, and make others wait */
 export const COMMIT_ENTRIES = 512
 export const COMMIT_BYTES = 4 * 1024 * 1024
 /** Such writes until others than appends get a turn. A guess */
 export const COMMITS_A_TURN = 16
-/** Entries that one signature is for: more of them make it cheaper by next to nothing, and each carry another 32 bytes */
+/** Entries that one signature is for: more of them make it cheaper by next to nothing, and add 32 bytes to what each shows to others */
 export const SIGNED_AT_ONCE = 64
 /** Entries after which the trees are written: what a crash makes the next open read again */
 export const CHECKPOINT_ENTRIES = 40_000

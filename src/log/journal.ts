@@ -1,4 +1,5 @@
 import { Key } from 'interface-datastore'
+import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { decodeContent } from './core/entry.ts'
 import { checkOf, decodeJournal, encodeJournal, locationsOf } from './core/records.ts'
@@ -142,8 +143,8 @@ export class Journal {
       const gone = removed.get(location.arrival)
 
       if (there != null) {
-        const [listed] = await listing.listAll([{ ...decodeContent(there.bytes), ...there, id: await hash(there.bytes) }], [location])
-        added.push({ ...listed, absent: absent.get(i) ?? [] })
+        const listed = then(hash(there.bytes), id => listing.list({ ...decodeContent(there.bytes), ...there, id }, location, absent.get(i)))
+        added.push(listed instanceof Promise ? await listed : listed)
       } else if (gone != null) {
         added.push({ ...gone, absent: absent.get(i) ?? [] })
       } else {

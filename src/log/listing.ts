@@ -22,14 +22,21 @@ export class Listing {
     const listed: Addition[] = []
 
     for (let i = 0; i < entries.length; i++) {
-      const { id, time, counter, group, author, parents } = entries[i]
-      const { arrival, slot } = locations[i]
-      const at = group.byteLength === 0 ? positionOf(id) : this.#positionOf(group)
-      const position = at instanceof Promise ? await at : at
-      listed.push({ id, time, counter, position, arrival, slot, size: sizeOf(entries[i]), author, parents, absent: absent?.[i] ?? NONE })
+      const one = this.list(entries[i], locations[i], absent?.[i])
+      listed.push(one instanceof Promise ? await one : one)
     }
 
     return listed
+  }
+
+  /** At once where the platform hashes at once */
+  list (entry: TrueEntry, { arrival, slot }: Location, absent = NONE): Addition | Promise<Addition> {
+    const { id, time, counter, group, author, parents } = entry
+    const size = sizeOf(entry)
+
+    return then(group.byteLength === 0 ? positionOf(id) : this.#positionOf(group), position => {
+      return { id, time, counter, position, arrival, slot, size, author, parents, absent }
+    })
   }
 
   #positionOf (group: Uint8Array): number | Promise<number> {
