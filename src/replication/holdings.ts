@@ -1,0 +1,153 @@
+import { keyOf } from '../log/core/covering.ts'
+import { positionOf } from '../log/core/keys.ts'
+import { EntryId } from '../log/entry-id.ts'
+import { hash } from '../log/signatures.ts'
+import { LruMap } from '../runtime/bounded.ts'
+import * as limits from './constants.ts'
+import { partsOf } from './core/reconcile.ts'
+import { covers, toRange } from './core/ring.ts'
+import { ShortIds } from './core/short-ids.ts'
+import { encodeSymbols, SketchEncoder } from './core/sketch.ts'
+import { entrySize, FINGERPRINT_BYTES } from './wire.ts'
+import type { Given, Summary } from './core/reconcile.ts'
+import type { Segment } from './core/ring.ts'
+import type { RawEntry } from '../log/core/types.ts'
+import type { Entry, Log } from '../log/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+/** Entries that are looked at for one answer */
+const MAX_SCANNED = 8192
+
+interface Sketch {
+  encoder: SketchEncoder
+  ids: ShortIds
+  until: number
+}
+
+/**
+ * What a log holds, as others ask for it: by parts of the ring, and by short ids.
+ */
+export class Holdings {
+  readonly #log: Log
+  readonly #clock: Clock
+  /** They are asked for in several steps; without one it is made again */
+  readonly #sketches = new LruMap<string, Promise<Sketch>>(limits.MAX_SKETCHES)
+
+  constructor (log: Log, clock: Clock) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  async summaries (segments: Segment[], parts: number, key: Uint8Array): Promise<Summary[]> {
+    const summaries: Summary[] = []
+
+    for (const segment of segments.flatMap(segment => partsOf(segment, parts))) {
+      const { count, fingerprint } = await this.#log.fingerprint(toRange(segment), key)
+      summaries.push({ count, fingerprint: fingerprint.subarray(0, FINGERPRINT_BYTES) })
+    }
+
+    return summaries
+  }
+
+  async ids (segments: Segment[]): Promise<Uint8Array[]> {
+    const ids: Uint8Array[] = []
+
+    for (const segment of segments) {
+      const range = toRange(segment)
+      const { count } = await this.#log.fingerprint(range, new Uint8Array(0))
+
+      if (ids.length + count > limits.MAX_SKETCHED * 2) {
+        throw new RangeError(`there are more than ${limits.MAX_SKETCHED * 2} entries: ask for smaller segments`)
+      }
+
+      (await this.#log.idsInRange(range, { limit: count })).forEach(({ bytes }) => { ids.push(bytes) })
+    }
+
+    return ids
+  }
+
+  async symbols (segments: Segment[], key: Uint8Array, from: number, count: number): Promise<Uint8Array> {
+    const { encoder } = await this.#sketch(segments, key)
+    return encodeSymbols(encoder.symbols(from, count))
+  }
+
+  /** As many of them as go into one message, in the order in which they are named */
+  async byShortIds (segments: Segment[], key: Uint8Array, shortIds: Uint8Array): Promise<RawEntry[]> {
+    const { ids } = await this.#sketch(segments, key)
+    return this.byIds(ids.lookup(shortIds))
+  }
+
+  async byIds (ids: Uint8Array[]): Promise<RawEntry[]> {
+    const entries: RawEntry[] = []
+    let bytes = 0
+
+    for (const id of ids) {
+      const entry = await this.#log.get(new EntryId(id))
+
+      if (entry != null) {
+        bytes += entrySize(entry)
+
+        if (entries.length > 0 && (bytes > limits.BATCH_BYTES || entries.length >= limits.BATCH_ENTRIES)) {
+          break
+        }
+
+        entries.push(rawOf(entry))
+      }
+    }
+
+    return entries
+  }
+
+  /** What arrived here from one number on, and lies in these segments */
+  async arrivals (from: number, segments: Segment[]): Promise<Given['pull']> {
+    const entries: RawEntry[] = []
+    let bytes = 0
+    let scanned = 0
+    let next = from
+
+    for await (const { arrival, entry } of this.#log.arrivals(from)) {
+      const isWanted = covers(segments, await placeOf(entry))
+      const size = isWanted ? entrySize(entry) : 0
+
+      if (scanned >= MAX_SCANNED || (entries.length > 0 && (bytes + size > limits.BATCH_BYTES || entries.length >= limits.BATCH_ENTRIES))) {
+        return { entries, next, isEnd: false }
+      }
+      if (isWanted) {
+        entries.push(rawOf(entry))
+      }
+
+      bytes += size
+      scanned++
+      next = arrival + 1
+    }
+
+    return { entries, next, isEnd: true }
+  }
+
+  async #sketch (segments: Segment[], key: Uint8Array): Promise<Sketch> {
+    const now = this.#clock.now()
+    const name = `${keyOf(key)}${segments.map(({ from, width }) => `${from}+${width}`).join()}`
+    const known = await this.#sketches.get(name)
+
+    if (known != null && known.until > now) {
+      return known
+    }
+
+    const made = this.ids(segments).then((all): Sketch => {
+      const ids = new ShortIds(all, key)
+      return { ids, encoder: new SketchEncoder(ids), until: now + limits.SKETCH_TTL }
+    })
+    made.catch(() => { this.#sketches.delete(name) })
+    this.#sketches.set(name, made)
+    return made
+  }
+}
+
+/** Where on the ring it lies */
+export async function placeOf ({ id, group }: Entry): Promise<number> {
+  return positionOf(group.byteLength === 0 ? id.bytes : await hash(group))
+}
+
+export function rawOf ({ bytes, proof }: Entry): RawEntry {
+  return { bytes, proof }
+}
