@@ -10,8 +10,8 @@ import type { Check, ShortIds } from './short-ids.ts'
  * A sketch is a stream of symbols without an end. Symbol i is the sum of about n / (1 + i/2) of the n ids, and which ones are
  * in it follows from the ids alone. Who has both streams subtracts one from the other: what both have is gone. A symbol with
  * one id left gives that id away, which is then taken out of all the others, which gives away more of them, until nothing is
- * left. For d differences this takes 1.36 d (of thousands) to 1.75 d symbols (of ten), and nobody has to
- * know d beforehand.
+ * left. For d differences this takes 1.75 d symbols if they are ten and 1.38 d if they are a thousand, and nobody has to know
+ * d beforehand.
  *
  * symbols = uvarint index of the first · uvarint ids in the set · symbol*
  * symbol = 8 bytes xor of the short ids · 4 bytes xor of their checks · zigzag uvarint how many there are, less what to expect
@@ -23,8 +23,8 @@ import type { Check, ShortIds } from './short-ids.ts'
 export const MAX_SYMBOLS = 2 ** 20
 /** In a set: counts, and differences of counts, stay numbers of 32 bits */
 export const MAX_ITEMS = 2 ** 30
-/** The least that a symbol takes: a count is seldom further than 63 from what is to be expected */
 const CHECK_BYTES = 4
+/** The least that a symbol takes, and nearly always what it takes: a count is seldom further than 63 from what is expected */
 const MIN_SYMBOL_BYTES = SHORT_ID_BYTES + CHECK_BYTES + 1
 
 /** Numbers that a symbol is made of: the short id in two, check, count (which has a sign: modulo 2^32) */
@@ -233,8 +233,8 @@ export type DecoderState = 'open' | 'decoded' | 'failed'
 /**
  * Takes the stream of another set apart into what only they have and what only we have.
  *
- * A peer that lies gains nothing: no work but that for the symbols that it sends, and no memory. It can claim ids that it
- * has not, as it could with a plain list.
+ * A peer that lies gains nothing: work and memory are bounded by the symbols that it sends. It can claim ids that it has not,
+ * as it could with a plain list.
  *
  * @example
  * while (decoder.state === 'open') {
