@@ -62,3 +62,10 @@ export const PRUNE_ENTRIES = 1024
 
 /** Milliseconds that opening, closing or dropping a log may take */
 export const LIFECYCLE_DEADLINE = 180_000
+
+/** Milliseconds after a change of who keeps what until a peer that adapts looks at its share, and between two looks. A guess */
+export const ADAPT_DELAY = 1_000
+export const ADAPT_INTERVAL = 30_000
+
+/** Bytes that an entry takes beside its data, in a message, at most */
+export const MAX_ENTRY_OVERHEAD = 16_384

@@ -25,7 +25,7 @@ const HASH_BYTES = 32
 export class Author {
   readonly #sealer: Sealer
   readonly #log: Uint8Array
-  readonly #epoch: number
+  readonly epoch: number
   #sequence = 0
   #segments: Segment[] = []
   #documents: Uint8Array[] = []
@@ -33,7 +33,7 @@ export class Author {
   constructor (sealer: Sealer, log: Uint8Array, epoch: number) {
     this.#sealer = sealer
     this.#log = log
-    this.#epoch = epoch
+    this.epoch = epoch
   }
 
   get segments (): Segment[] {
@@ -66,7 +66,7 @@ export class Author {
     }
 
     this.#segments = after
-    const bytes = await this.#sealer.seal(this.#epoch, SealType.REPLICATION, writer.finish())
+    const bytes = await this.#sealer.seal(this.epoch, SealType.REPLICATION, writer.finish())
     this.#documents = isDelta ? [...this.#documents, bytes] : [bytes]
     return bytes
   }

@@ -6,7 +6,7 @@ import { LruMap } from '../runtime/bounded.ts'
 import * as limits from './constants.ts'
 import { partsOf } from './core/reconcile.ts'
 import { covers, toRange } from './core/ring.ts'
-import { ShortIds } from './core/short-ids.ts'
+import { SHORT_ID_BYTES, ShortIds } from './core/short-ids.ts'
 import { encodeSymbols, SketchEncoder } from './core/sketch.ts'
 import { entrySize, FINGERPRINT_BYTES } from './wire.ts'
 import type { Given, Summary } from './core/reconcile.ts'
@@ -71,57 +71,54 @@ export class Holdings {
     return encodeSymbols(encoder.symbols(from, count))
   }
 
-  /** As many of them as go into one message, in the order in which they are named */
-  async byShortIds (segments: Segment[], key: Uint8Array, shortIds: Uint8Array): Promise<RawEntry[]> {
+  /** As many of those that are named as go into one message; `asked`: how many of the names that is for, as some may be gone */
+  async byShortIds (segments: Segment[], key: Uint8Array, shortIds: Uint8Array): Promise<Given['fetch']> {
     const { ids } = await this.#sketch(segments, key)
-    return this.byIds(ids.lookup(shortIds))
+    const batch = new Batch()
+    let asked = 0
+
+    for (; asked < shortIds.byteLength / SHORT_ID_BYTES; asked++) {
+      const [id] = ids.lookup(shortIds.subarray(asked * SHORT_ID_BYTES, (asked + 1) * SHORT_ID_BYTES))
+      const entry = id == null ? undefined : await this.#log.get(new EntryId(id))
+
+      if (entry != null && !batch.add(entry)) {
+        break
+      }
+    }
+
+    return { asked, entries: batch.entries }
   }
 
+  /** As many of them as go into one message */
   async byIds (ids: Uint8Array[]): Promise<RawEntry[]> {
-    const entries: RawEntry[] = []
-    let bytes = 0
+    const batch = new Batch()
 
     for (const id of ids) {
       const entry = await this.#log.get(new EntryId(id))
 
-      if (entry != null) {
-        bytes += entrySize(entry)
-
-        if (entries.length > 0 && (bytes > limits.BATCH_BYTES || entries.length >= limits.BATCH_ENTRIES)) {
-          break
-        }
-
-        entries.push(rawOf(entry))
+      if (entry != null && !batch.add(entry)) {
+        break
       }
     }
 
-    return entries
+    return batch.entries
   }
 
   /** What arrived here from one number on, and lies in these segments */
   async arrivals (from: number, segments: Segment[]): Promise<Given['pull']> {
-    const entries: RawEntry[] = []
-    let bytes = 0
+    const batch = new Batch()
     let scanned = 0
     let next = from
 
     for await (const { arrival, entry } of this.#log.arrivals(from)) {
-      const isWanted = covers(segments, await placeOf(entry))
-      const size = isWanted ? entrySize(entry) : 0
-
-      if (scanned >= MAX_SCANNED || (entries.length > 0 && (bytes + size > limits.BATCH_BYTES || entries.length >= limits.BATCH_ENTRIES))) {
-        return { entries, next, isEnd: false }
-      }
-      if (isWanted) {
-        entries.push(rawOf(entry))
+      if (scanned++ >= MAX_SCANNED || (covers(segments, await placeOf(entry)) && !batch.add(entry))) {
+        return { entries: batch.entries, next, isEnd: false }
       }
 
-      bytes += size
-      scanned++
       next = arrival + 1
     }
 
-    return { entries, next, isEnd: true }
+    return { entries: batch.entries, next, isEnd: true }
   }
 
   async #sketch (segments: Segment[], key: Uint8Array): Promise<Sketch> {
@@ -140,6 +137,24 @@ export class Holdings {
     made.catch(() => { this.#sketches.delete(name) })
     this.#sketches.set(name, made)
     return made
+  }
+}
+
+/** Entries for one message */
+class Batch {
+  readonly entries: RawEntry[] = []
+  #bytes = 0
+
+  /** False: there is no room for it. For one there always is */
+  add (entry: Entry): boolean {
+    this.#bytes += entrySize(entry)
+
+    if (this.entries.length > 0 && (this.#bytes > limits.BATCH_BYTES || this.entries.length >= limits.BATCH_ENTRIES)) {
+      return false
+    }
+
+    this.entries.push(rawOf(entry))
+    return true
   }
 }
 

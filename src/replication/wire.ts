@@ -49,7 +49,8 @@ export type Answer =
   | { kind: 'summaries', summaries: Summary[] }
   /** `symbols` as core/sketch.ts encodes them */
   | { kind: 'symbols', symbols: Uint8Array }
-  | { kind: 'fetch', entries: RawEntry[] }
+  /** For the first `asked` of the short ids: those of them that it has */
+  | { kind: 'fetch', asked: number, entries: RawEntry[] }
   /** `next`: where to go on. `isEnd`: there is nothing behind it */
   | { kind: 'pull', entries: RawEntry[], next: number, isEnd: boolean }
   | { kind: 'have', entries: RawEntry[] }
@@ -190,7 +191,7 @@ function writeAnswer (writer: Writer, answer: Answer): void {
       writer.byte(Kind.SYMBOLS).bytes(answer.symbols)
       break
     case 'fetch':
-      writeEntries(writer.byte(Kind.FETCH), answer.entries)
+      writeEntries(writer.byte(Kind.FETCH).uvarint(answer.asked), answer.entries)
       break
     case 'pull':
       writeEntries(writer.byte(Kind.PULL).uvarint(answer.next).byte(answer.isEnd ? 1 : 0), answer.entries)
@@ -216,7 +217,7 @@ function readAnswer (reader: Reader): Answer {
     case Kind.SYMBOLS:
       return { kind: 'symbols', symbols: reader.bytes() }
     case Kind.FETCH:
-      return { kind: 'fetch', entries: readEntries(reader) }
+      return { kind: 'fetch', asked: reader.uvarint(), entries: readEntries(reader) }
     case Kind.PULL: {
       const next = reader.uvarint()
       const isEnd = flag(reader)

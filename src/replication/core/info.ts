@@ -45,7 +45,10 @@ export type Applied = { type: 'old' } | { type: 'gap' } | { type: 'new', info: I
 /** Changes that may follow a full document, before another full one has to. A guess */
 export const MAX_DELTAS = 8
 
-export function isNewer (a: { epoch: number, sequence: number }, b: { epoch: number, sequence: number }): boolean {
+/** How new something is that an owner said */
+export type Version = Pick<Said, 'epoch' | 'sequence'>
+
+export function isNewer (a: Version, b: Version): boolean {
   return a.epoch > b.epoch || (a.epoch === b.epoch && a.sequence > b.sequence)
 }
 
@@ -65,4 +68,9 @@ export function applyDocument (info: Info | undefined, document: Document): Appl
 
   const segments = union(difference(info.segments, document.removed), document.added)
   return { type: 'new', info: { epoch, sequence, segments, documents: [...info.documents, bytes] } }
+}
+
+/** Bytes of what somebody has to hear to know it */
+export function bytesOf (info: Info | undefined): number {
+  return info?.documents.reduce((sum, { byteLength }) => sum + byteLength, 0) ?? 0
 }

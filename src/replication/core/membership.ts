@@ -1,6 +1,6 @@
-import { applyDocument } from './info.ts'
+import { applyDocument, bytesOf, isNewer } from './info.ts'
 import { sameSegments } from './ring.ts'
-import type { Document, Info } from './info.ts'
+import type { Document, Info, Version } from './info.ts'
 import type { Segment } from './ring.ts'
 import type { Key } from './types.ts'
 
@@ -39,7 +39,8 @@ export type Presence =
   | { type: 'present' }
   /** It may come back until then; what it said of itself goes on to count */
   | { type: 'missed', until: number }
-  | { type: 'absent' }
+  /** What it said is known until then: it may have been quicker than the news that it is here, and what is older is not news */
+  | { type: 'absent', until: number }
 
 export type Standing =
   | { type: 'out' }
@@ -57,8 +58,8 @@ interface Peer {
   /** Whether anything of it is stored, and whether that is the newest */
   isStored: boolean
   isSaved: boolean
-  /** There was more of it to know than there was room for, or something stood on what is not here */
-  isAsked: boolean
+  /** It said something newer than `info`, for which there was no room, or which stood on what is not here */
+  wanted?: Version
 }
 
 export interface MembershipInit {
@@ -144,9 +145,26 @@ export class Membership {
 
   /** A document whose signature is true. `isAccepted`: what it leads to is */
   receive (document: Document, isAccepted: boolean, now: number): MembershipEffect[] {
-    const { owner } = document
-    const peer = this.#status === 'closed' ? undefined : this.#touch(owner)
-    return peer == null ? [] : this.#receive(owner, peer, document, isAccepted, now)
+    const key = document.owner
+    const peer = this.#touch(key, now)
+    const applied = applyDocument(peer?.info, document)
+
+    if (peer == null || applied.type === 'old') {
+      return []
+    }
+    if (applied.type === 'gap' || !this.#hold(peer, applied.info)) {
+      // what is known stays: it is the newest that we can prove
+      want(peer, document)
+      // where there was no room, the answer would not find any: it is asked when it comes next
+      return applied.type === 'gap' ? this.#remind(key, peer) : []
+    }
+    if (peer.wanted != null && !isNewer(peer.wanted, applied.info)) {
+      peer.wanted = undefined
+    }
+
+    peer.isSaved = false
+    peer.isAccepted = isAccepted
+    return this.#settle(key, peer, now)
   }
 
   /** A document that was stored in an earlier life of ours */
@@ -156,7 +174,7 @@ export class Membership {
 
     if (peer != null) {
       peer.isStored = true
-      peer.isSaved = peer.info?.documents.includes(document.bytes) === true
+      peer.isSaved = peer.info?.documents.at(-1) === document.bytes
     }
 
     return effects
@@ -164,11 +182,7 @@ export class Membership {
 
   /** It is on the topic of the log */
   present (key: Key, now: number): MembershipEffect[] {
-    if (this.#status === 'closed') {
-      return []
-    }
-
-    const peer = this.#touch(key)
+    const peer = this.#touch(key, now)
 
     if (peer == null) {
       return []
@@ -181,12 +195,14 @@ export class Membership {
   /** It is not on the topic any more. `isSaid`: because it said so; else it may come back in a moment */
   absent (key: Key, isSaid: boolean, now: number): MembershipEffect[] {
     const peer = this.#peers.get(key)
+    // who is waited for is not waited for any longer because it is missed once more
+    const isNews = peer?.presence.type === 'present' || (isSaid && peer?.presence.type === 'missed')
 
-    if (peer == null || peer.presence.type === 'absent' || this.#status === 'closed') {
+    if (peer == null || !isNews) {
       return []
     }
 
-    peer.presence = isSaid || peer.standing.type === 'out' ? { type: 'absent' } : { type: 'missed', until: now + this.#init.grace }
+    peer.presence = { type: isSaid || peer.standing.type === 'out' ? 'absent' : 'missed', until: now + this.#init.grace }
     return this.#settle(key, peer, now)
   }
 
@@ -200,8 +216,8 @@ export class Membership {
     const effects: MembershipEffect[] = []
 
     for (const [key, peer] of this.#peers) {
-      if (peer.presence.type === 'absent' && peer.isStored) {
-        peer.presence = { type: 'missed', until: now + this.#init.grace }
+      if (peer.presence.type !== 'present') {
+        peer.presence = { type: peer.isStored ? 'missed' : 'absent', until: now + this.#init.grace }
       }
       effects.push(...this.#remind(key, peer), ...this.#settle(key, peer, now))
     }
@@ -221,7 +237,7 @@ export class Membership {
 
     if (this.#status === 'open') {
       for (const { standing, presence } of this.#peers.values()) {
-        if (presence.type === 'missed') {
+        if (presence.type !== 'present') {
           next = Math.min(next, presence.until)
         }
         if (standing.type === 'joined') {
@@ -239,34 +255,19 @@ export class Membership {
     }
 
     return [...this.#peers].flatMap(([key, peer]) => {
-      if (peer.presence.type === 'missed' && peer.presence.until <= now) {
-        peer.presence = { type: 'absent' }
-        return this.#settle(key, peer, now, 'unreachable')
+      const { presence } = peer
+
+      if (presence.type === 'present' || presence.until > now) {
+        return this.#settle(key, peer, now)
       }
-      return this.#settle(key, peer, now)
+      if (presence.type === 'absent') {
+        this.#remove(key, peer)
+        return []
+      }
+
+      peer.presence = { type: 'absent', until: now + this.#init.grace }
+      return this.#settle(key, peer, now, 'unreachable')
     })
-  }
-
-  #receive (key: Key, peer: Peer, document: Document, isAccepted: boolean, now: number): MembershipEffect[] {
-    const applied = applyDocument(peer.info, document)
-
-    if (applied.type === 'old') {
-      return []
-    }
-    if (applied.type === 'gap') {
-      peer.isAsked = true
-      return this.#remind(key, peer)
-    }
-    if (!this.#hold(peer, applied.info)) {
-      // what is known stays: it is the newest that we can prove. It is asked again when there may be room
-      peer.isAsked = true
-      return []
-    }
-
-    peer.isAsked = false
-    peer.isSaved = false
-    peer.isAccepted = isAccepted
-    return this.#settle(key, peer, now)
   }
 
   /** The only place that knows what is to be, and that says what becomes of whom */
@@ -286,9 +287,9 @@ export class Membership {
         effects.push({ type: 'join', peer: key, segments })
       }
     } else if (!keeps || presence.type === 'absent') {
-      const reason = segments.length === 0 ? 'stopped' : isAccepted ? lost : 'refused'
+      const refusal = segments.length === 0 ? 'stopped' : 'refused'
       peer.standing = { type: 'out' }
-      effects.push({ type: 'leave', peer: key, segments: standing.segments, reason })
+      effects.push({ type: 'leave', peer: key, segments: standing.segments, reason: keeps ? lost : refusal })
     } else if (!sameSegments(segments, standing.segments)) {
       peer.standing = { ...standing, segments }
       effects.push({ type: 'change', peer: key, segments })
@@ -320,24 +321,23 @@ export class Membership {
     return isStored ? [{ type: 'store', peer: key, documents: [] }] : []
   }
 
-  #remind (key: Key, peer: Peer): MembershipEffect[] {
-    if (!peer.isAsked || this.#status !== 'open' || peer.presence.type !== 'present') {
-      return []
-    }
-
-    peer.isAsked = false
-    return [{ type: 'ask', peer: key }]
+  /** What is wanted is asked for until it is here: an answer may be lost */
+  #remind (key: Key, { wanted, presence }: Peer): MembershipEffect[] {
+    return wanted != null && this.#status === 'open' && presence.type === 'present' ? [{ type: 'ask', peer: key }] : []
   }
 
-  /** The peer of this key, the one used last. Undefined: there is no room for it */
-  #touch (key: Key): Peer | undefined {
+  /** The peer of this key, the one used last. Undefined: we are closed, or there is no room for it */
+  #touch (key: Key, now: number): Peer | undefined {
     let peer = this.#peers.get(key)
+    const absent: Presence = { type: 'absent', until: now + this.#init.grace }
 
     if (peer == null) {
-      if (this.#peers.size >= this.#init.maxPeers && !this.#makeRoom()) {
+      if (this.#status === 'closed' || (this.#peers.size >= this.#init.maxPeers && !this.#makeRoom())) {
         return
       }
-      peer = { isAccepted: false, presence: { type: 'absent' }, standing: { type: 'out' }, isStored: false, isSaved: false, isAsked: false }
+      peer = { isAccepted: false, presence: absent, standing: { type: 'out' }, isStored: false, isSaved: false }
+    } else if (peer.presence.type === 'absent') {
+      peer.presence = absent
     }
 
     this.#peers.delete(key)
@@ -345,12 +345,11 @@ export class Membership {
     return peer
   }
 
-  /** Forgets the one that was out for longest, and is not here */
+  /** Forgets the one that is of no use for longest */
   #makeRoom (): boolean {
     for (const [key, peer] of this.#peers) {
-      if (peer.standing.type === 'out' && peer.presence.type === 'absent' && !peer.isStored) {
-        this.#bytes -= bytesOf(peer.info)
-        this.#peers.delete(key)
+      if (isIdle(peer)) {
+        this.#remove(key, peer)
         return true
       }
     }
@@ -358,20 +357,41 @@ export class Membership {
     return false
   }
 
-  /** False: there is no room for it */
-  #hold (peer: Peer, info: Info): boolean {
-    const bytes = this.#bytes - bytesOf(peer.info) + bytesOf(info)
+  #remove (key: Key, peer: Peer): void {
+    this.#bytes -= bytesOf(peer.info)
+    this.#peers.delete(key)
+  }
 
-    if (bytes > this.#init.maxBytes && bytes > this.#bytes) {
+  /** False: there is no room for it, although those that are of no use now make way */
+  #hold (peer: Peer, info: Info): boolean {
+    const more = bytesOf(info) - bytesOf(peer.info)
+    const isTooMuch = (): boolean => more > 0 && this.#bytes + more > this.#init.maxBytes
+
+    for (const other of this.#peers.values()) {
+      if (isTooMuch() && other !== peer && other.info != null && isIdle(other)) {
+        this.#bytes -= bytesOf(other.info)
+        want(other, other.info)
+        other.info = undefined
+      }
+    }
+
+    if (isTooMuch()) {
       return false
     }
 
-    this.#bytes = bytes
+    this.#bytes += more
     peer.info = info
     return true
   }
 }
 
-function bytesOf (info: Info | undefined): number {
-  return info?.documents.reduce((sum, { byteLength }) => sum + byteLength, 0) ?? 0
+/** Neither in nor here nor waited for */
+function isIdle ({ standing, presence, isStored }: Peer): boolean {
+  return standing.type === 'out' && presence.type === 'absent' && !isStored
+}
+
+function want (peer: Peer, { epoch, sequence }: Version): void {
+  if (peer.wanted == null || isNewer({ epoch, sequence }, peer.wanted)) {
+    peer.wanted = { epoch, sequence }
+  }
 }

@@ -35,7 +35,8 @@ export type Need =
 export interface Given {
   summaries: Summary[]
   symbols: Uint8Array
-  fetch: RawEntry[]
+  /** For so many of the short ids that were named */
+  fetch: { asked: number, entries: RawEntry[] }
   pull: { entries: RawEntry[], next: number, isEnd: boolean }
   ids: Uint8Array[]
   /** How many of them were new here */
@@ -114,7 +115,14 @@ export class Reconcile {
     const [mine, theirs] = total(ranges)
 
     if (theirs > FAR_MORE * mine) {
-      yield * this.#pull(ranges.map(({ segment }) => segment), theirs - mine)
+      const segments = ranges.map(({ segment }) => segment)
+      yield * this.#pull(segments, theirs - mine)
+
+      if (this.#added === 0 && this.#init.cursor > 0) {
+        // it is not where it was: its log was begun anew
+        this.cursor = 0
+        yield * this.#pull(segments, theirs - mine)
+      }
       ranges = yield * this.#compare(this.#init.segments)
     }
 
@@ -213,10 +221,10 @@ export class Reconcile {
 
       const given: any[] = yield needs
       this.#added += entries.length > 0 ? given[0] : 0
-      const fetched: RawEntry[] = rest.byteLength > 0 ? given[needs.length - 1] : []
-      // an answer has as many as fit, in the order in which they were asked for; none: it has them no more
-      rest = fetched.length > 0 ? rest.subarray(fetched.length * SHORT_ID_BYTES) : rest.subarray(0, 0)
-      entries = fetched
+      const fetched: Given['fetch'] = rest.byteLength > 0 ? given[needs.length - 1] : { asked: 0, entries: [] }
+      // an answer has as many as fit; one that has none of them says nothing more
+      rest = rest.subarray((fetched.asked > 0 ? fetched.asked : rest.byteLength) * SHORT_ID_BYTES)
+      entries = fetched.entries
     }
 
     this.#missing += Math.max(0, all - this.#added)
