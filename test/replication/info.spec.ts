@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { MAX_DELTAS, applyDocument, bytesOf, isNewer } from '../../src/replication/core/info.ts'
 import { RING, normalize } from '../../src/replication/core/ring.ts'
 import { delta, full, lettersAfter, lettersOf, segmentsOf, summary } from './model/documents.ts'
+import { storyOf } from './model/stories.ts'
 import type { Document, Info } from '../../src/replication/core/info.ts'
 
 /** What is known after these, and what became of the last */
@@ -23,21 +24,6 @@ function known (...documents: Document[]): string {
   const { info, last } = after(...documents)
   return `${last}: ${info == null ? 'nothing' : `${info.epoch}.${info.sequence} ${lettersOf(info.segments)}`}`
 }
-
-/** What an owner says one after the other: mostly changes, now and then all, now and then in a new life */
-const story = fc.array(fc.record({
-  kind: fc.constantFrom('full', 'delta', 'delta', 'life'),
-  some: fc.constantFrom('', 'a', 'b', 'ab', 'c', 'abc'),
-  others: fc.constantFrom('', 'a', 'b', 'bc')
-}), { minLength: 1, maxLength: 12 }).map(steps => {
-  let epoch = 1
-  let sequence = 0
-  return steps.map(({ kind, some, others }, i): Document => {
-    epoch += kind === 'life' ? 1 : 0
-    sequence = kind === 'life' ? 1 : sequence + 1
-    return kind === 'delta' && i > 0 ? delta('p', epoch, sequence, some, others) : full('p', epoch, sequence, some)
-  })
-})
 
 describe('what a peer says it keeps', () => {
   it('is as new as its life, then as its number in it', () => {
@@ -115,7 +101,7 @@ describe('what a peer says it keeps', () => {
   })
 
   it('is the same in the end in whatever order and however often documents came, if the newest is asked for where there is a gap', () => {
-    fc.assert(fc.property(story.chain(said => fc.tuple(fc.constant(said), fc.array(fc.nat({ max: said.length - 1 }), { maxLength: 40 }))), ([said, order]) => {
+    fc.assert(fc.property(storyOf('p').chain(said => fc.tuple(fc.constant(said), fc.array(fc.nat({ max: said.length - 1 }), { maxLength: 40 }))), ([said, order]) => {
       const all = summary(said)
       let info: Info | undefined
 
