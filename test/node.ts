@@ -11,5 +11,7 @@ import './pubsub/lifecycle.node.ts'
 import './pubsub/limited.node.ts'
 import './pubsub/membership.node.ts'
 import './pubsub/pressure.node.ts'
+import './replication/catching-up.node.ts'
+import './replication/membership.node.ts'
 
 guardProcess()
