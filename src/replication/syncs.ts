@@ -44,6 +44,8 @@ export interface Compared {
   /** Entries that it had and we did not have, at the end of the last comparison */
   missing: number
   failures: number
+  /** Something came from it since we were equal last: it does not know that we are */
+  hasLearned: boolean
 }
 
 /** All there is about comparing with one peer */
@@ -86,7 +88,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, isRunning: false, isAgain: false, controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, hasLearned: false, isRunning: false, isAgain: false, controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -150,9 +152,11 @@ export class Syncs {
       pair.equalAt = clock.now()
       pair.segments = segments
     }
-    if (isBehind) {
+    // it lacks something, or is to see for itself that nothing differs any more
+    if (isBehind || (isEqual && pair.hasLearned)) {
       nudge(peer)
     }
+    pair.hasLearned = added > 0 || (pair.hasLearned && !isEqual)
     if (added > 0) {
       onLearned(peer)
     }
