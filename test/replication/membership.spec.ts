@@ -163,7 +163,9 @@ describe('who is a replicator', () => {
       core.absent('p', false, 1)
       expect(core.nextWake()).to.equal(1 + GRACE)
       expect(tell(core.wake(1 + GRACE))).to.equal('leave p a unreachable')
-      expect(tell(core.wake(1 + 2 * GRACE))).to.equal('')
+      // what it said is known for a while
+      expect(core.nextWake()).to.equal(1 + 2 * GRACE)
+      expect([core.size, tell(core.wake(1 + 2 * GRACE)), core.size]).to.deep.equal([1, '', 0])
       expect(tell(core.present('p', 2 + 2 * GRACE))).to.equal('')
     })
 
@@ -391,6 +393,17 @@ describe('who is a replicator', () => {
       expect(core.present('t', 0)).to.deep.equal([])
       expect(core.receive(full('t', 1, 1, 'a'), true, 0)).to.deep.equal([])
       expect(names(core)).to.equal('p a; q a; s a')
+    })
+
+    it('forgets neither who is here and says nothing, nor who is remembered and waited for', () => {
+      const core = create({ maxPeers: 2 })
+      core.remember(A, true, 0)
+      core.present('q', 0)
+      expect(core.present('r', 0)).to.deep.equal([])
+      core.open(0)
+      expect(core.present('r', 0)).to.deep.equal([])
+      expect(tell(core.receive(full('q', 1, 1, 'a'), true, 0))).to.equal('join q a')
+      expect(tell(core.present('p', 0))).to.equal('join p a')
     })
 
     it('makes room for one that is here by what those said who are not, and asks these when they come', () => {
