@@ -352,7 +352,7 @@ export class Replica {
     this.members.present(peer)
 
     if (this.#parts != null) {
-      this.#hello(peer, this.members.core.infoOf(peer) == null)
+      this.#hello(peer, true)
       this.#parts.spread.present(peer)
 
       if (this.#others().includes(peer)) {

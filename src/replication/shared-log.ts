@@ -35,6 +35,8 @@ export interface SharedLogInit {
   sealer: Sealer
   datastore: Datastore
   logger: ComponentLogger
+  /** For tests: which log it is */
+  openLog?: typeof openLog
   /** What close() and drop() of the user do: others may have opened it, too */
   close (): Promise<void>
   drop (): Promise<void>
@@ -288,14 +290,14 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   async #open (): Promise<void> {
-    const { id, datastore, privateKey, logger, clock, options } = this.#init
+    const { id, datastore, privateKey, logger, clock, options, openLog: open = openLog } = this.#init
     const { canAppend, keep, signal } = options
     const segments = this.#segmentsFor(this.#replicate)
     // others may speak as soon as we are on the topic: what they say is noted
     const joining = this.#replica.join()
     // looked at when the log is open, which may be too late for Node
     joining.catch(() => {})
-    const log = this.#log = await openLog({ id, datastore, privateKey, logger, clock, canAppend, keep })
+    const log = this.#log = await open({ id, datastore, privateKey, logger, clock, canAppend, keep })
     signal?.throwIfAborted()
     await this.#replica.members.load()
     await joining

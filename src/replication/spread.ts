@@ -234,16 +234,17 @@ export class Spread {
   }
 
   #arm (): void {
+    const now = this.#init.clock.now()
     let next = Infinity
 
     for (const { outgoing, pausedUntil } of this.#ways.values()) {
       if (outgoing.size > 0) {
-        next = Math.min(next, outgoing.nextTimeout(), pausedUntil > 0 ? pausedUntil : Infinity)
+        next = Math.min(next, outgoing.nextTimeout(), pausedUntil > now ? pausedUntil : Infinity)
       }
     }
 
     if (this.#soon.size > 0) {
-      next = this.#init.clock.now()
+      next = now
     }
 
     this.#alarm.set(this.#isStopped ? Infinity : next)
