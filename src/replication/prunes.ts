@@ -44,6 +44,8 @@ export class Prunes {
   readonly #controller = new AbortController()
   #isRunning = false
   #isAgain = false
+  /** A look comes soon, not only with the next interval */
+  #isMarked = false
   #pruned = 0
   /** Entries that are here only until others have them, at the last look */
   #waiting = 0
@@ -59,8 +61,12 @@ export class Prunes {
 
   /** Who keeps what may have changed, or something lies here that is not ours to keep */
   mark (): void {
-    this.#isAgain = this.#isRunning
-    this.#alarm.setIfUnset(this.#init.clock.now() + limits.NUDGE_DELAY)
+    if (this.#isRunning) {
+      this.#isAgain = true
+    } else if (!this.#isMarked && !this.#controller.signal.aborted) {
+      this.#isMarked = true
+      this.#alarm.set(this.#init.clock.now() + limits.NUDGE_DELAY)
+    }
   }
 
   stop (): void {
@@ -76,7 +82,7 @@ export class Prunes {
     }
 
     this.#isRunning = true
-    this.#isAgain = false
+    this.#isAgain = this.#isMarked = false
 
     try {
       this.#waiting = 0
@@ -93,6 +99,7 @@ export class Prunes {
     }
 
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
+      this.#isMarked = this.#isAgain
       this.#alarm.set(clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : limits.PRUNE_INTERVAL))
     }
   }
