@@ -22,12 +22,12 @@ export function turnsOf (world: World, isHeld: (turn: Turn) => boolean = () => f
   return [...steps, ...late]
 }
 
-export function opening ({ status, unread }: World): Action[] {
+export function opening ({ status, unread, owners }: World): Action[] {
   if (status === 'none') {
     return [{ type: 'start' }]
   }
 
-  const reads = unread.map((owner): Action => ({ type: 'read', owner }))
+  const reads = owners.filter(owner => unread.some(document => document.owner === owner)).map((owner): Action => ({ type: 'read', owner }))
   return status === 'opening' && reads.length === 0 ? [{ type: 'opened' }] : reads
 }
 

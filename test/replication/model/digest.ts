@@ -16,7 +16,7 @@ export function digest (world: World): string {
   const ofTurn = (turn: Turn): string => `${nameOf(turn.document)}/${turn.waits}/${turn.life === life}`
 
   return JSON.stringify([
-    status, unread, said, on, hasSaidOff,
+    status, unread.map(nameOf), said, on, hasSaidOff,
     Object.entries(verdicts).sort(), Object.entries(spent).sort(),
     messages.map(nameOf).sort(),
     [...turns].map(([key, waiting]) => [key, waiting.map(ofTurn)]).sort(),

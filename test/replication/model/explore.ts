@@ -68,7 +68,7 @@ function begin (setup: Setup): World {
   world.start()
 
   if (setup.isOpen) {
-    world.owners.forEach(owner => { world.unread.includes(owner) && world.do({ type: 'read', owner }) })
+    world.unread.slice().forEach(({ owner }) => { world.do({ type: 'read', owner }) })
     world.do({ type: 'opened' })
   }
 

@@ -34,8 +34,8 @@ export class World {
   hasSaidOff: Record<Key, boolean> = {}
   disk: Record<Key, Document[]> = {}
   writes: Record<Key, Uint8Array[][]> = {}
-  /** Whose documents of earlier lives are still to be read */
-  unread: Key[] = []
+  /** What is stored of earlier lives and still to be read. Between one and the next others have their turns */
+  unread: Document[] = []
   /** What came in this life, of each, and what was remembered */
   came: Record<Key, Document[]> = {}
   /** What canReplicate said: to the same it always says the same */
@@ -135,7 +135,7 @@ export class World {
   start (): void {
     this.life = this.#live()
     this.status = 'opening'
-    this.unread = this.owners.filter(owner => this.disk[owner].length > 0)
+    this.unread = this.owners.flatMap(owner => this.disk[owner])
     // both sides say what they keep when one comes to the topic
     this.owners.filter(owner => this.on[owner]).forEach(owner => { this.answer(owner) })
   }
@@ -268,12 +268,10 @@ export class World {
   }
 
   #read (owner: Key): void {
-    this.unread = this.unread.filter(other => other !== owner)
-
-    for (const document of this.disk[owner]) {
-      (this.came[owner] ??= []).push(document)
-      this.wiring.remember(this, document, this.#decide(document, 'yes'))
-    }
+    const at = this.unread.findIndex(document => document.owner === owner)
+    const [document] = this.unread.splice(at, 1)
+    ;(this.came[owner] ??= []).push(document)
+    this.wiring.remember(this, document, this.#decide(document, 'yes'))
   }
 
   #write (owner: Key, isDone: boolean): void {
