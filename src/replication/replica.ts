@@ -41,6 +41,7 @@ export interface ReplicaInit {
   epoch: number
   clock: Clock
   random: Random
+  randomBytes (length: number): Uint8Array
   logger: Logger
   counters: Counters
   port: Port
@@ -145,7 +146,7 @@ export class Replica {
 
   /** The log is open: what was noted counts now, and others hear what we keep */
   async open (log: Log, segments: Segment[]): Promise<void> {
-    const { clock, random, logger, keep, onProgress } = this.#init
+    const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
     const holdings = new Holdings(log, clock)
     const kept = (): Segment[] => this.#kept
 
@@ -157,6 +158,7 @@ export class Replica {
       syncs: new Syncs({
         clock,
         random,
+        randomBytes,
         logger,
         log,
         holdings,

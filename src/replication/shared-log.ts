@@ -1,3 +1,4 @@
+import { randomBytes } from '@libp2p/crypto'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { LogClosedError } from '../log/errors.ts'
 import { openLog } from '../log/index.ts'
@@ -37,6 +38,8 @@ export interface SharedLogInit {
   logger: ComponentLogger
   /** For tests: which log it is */
   openLog?: typeof openLog
+  /** For tests: where keys come from */
+  randomBytes?: typeof randomBytes
   /** What close() and drop() of the user do: others may have opened it, too */
   close (): Promise<void>
   drop (): Promise<void>
@@ -98,6 +101,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       epoch,
       clock,
       random,
+      randomBytes: init.randomBytes ?? randomBytes,
       logger,
       counters: this.#counters,
       port,

@@ -1,4 +1,3 @@
-import { randomBytes } from '@libp2p/crypto'
 import { toString } from 'uint8arrays/to-string'
 import { bytesOfKey } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
@@ -21,6 +20,8 @@ import type { Logger } from '@libp2p/interface'
 export interface SyncsInit {
   clock: Clock
   random: Random
+  /** For keys: such as nobody can guess */
+  randomBytes (length: number): Uint8Array
   logger: Logger
   log: Log
   holdings: Holdings
@@ -172,7 +173,7 @@ export class Syncs {
     }
 
     const { log } = this.#init
-    const key = randomBytes(KEY_BYTES)
+    const key = this.#init.randomBytes(KEY_BYTES)
     const mark = `pulled from ${toString(bytesOfKey(peer), 'base64url')}`
     const reconcile = new Reconcile({
       segments,

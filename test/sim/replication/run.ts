@@ -8,7 +8,7 @@ import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
 import { SimNet } from './sim-net.ts'
 import { REPLICAS, SimNode } from './sim-node.ts'
 import type { Kept } from './disk.ts'
-import type { Replicate } from '../../../src/replication/index.ts'
+import type { Replicate, SharedLog } from '../../../src/replication/index.ts'
 import type { Random } from '../../../src/runtime/random.ts'
 
 const SECOND = 1000
@@ -18,6 +18,9 @@ const QUIET = 150 * SECOND
 const MIN_NODES = 3
 const MAX_NODES = 6
 const MAX_SKEW = 30 * SECOND
+/** Times that it is looked whether all is at rest, and milliseconds between two looks */
+const RESTS = 100
+const LOOK_AGAIN = 17
 /** Differences that are named: one is enough to replay */
 const MAX_NAMED = 8
 
@@ -70,6 +73,7 @@ export async function replicationRun (seed: number): Promise<string[]> {
   await advance(world, 30 * SECOND)
   net.partition(new Set())
   await advance(world, QUIET)
+  await rest(world)
   check(world)
   await Promise.all(world.nodes.map(async node => node.stop()))
   await advance(world, SECOND)
@@ -196,6 +200,18 @@ function splitForAWhile ({ random, nodes, net, clock }: World): void {
   clock.after(random() * 15 * SECOND, () => { net.partition(new Set()) })
 }
 
+/** They compare now and then: between that there is nothing to do */
+async function rest (world: World): Promise<void> {
+  for (let i = 0; i < RESTS && !world.nodes.every(({ log }) => log == null || isAtRest(log)); i++) {
+    await advance(world, LOOK_AGAIN)
+  }
+}
+
+function isAtRest (log: SharedLog): boolean {
+  const { outgoing, awaited, questions, comparisons } = log.diagnostics().sizes
+  return outgoing + awaited + questions + comparisons === 0
+}
+
 /** Nobody has let go of an entry that too few others keep: it is where it was written, or has its copies */
 function checkCopies ({ nodes, appended, wrong }: World): void {
   for (const { id, writer } of appended) {
@@ -231,7 +247,7 @@ function check ({ nodes, wrong }: World): void {
     if (!log.synced().isSynced) {
       wrong.add(`${name} is not in sync: ${JSON.stringify(log.synced())}`)
     }
-    if (sizes.outgoing + sizes.awaited + sizes.questions + sizes.comparisons > 0) {
+    if (!isAtRest(log)) {
       wrong.add(`${name} is not at rest: ${JSON.stringify(sizes)}`)
     }
     if (log.coverage() < 1 || problems.some(problem => problem.includes('replicators where'))) {
@@ -253,9 +269,4 @@ function checkViews (nodes: SimNode[], name: string, seen: Array<[string, Array<
       wrong.add(`${name} believes of ${init.name} ${JSON.stringify(view)}, it is ${JSON.stringify(own)} of ${RING}`)
     }
   }
-}
-
-/** What an entry is called in messages of this */
-export function nameOf (id: Uint8Array): string {
-  return keyOf(id).slice(0, 4)
 }

@@ -2,6 +2,7 @@ import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'
 import { Sealer } from '../../../src/pubsub/seal.ts'
 import { SharedLog } from '../../../src/replication/shared-log.ts'
+import { randomInt } from '../../../src/runtime/random.ts'
 import { SimDisk } from './disk.ts'
 import { SimLog } from './sim-log.ts'
 import type { SimNet } from './sim-net.ts'
@@ -70,6 +71,7 @@ export class SimNode {
       sealer: new Sealer(privateKey),
       datastore: this.disk.datastore,
       logger: defaultLogger(),
+      randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),
       openLog: async () => {
         await new Promise<void>(resolve => { clock.after(this.disk.slowness, resolve) })
         return new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random }) as unknown as Log
