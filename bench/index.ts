@@ -1,11 +1,12 @@
 import { log } from './log.ts'
 import { parseOptions } from './options.ts'
 import { pubsub } from './pubsub.ts'
+import { replication } from './replication.ts'
 import { tableHead, tableRow } from './report.ts'
 import { killWorkers } from './workers.ts'
 import type { Suite, SuiteRun } from './suite.ts'
 
-const suites: Record<string, Suite> = { pubsub, log }
+const suites: Record<string, Suite> = { pubsub, log, replication }
 
 /** Milliseconds after which no other case begins: on a busy machine a run gets shorter, not longer */
 const LAST_BEGIN = { full: 5.5 * 60_000, quick: 37_000 }

@@ -30,12 +30,18 @@ export {
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
 export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'
+export { EntryTooLargeError, InvalidOptionsError, NotReplicatedError } from './replication/errors.ts'
+export { sharedLogs } from './replication/index.ts'
 export { mailboxes } from './runtime/mailbox.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
   RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
 } from './pubsub/index.ts'
 export type {
-  AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions
+  AppendOptions as LogAppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions
 } from './log/index.ts'
+export type {
+  AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, ReplicatorDetail, Segment, SharedLog, SharedLogDiagnostics, SharedLogEvents, SharedLogs, SharedLogsComponents,
+  SharedLogsInit, SyncReport, WaitForReplicatorsOptions
+} from './replication/index.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'

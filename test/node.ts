@@ -2,6 +2,7 @@
  * What runs in Node only: everything with sockets
  */
 import { guardProcess } from './fixtures/guard.ts'
+import './bin.node.ts'
 import './contract/contract.node.ts'
 import './fuzz/live.node.ts'
 import './log/crash.node.ts'
@@ -11,5 +12,8 @@ import './pubsub/lifecycle.node.ts'
 import './pubsub/limited.node.ts'
 import './pubsub/membership.node.ts'
 import './pubsub/pressure.node.ts'
+import './replication/catching-up.node.ts'
+import './replication/membership.node.ts'
+import './replication/pruning.node.ts'
 
 guardProcess()

@@ -16,7 +16,7 @@ import type { PrivateKey, PublicKey } from '@libp2p/interface'
  * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign, and
  * with a slower hash. It is empty between neighbours where nothing is passed on.
  */
-export const SealType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, SEARCH: 3, FOUND: 4 } as const
+export const SealType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, SEARCH: 3, FOUND: 4, REPLICATION: 5 } as const
 export type SealType = typeof SealType[keyof typeof SealType]
 
 const DOMAIN = encodeString('libp2p-sheaf/1:')

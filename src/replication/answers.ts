@@ -1,0 +1,83 @@
+import { EntryId } from '../log/entry-id.ts'
+import { Mailboxes } from '../runtime/mailbox.ts'
+import * as limits from './constants.ts'
+import { covers } from './core/ring.ts'
+import { placeOf } from './holdings.ts'
+import type { Segment } from './core/ring.ts'
+import type { Key } from './core/types.ts'
+import type { Holdings } from './holdings.ts'
+import type { Answer, Question } from './wire.ts'
+import type { Log } from '../log/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+export interface AnswersInit {
+  clock: Clock
+  log: Log
+  holdings: Holdings
+  /** What we keep */
+  kept (): Segment[]
+}
+
+/** Parts of a range that one question may ask for */
+const MAX_PARTS = 1024
+
+/**
+ * Answers what others ask, one question of each after the other: so that nobody can keep our disk from the rest.
+ */
+export class Answers {
+  readonly #init: AnswersInit
+  readonly #turns: Mailboxes
+
+  constructor (init: AnswersInit) {
+    this.#init = init
+    this.#turns = new Mailboxes({ name: 'questions', clock: init.clock, deadline: limits.ANSWER_TIMEOUT, capacity: limits.MAX_QUESTIONS })
+  }
+
+  async answer (from: Key, question: Question): Promise<Answer> {
+    return this.#turns.turn(from, async () => {
+      try {
+        return await this.#answer(question)
+      } catch (err: any) {
+        return { kind: 'refused', reason: err.message.slice(0, 256) }
+      }
+    })
+  }
+
+  stop (): void {
+    this.#turns.stop()
+  }
+
+  async #answer (question: Question): Promise<Answer> {
+    const { holdings } = this.#init
+    const { kind } = question
+
+    switch (kind) {
+      case 'summaries':
+        if (question.parts < 1 || question.parts > MAX_PARTS || question.segments.length * question.parts > limits.MAX_ASKED * 2) {
+          return { kind: 'refused', reason: `${question.segments.length} segments in ${question.parts} parts each are too many` }
+        }
+        return { kind, summaries: await holdings.summaries(question.segments, question.parts, question.key) }
+      case 'symbols':
+        if (question.count > limits.MAX_SYMBOLS) {
+          return { kind: 'refused', reason: `${question.count} symbols where at most ${limits.MAX_SYMBOLS} go into an answer` }
+        }
+        return { kind, symbols: await holdings.symbols(question.segments, question.key, question.from, question.count) }
+      case 'fetch':
+        return { kind, ...await holdings.byShortIds(question.segments, question.key, question.shortIds) }
+      case 'pull':
+        return { kind, ...await holdings.arrivals(question.from, question.segments) }
+      case 'have':
+        return { kind, entries: await holdings.byIds(question.ids) }
+      case 'keep':
+        return { kind, kept: await Promise.all(question.ids.map(async id => this.#keeps(id))) }
+    }
+  }
+
+  /** Whether it is here, and ours to keep. The place is looked at last, and nothing comes after it */
+  async #keeps (id: Uint8Array): Promise<boolean> {
+    const { log, kept } = this.#init
+    const entry = await log.get(new EntryId(id))
+    const position = entry == null ? undefined : await placeOf(entry)
+    return position != null && covers(kept(), position)
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Every number of replication, with its unit and where it comes from.
+ */
+
+/** Milliseconds that a replicator has to be in before others let go of entries because of it. A guess */
+export const MATURITY = 10_000
+/** Milliseconds that a replicator whom we have lost is waited for: it may only change its network. A guess */
+export const GRACE = 15_000
+/** Copies of an entry that there should be. From the specification */
+export const MIN_REPLICAS = 2
+export const MAX_REPLICAS = 64
+
+/** Peers of a log that are remembered, and bytes of what they say */
+export const MAX_PEERS = 10_000
+export const MAX_DOCUMENTS_BYTES = 8 * 1024 * 1024
+/** Segments that one peer may name: more of them cost everybody else time for each entry */
+export const MAX_SEGMENTS = 64
+/** Documents of one owner that may wait for their turn: the rest is asked for again */
+export const MAX_TURNS = 64
+/** Milliseconds that a turn may take: canReplicate is the user's */
+export const TURN_DEADLINE = 30_000
+
+/** Bytes of entries in one message: so that others get a word in between. Measured by bench replication */
+export const BATCH_BYTES = 192 * 1024
+export const BATCH_ENTRIES = 1024
+/** Messages of new entries that one peer has not answered yet, and entries and bytes that wait behind them. A guess */
+export const WINDOW = 8
+export const MAX_QUEUED = 8192
+export const MAX_QUEUED_BYTES = 8 * 1024 * 1024
+/** Milliseconds after which what was not answered is taken for lost. Longer than a slow disk takes */
+export const ANSWER_TIMEOUT = 20_000
+/** Questions of one peer, and messages with entries from it, that may wait for our disk */
+export const MAX_QUESTIONS = 32
+
+/** A range with fewer entries than this is not cut further, but listed. From the specification */
+export const RANGE_ENTRIES = 1024
+/** Parts that a range is cut into at once: what is a million takes two cuts */
+export const PARTS = 32
+/** Segments that one question may name: PARTS of PARTS of what there is */
+export const MAX_ASKED = 2048
+/** Entries whose ids are put into one sketch: more take longer than others should wait */
+export const MAX_SKETCHED = 131_072
+/** Coded symbols in one answer */
+export const MAX_SYMBOLS = 16_384
+/** Sketches that are kept between two questions about them, and for how many milliseconds */
+export const MAX_SKETCHES = 4
+export const SKETCH_TTL = 30_000
+
+/** Milliseconds between two comparisons with each replicator, give or take: what every other way has missed. A guess */
+export const COMPARE_INTERVAL = 30_000
+/** Milliseconds that nudges are gathered for */
+export const NUDGE_DELAY = 100
+/** Milliseconds until a comparison that failed is tried again: the first time, and at most */
+export const RETRY_FIRST = 500
+export const RETRY_CAP = 30_000
+/** Comparisons that run at once: each takes memory for its sketches */
+export const MAX_SESSIONS = 4
+
+/** Milliseconds between two looks at what need not be kept here, and entries that are looked at in one */
+export const PRUNE_INTERVAL = 10_000
+export const PRUNE_ENTRIES = 1024
+
+/** Milliseconds that opening, closing or dropping a log may take */
+export const LIFECYCLE_DEADLINE = 180_000
+
+/** Milliseconds after a change of who keeps what until a peer that adapts looks at its share, and between two looks. A guess */
+export const ADAPT_DELAY = 1_000
+export const ADAPT_INTERVAL = 30_000
+
+/** Bytes that an entry takes beside its data, in a message, at most */
+export const MAX_ENTRY_OVERHEAD = 16_384

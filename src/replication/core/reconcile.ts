@@ -1,0 +1,313 @@
+import { MalformedError } from '../../runtime/errors.ts'
+import { differencesOf, entriesOf, gainOf, partsOf, sizeOf, toSegments } from './ranges.ts'
+import { SHORT_ID_BYTES, ShortIds } from './short-ids.ts'
+import { MAX_ITEMS, SketchDecoder, decodeSymbols } from './sketch.ts'
+import type { Given, Need, Reconciling, Summary } from './needs.ts'
+import type { Range } from './ranges.ts'
+import type { Segment } from './ring.ts'
+import type { RawEntry } from '../../log/core/types.ts'
+
+export { partsOf } from './ranges.ts'
+export type * from './needs.ts'
+
+/**
+ * Finds out what another peer has of some segments and we have not, and fetches it. We ask, it answers, and remembers nothing:
+ *
+ * 1. both cut the segments into parts and compare counts and fingerprints, then the parts of those that differ, until these have
+ * about a thousand entries;
+ * 2. of those it streams coded symbols of short ids until we know which ids differ, see sketch.ts;
+ * 3. what we do not have is fetched.
+ *
+ * Where it has far more than we do, all of it is pulled first, in the order in which it arrived there: so chains stay together, and
+ * take one signature for many. Where more lie in one place than a sketch takes, as a place cannot be cut, they are pulled, too.
+ *
+ * Whatever it answers, this comes to an end: with a result or a MalformedError. It is synchronous work that hands out what it
+ * needs, and is handed the results: a shell does that with peers and disks, a simulation with neither.
+ */
+
+export interface ReconcileInit {
+  /** What both keep */
+  segments: Segment[]
+  /** For this comparison alone, so that nobody can aim at collisions */
+  key: Uint8Array
+  /** Where an earlier pull ended */
+  cursor: number
+  limits: ReconcileLimits
+}
+
+export interface ReconcileLimits {
+  /** Parts that a range is cut into, at most */
+  parts: number
+  /** A range with no more entries is not cut */
+  rangeEntries: number
+  /** Segments that one question may name, and parts that it may ask for */
+  maxAsked: number
+  /** Ids in one sketch, and symbols in one answer */
+  maxSketched: number
+  maxSymbols: number
+}
+
+/** Symbols that are asked for beside what the difference is known to need, for each of which there are one and a half */
+const SPARE_SYMBOLS = 24
+const SYMBOLS_A_DIFFERENCE = 1.5
+/** Times the entries of both: who needs more symbols than that has something else in mind */
+const MAX_SYMBOLS_AN_ENTRY = 3
+/** As much as so many ranges of `rangeEntries` is not cut: to sketch it takes 10 ms on a laptop, a question may take more */
+const CHEAP_RANGES = 16
+/** They have so many times as much as we do, and so many more: then all is pulled */
+const FAR_MORE = 2
+const FEW = 64
+/** What may be pulled in vain, beside as much as there is to be gained. A guess */
+const VAIN = 1024
+/** What reading so many arrivals over there, of which none were for us, counts like: as one entry that came in vain. A guess */
+const SPARSE = 64
+/** And what an answer without anything new counts like, at least */
+const VAIN_ANSWER = 16
+/** Short ids that are asked for at once */
+const FETCHED = 1024
+
+export class Reconcile {
+  readonly #init: ReconcileInit
+  #added = 0
+  #missing = 0
+  #isBehind = false
+  /** Entries that are known to be new to us, those that were added among them */
+  #expected = 0
+  /** Where a pull ended */
+  cursor: number
+
+  constructor (init: ReconcileInit) {
+    this.#init = init
+    this.cursor = init.cursor
+  }
+
+  * run (): Reconciling {
+    const differing = yield * this.#compareAll()
+    const ranges = yield * this.#narrow(yield * this.#catchUp(differing))
+    const isListed = (range: Range): boolean => sizeOf(range) <= this.#init.limits.maxSketched
+
+    for (const group of this.#groups(ranges.filter(isListed))) {
+      yield * this.#list(group)
+    }
+
+    yield * this.#sweep(ranges.filter(range => !isListed(range)))
+    return { isEqual: differing.length === 0, added: this.#added, missing: this.#missing, isBehind: this.#isBehind }
+  }
+
+  /** Many segments are not cut at first: mostly nothing differs */
+  * #compareAll (): Generator<Need[], Range[], any> {
+    const { segments, limits } = this.#init
+    return yield * this.#compare(segments, Math.max(1, Math.min(limits.parts, Math.floor(2 * limits.parts / segments.length))))
+  }
+
+  /** The parts of these segments in which we differ */
+  * #compare (segments: Segment[], parts: number): Generator<Need[], Range[], any> {
+    const asked: Array<{ type: 'summaries', segments: Segment[], parts: number }> = []
+
+    for (let i = 0; i < segments.length; i += this.#init.limits.maxAsked) {
+      asked.push({ type: 'summaries', segments: segments.slice(i, i + this.#init.limits.maxAsked), parts })
+    }
+
+    const given: Summary[][] = yield [...asked.map(need => ({ ...need, from: 'them' as const })), ...asked.map(need => ({ ...need, from: 'us' as const }))]
+    const theirs = given.slice(0, asked.length).flat()
+    const mine = given.slice(asked.length).flat()
+    const all = segments.flatMap(segment => partsOf(segment, parts))
+
+    if (theirs.length !== all.length || theirs.some(({ count }) => count > MAX_ITEMS)) {
+      throw new MalformedError(`${theirs.length} summaries of ${all.length} parts, of up to ${theirs.reduce((max, { count }) => Math.max(max, count), 0)} entries`)
+    }
+
+    return all
+      .map((segment, i) => ({ segment, mine: mine[i].count, theirs: theirs[i].count, isSame: isSame(mine[i], theirs[i]) }))
+      .filter(({ isSame }) => !isSame)
+  }
+
+  /** Pulls what they have if it is far more than we have; in what we differ then */
+  * #catchUp (ranges: Range[]): Generator<Need[], Range[], any> {
+    const start = this.cursor
+
+    if (this.#isFarMore(ranges)) {
+      const isWorthIt = yield * this.#pull(ranges, gainOf(ranges))
+      ranges = yield * this.#compareAll()
+
+      // what they have lies before where an earlier pull ended: we keep more than we did then, or their log was begun anew
+      if (isWorthIt && start > 0 && this.#isFarMore(ranges)) {
+        this.cursor = 0
+        yield * this.#pull(ranges, gainOf(ranges))
+        ranges = yield * this.#compareAll()
+      }
+    }
+
+    return ranges
+  }
+
+  #isFarMore (ranges: Range[]): boolean {
+    const [mine, theirs] = entriesOf(ranges)
+    return theirs > FAR_MORE * mine && theirs > mine + FEW
+  }
+
+  /**
+   * What arrived over there since an earlier pull. The next piece is on its way while one is stored. It goes on to the end, unless
+   * too much of it is of no use: what then still differs is listed. Whether it was worth it: not if most of it was not taken
+   */
+  * #pull (ranges: Range[], gain: number): Generator<Need[], boolean, any> {
+    const segments = toSegments(ranges)
+    const before = this.#added
+    let handed = 0
+    let vain = 0
+    let piece: Given['pull'] | undefined = (yield [{ type: 'pull', from: this.cursor, segments }])[0]
+    this.#expected = Math.max(this.#expected, this.#added + gain)
+
+    while (piece != null) {
+      const { entries, next, isEnd }: Given['pull'] = piece
+      const arrivals = next - this.cursor
+
+      if (arrivals < 0 || (arrivals === 0 && !isEnd)) {
+        throw new MalformedError(`what arrived from ${this.cursor} on is said to go on at ${next}`)
+      }
+
+      const isOver = isEnd || vain > gain + VAIN
+      const given: [number, Given['pull']?] = yield [{ type: 'join', entries }, ...isOver ? [] : [{ type: 'pull' as const, from: next, segments }]]
+      const [added] = given
+      handed += entries.length
+      vain += Math.max(entries.length - added + Math.floor(arrivals / SPARSE), added === 0 ? VAIN_ANSWER : 0)
+      this.cursor = next
+      piece = given[1]
+      yield * this.#add(added)
+    }
+
+    return 2 * (this.#added - before) >= handed
+  }
+
+  * #add (added: number): Generator<Need[], void, any> {
+    this.#added += added
+    yield [{ type: 'progress', done: this.#added, total: Math.max(this.#expected, this.#added) }]
+  }
+
+  /** Cuts what is large, as long as it is much. Each time it gets narrower by half at least */
+  * #narrow (ranges: Range[]): Generator<Need[], Range[], any> {
+    const { parts: most, rangeEntries, maxAsked } = this.#init.limits
+
+    while (ranges.reduce((sum, range) => sum + sizeOf(range), 0) > rangeEntries * Math.max(CHEAP_RANGES, ranges.length)) {
+      const isLarge = (range: Range): boolean => sizeOf(range) > rangeEntries && range.segment.width > 1
+      const large = ranges.filter(isLarge)
+      const average = large.reduce((sum, range) => sum + sizeOf(range), 0) / large.length
+      const parts = Math.min(most, Math.floor(maxAsked / large.length), Math.ceil(2 * average / rangeEntries))
+
+      if (large.length === 0 || parts < 2) {
+        break
+      }
+
+      ranges = [...ranges.filter(range => !isLarge(range)), ...yield * this.#compare(large.map(({ segment }) => segment), parts)]
+    }
+
+    return ranges
+  }
+
+  /** Which entries differ in these ranges, and those that only they have */
+  * #list (ranges: Range[]): Generator<Need[], void, any> {
+    const { key, limits } = this.#init
+    const segments = toSegments(ranges)
+    const [mine, theirs] = entriesOf(ranges)
+    const question = { type: 'symbols' as const, segments }
+    const first = Math.ceil(SYMBOLS_A_DIFFERENCE * differencesOf(ranges)) + SPARE_SYMBOLS
+    let [ids, symbols]: [Uint8Array[], Uint8Array] = yield [{ type: 'ids', segments }, { ...question, from: 0, count: Math.min(first, limits.maxSymbols) }]
+    const decoder = new SketchDecoder(new ShortIds(ids, key))
+
+    while (!decoder.add(decodeSymbols(symbols)) && decoder.state === 'open' && decoder.length < (mine + theirs) * MAX_SYMBOLS_AN_ENTRY + SPARE_SYMBOLS) {
+      [symbols] = yield [{ ...question, from: decoder.length, count: Math.min(decoder.length, limits.maxSymbols) }]
+    }
+
+    if (decoder.state === 'decoded') {
+      this.#isBehind ||= decoder.surplus.length > 0
+      yield * this.#fetch(segments, decoder.missing)
+    } else {
+      // it went on under our eyes, or chance was against us: another comparison has another key
+      this.#missing += Math.max(1, gainOf(ranges))
+    }
+  }
+
+  * #fetch (segments: Segment[], missing: Uint8Array): Generator<Need[], void, any> {
+    const count = missing.byteLength / SHORT_ID_BYTES
+    const before = this.#added
+    let rest = missing
+    let entries: RawEntry[] = []
+    this.#expected = Math.max(this.#expected, this.#added + count)
+
+    while (rest.byteLength > 0 || entries.length > 0) {
+      const shortIds = rest.subarray(0, FETCHED * SHORT_ID_BYTES)
+      const asked: Need[] = rest.byteLength > 0 ? [{ type: 'fetch', segments, shortIds }] : []
+      const given: any[] = yield [...asked, { type: 'join', entries }]
+      yield * this.#add(given[asked.length])
+      const fetched: Given['fetch'] = asked.length > 0 ? given[0] : { asked: 0, entries: [] }
+
+      if (fetched.asked * SHORT_ID_BYTES > shortIds.byteLength || fetched.entries.length > fetched.asked) {
+        throw new MalformedError(`${fetched.entries.length} entries for ${fetched.asked} of ${shortIds.byteLength / SHORT_ID_BYTES} names`)
+      }
+
+      // an answer has as many as fit; one that has none of them says nothing more
+      rest = rest.subarray(fetched.asked > 0 ? fetched.asked * SHORT_ID_BYTES : rest.byteLength)
+      entries = fetched.entries
+    }
+
+    if (this.#added - before < count) {
+      // some may have come on another way meanwhile
+      const [ids]: [Uint8Array[]] = yield [{ type: 'ids', segments }]
+      this.#missing += count - new ShortIds(ids, this.#init.key).lookup(missing).length
+    }
+  }
+
+  /**
+   * Ranges with more entries than go into a sketch, which cannot be cut: they lie in one place, as entries of one group do. All that
+   * arrived since an earlier pull is pulled, and if that is not it, all there is. Who has fewer need not be asked: it will pull, and
+   * has all then
+   */
+  * #sweep (ranges: Range[]): Generator<Need[], void, any> {
+    const segments = ranges.map(({ segment }) => segment)
+    let rest = ranges
+
+    for (const from of this.cursor > 0 ? [this.cursor, 0] : [0]) {
+      const ahead = rest.filter(({ mine, theirs }) => theirs >= mine)
+
+      if (ahead.length > 0) {
+        this.cursor = from
+        yield * this.#pull(ahead, entriesOf(ahead)[1])
+        rest = yield * this.#compare(segments, 1)
+      }
+    }
+
+    this.#missing += gainOf(rest)
+    this.#isBehind ||= rest.some(({ mine, theirs }) => mine >= theirs)
+  }
+
+  /** As many ranges at once as go into one sketch and one question */
+  * #groups (ranges: Range[]): Generator<Range[]> {
+    const { maxSketched, maxAsked } = this.#init.limits
+    let group: Range[] = []
+    let entries = 0
+
+    for (const range of ranges) {
+      // what they have nothing of need not be found out
+      if (range.theirs === 0) {
+        this.#isBehind = true
+        continue
+      }
+      if (group.length > 0 && (entries + sizeOf(range) > maxSketched || group.length >= maxAsked)) {
+        yield group
+        group = []
+        entries = 0
+      }
+
+      group.push(range)
+      entries += sizeOf(range)
+    }
+
+    if (group.length > 0) {
+      yield group
+    }
+  }
+}
+
+function isSame (a: Summary, b: Summary): boolean {
+  return a.count === b.count && a.fingerprint.byteLength === b.fingerprint.byteLength && a.fingerprint.every((byte, i) => byte === b.fingerprint[i])
+}

@@ -1,0 +1,23 @@
+/** A peer did not answer in time, or is gone, or refused: others may answer */
+export class NoAnswerError extends Error {
+  static name = 'NoAnswerError'
+  name = 'NoAnswerError'
+}
+
+/** Fewer peers than were asked for stored an entry. It is in the log, and still on its way */
+export class NotReplicatedError extends Error {
+  static name = 'NotReplicatedError'
+  name = 'NotReplicatedError'
+}
+
+/** Options that do not fit together, or are out of range */
+export class InvalidOptionsError extends Error {
+  static name = 'InvalidOptionsError'
+  name = 'InvalidOptionsError'
+}
+
+/** An entry that does not fit into a message */
+export class EntryTooLargeError extends Error {
+  static name = 'EntryTooLargeError'
+  name = 'EntryTooLargeError'
+}

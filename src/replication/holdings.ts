@@ -1,0 +1,168 @@
+import { keyOf } from '../log/core/covering.ts'
+import { positionOf } from '../log/core/keys.ts'
+import { EntryId } from '../log/entry-id.ts'
+import { hash } from '../log/signatures.ts'
+import { LruMap } from '../runtime/bounded.ts'
+import * as limits from './constants.ts'
+import { partsOf } from './core/reconcile.ts'
+import { covers, toRange } from './core/ring.ts'
+import { SHORT_ID_BYTES, ShortIds } from './core/short-ids.ts'
+import { encodeSymbols, SketchEncoder } from './core/sketch.ts'
+import { entrySize, FINGERPRINT_BYTES } from './wire.ts'
+import type { Given, Summary } from './core/reconcile.ts'
+import type { Segment } from './core/ring.ts'
+import type { RawEntry } from '../log/core/types.ts'
+import type { Entry, Log } from '../log/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+/** Entries that are looked at for one answer */
+const MAX_SCANNED = 8192
+
+interface Sketch {
+  encoder: SketchEncoder
+  ids: ShortIds
+  until: number
+}
+
+/**
+ * What a log holds, as others ask for it: by parts of the ring, and by short ids.
+ */
+export class Holdings {
+  readonly #log: Log
+  readonly #clock: Clock
+  /** They are asked for in several steps; without one it is made again */
+  readonly #sketches = new LruMap<string, Promise<Sketch>>(limits.MAX_SKETCHES)
+
+  constructor (log: Log, clock: Clock) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  async summaries (segments: Segment[], parts: number, key: Uint8Array): Promise<Summary[]> {
+    const summaries: Summary[] = []
+
+    for (const segment of segments.flatMap(segment => partsOf(segment, parts))) {
+      const { count, fingerprint } = await this.#log.fingerprint(toRange(segment), key)
+      summaries.push({ count, fingerprint: fingerprint.subarray(0, FINGERPRINT_BYTES) })
+    }
+
+    return summaries
+  }
+
+  async ids (segments: Segment[]): Promise<Uint8Array[]> {
+    const ids: Uint8Array[] = []
+
+    for (const segment of segments) {
+      const range = toRange(segment)
+      const { count } = await this.#log.fingerprint(range, new Uint8Array(0))
+
+      if (ids.length + count > limits.MAX_SKETCHED * 2) {
+        throw new RangeError(`there are more than ${limits.MAX_SKETCHED * 2} entries: ask for smaller segments`)
+      }
+
+      (await this.#log.idsInRange(range, { limit: count })).forEach(({ bytes }) => { ids.push(bytes) })
+    }
+
+    return ids
+  }
+
+  async symbols (segments: Segment[], key: Uint8Array, from: number, count: number): Promise<Uint8Array> {
+    const { encoder } = await this.#sketch(segments, key)
+    return encodeSymbols(encoder.symbols(from, count))
+  }
+
+  /** As many of those that are named as go into one message; `asked`: how many of the names that is for, as some may be gone */
+  async byShortIds (segments: Segment[], key: Uint8Array, shortIds: Uint8Array): Promise<Given['fetch']> {
+    const { ids } = await this.#sketch(segments, key)
+    const batch = new Batch()
+    let asked = 0
+
+    for (; asked < shortIds.byteLength / SHORT_ID_BYTES; asked++) {
+      const [id] = ids.lookup(shortIds.subarray(asked * SHORT_ID_BYTES, (asked + 1) * SHORT_ID_BYTES))
+      const entry = id == null ? undefined : await this.#log.get(new EntryId(id))
+
+      if (entry != null && !batch.add(entry)) {
+        break
+      }
+    }
+
+    return { asked, entries: batch.entries }
+  }
+
+  /** As many of them as go into one message */
+  async byIds (ids: Uint8Array[]): Promise<RawEntry[]> {
+    const batch = new Batch()
+
+    for (const id of ids) {
+      const entry = await this.#log.get(new EntryId(id))
+
+      if (entry != null && !batch.add(entry)) {
+        break
+      }
+    }
+
+    return batch.entries
+  }
+
+  /** What arrived here from one number on, and lies in these segments */
+  async arrivals (from: number, segments: Segment[]): Promise<Given['pull']> {
+    const batch = new Batch()
+    let scanned = 0
+    let next = from
+
+    for await (const { arrival, entry } of this.#log.arrivals(from)) {
+      if (scanned++ >= MAX_SCANNED || (covers(segments, await placeOf(entry)) && !batch.add(entry))) {
+        return { entries: batch.entries, next, isEnd: false }
+      }
+
+      next = arrival + 1
+    }
+
+    return { entries: batch.entries, next, isEnd: true }
+  }
+
+  async #sketch (segments: Segment[], key: Uint8Array): Promise<Sketch> {
+    const now = this.#clock.now()
+    const name = `${keyOf(key)}${segments.map(({ from, width }) => `${from}+${width}`).join()}`
+    const known = await this.#sketches.get(name)
+
+    if (known != null && known.until > now) {
+      return known
+    }
+
+    const made = this.ids(segments).then((all): Sketch => {
+      const ids = new ShortIds(all, key)
+      return { ids, encoder: new SketchEncoder(ids), until: now + limits.SKETCH_TTL }
+    })
+    made.catch(() => { this.#sketches.delete(name) })
+    this.#sketches.set(name, made)
+    return made
+  }
+}
+
+/** Entries for one message */
+class Batch {
+  readonly entries: RawEntry[] = []
+  #bytes = 0
+
+  /** False: there is no room for it. For one there always is */
+  add (entry: Entry): boolean {
+    this.#bytes += entrySize(entry)
+
+    if (this.entries.length > 0 && (this.#bytes > limits.BATCH_BYTES || this.entries.length >= limits.BATCH_ENTRIES)) {
+      return false
+    }
+
+    this.entries.push(rawOf(entry))
+    return true
+  }
+}
+
+/** Where on the ring it lies */
+export async function placeOf ({ id, group }: Entry): Promise<number> {
+  return positionOf(group.byteLength === 0 ? id.bytes : await hash(group))
+}
+
+export function rawOf ({ bytes, proof }: Entry): RawEntry {
+  return { bytes, proof }
+}

@@ -1,0 +1,87 @@
+import { AbortError } from '@libp2p/interface'
+import * as limits from './constants.ts'
+import { NoAnswerError } from './errors.ts'
+import type { Key } from './core/types.ts'
+import type { Answer, Message, Question } from './wire.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+export interface QuestionsInit {
+  clock: Clock
+  send (to: Key, message: Message, options?: AbortOptions): Promise<void>
+}
+
+interface Open {
+  to: Key
+  kind: Question['kind']
+  timer: Timer
+  resolve (answer: Answer): void
+  reject (err: Error): void
+}
+
+type AnswerTo<K extends Question['kind']> = Extract<Answer, { kind: K }>
+
+/**
+ * What was asked of others, until they answer, or are gone, or take too long.
+ */
+export class Questions {
+  readonly #init: QuestionsInit
+  readonly #open = new Map<number, Open>()
+  #number = 0
+
+  constructor (init: QuestionsInit) {
+    this.#init = init
+  }
+
+  get size (): number {
+    return this.#open.size
+  }
+
+  /** Rejects with a NoAnswerError */
+  async ask<K extends Question['kind']> (to: Key, question: Extract<Question, { kind: K }>, { signal }: AbortOptions = {}): Promise<AnswerTo<K>> {
+    const number = ++this.#number
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const timer = this.#init.clock.after(limits.ANSWER_TIMEOUT, () => { reject(new NoAnswerError(`no answer within ${limits.ANSWER_TIMEOUT} ms`)) })
+    const onAbort = (): void => { reject(signal?.reason ?? new AbortError()) }
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', onAbort)
+    this.#open.set(number, { to, kind: question.kind, timer, resolve, reject })
+
+    try {
+      this.#init.send(to, { type: 'question', number, question }, { signal }).catch(err => { reject(new NoAnswerError(`it could not be asked: ${err.message}`)) })
+      const answer = await promise
+
+      if (answer.kind !== question.kind) {
+        throw new NoAnswerError(answer.kind === 'refused' ? `it refused: ${answer.reason}` : 'it answered something else')
+      }
+      return answer as AnswerTo<K>
+    } finally {
+      this.#open.delete(number)
+      timer.cancel()
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  answered (from: Key, number: number, answer: Answer): void {
+    const open = this.#open.get(number)
+
+    if (open?.to === from) {
+      open.resolve(answer)
+    }
+  }
+
+  /** It cannot answer any more */
+  gone (peer: Key): void {
+    for (const { to, reject } of this.#open.values()) {
+      if (to === peer) {
+        reject(new NoAnswerError('the peer is gone'))
+      }
+    }
+  }
+
+  stop (): void {
+    for (const { reject } of this.#open.values()) {
+      reject(new NoAnswerError('the log is closed'))
+    }
+  }
+}

@@ -1,0 +1,489 @@
+import { decodeContent } from '../log/core/entry.ts'
+import { positionOf } from '../log/core/keys.ts'
+import { hash } from '../log/signatures.ts'
+import { keyOf, peerOf } from '../pubsub/keys.ts'
+import { Alarm } from '../runtime/alarm.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import { Mailboxes } from '../runtime/mailbox.ts'
+import { Answers } from './answers.ts'
+import * as limits from './constants.ts'
+import { coverageOf, keptRanges, Placement } from './core/placement.ts'
+import { covers, intersect, RING, widthOf } from './core/ring.ts'
+import { Author } from './documents.ts'
+import { Holdings, placeOf } from './holdings.ts'
+import { Members } from './members.ts'
+import { Prunes } from './prunes.ts'
+import { Questions } from './questions.ts'
+import { Spread } from './spread.ts'
+import { Syncs } from './syncs.ts'
+import { decodeMessage, encodeMessage, Outcome } from './wire.ts'
+import type { LeaveReason, Transition } from './core/membership.ts'
+import type { Segment } from './core/ring.ts'
+import type { Key } from './core/types.ts'
+import type { Port, PortTopic } from './port.ts'
+import type { SpreadOptions } from './spread.ts'
+import type { Message } from './wire.ts'
+import type { RawEntry } from '../log/core/types.ts'
+import type { Entry, JoinOutcome, Log } from '../log/index.ts'
+import type { Sealer } from '../pubsub/seal.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Counters } from '../runtime/counters.ts'
+import type { Random } from '../runtime/random.ts'
+import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
+import type { Datastore } from 'interface-datastore'
+
+export interface ReplicaInit {
+  /** The id of the log */
+  id: string
+  logHash: Uint8Array
+  topic: string
+  self: Key
+  epoch: number
+  clock: Clock
+  random: Random
+  randomBytes (length: number): Uint8Array
+  logger: Logger
+  counters: Counters
+  port: Port
+  sealer: Sealer
+  datastore: Datastore
+  replicas: { min: number, max: number }
+  maturity: number
+  grace: number
+  canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
+  keep? (entry: Entry): boolean
+  onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void
+  onProgress (peer: Key, done: number, total: number): void
+}
+
+/** What there is once the log is open */
+interface Parts {
+  log: Log
+  holdings: Holdings
+  answers: Answers
+  spread: Spread
+  syncs: Syncs
+  prunes: Prunes
+}
+
+/**
+ * A log while it is open, and its topic: what arrives is handed to those who deal with it, and what changes who keeps what is told
+ * to all of them.
+ */
+export class Replica {
+  readonly members: Members
+  readonly questions: Questions
+  readonly #init: ReplicaInit
+  readonly #arrivals: Mailboxes
+  readonly #nudges: Alarm
+  #author: Author
+  #topic?: PortTopic
+  #parts?: Parts
+  #isStopped = false
+  /** Who is on the topic */
+  readonly #present = new Set<Key>()
+  #kept: Segment[] = []
+  #placement?: Placement
+  #isMature = false
+  readonly #maturing: Alarm
+  /** Whom something was learned from since others were nudged */
+  readonly #learnedFrom = new Set<Key>()
+
+  constructor (init: ReplicaInit) {
+    const { clock, self, logHash, sealer, epoch, canReplicate } = init
+    this.#init = init
+    this.#author = new Author(sealer, logHash, epoch)
+    this.#arrivals = new Mailboxes({ name: 'entries of peers', clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
+    this.#nudges = new Alarm(clock, () => { this.#nudgeAll() })
+    this.#maturing = new Alarm(clock, () => { this.#mature() })
+    this.questions = new Questions({ clock, send: async (to, message, options) => this.#send(to, message, options) })
+    this.members = new Members({
+      self,
+      logHash,
+      clock,
+      log: init.logger,
+      counters: init.counters,
+      datastore: init.datastore,
+      maturity: init.maturity,
+      grace: init.grace,
+      canReplicate: canReplicate == null ? undefined : (peer, segments) => canReplicate(peerOf(peer), segments),
+      ask: peer => { this.#hello(peer, true) },
+      outlive: epoch => { this.#outlive(epoch) },
+      onTransition: transition => { this.#onTransition(transition) }
+    })
+  }
+
+  /** What this node keeps */
+  get segments (): Segment[] {
+    return this.#author.segments
+  }
+
+  /** Where the entries lie that are for this node to keep */
+  get kept (): Segment[] {
+    return this.#kept
+  }
+
+  get isMature (): boolean {
+    return this.#isMature
+  }
+
+  get present (): ReadonlySet<Key> {
+    return this.#present
+  }
+
+  get parts (): Parts | undefined {
+    return this.#parts
+  }
+
+  /** On the topic; what others say is noted from now on */
+  async join (): Promise<void> {
+    this.#topic = await this.#init.port.join(this.#init.topic, {
+      onMessage: (from, data) => { this.#onMessage(keyOf(from), data) },
+      onPresent: peerId => { this.#onPresent(keyOf(peerId)) },
+      onAbsent: (peerId, isSaid) => { this.#onAbsent(keyOf(peerId), isSaid) }
+    })
+  }
+
+  /** The log is open: what was noted counts now, and others hear what we keep */
+  async open (log: Log, segments: Segment[]): Promise<void> {
+    const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
+    const holdings = new Holdings(log, clock)
+    const kept = (): Segment[] => this.#kept
+
+    this.#parts = {
+      log,
+      holdings,
+      answers: new Answers({ clock, log, holdings, kept }),
+      spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => this.#others().length }),
+      syncs: new Syncs({
+        clock,
+        random,
+        randomBytes,
+        logger,
+        log,
+        holdings,
+        questions: this.questions,
+        shared: peer => this.shared(peer),
+        join: async entries => (await this.#store(entries)).filter(outcome => outcome?.status === 'added').length,
+        nudge: peer => { this.#nudge(peer) },
+        onLearned: from => { this.#nudgeOthers(from) },
+        onProgress
+      }),
+      prunes: new Prunes({
+        clock,
+        random,
+        logger,
+        log,
+        questions: this.questions,
+        kept,
+        keepers: position => this.keepers(position).filter(peer => this.#isMatureMember(peer)),
+        copies: entry => this.#copies(entry),
+        keep,
+        offer: (peer, entry) => { this.#offer(peer, entry) }
+      })
+    }
+
+    await this.say(segments)
+    this.members.open()
+    this.#helloAll(true)
+    this.#parts.prunes.mark()
+  }
+
+  /** Changes what this node keeps, and tells everybody */
+  async say (segments: Segment[]): Promise<void> {
+    const wasReplicator = this.segments.length > 0
+    const saying = this.#author.say(segments)
+    this.#kept = keptRanges(this.segments, this.#init.replicas.min)
+    this.#placement = undefined
+    const news = await saying
+
+    if (news == null || this.#isStopped) {
+      return
+    }
+    if ((this.segments.length > 0) !== wasReplicator) {
+      this.#isMature = false
+      this.#maturing.set(this.segments.length > 0 ? this.#init.clock.now() + this.#init.maturity : Infinity)
+    }
+
+    this.#topic?.broadcast(encodeMessage({ type: 'hello', isAsking: false, documents: [news] }))
+    this.#others().forEach(peer => { this.#parts?.syncs.mark(peer) })
+    this.#parts?.prunes.mark()
+  }
+
+  /** Entries that were appended here go to those who keep them */
+  async spread (entry: Entry, options: SpreadOptions & { ack?: 'leaders' | number } = {}): Promise<void> {
+    const position = await placeOf(entry)
+    const to = this.keepers(position).filter(peer => this.#present.has(peer))
+
+    if (!covers(this.#kept, position)) {
+      this.#parts?.prunes.mark()
+    }
+
+    await this.#parts?.spread.spread(entry, to, {
+      signal: options.signal,
+      count: typeof options.ack === 'number' ? options.ack : undefined,
+      leaders: options.ack === 'leaders' ? this.leaders(position).filter(peer => to.includes(peer)) : [],
+      wants: peer => this.keepers(position).includes(peer)
+    })
+  }
+
+  /** Others that keep what lies there */
+  keepers (position: number): Key[] {
+    return this.#place().keepers(position).filter(peer => peer !== this.#init.self)
+  }
+
+  /** Those that see to what lies there, this node may be one of them */
+  leaders (position: number): Key[] {
+    return this.#place().leaders(position)
+  }
+
+  coverage (): number {
+    return coverageOf(this.#membersAndSelf(), this.#init.replicas.min)
+  }
+
+  async close (): Promise<void> {
+    this.#isStopped = true
+    this.#nudges.set(Infinity)
+    this.#maturing.set(Infinity)
+    this.questions.stop()
+    this.#arrivals.stop()
+    this.#parts?.answers.stop()
+    this.#parts?.syncs.stop()
+    this.#parts?.prunes.stop()
+    this.#parts?.spread.stop()
+    await Promise.all([this.#topic?.leave(), this.members.close()])
+  }
+
+  #onMessage (from: Key, data: Uint8Array): void {
+    if (this.#isStopped) {
+      return
+    }
+
+    try {
+      this.#handle(from, decodeMessage(data))
+    } catch (err: any) {
+      this.#init.counters.add(err instanceof MalformedError ? 'malformed messages' : `failed: ${err.name}`)
+      this.#init.logger('a message could not be dealt with - %e', err)
+    }
+  }
+
+  #handle (from: Key, message: Message): void {
+    switch (message.type) {
+      case 'hello':
+        this.members.receive(message.documents)
+        if (message.isAsking && this.segments != null && this.#parts != null) {
+          this.#hello(from, false)
+        }
+        break
+      case 'entries':
+        this.#onEntries(from, message)
+        break
+      case 'stored':
+        this.#parts?.spread.answered(from, message.number, message.outcomes)
+        break
+      case 'question':
+        this.#onQuestion(from, message)
+        break
+      case 'answer':
+        this.questions.answered(from, message.number, message.answer)
+        break
+      case 'nudge':
+        if (this.members.core.infoOf(from) != null) {
+          this.#parts?.syncs.mark(from)
+        }
+        break
+    }
+  }
+
+  #onEntries (from: Key, { number, reach, entries }: Extract<Message, { type: 'entries' }>): void {
+    if (this.#parts == null) {
+      return
+    }
+
+    // what arrived is a view, and waits
+    const raws = entries.map(({ bytes, proof }) => ({ bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }))
+
+    this.#arrivals.turn(from, async () => {
+      const joined = await this.#store(raws)
+      await this.#send(from, { type: 'stored', number, outcomes: joined.map(outcomeOf) })
+
+      // who sent it does not see all that we see
+      if (joined.some(outcome => outcome?.status === 'added') && this.#others().filter(peer => peer !== from).length >= reach) {
+        this.#nudgeOthers(from)
+      }
+    }).catch(err => {
+      // nobody answers, so it is sent again, or found when we compare
+      this.#init.counters.add(`entries: ${err.name}`)
+    })
+  }
+
+  #onQuestion (from: Key, { number, question }: Extract<Message, { type: 'question' }>): void {
+    const answering = this.#parts?.answers.answer(from, question) ?? Promise.resolve({ kind: 'refused' as const, reason: 'the log is not open yet' })
+
+    answering.then(async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
+      // it asks again
+      this.#init.counters.add(`questions: ${err.name}`)
+    })
+  }
+
+  /** Stores what is for us to keep; undefined: it is not */
+  async #store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
+    const { log } = this.#parts as Parts
+    const isOurs = widthOf(this.#kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => this.#isOurs(raw)))
+    const joined = await log.join(raws.filter((_, i) => isOurs[i]))
+    let next = 0
+    return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
+  }
+
+  async #isOurs ({ bytes }: RawEntry): Promise<boolean> {
+    try {
+      const { group } = decodeContent(bytes)
+      return covers(this.#kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
+    } catch {
+      // for the log to refuse by name
+      return true
+    }
+  }
+
+  #onPresent (peer: Key): void {
+    if (this.#isStopped || this.#present.has(peer)) {
+      return
+    }
+
+    this.#present.add(peer)
+    this.members.present(peer)
+
+    if (this.#parts != null) {
+      this.#hello(peer, true)
+      this.#parts.spread.present(peer)
+
+      if (this.#others().includes(peer)) {
+        this.#parts.syncs.mark(peer)
+      }
+    }
+  }
+
+  #onAbsent (peer: Key, isSaid: boolean): void {
+    if (this.#present.delete(peer) && !this.#isStopped) {
+      this.members.absent(peer, isSaid)
+      this.questions.gone(peer)
+    }
+  }
+
+  #onTransition (transition: Transition): void {
+    const { type, peer, segments } = transition
+    this.#placement = undefined
+
+    if (this.#parts != null && type === 'leave') {
+      this.#parts.syncs.gone(peer)
+      this.#parts.spread.gone(peer)
+    } else if (this.#parts != null && type !== 'mature') {
+      this.#parts.syncs.mark(peer)
+      this.#parts.spread.joined(peer)
+    }
+
+    this.#parts?.prunes.mark()
+    this.#init.onTransition(type, peer, segments, transition.type === 'leave' ? transition.reason : undefined)
+  }
+
+  #mature (): void {
+    this.#isMature = true
+    this.#init.onTransition('mature', this.#init.self, this.segments)
+  }
+
+  #outlive (epoch: number): void {
+    const { sealer, logHash } = this.#init
+
+    if (epoch > this.#author.epoch) {
+      const { segments } = this
+      this.#author = new Author(sealer, logHash, epoch + 1)
+      this.say(segments).catch(err => { this.#init.logger.error('a new life could not be announced - %e', err) })
+    }
+  }
+
+  #hello (peer: Key, isAsking: boolean): void {
+    const documents = [...this.#author.documents, ...isAsking ? [] : this.members.documents(limits.BATCH_BYTES)]
+    // it asks when it does not hear of us
+    this.#send(peer, { type: 'hello', isAsking, documents }).catch(() => {})
+  }
+
+  #helloAll (isAsking: boolean): void {
+    this.#topic?.broadcast(encodeMessage({ type: 'hello', isAsking, documents: this.#author.documents }))
+  }
+
+  #nudge (peer: Key): void {
+    // they compare now and then anyway
+    this.#send(peer, { type: 'nudge' }).catch(() => {})
+  }
+
+  /** Something is new here that others may not have heard of */
+  #nudgeOthers (from: Key): void {
+    this.#learnedFrom.add(from)
+    this.#nudges.setIfUnset(this.#init.clock.now() + limits.NUDGE_DELAY)
+  }
+
+  #nudgeAll (): void {
+    // one alone knows what it told us
+    const [only] = this.#learnedFrom.size === 1 ? this.#learnedFrom : []
+    this.#others().filter(peer => peer !== only).forEach(peer => { this.#nudge(peer) })
+    this.#learnedFrom.clear()
+  }
+
+  #offer (peer: Key, entry: Entry): void {
+    this.#parts?.spread.spread(entry, [peer]).catch(() => {})
+  }
+
+  /** Replicators that are here */
+  #others (): Key[] {
+    return [...this.members.core.replicators()].filter(({ isPresent }) => isPresent).map(({ peer }) => peer)
+  }
+
+  #isMatureMember (peer: Key): boolean {
+    for (const replicator of this.members.core.replicators()) {
+      if (replicator.peer === peer) {
+        return replicator.isMature && replicator.isPresent
+      }
+    }
+    return false
+  }
+
+  /** What both of us keep */
+  shared (peer: Key): Segment[] {
+    for (const replicator of this.members.core.replicators()) {
+      if (replicator.peer === peer) {
+        return intersect(this.#kept, keptRanges(replicator.segments, this.#init.replicas.min))
+      }
+    }
+    return []
+  }
+
+  #copies ({ replicas }: Entry): number {
+    const { min, max } = this.#init.replicas
+    return Math.max(min, Math.min(replicas, max))
+  }
+
+  #place (): Placement {
+    this.#placement ??= new Placement(this.#membersAndSelf(), this.#init.replicas.min)
+    return this.#placement
+  }
+
+  #membersAndSelf (): Array<{ key: Key, segments: Segment[] }> {
+    const members = [...this.members.core.replicators()].map(({ peer, segments }) => ({ key: peer, segments }))
+    return this.segments.length > 0 ? [...members, { key: this.#init.self, segments: this.segments }] : members
+  }
+
+  async #send (to: Key, message: Message, options: AbortOptions = {}): Promise<void> {
+    if (this.#topic == null || this.#isStopped) {
+      throw new Error('the log is not on its topic')
+    }
+
+    await this.#topic.send(peerOf(to), encodeMessage(message), options)
+  }
+}
+
+function outcomeOf (joined: JoinOutcome | undefined): Outcome {
+  if (joined == null || joined.status === 'refused') {
+    return joined?.reason?.name === 'FutureEntryError' ? Outcome.LATER : Outcome.REFUSED
+  }
+  return Outcome.STORED
+}

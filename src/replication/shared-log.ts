@@ -1,0 +1,416 @@
+import { randomBytes } from '@libp2p/crypto'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { LogClosedError } from '../log/errors.ts'
+import { openLog } from '../log/index.ts'
+import { nextEpoch } from '../pubsub/epoch.ts'
+import { keyOf, peerOf } from '../pubsub/keys.ts'
+import { Alarm } from '../runtime/alarm.ts'
+import { Counters } from '../runtime/counters.ts'
+import { SafeEventEmitter } from '../runtime/events.ts'
+import * as limits from './constants.ts'
+import { shareOf, thinnest } from './core/placement.ts'
+import { intersect, sameSegments } from './core/ring.ts'
+import { hashOf } from './documents.ts'
+import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
+import { Replica } from './replica.ts'
+import { isAdaptive, segmentsOf } from './share.ts'
+import type { Transition } from './core/membership.ts'
+import type { Key } from './core/types.ts'
+import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, SyncReport, WaitForReplicatorsOptions } from './index.ts'
+import type { Port } from './port.ts'
+import type { EntryId } from '../log/entry-id.ts'
+import type { EntriesOptions, Entry, Log, TrimOptions } from '../log/index.ts'
+import type { Sealer } from '../pubsub/seal.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { AbortOptions, ComponentLogger, Logger, PrivateKey } from '@libp2p/interface'
+import type { Datastore } from 'interface-datastore'
+
+export interface SharedLogInit {
+  id: string
+  options: OpenOptions
+  clock: Clock
+  random: Random
+  port: Port
+  privateKey: PrivateKey
+  sealer: Sealer
+  datastore: Datastore
+  logger: ComponentLogger
+  /** For tests: which log it is */
+  openLog?: typeof openLog
+  /** For tests: where keys come from */
+  randomBytes?: typeof randomBytes
+  /** What close() and drop() of the user do: others may have opened it, too */
+  close (): Promise<void>
+  drop (): Promise<void>
+}
+
+/** Longer ids of logs are topics by their hash */
+const MAX_ID_IN_TOPIC = 200
+
+/**
+ * The face of a log that is shared: the log itself, and who else keeps it.
+ */
+export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements SharedLogFace {
+  readonly id: string
+  readonly #init: SharedLogInit
+  readonly #self: Key
+  readonly #replica: Replica
+  readonly #counters: Counters
+  readonly #logger: Logger
+  readonly #replicas: { min: number, max: number }
+  readonly #adapting: Alarm
+  /** Those who wait for replicators: called when there may be more */
+  readonly #watchers = new Set<() => void>()
+  #replicate: Replicate
+  #log?: Log
+  #status: SharedLogFace['status'] = 'opening'
+
+  static async open (init: SharedLogInit): Promise<SharedLog> {
+    const { id, clock, datastore, logger } = init
+    const logHash = await hashOf(id)
+    const epoch = await nextEpoch(datastore, 0, clock, logger.forComponent('libp2p-sheaf:shared-log'))
+    const log = new SharedLog(init, logHash, epoch)
+
+    try {
+      await log.#open()
+      return log
+    } catch (err) {
+      await log.end()
+      throw err
+    }
+  }
+
+  private constructor (init: SharedLogInit, logHash: Uint8Array, epoch: number) {
+    const logger = init.logger.forComponent('libp2p-sheaf:shared-log')
+    super(err => { logger.error('a listener of %s failed - %e', init.id, err) })
+    const { id, options, clock, random, port, sealer, datastore } = init
+    this.id = id
+    this.#init = init
+    this.#logger = logger
+    this.#self = keyOf(peerIdFromPrivateKey(init.privateKey))
+    this.#counters = new Counters()
+    this.#replicate = options.replicate ?? true
+    this.#replicas = checkedReplicas(options.replicas)
+    this.#adapting = new Alarm(clock, () => { this.#adapt() })
+    this.#replica = new Replica({
+      id,
+      logHash,
+      topic: `sheaf/log/${id.length <= MAX_ID_IN_TOPIC / 3 ? id : [...logHash].map(byte => byte.toString(16).padStart(2, '0')).join('')}`,
+      self: this.#self,
+      epoch,
+      clock,
+      random,
+      randomBytes: init.randomBytes ?? randomBytes,
+      logger,
+      counters: this.#counters,
+      port,
+      sealer,
+      datastore,
+      replicas: this.#replicas,
+      maturity: options.maturity ?? limits.MATURITY,
+      grace: options.grace ?? limits.GRACE,
+      canReplicate: options.canReplicate,
+      keep: options.keep,
+      onTransition: (type, peer, segments, reason) => { this.#onTransition(type, peer, segments, reason) },
+      onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) }
+    })
+  }
+
+  get status (): SharedLogFace['status'] {
+    return this.#status
+  }
+
+  get length (): number {
+    return this.#log?.length ?? 0
+  }
+
+  async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
+    this.#expectFits(data)
+    const entry = await this.#opened.append(data, options)
+    await this.#spread([entry], options)
+    return entry
+  }
+
+  async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
+    const expectFits = (data: Uint8Array): void => { this.#expectFits(data) }
+    const entries = await this.#opened.appendMany(each(items, expectFits), options)
+    await this.#spread(entries, options)
+    return entries
+  }
+
+  async get (id: EntryId): Promise<Entry | undefined> {
+    return this.#opened.get(id)
+  }
+
+  async has (id: EntryId): Promise<boolean> {
+    return this.#opened.has(id)
+  }
+
+  async heads (): Promise<Entry[]> {
+    return this.#opened.heads()
+  }
+
+  entries (options?: EntriesOptions): AsyncGenerator<Entry> {
+    return this.#opened.entries(options)
+  }
+
+  arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }> {
+    return this.#opened.arrivals(from, options)
+  }
+
+  async marked (program: string): Promise<number> {
+    return this.#opened.marked(`user ${program}`)
+  }
+
+  async mark (program: string, arrival: number): Promise<void> {
+    await this.#opened.mark(`user ${program}`, arrival)
+  }
+
+  async trim (options: TrimOptions): Promise<number> {
+    return this.#opened.trim(options)
+  }
+
+  async replicate (options: Replicate): Promise<void> {
+    this.#expectOpen()
+    const segments = this.#segmentsFor(options)
+    this.#replicate = options
+    await this.#replica.say(segments)
+    this.#changed()
+  }
+
+  async unreplicate (): Promise<void> {
+    await this.replicate(false)
+  }
+
+  replicators (): Replicator[] {
+    const others = [...this.#replica.members.core.replicators()].map(({ peer, segments, isMature }): Replicator => {
+      return { peerId: peerOf(peer), segments, state: isMature ? 'mature' : 'joined', self: false }
+    })
+    const { segments } = this.#replica
+
+    if (segments.length === 0 || this.#status !== 'open') {
+      return others
+    }
+
+    // alone there is nobody who could have been in for longer
+    const isMature = this.#replica.isMature || others.length === 0
+    return [...others, { peerId: peerOf(this.#self), segments, state: isMature ? 'mature' : 'joined', self: true }]
+  }
+
+  coverage (): number {
+    return this.#replica.coverage()
+  }
+
+  async waitForReplicators ({ count, coverage, signal }: WaitForReplicatorsOptions = {}): Promise<Replicator[]> {
+    const least = count ?? (coverage == null ? 2 : 0)
+
+    for (;;) {
+      signal?.throwIfAborted()
+      this.#expectOpen()
+      const replicators = this.replicators()
+
+      if (replicators.length >= least && this.coverage() >= (coverage ?? 0)) {
+        return replicators
+      }
+
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#watchers.add(resolve)
+      signal?.addEventListener('abort', resolve as () => void)
+
+      try {
+        await promise
+      } finally {
+        this.#watchers.delete(resolve)
+        signal?.removeEventListener('abort', resolve as () => void)
+      }
+    }
+  }
+
+  synced (segment?: Segment): SyncReport {
+    const { members, parts, present } = this.#replica
+    const wanted = segment == null ? this.#replica.kept : intersect([segment], this.#replica.kept)
+    const peers: SyncReport['peers'] = []
+    let isSynced = this.#status === 'open'
+
+    for (const { peer } of members.core.replicators()) {
+      const shared = intersect(this.#replica.shared(peer), wanted)
+
+      if (shared.length > 0 && present.has(peer)) {
+        const { equalAt, segments = [], missing = 0 } = parts?.syncs.pairs.get(peer) ?? {}
+        peers.push({ peerId: peerOf(peer), equalAt, missing })
+        isSynced &&= equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared)
+      }
+    }
+
+    return { isSynced, peers }
+  }
+
+  diagnostics (): SharedLogDiagnostics {
+    const { members, parts, present, questions } = this.#replica
+    const copies = thinnest(this.replicators().map(({ peerId, segments }) => ({ key: keyOf(peerId), segments })), this.#replicas.min)
+    const problems = [
+      ...copies < this.#replicas.min ? [`some entries are kept by ${copies} replicators where there should be ${this.#replicas.min}: more peers, or wider segments, are needed`] : [],
+      ...parts != null && parts.prunes.sizes.waiting > 0 ? [`${parts.prunes.sizes.waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
+    ]
+
+    return {
+      status: this.#status,
+      log: this.#opened.diagnostics(),
+      coverage: this.coverage(),
+      copies,
+      peers: [...present].map(peer => ({ peerId: peerOf(peer), why: members.core.why(peer) })),
+      problems,
+      sizes: {
+        peers: members.core.size,
+        present: present.size,
+        questions: questions.size,
+        watchers: this.#watchers.size,
+        comparisons: parts?.syncs.running ?? 0,
+        pruned: parts?.prunes.sizes.pruned ?? 0,
+        ...parts?.spread.sizes
+      },
+      dropped: this.#counters.toJSON()
+    }
+  }
+
+  async close (): Promise<void> {
+    await this.#init.close()
+  }
+
+  async drop (): Promise<void> {
+    await this.#init.drop()
+  }
+
+  /** Ends it, whoever has opened it */
+  async end (): Promise<void> {
+    await this.#end(async log => log.close())
+  }
+
+  /** Ends it, and deletes what there is of it */
+  async delete (): Promise<void> {
+    await this.#end(async log => log.drop())
+    await this.#replica.members.drop()
+  }
+
+  async #open (): Promise<void> {
+    const { id, datastore, privateKey, logger, clock, options, openLog: open = openLog } = this.#init
+    const { canAppend, keep, signal } = options
+    const segments = this.#segmentsFor(this.#replicate)
+    // others may speak as soon as we are on the topic: what they say is noted
+    const joining = this.#replica.join()
+    // looked at when the log is open, which may be too late for Node
+    joining.catch(() => {})
+    const log = this.#log = await open({ id, datastore, privateKey, logger, clock, canAppend, keep })
+    signal?.throwIfAborted()
+    await this.#replica.members.load()
+    await joining
+    log.addEventListener('entry:add', ({ detail }) => { this.safeDispatchEvent('entry:add', { detail }) })
+    log.addEventListener('entry:remove', ({ detail }) => { this.safeDispatchEvent('entry:remove', { detail }) })
+    this.#status = 'open'
+    await this.#replica.open(log, segments)
+  }
+
+  async #end (end: (log: Log) => Promise<void>): Promise<void> {
+    this.#status = 'closing'
+    this.#adapting.set(Infinity)
+    this.#changed()
+
+    try {
+      await this.#replica.close()
+    } finally {
+      if (this.#log != null) {
+        await end(this.#log)
+      }
+      this.#status = 'closed'
+    }
+  }
+
+  async #spread (entries: Entry[], { ack = 'stored', signal }: AppendOptions): Promise<void> {
+    const spreading = Promise.all(entries.map(async entry => this.#replica.spread(entry, ack === 'stored' ? {} : { ack, signal })))
+
+    if (ack === 'stored') {
+      spreading.catch(err => { this.#logger.error('an entry could not be sent - %e', err) })
+    } else {
+      await spreading
+    }
+  }
+
+  #onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void {
+    const detail = { peerId: peerOf(peer), segments }
+
+    if (type === 'leave') {
+      this.safeDispatchEvent('replicator:leave', { detail: { ...detail, reason: reason as LeaveReason } })
+    } else if (type === 'change') {
+      this.safeDispatchEvent('replication:change', { detail })
+    } else {
+      this.safeDispatchEvent(`replicator:${type}`, { detail })
+    }
+
+    this.#changed()
+  }
+
+  /** Who keeps what has changed */
+  #changed (): void {
+    const watchers = [...this.#watchers]
+    this.#watchers.clear()
+    watchers.forEach(watcher => { watcher() })
+
+    if (isAdaptive(this.#replicate) && this.#status === 'open') {
+      this.#adapting.setIfUnset(this.#init.clock.now() + limits.ADAPT_DELAY)
+    }
+  }
+
+  #adapt (): void {
+    if (this.#status === 'open') {
+      this.#replica.say(this.#segmentsFor(this.#replicate)).catch(err => { this.#logger.error('what is kept could not be changed - %e', err) })
+      this.#adapting.set(this.#init.clock.now() + limits.ADAPT_INTERVAL)
+    }
+  }
+
+  #segmentsFor (replicate: Replicate): Segment[] {
+    const { members, segments } = this.#replica
+    const { min } = this.#replicas
+    const share = shareOf(segments, min)
+
+    return segmentsOf(replicate, {
+      self: { key: this.#self, segments },
+      members: [...members.core.replicators()].map(({ peer, segments }) => ({ key: peer, segments })),
+      replicas: min,
+      totalBytes: share > 0 && this.#log != null && this.synced().isSynced ? this.#log.diagnostics().bytes / share : 0
+    })
+  }
+
+  #expectFits ({ byteLength }: Uint8Array): void {
+    const max = this.#init.port.maxMessageSize - limits.MAX_ENTRY_OVERHEAD
+
+    if (byteLength > max) {
+      throw new EntryTooLargeError(`${byteLength} bytes where at most ${max} go into one message: split them into several entries`)
+    }
+  }
+
+  get #opened (): Log {
+    this.#expectOpen()
+    return this.#log as Log
+  }
+
+  #expectOpen (): void {
+    if (this.#status !== 'open') {
+      throw new LogClosedError(`The log '${this.id}' is not open any more: open it again`)
+    }
+  }
+}
+
+function checkedReplicas ({ min, max = limits.MAX_REPLICAS }: { min: number, max?: number } = { min: limits.MIN_REPLICAS }): { min: number, max: number } {
+  if (!Number.isInteger(min) || !Number.isInteger(max) || min < 1 || max < min || max > limits.MAX_REPLICAS) {
+    throw new InvalidOptionsError(`replicas from ${min} to ${max}: they are whole numbers from 1 to ${limits.MAX_REPLICAS}`)
+  }
+  return { min, max }
+}
+
+async function * each (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, look: (item: Uint8Array) => void): AsyncGenerator<Uint8Array> {
+  for await (const item of items) {
+    look(item)
+    yield item
+  }
+}

@@ -1,0 +1,136 @@
+import { InvalidParametersError, NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
+import { Sealer } from '../pubsub/seal.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { Mailboxes } from '../runtime/mailbox.ts'
+import { systemRandom } from '../runtime/random.ts'
+import * as limits from './constants.ts'
+import { directSubPort } from './ports/direct-sub.ts'
+import { SharedLog } from './shared-log.ts'
+import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
+import type { Port } from './port.ts'
+import type { DirectSub } from '../pubsub/index.ts'
+import type { Startable } from '@libp2p/interface'
+
+/** Calls of open, close and drop for one log that may wait for each other */
+const LIFECYCLE_CAPACITY = 1024
+
+/**
+ * Which logs are open, and by how many. What is asked of one log happens in turns, so that the last call decides.
+ */
+export class SharedLogs implements SharedLogsFace, Startable {
+  readonly [Symbol.toStringTag] = 'libp2p-sheaf/shared-logs'
+  readonly [serviceCapabilities] = ['libp2p-sheaf/shared-logs']
+  readonly [serviceDependencies] = ['@libp2p/pubsub']
+  readonly #components: SharedLogsComponents
+  readonly #init: SharedLogsInit
+  readonly #logs = new Map<string, { log: SharedLog, count: number }>()
+  readonly #lifecycle: Mailboxes
+  #isStarted = false
+
+  constructor (components: SharedLogsComponents, init: SharedLogsInit) {
+    this.#components = components
+    this.#init = init
+    this.#lifecycle = new Mailboxes({ name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
+    components.metrics?.registerMetricGroup('libp2p_sheaf_log_entries', {
+      label: 'log',
+      calculate: () => Object.fromEntries([...this.#logs.values()].map(({ log }) => [log.id, log.length]))
+    })
+  }
+
+  isStarted (): boolean {
+    return this.#isStarted
+  }
+
+  async start (): Promise<void> {
+    this.#isStarted = true
+  }
+
+  /** While the connections are still there: so that the others hear that we go */
+  async beforeStop (): Promise<void> {
+    await this.stop()
+  }
+
+  async stop (): Promise<void> {
+    this.#isStarted = false
+    await Promise.all([...this.#logs.keys()].map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
+  }
+
+  async open (id: string, options: OpenOptions = {}): Promise<SharedLogFace> {
+    return this.#lifecycle.turn(id, async () => {
+      const known = this.#logs.get(id)
+
+      if (!this.#isStarted) {
+        throw new NotStartedError('The logs are not started: start the libp2p node that they belong to')
+      }
+      if (known != null) {
+        known.count++
+        return known.log
+      }
+
+      const { privateKey, datastore, logger } = this.#components
+      const log = await SharedLog.open({
+        id,
+        options,
+        clock: this.#clock,
+        random: this.#init.random ?? systemRandom,
+        port: this.#port(),
+        privateKey,
+        sealer: new Sealer(privateKey),
+        datastore,
+        logger,
+        close: async () => this.#close(id, log),
+        drop: async () => this.#drop(id, log)
+      })
+
+      if (options.signal?.aborted === true) {
+        await log.end()
+        throw options.signal.reason
+      }
+
+      this.#logs.set(id, { log, count: 1 })
+      return log
+    }, options)
+  }
+
+  async #close (id: string, log: SharedLog): Promise<void> {
+    await this.#lifecycle.turn(id, async () => {
+      const known = this.#logs.get(id)
+
+      if (known?.log === log && --known.count === 0) {
+        await this.#end(id, log => log.end())
+      }
+    })
+  }
+
+  async #drop (id: string, log: SharedLog): Promise<void> {
+    await this.#lifecycle.turn(id, async () => {
+      if (this.#logs.get(id)?.log === log) {
+        await this.#end(id, log => log.delete())
+      }
+    })
+  }
+
+  async #end (id: string, end: (log: SharedLog) => Promise<void>): Promise<void> {
+    const known = this.#logs.get(id)
+    this.#logs.delete(id)
+
+    if (known != null) {
+      await end(known.log)
+    }
+  }
+
+  #port (): Port {
+    const name = this.#init.pubsub ?? 'pubsub'
+    const pubsub = (this.#components as unknown as Record<string, DirectSub | undefined>)[name]
+
+    if (typeof pubsub?.getSubscribers !== 'function' || typeof pubsub.requestSubscribers !== 'function') {
+      throw new InvalidParametersError(`There is no DirectSub under the name '${name}': register directSub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
+    }
+
+    return directSubPort(pubsub)
+  }
+
+  get #clock (): NonNullable<SharedLogsInit['clock']> {
+    return this.#init.clock ?? systemClock
+  }
+}

@@ -1,0 +1,238 @@
+import { toString } from 'uint8arrays/to-string'
+import { bytesOfKey } from '../pubsub/keys.ts'
+import { Alarm } from '../runtime/alarm.ts'
+import { jitter } from '../runtime/random.ts'
+import * as limits from './constants.ts'
+import { Reconcile } from './core/reconcile.ts'
+import { sameSegments } from './core/ring.ts'
+import { KEY_BYTES } from './wire.ts'
+import type { Given, Need, Reconciled } from './core/reconcile.ts'
+import type { Segment } from './core/ring.ts'
+import type { Key } from './core/types.ts'
+import type { Holdings } from './holdings.ts'
+import type { Questions } from './questions.ts'
+import type { RawEntry } from '../log/core/types.ts'
+import type { Log } from '../log/index.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { Logger } from '@libp2p/interface'
+
+export interface SyncsInit {
+  clock: Clock
+  random: Random
+  /** For keys: such as nobody can guess */
+  randomBytes (length: number): Uint8Array
+  logger: Logger
+  log: Log
+  holdings: Holdings
+  questions: Questions
+  /** What both of us keep */
+  shared (peer: Key): Segment[]
+  /** Stores what it should; how many were new */
+  join (entries: RawEntry[]): Promise<number>
+  /** The peer lacks something that we have */
+  nudge (peer: Key): void
+  /** Others may lack what this one had */
+  onLearned (from: Key): void
+  onProgress (peer: Key, done: number, total: number): void
+}
+
+/** What is known of how a peer and we compare */
+export interface Compared {
+  /** When a comparison found no difference, and of what */
+  equalAt?: number
+  segments: Segment[]
+  /** Entries that it had and we did not have, at the end of the last comparison */
+  missing: number
+  failures: number
+  /** Something came from it since we were equal last: it does not know that we are */
+  hasLearned: boolean
+}
+
+/** All there is about comparing with one peer */
+interface Pair extends Compared {
+  /** When to compare next */
+  at: number
+  isRunning: boolean
+  /** Something happened while it ran */
+  isAgain: boolean
+  controller: AbortController
+}
+
+/**
+ * Keeps us in step with every replicator that keeps what we keep: compares when one joins or changes, when it says that it has
+ * news, and now and then; and again until nothing differs.
+ */
+export class Syncs {
+  readonly #init: SyncsInit
+  readonly #pairs = new Map<Key, Pair>()
+  readonly #alarm: Alarm
+  #running = 0
+
+  constructor (init: SyncsInit) {
+    this.#init = init
+    this.#alarm = new Alarm(init.clock, () => { this.#next() })
+  }
+
+  /** How many comparisons run */
+  get running (): number {
+    return this.#running
+  }
+
+  get pairs (): ReadonlyMap<Key, Compared> {
+    return this.#pairs
+  }
+
+  /** Compare with it, in so many milliseconds at the latest */
+  mark (peer: Key, delay = 0): void {
+    const at = this.#init.clock.now() + delay
+    const pair = this.#pairs.get(peer)
+
+    if (pair == null) {
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, hasLearned: false, isRunning: false, isAgain: false, controller: new AbortController() })
+    } else {
+      pair.isAgain = pair.isRunning
+      pair.at = Math.min(pair.at, at)
+    }
+
+    this.#arm()
+  }
+
+  gone (peer: Key): void {
+    this.#pairs.get(peer)?.controller.abort()
+    this.#pairs.delete(peer)
+  }
+
+  stop (): void {
+    [...this.#pairs.keys()].forEach(peer => { this.gone(peer) })
+    this.#alarm.set(Infinity)
+  }
+
+  #next (): void {
+    const now = this.#init.clock.now()
+
+    for (const [peer, pair] of this.#pairs) {
+      if (pair.at <= now && !pair.isRunning && this.#running < limits.MAX_SESSIONS) {
+        void this.#compare(peer, pair)
+      }
+    }
+
+    this.#arm()
+  }
+
+  async #compare (peer: Key, pair: Pair): Promise<void> {
+    const { clock, random, logger } = this.#init
+    const segments = this.#init.shared(peer)
+    pair.isRunning = true
+    pair.isAgain = false
+    pair.at = Infinity
+    this.#running++
+
+    try {
+      const outcome = await this.#reconcile(peer, segments, pair.controller.signal)
+      pair.failures = 0
+      this.#settle(peer, pair, segments, outcome)
+    } catch (err: any) {
+      if (!pair.controller.signal.aborted) {
+        logger('comparing with a replicator failed - %e', err)
+        pair.at = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
+      }
+    } finally {
+      pair.isRunning = false
+      this.#running--
+      pair.at = pair.isAgain ? clock.now() : pair.at
+      this.#arm()
+    }
+  }
+
+  #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, isBehind }: Reconciled): void {
+    const { clock, random, nudge, onLearned, shared } = this.#init
+    pair.missing = missing
+
+    if (isEqual) {
+      pair.equalAt = clock.now()
+      pair.segments = segments
+    }
+    // it lacks something, or is to see for itself that nothing differs any more
+    if (isBehind || (isEqual && pair.hasLearned)) {
+      nudge(peer)
+    }
+    pair.hasLearned = added > 0 || (pair.hasLearned && !isEqual)
+    if (added > 0) {
+      onLearned(peer)
+    }
+
+    // again until nothing differs; but what is refused stays different
+    const isDone = isEqual && sameSegments(segments, shared(peer))
+    pair.at = added > 0 && !isDone ? clock.now() : clock.now() + jitter(random, limits.COMPARE_INTERVAL)
+  }
+
+  async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {
+    if (segments.length === 0) {
+      return { isEqual: true, added: 0, missing: 0, isBehind: false }
+    }
+
+    const { log } = this.#init
+    const key = this.#init.randomBytes(KEY_BYTES)
+    const mark = `pulled from ${toString(bytesOfKey(peer), 'base64url')}`
+    const reconcile = new Reconcile({
+      segments,
+      key,
+      cursor: await log.marked(mark),
+      limits: { parts: limits.PARTS, rangeEntries: limits.RANGE_ENTRIES, maxAsked: limits.MAX_ASKED, maxSketched: limits.MAX_SKETCHED, maxSymbols: limits.MAX_SYMBOLS }
+    })
+    const work = reconcile.run()
+    const before = reconcile.cursor
+
+    try {
+      let step = work.next()
+
+      while (step.done !== true) {
+        const given = await Promise.all(step.value.map(async need => this.#give(peer, need, key, signal)))
+        signal.throwIfAborted()
+        step = work.next(given)
+      }
+
+      return step.value
+    } finally {
+      if (reconcile.cursor !== before && log.status === 'open') {
+        await log.mark(mark, reconcile.cursor)
+      }
+    }
+  }
+
+  async #give (peer: Key, need: Need, key: Uint8Array, signal: AbortSignal): Promise<Given[keyof Given]> {
+    const { holdings, questions, join, onProgress } = this.#init
+    const options = { signal }
+
+    switch (need.type) {
+      case 'summaries': {
+        const { segments, parts } = need
+        return need.from === 'us' ? holdings.summaries(segments, parts, key) : (await questions.ask<'summaries'>(peer, { kind: 'summaries', key, parts, segments }, options)).summaries
+      }
+      case 'symbols':
+        return (await questions.ask<'symbols'>(peer, { kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count }, options)).symbols
+      case 'fetch':
+        return questions.ask<'fetch'>(peer, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds }, options)
+      case 'pull':
+        return questions.ask<'pull'>(peer, { kind: 'pull', from: need.from, segments: need.segments }, options)
+      case 'ids':
+        return holdings.ids(need.segments)
+      case 'join':
+        return join(need.entries)
+      case 'progress':
+        onProgress(peer, need.done, need.total)
+    }
+  }
+
+  #arm (): void {
+    let next = Infinity
+
+    for (const { at, isRunning } of this.#pairs.values()) {
+      next = isRunning ? next : Math.min(next, at)
+    }
+
+    // when one ends it looks again
+    this.#alarm.set(this.#running < limits.MAX_SESSIONS ? next : Infinity)
+  }
+}

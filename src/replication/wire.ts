@@ -1,0 +1,300 @@
+import { Reader, Writer } from '../runtime/codec.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import type { Segment } from './core/ring.ts'
+import type { RawEntry } from '../log/core/types.ts'
+
+/**
+ * What peers of a log say to each other, byte by byte: see docs/protocol.md. A message is a version, a type, and what the type says.
+ */
+
+const VERSION = 1
+const ID_BYTES = 32
+const SHORT_ID_BYTES = 8
+export const KEY_BYTES = 16
+export const FINGERPRINT_BYTES = 8
+/** Of an entry: see log/core/entry.ts and log/core/merkle.ts */
+const MAX_ENTRY_BYTES = 2 ** 23
+const MAX_DOCUMENT_BYTES = 16_384
+const MAX_REASON_BYTES = 512
+
+const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
+const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, REFUSED: 255 } as const
+
+/** What became of an entry that was sent */
+export const Outcome = { STORED: 0, LATER: 1, REFUSED: 2 } as const
+export type Outcome = typeof Outcome[keyof typeof Outcome]
+
+/** How many entries somebody has in a part of the ring, and a fingerprint of them with the key of the question */
+export interface Summary {
+  count: number
+  fingerprint: Uint8Array
+}
+
+/** Each can be asked again, and of anybody: who answers remembers nothing of it */
+export type Question =
+  /** Each of these segments cut into as many parts */
+  | { kind: 'summaries', key: Uint8Array, parts: number, segments: Segment[] }
+  /** Coded symbols of what lies in these segments, from one on */
+  | { kind: 'symbols', key: Uint8Array, segments: Segment[], from: number, count: number }
+  /** Entries by their short ids, of those in these segments */
+  | { kind: 'fetch', key: Uint8Array, segments: Segment[], shortIds: Uint8Array }
+  /** Entries of these segments in the order of their arrival, from one on */
+  | { kind: 'pull', from: number, segments: Segment[] }
+  /** Entries by their ids */
+  | { kind: 'have', ids: Uint8Array[] }
+  /** Which of these entries the other has, and will keep */
+  | { kind: 'keep', ids: Uint8Array[] }
+
+export type Answer =
+  | { kind: 'summaries', summaries: Summary[] }
+  /** `symbols` as core/sketch.ts encodes them */
+  | { kind: 'symbols', symbols: Uint8Array }
+  /** For the first `asked` of the short ids: those of them that it has */
+  | { kind: 'fetch', asked: number, entries: RawEntry[] }
+  /** `next`: where to go on. `isEnd`: there is nothing behind it */
+  | { kind: 'pull', entries: RawEntry[], next: number, isEnd: boolean }
+  | { kind: 'have', entries: RawEntry[] }
+  /** One for each id */
+  | { kind: 'keep', kept: boolean[] }
+  | { kind: 'refused', reason: string }
+
+export type Message =
+  /** What the sender, and perhaps others, keep; `isAsking`: say so, too */
+  | { type: 'hello', isAsking: boolean, documents: Uint8Array[] }
+  /** `reach`: to how many they were sent */
+  | { type: 'entries', number: number, reach: number, entries: RawEntry[] }
+  | { type: 'stored', number: number, outcomes: Outcome[] }
+  | { type: 'question', number: number, question: Question }
+  | { type: 'answer', number: number, answer: Answer }
+  /** There is something that you may not have: compare */
+  | { type: 'nudge' }
+
+export function encodeMessage (message: Message): Uint8Array {
+  const writer = new Writer(256).byte(VERSION)
+
+  switch (message.type) {
+    case 'hello':
+      writer.byte(Type.HELLO).byte(message.isAsking ? 1 : 0).list(message.documents, document => writer.bytes(document))
+      break
+    case 'entries':
+      writeEntries(writer.byte(Type.ENTRIES).uvarint(message.number).uvarint(message.reach), message.entries)
+      break
+    case 'stored':
+      writer.byte(Type.STORED).uvarint(message.number).list(message.outcomes, outcome => writer.byte(outcome))
+      break
+    case 'question':
+      writeQuestion(writer.byte(Type.QUESTION).uvarint(message.number), message.question)
+      break
+    case 'answer':
+      writeAnswer(writer.byte(Type.ANSWER).uvarint(message.number), message.answer)
+      break
+    case 'nudge':
+      writer.byte(Type.NUDGE)
+      break
+  }
+
+  return writer.finish()
+}
+
+/** Throws a MalformedError. What it hands out are views of the input */
+export function decodeMessage (bytes: Uint8Array): Message {
+  const reader = new Reader(bytes)
+  const version = reader.byte()
+
+  if (version !== VERSION) {
+    throw new MalformedError(`a message of version ${version}, where only ${VERSION} is known`)
+  }
+
+  const message = readMessage(reader, reader.byte())
+
+  if (reader.left > 0) {
+    throw new MalformedError(`${reader.left} bytes stand behind the end`)
+  }
+
+  return message
+}
+
+/** Bytes that an entry takes in a message, at most */
+export function entrySize ({ bytes, proof }: RawEntry): number {
+  return bytes.byteLength + proof.byteLength + 8
+}
+
+function readMessage (reader: Reader, type: number): Message {
+  switch (type) {
+    case Type.HELLO:
+      return { type: 'hello', isAsking: flag(reader), documents: reader.list(Infinity, () => reader.bytes(MAX_DOCUMENT_BYTES)) }
+    case Type.ENTRIES:
+      return { type: 'entries', number: reader.uvarint(), reach: reader.uvarint(), entries: readEntries(reader) }
+    case Type.STORED:
+      return { type: 'stored', number: reader.uvarint(), outcomes: reader.list(Infinity, () => readOutcome(reader)) }
+    case Type.QUESTION:
+      return { type: 'question', number: reader.uvarint(), question: readQuestion(reader) }
+    case Type.ANSWER:
+      return { type: 'answer', number: reader.uvarint(), answer: readAnswer(reader) }
+    case Type.NUDGE:
+      return { type: 'nudge' }
+    default:
+      throw new MalformedError(`a message of type ${type}, which nobody knows`)
+  }
+}
+
+function writeQuestion (writer: Writer, question: Question): void {
+  switch (question.kind) {
+    case 'summaries':
+      writeSegments(writer.byte(Kind.SUMMARIES).raw(question.key).uvarint(question.parts), question.segments)
+      break
+    case 'symbols':
+      writeSegments(writer.byte(Kind.SYMBOLS).raw(question.key), question.segments).uvarint(question.from).uvarint(question.count)
+      break
+    case 'fetch':
+      writeSegments(writer.byte(Kind.FETCH).raw(question.key), question.segments).bytes(question.shortIds)
+      break
+    case 'pull':
+      writeSegments(writer.byte(Kind.PULL).uvarint(question.from), question.segments)
+      break
+    case 'have':
+      writer.byte(Kind.HAVE).list(question.ids, id => writer.raw(id))
+      break
+    case 'keep':
+      writer.byte(Kind.KEEP).list(question.ids, id => writer.raw(id))
+      break
+  }
+}
+
+function readQuestion (reader: Reader): Question {
+  const kind = reader.byte()
+
+  switch (kind) {
+    case Kind.SUMMARIES:
+      return { kind: 'summaries', key: copyOfKey(reader), parts: reader.uvarint(), segments: readSegments(reader) }
+    case Kind.SYMBOLS:
+      return { kind: 'symbols', key: copyOfKey(reader), segments: readSegments(reader), from: reader.uvarint(), count: reader.uvarint() }
+    case Kind.FETCH:
+      return { kind: 'fetch', key: copyOfKey(reader), segments: readSegments(reader), shortIds: readShortIds(reader) }
+    case Kind.PULL:
+      return { kind: 'pull', from: reader.uvarint(), segments: readSegments(reader) }
+    case Kind.HAVE:
+      return { kind: 'have', ids: readIds(reader) }
+    case Kind.KEEP:
+      return { kind: 'keep', ids: readIds(reader) }
+    default:
+      throw new MalformedError(`a question of kind ${kind}, which nobody knows`)
+  }
+}
+
+function writeAnswer (writer: Writer, answer: Answer): void {
+  switch (answer.kind) {
+    case 'summaries':
+      writer.byte(Kind.SUMMARIES).list(answer.summaries, ({ count, fingerprint }) => writer.uvarint(count).raw(fingerprint))
+      break
+    case 'symbols':
+      writer.byte(Kind.SYMBOLS).bytes(answer.symbols)
+      break
+    case 'fetch':
+      writeEntries(writer.byte(Kind.FETCH).uvarint(answer.asked), answer.entries)
+      break
+    case 'pull':
+      writeEntries(writer.byte(Kind.PULL).uvarint(answer.next).byte(answer.isEnd ? 1 : 0), answer.entries)
+      break
+    case 'have':
+      writeEntries(writer.byte(Kind.HAVE), answer.entries)
+      break
+    case 'keep':
+      writer.byte(Kind.KEEP).list(answer.kept, isKept => writer.byte(isKept ? 1 : 0))
+      break
+    case 'refused':
+      writer.byte(Kind.REFUSED).string(answer.reason)
+      break
+  }
+}
+
+function readAnswer (reader: Reader): Answer {
+  const kind = reader.byte()
+
+  switch (kind) {
+    case Kind.SUMMARIES:
+      return { kind: 'summaries', summaries: reader.list(Infinity, () => ({ count: reader.uvarint(), fingerprint: reader.raw(FINGERPRINT_BYTES) })) }
+    case Kind.SYMBOLS:
+      return { kind: 'symbols', symbols: reader.bytes() }
+    case Kind.FETCH:
+      return { kind: 'fetch', asked: reader.uvarint(), entries: readEntries(reader) }
+    case Kind.PULL: {
+      const next = reader.uvarint()
+      const isEnd = flag(reader)
+      return { kind: 'pull', next, isEnd, entries: readEntries(reader) }
+    }
+    case Kind.HAVE:
+      return { kind: 'have', entries: readEntries(reader) }
+    case Kind.KEEP:
+      return { kind: 'keep', kept: reader.list(Infinity, () => flag(reader)) }
+    case Kind.REFUSED:
+      return { kind: 'refused', reason: reader.string(MAX_REASON_BYTES) }
+    default:
+      throw new MalformedError(`an answer of kind ${kind}, which nobody knows`)
+  }
+}
+
+function writeEntries (writer: Writer, entries: RawEntry[]): Writer {
+  return writer.list(entries, ({ bytes, proof }) => writer.bytes(bytes).bytes(proof))
+}
+
+function readEntries (reader: Reader): RawEntry[] {
+  return reader.list(Infinity, () => ({ bytes: reader.bytes(MAX_ENTRY_BYTES), proof: reader.bytes(MAX_ENTRY_BYTES) }))
+}
+
+function readIds (reader: Reader): Uint8Array[] {
+  return reader.list(Infinity, () => reader.raw(ID_BYTES))
+}
+
+function readShortIds (reader: Reader): Uint8Array {
+  const bytes = reader.bytes()
+
+  if (bytes.byteLength % SHORT_ID_BYTES !== 0) {
+    throw new MalformedError(`short ids have ${SHORT_ID_BYTES} bytes each, these have ${bytes.byteLength} in all`)
+  }
+
+  return bytes
+}
+
+export function writeSegments (writer: Writer, segments: Segment[]): Writer {
+  // the whole ring is one more than four bytes hold
+  return writer.list(segments, ({ from, width }) => writer.uvarint(from).uvarint(width - 1))
+}
+
+export function readSegments (reader: Reader): Segment[] {
+  return reader.list(Infinity, () => {
+    const from = reader.uvarint()
+    const width = reader.uvarint() + 1
+
+    if (from >= 2 ** 32 || width > 2 ** 32) {
+      throw new MalformedError(`a segment from ${from}, ${width} wide, does not lie on the ring`)
+    }
+
+    return { from, width }
+  })
+}
+
+function readOutcome (reader: Reader): Outcome {
+  const outcome = reader.byte()
+
+  if (outcome > Outcome.REFUSED) {
+    throw new MalformedError(`${outcome} is no outcome`)
+  }
+
+  return outcome as Outcome
+}
+
+/** It is kept for longer than the message */
+function copyOfKey (reader: Reader): Uint8Array {
+  return Uint8Array.from(reader.raw(KEY_BYTES))
+}
+
+function flag (reader: Reader): boolean {
+  const byte = reader.byte()
+
+  if (byte > 1) {
+    throw new MalformedError(`${byte} where 0 or 1 says no or yes`)
+  }
+
+  return byte === 1
+}

@@ -1,0 +1,23 @@
+import { MemoryDatastore } from 'datastore-core'
+import { keyOf } from '../../../src/log/core/covering.ts'
+import type { TrueEntry } from '../../../src/log/core/types.ts'
+
+export interface Kept {
+  entry: TrueEntry
+  position: number
+  arrival: number
+}
+
+/** What survives a crash of its node */
+export class SimDisk {
+  readonly datastore = new MemoryDatastore()
+  readonly entries = new Map<string, Kept>()
+  readonly marks = new Map<string, number>()
+  arrivals = 0
+  /** Milliseconds that writing takes, about */
+  slowness = 1
+
+  has (id: Uint8Array): boolean {
+    return this.entries.has(keyOf(id))
+  }
+}

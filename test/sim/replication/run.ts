@@ -1,0 +1,272 @@
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { keyOf } from '../../../src/log/core/covering.ts'
+import { keptRanges } from '../../../src/replication/core/placement.ts'
+import { covers, RING } from '../../../src/replication/core/ring.ts'
+import { VirtualClock } from '../../../src/runtime/clock.ts'
+import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
+import { SimNet } from './sim-net.ts'
+import { REPLICAS, SimNode } from './sim-node.ts'
+import type { Kept } from './disk.ts'
+import type { Replicate, SharedLog } from '../../../src/replication/index.ts'
+import type { Random } from '../../../src/runtime/random.ts'
+
+const SECOND = 1000
+/** Milliseconds in which things happen, and those in which all has to come right */
+const TROUBLE = 40 * SECOND
+const QUIET = 150 * SECOND
+const MIN_NODES = 3
+const MAX_NODES = 6
+const MAX_SKEW = 30 * SECOND
+/** Times that it is looked whether all is at rest, and milliseconds between two looks */
+const RESTS = 100
+const LOOK_AGAIN = 17
+/** Differences that are named: one is enough to replay */
+const MAX_NAMED = 8
+
+/** An entry whose append resolved */
+interface Appended {
+  id: Uint8Array
+  writer: SimNode
+}
+
+interface World {
+  random: Random
+  clock: VirtualClock
+  net: SimNet
+  nodes: SimNode[]
+  appended: Appended[]
+  wrong: Set<string>
+}
+
+/** What may happen to a random node, and how often beside the others */
+const EVENTS: Array<[weight: number, event: (world: World, node: SimNode) => void]> = [
+  [10, (world, node) => { append(world, node) }],
+  [3, ({ random }, node) => { changeShare(random, node) }],
+  [1, (world, node) => { crashForAWhile(world, node) }],
+  [1, (world, node) => { stopForAWhile(world, node) }],
+  [1, world => { splitForAWhile(world) }],
+  [1, ({ random }, node) => { node.disk.slowness = random() < 0.3 ? 2_000 : 1 + 20 * random() }]
+]
+
+/**
+ * Some peers of one log, to which everything happens that can, at random moments; then nothing more does, and all has to be right
+ * again. After every step: nothing that was appended is lost, and nobody lets go of what too few others have. Returns what is not.
+ */
+export async function replicationRun (seed: number): Promise<string[]> {
+  const world = await build(seed)
+  const { random, clock, net, wrong } = world
+
+  if (seed % 3 === 0) {
+    net.faults = { drop: 0.05, duplicate: 0.1 }
+  }
+
+  const end = clock.now() + TROUBLE
+
+  while (clock.now() < end) {
+    await advance(world, random() ** 2 * 2 * SECOND)
+    happen(world)
+  }
+
+  net.faults = { drop: 0, duplicate: 0 }
+  world.nodes.forEach(node => { node.disk.slowness = 5 })
+  await advance(world, 30 * SECOND)
+  net.partition(new Set())
+  await advance(world, QUIET)
+  await rest(world)
+  check(world)
+  await Promise.all(world.nodes.map(async node => node.stop()))
+  await advance(world, SECOND)
+  return [...wrong].slice(0, MAX_NAMED)
+}
+
+async function build (seed: number): Promise<World> {
+  const random = seededRandom(seed)
+  const clock = new VirtualClock(1_700_000_000_000)
+  const net = new SimNet(clock, random)
+  const wrong = new Set<string>()
+  const nodes: SimNode[] = []
+  const count = MIN_NODES + randomInt(random, MAX_NODES - MIN_NODES + 1)
+
+  for (let i = 0; i < count; i++) {
+    const privateKey = await generateKeyPairFromSeed('Ed25519', Uint8Array.from({ length: 32 }, () => randomInt(random, 256)))
+    nodes.push(new SimNode({
+      name: `n${i}`,
+      privateKey,
+      peerId: peerIdFromPrivateKey(privateKey),
+      clock,
+      random,
+      net,
+      skew: randomInt(random, 2 * MAX_SKEW) - MAX_SKEW,
+      onWrong: what => { wrong.add(what) }
+    }))
+  }
+
+  const world: World = { random, clock, net, nodes, appended: [], wrong }
+  nodes.forEach((node, i) => {
+    // the first ones keep all, so that every entry has a place
+    node.replicate = i < REPLICAS ? true : share(random)
+    start(world, node)
+  })
+  await advance(world, random() * 5 * SECOND)
+  return world
+}
+
+/** Rings the alarms of so much time, and lets all that follows from each happen before the next */
+async function advance (world: World, ms: number): Promise<void> {
+  const { clock } = world
+  const until = clock.now() + ms
+
+  while (clock.step(until)) {
+    await new Promise<void>(resolve => { setImmediate(resolve) })
+    checkCopies(world)
+  }
+
+  clock.advance(Math.max(0, until - clock.now()))
+}
+
+function happen (world: World): void {
+  const { random, nodes } = world
+  const node = nodes[randomInt(random, nodes.length)]
+  let left = random() * EVENTS.reduce((sum, [weight]) => sum + weight, 0)
+
+  for (const [weight, event] of EVENTS) {
+    left -= weight
+
+    if (left <= 0) {
+      event(world, node)
+      return
+    }
+  }
+}
+
+function start ({ wrong }: World, node: SimNode): void {
+  node.start().catch(err => { wrong.add(`${node.init.name} did not start: ${err.stack}`) })
+}
+
+function append ({ random, appended, wrong }: World, node: SimNode): void {
+  const data = Uint8Array.from({ length: 8 }, () => randomInt(random, 256))
+  const group = random() < 0.3 ? Uint8Array.of(randomInt(random, 4)) : undefined
+  const ack = random() < 0.3 ? 'leaders' : 'stored'
+
+  for (let i = randomInt(random, 3); i >= 0 && node.isRunning; i--) {
+    node.log?.append(Uint8Array.of(...data, i), { group, ack }).then(
+      ({ id }) => { appended.push({ id: id.bytes, writer: node }) },
+      err => {
+        // it is ending, or a leader is
+        if (!['LogClosedError', 'NotReplicatedError'].includes(err.name)) {
+          wrong.add(`${node.init.name}: append failed: ${err.stack}`)
+        }
+      })
+  }
+}
+
+function share (random: Random): Replicate {
+  const dice = random()
+  if (dice < 0.3) {
+    return true
+  }
+  if (dice < 0.45) {
+    return false
+  }
+  return dice < 0.6 ? { limits: {} } : { factor: 0.2 + 0.6 * random(), offset: random() }
+}
+
+function changeShare (random: Random, node: SimNode): void {
+  const replicate = share(random)
+
+  // those that keep all stay so
+  if (node.replicate !== true && node.isRunning) {
+    node.replicate = replicate === true ? { factor: 0.9 } : replicate
+    void node.log?.replicate(node.replicate)
+  }
+}
+
+function crashForAWhile (world: World, node: SimNode): void {
+  if (node.isRunning) {
+    node.crash()
+    world.clock.after(world.random() ** 2 * 15 * SECOND, () => { start(world, node) })
+  }
+}
+
+function stopForAWhile (world: World, node: SimNode): void {
+  if (node.isRunning) {
+    void node.stop().then(() => { world.clock.after(world.random() ** 2 * 15 * SECOND, () => { start(world, node) }) })
+  }
+}
+
+function splitForAWhile ({ random, nodes, net, clock }: World): void {
+  net.partition(new Set(nodes.filter(() => random() < 0.4).map(({ init }) => init.peerId.toString())))
+  clock.after(random() * 15 * SECOND, () => { net.partition(new Set()) })
+}
+
+/** They compare now and then: between that there is nothing to do */
+async function rest (world: World): Promise<void> {
+  for (let i = 0; i < RESTS && !world.nodes.every(({ log }) => log == null || isAtRest(log)); i++) {
+    await advance(world, LOOK_AGAIN)
+  }
+}
+
+function isAtRest (log: SharedLog): boolean {
+  const { outgoing, awaited, questions, comparisons } = log.diagnostics().sizes
+  return outgoing + awaited + questions + comparisons === 0
+}
+
+/** Nobody has let go of an entry that too few others keep: it is where it was written, or has its copies */
+function checkCopies ({ nodes, appended, wrong }: World): void {
+  for (const { id, writer } of appended) {
+    if (!writer.disk.has(id)) {
+      const copies = nodes.filter(({ disk }) => disk.has(id)).length
+
+      if (copies < REPLICAS) {
+        wrong.add(`an entry of ${writer.init.name} has ${copies} copies`)
+      }
+    }
+  }
+}
+
+/** All that keep the same have the same, and know it */
+function check ({ nodes, wrong }: World): void {
+  const all = new Map<string, Kept>()
+  nodes.forEach(({ disk }) => { disk.entries.forEach((kept, key) => { all.set(key, kept) }) })
+
+  for (const { init: { name }, log, disk } of nodes) {
+    if (log?.status !== 'open') {
+      wrong.add(`${name} does not run: ${log?.status}`)
+      continue
+    }
+
+    const own = log.replicators().find(({ self }) => self)?.segments ?? []
+    const kept = keptRanges(own, REPLICAS)
+    const missing = [...all].filter(([key, { position }]) => covers(kept, position) && !disk.entries.has(key)).length
+    const { sizes, problems } = log.diagnostics()
+
+    if (missing > 0) {
+      wrong.add(`${name} lacks ${missing} of ${all.size} entries`)
+    }
+    if (!log.synced().isSynced) {
+      wrong.add(`${name} is not in sync: ${JSON.stringify(log.synced())}`)
+    }
+    if (!isAtRest(log)) {
+      wrong.add(`${name} is not at rest: ${JSON.stringify(sizes)}`)
+    }
+    if (log.coverage() < 1 || problems.some(problem => problem.includes('replicators where'))) {
+      wrong.add(`${name}: ${problems.join()}`)
+    }
+    checkViews(nodes, name, log.replicators().map(({ peerId, segments }) => [peerId.toString(), segments]), wrong)
+  }
+}
+
+/** Everybody knows what everybody says it keeps */
+function checkViews (nodes: SimNode[], name: string, seen: Array<[string, Array<{ from: number, width: number }>]>, wrong: Set<string>): void {
+  const views = new Map(seen)
+
+  for (const { init, log } of nodes) {
+    const own = log?.replicators().find(({ self }) => self)?.segments ?? []
+    const view = views.get(init.peerId.toString()) ?? []
+
+    if (JSON.stringify(own) !== JSON.stringify(view)) {
+      wrong.add(`${name} believes of ${init.name} ${JSON.stringify(view)}, it is ${JSON.stringify(own)} of ${RING}`)
+    }
+  }
+}

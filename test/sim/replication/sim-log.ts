@@ -1,0 +1,194 @@
+import { MAX_AHEAD } from '../../../src/log/constants.ts'
+import { keyOf } from '../../../src/log/core/covering.ts'
+import { decodeContent, encodeContent } from '../../../src/log/core/entry.ts'
+import { HybridClock } from '../../../src/log/core/hybrid-clock.ts'
+import { positionOf } from '../../../src/log/core/keys.ts'
+import { EntryId } from '../../../src/log/entry-id.ts'
+import { AppendRefusedError, FutureEntryError, LogClosedError } from '../../../src/log/errors.ts'
+import { LogEntry } from '../../../src/log/log-entry.ts'
+import { hash } from '../../../src/log/signatures.ts'
+import { MalformedError } from '../../../src/runtime/errors.ts'
+import { SafeEventEmitter } from '../../../src/runtime/events.ts'
+import type { SimDisk } from './disk.ts'
+import type { RawEntry, TrueEntry } from '../../../src/log/core/types.ts'
+import type { AppendOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
+import type { Clock } from '../../../src/runtime/clock.ts'
+import type { Random } from '../../../src/runtime/random.ts'
+
+export interface SimLogInit {
+  id: string
+  author: Uint8Array
+  disk: SimDisk
+  clock: Clock
+  random: Random
+  canAppend? (entry: Entry): boolean | Promise<boolean>
+}
+
+const RING = 2 ** 32
+const NOTHING = new Uint8Array(0)
+
+/**
+ * What replication needs of a log, without its trees and signatures: they have tests of their own, and would take all of the time.
+ * What is being written when its node crashes is lost, and nobody was told that it was stored.
+ */
+export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'append' | 'join' | 'get' | 'has' | 'remove' | 'fingerprint' | 'idsInRange' | 'arrivals' | 'marked' | 'mark' | 'close' | 'drop'> {
+  readonly id: string
+  status: Log['status'] = 'open'
+  readonly #init: SimLogInit
+  readonly #hlc = new HybridClock()
+
+  constructor (init: SimLogInit) {
+    super(err => { throw err })
+    this.id = init.id
+    this.#init = init
+  }
+
+  get length (): number {
+    return this.#init.disk.entries.size
+  }
+
+  async append (data: Uint8Array, { group = NOTHING, replicas = 0 }: AppendOptions = {}): Promise<Entry> {
+    this.#mustBeOpen()
+    const { author, clock } = this.#init
+    const bytes = encodeContent({ ...this.#hlc.tick(clock.now()), author, parents: [], group, replicas, data })
+    const entry = decode(bytes)
+    await this.#written()
+    this.#add(entry)
+    return new LogEntry(entry)
+  }
+
+  async appendMany (): Promise<Entry[]> {
+    throw new Error('the simulation appends one by one')
+  }
+
+  async join (raws: RawEntry[]): Promise<JoinOutcome[]> {
+    this.#mustBeOpen()
+    const { canAppend, clock, disk } = this.#init
+    const outcomes: JoinOutcome[] = []
+    const added: TrueEntry[] = []
+
+    for (const { bytes } of raws) {
+      const entry = decode(Uint8Array.from(bytes))
+      const id = new EntryId(entry.id)
+
+      if (disk.has(entry.id)) {
+        outcomes.push({ id, status: 'known' })
+      } else if (entry.time > clock.now() + MAX_AHEAD) {
+        outcomes.push({ id, status: 'refused', reason: new FutureEntryError('too early') })
+      } else if (canAppend != null && !await canAppend(new LogEntry(entry))) {
+        outcomes.push({ id, status: 'refused', reason: new AppendRefusedError('no') })
+      } else {
+        outcomes.push({ id, status: 'added' })
+        added.push(entry)
+      }
+    }
+
+    await this.#written()
+    added.forEach(entry => { this.#add(entry) })
+    return outcomes
+  }
+
+  async get (id: EntryId): Promise<Entry | undefined> {
+    const kept = this.#init.disk.entries.get(keyOf(id.bytes))
+    return kept == null ? undefined : new LogEntry(kept.entry)
+  }
+
+  async has (id: EntryId): Promise<boolean> {
+    return this.#init.disk.has(id.bytes)
+  }
+
+  async remove (ids: EntryId[]): Promise<number> {
+    this.#mustBeOpen()
+    await this.#written()
+    return ids.filter(({ bytes }) => this.#init.disk.entries.delete(keyOf(bytes))).length
+  }
+
+  async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
+    const ids = this.#idsIn(range)
+    const bytes = new Uint8Array(key.byteLength + 32 * ids.length)
+    bytes.set(key)
+    ids.forEach((id, i) => { bytes.set(id, key.byteLength + 32 * i) })
+    return { count: ids.length, fingerprint: await hash(bytes) }
+  }
+
+  async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: EntryId }): Promise<EntryId[]> {
+    const ids = this.#idsIn(range).map(bytes => new EntryId(bytes))
+    const first = after == null ? 0 : ids.findIndex(id => id.equals(after)) + 1
+    return ids.slice(first, first + limit)
+  }
+
+  async * arrivals (from = 0): AsyncGenerator<{ arrival: number, entry: Entry }> {
+    for (const { arrival, entry } of [...this.#init.disk.entries.values()]) {
+      if (arrival >= from) {
+        yield { arrival, entry: new LogEntry(entry) }
+      }
+    }
+  }
+
+  async marked (program: string): Promise<number> {
+    return this.#init.disk.marks.get(program) ?? 0
+  }
+
+  async mark (program: string, arrival: number): Promise<void> {
+    this.#init.disk.marks.set(program, arrival)
+  }
+
+  diagnostics (): LogDiagnostics {
+    const bytes = [...this.#init.disk.entries.values()].reduce((sum, { entry }) => sum + entry.bytes.byteLength, 0)
+    return { status: this.status, length: this.length, bytes, heads: 0, pending: 0, waiting: 0, pages: 0, dropped: {} }
+  }
+
+  async close (): Promise<void> {
+    this.status = 'closed'
+  }
+
+  async drop (): Promise<void> {
+    this.status = 'closed'
+    this.#init.disk.entries.clear()
+  }
+
+  #idsIn ({ from = 0, to = 0 }: RingRange): Uint8Array[] {
+    const width = from === to ? RING : (to - from + RING) % RING
+    return [...this.#init.disk.entries.values()]
+      .filter(({ position }) => (position - from + RING) % RING < width)
+      .sort((a, b) => (a.position - from + RING) % RING - (b.position - from + RING) % RING || (keyOf(a.entry.id) < keyOf(b.entry.id) ? -1 : 1))
+      .map(({ entry }) => entry.id)
+  }
+
+  #add (entry: TrueEntry): void {
+    const { disk } = this.#init
+
+    if (this.status !== 'closed' && !disk.has(entry.id)) {
+      const arrival = disk.arrivals++
+      this.#hlc.hear(entry)
+      disk.entries.set(keyOf(entry.id), { entry, position: placeOf(entry), arrival })
+      this.safeDispatchEvent('entry:add', { detail: { entry: new LogEntry(entry), arrival } })
+    }
+  }
+
+  async #written (): Promise<void> {
+    const { clock, random, disk } = this.#init
+    await new Promise<void>(resolve => { clock.after(disk.slowness * random(), resolve) })
+    this.#mustBeOpen()
+  }
+
+  #mustBeOpen (): void {
+    if (this.status !== 'open') {
+      throw new LogClosedError('closed')
+    }
+  }
+}
+
+function decode (bytes: Uint8Array): TrueEntry {
+  const id = hash(bytes)
+
+  if (id instanceof Promise) {
+    throw new MalformedError('the simulation runs in Node, which hashes at once')
+  }
+
+  return { ...decodeContent(bytes), id, bytes, proof: NOTHING, isProved: true }
+}
+
+function placeOf ({ id, group }: TrueEntry): number {
+  return positionOf(group.byteLength === 0 ? id : hash(group) as Uint8Array)
+}

@@ -1,0 +1,142 @@
+import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
+import { defaultLogger } from '@libp2p/logger'
+import { Sealer } from '../../../src/pubsub/seal.ts'
+import { SharedLog } from '../../../src/replication/shared-log.ts'
+import { randomInt } from '../../../src/runtime/random.ts'
+import { SimDisk } from './disk.ts'
+import { SimLog } from './sim-log.ts'
+import type { SimNet } from './sim-net.ts'
+import type { Log } from '../../../src/log/index.ts'
+import type { Replicate, SharedLogEvents } from '../../../src/replication/index.ts'
+import type { Clock, VirtualClock } from '../../../src/runtime/clock.ts'
+import type { Random } from '../../../src/runtime/random.ts'
+import type { PeerId, PrivateKey } from '@libp2p/interface'
+
+export const LOG = 'sim'
+export const MATURITY = 2_000
+export const GRACE = 4_000
+export const REPLICAS = 2
+
+export interface SimNodeInit {
+  name: string
+  peerId: PeerId
+  privateKey: PrivateKey
+  clock: VirtualClock
+  random: Random
+  net: SimNet
+  /** Milliseconds that its clock is ahead */
+  skew: number
+  /** Whom it does not let replicate */
+  refuses?: PeerId
+  onWrong (what: string): void
+}
+
+/** One process after the other on one disk: what of it a crash leaves is the disk */
+export class SimNode {
+  readonly disk = new SimDisk()
+  readonly init: SimNodeInit
+  replicate: Replicate = true
+  log?: SharedLog
+  #life = 0
+  /** Those who have joined in this life, and not left */
+  #joined = new Set<string>()
+
+  constructor (init: SimNodeInit) {
+    this.init = init
+  }
+
+  get isRunning (): boolean {
+    return this.log?.status === 'open'
+  }
+
+  /** Opening takes as long as the disk does */
+  async start (): Promise<void> {
+    const { privateKey, random, net, peerId, refuses } = this.init
+    const life = ++this.#life
+    const clock = this.#clockOf(life)
+    this.#joined = new Set()
+    const log = await SharedLog.open({
+      id: LOG,
+      options: {
+        replicate: this.replicate,
+        replicas: { min: REPLICAS },
+        maturity: MATURITY,
+        grace: GRACE,
+        canReplicate: peerId => refuses == null || !peerId.equals(refuses)
+      },
+      clock,
+      random,
+      port: net.port(peerId),
+      privateKey,
+      sealer: new Sealer(privateKey),
+      datastore: this.disk.datastore,
+      logger: defaultLogger(),
+      randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),
+      openLog: async () => {
+        await new Promise<void>(resolve => { clock.after(this.disk.slowness, resolve) })
+        return new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random }) as unknown as Log
+      },
+      close: async () => {},
+      drop: async () => {}
+    })
+
+    if (life === this.#life) {
+      this.log = log
+      this.#observe(log, life)
+    }
+  }
+
+  async stop (): Promise<void> {
+    const { log } = this
+    this.log = undefined
+    await log?.end()
+    this.#life++
+  }
+
+  /** Nothing of this life happens any more */
+  crash (): void {
+    this.#life++
+    this.log = undefined
+    this.init.net.crash(this.init.peerId)
+  }
+
+  #observe (log: SharedLog, life: number): void {
+    const { name, onWrong } = this.init
+    const watch = <K extends keyof SharedLogEvents>(type: K, look: (detail: SharedLogEvents[K]['detail']) => void): void => {
+      log.addEventListener(type, (({ detail }: { detail: SharedLogEvents[K]['detail'] }) => {
+        if (life !== this.#life || log.status === 'closed') {
+          onWrong(`${name}: ${type} after its end`)
+        }
+        look(detail)
+      }) as any)
+    }
+
+    // who joined while it opened had no listener yet
+    log.replicators().forEach(({ peerId }) => this.#joined.add(peerId.toString()))
+    watch('replicator:join', ({ peerId }) => {
+      if (this.#joined.has(peerId.toString())) {
+        onWrong(`${name}: ${peerId} joined twice`)
+      }
+      this.#joined.add(peerId.toString())
+    })
+    watch('replicator:leave', ({ peerId }) => {
+      if (!this.#joined.delete(peerId.toString())) {
+        onWrong(`${name}: ${peerId} left, and had not joined`)
+      }
+    })
+    watch('replication:change', ({ peerId }) => {
+      if (!this.#joined.has(peerId.toString())) {
+        onWrong(`${name}: ${peerId} changed, and had not joined`)
+      }
+    })
+  }
+
+  #clockOf (life: number): Clock {
+    const { clock, skew } = this.init
+    return {
+      now: () => clock.now() + skew,
+      after: (ms, fn) => clock.after(ms, () => { life === this.#life && fn() }),
+      soon: fn => { clock.soon(() => { life === this.#life && fn() }) }
+    }
+  }
+}
