@@ -1,6 +1,5 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { keyOf } from '../../../src/log/core/covering.ts'
 import { keptRanges } from '../../../src/replication/core/placement.ts'
 import { covers, RING } from '../../../src/replication/core/ring.ts'
 import { VirtualClock } from '../../../src/runtime/clock.ts'
