@@ -358,6 +358,8 @@ export class Replica {
       this.#parts.spread.present(peer)
 
       if (this.#others().includes(peer)) {
+        // it was missed for a moment: there was no join
+        this.#parts.spread.joined(peer)
         this.#parts.syncs.mark(peer)
       }
     }

@@ -116,6 +116,8 @@ export class Spread {
 
     if (way != null) {
       way.pausedUntil = way.failures = 0
+      // what was under way when it went may not have come
+      way.outgoing.expire(Infinity)
       this.#pump(peer, way)
     }
   }
