@@ -1,121 +1,106 @@
 #!/usr/bin/env node
 /**
- * A node to try DirectSub with: what you type is published, what others publish is printed.
+ * A node with a log that it shares with others: what you type is appended, what others append is printed.
  */
-import { createInterface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { identify } from '@libp2p/identify'
+import { KEEP_ALIVE } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
-import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { directSub } from '../src/index.ts'
-import type { DirectSub } from '../src/index.ts'
-import type { Multiaddr } from '@multiformats/multiaddr'
-import type { Libp2p } from 'libp2p'
-
-const HELP = `npm start -- [--join ADDRESS ...] [--topic NAME] [--listen ADDRESS ...]
-
-  --join ADDRESS    connect to another node; its terminal shows the address
-  --topic NAME      what to listen and publish to (default: lobby)
-  --listen ADDRESS  where to listen (default: TCP and WebSocket on this machine only)
-  --help            this text
-
-Type a line to publish it. Ctrl-C ends; a second one ends at once.`
+import { directSub, sharedLogs } from '../src/index.ts'
+import { Lines, short } from './lines.ts'
+import { HELP, joinLine, MEMORY, parse, UsageError } from './options.ts'
+import { openStore } from './store.ts'
+import type { Options } from './options.ts'
+import type { Store } from './store.ts'
+import type { DirectSub, SharedLog, SharedLogs } from '../src/index.ts'
+import type { Libp2p } from '@libp2p/interface'
 
 /** Milliseconds that connecting to another node may take */
 const DIAL_TIMEOUT = 10_000
 
-interface Options {
-  join: Multiaddr[]
-  topic: string
-  listen: string[]
+/** Milliseconds that somebody who was joined may take to say what he keeps */
+const HELLO_TIMEOUT = 1_000
+
+type Node = Libp2p<{ pubsub: DirectSub, logs: SharedLogs }>
+
+async function createNode ({ listen }: Options, { datastore, privateKey }: Store): Promise<Node> {
+  return createLibp2p({
+    start: false,
+    datastore,
+    privateKey,
+    addresses: { listen },
+    transports: [tcp(), webSockets()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services: { identify: identify(), pubsub: directSub(), logs: sharedLogs() }
+  })
 }
 
-class UsageError extends Error {}
-
-function parse (args: string[]): Options | undefined {
+async function start (node: Node, { listen, log, replicate }: Options): Promise<SharedLog> {
   try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        join: { type: 'string', multiple: true, default: [] },
-        topic: { type: 'string', default: 'lobby' },
-        listen: { type: 'string', multiple: true, default: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'] },
-        help: { type: 'boolean', default: false }
-      }
-    })
-
-    if (values.help) {
-      return
-    }
-
-    values.listen.forEach(address => multiaddr(address))
-    return { topic: values.topic, listen: values.listen, join: values.join.map(address => multiaddr(address)) }
+    await node.start()
   } catch (err: any) {
-    throw new UsageError(`${err.message}\nRun it with --help to see what it takes.`)
+    throw new UsageError(`This node cannot listen on ${listen.join(' or ')}: name another place with --listen (${oneLine(err)})`)
+  }
+
+  try {
+    return await node.services.logs.open(log, { replicate })
+  } catch (err: any) {
+    throw err.name === 'InvalidLogIdError' ? new UsageError(`--log: ${oneLine(err)}`) : err
   }
 }
 
-/** The last letters of a peer id tell peers apart; the first ones are all the same */
-const short = (peerId: { toString (): string }): string => peerId.toString().slice(-6)
-
-function print (pubsub: DirectSub, topic: string): void {
-  pubsub.addEventListener('message', ({ detail }) => {
-    console.info(`${short(detail.from)}> ${new TextDecoder().decode(detail.data)}`)
-  })
-  pubsub.addEventListener('subscription-change', ({ detail: { peerId, subscriptions, reason } }) => {
-    for (const { subscribe } of subscriptions.filter(change => change.topic === topic)) {
-      console.info(`* ${short(peerId)} ${subscribe ? 'listens' : `is gone (${reason})`}`)
-    }
-  })
-}
-
-async function join (node: Libp2p, addresses: Multiaddr[]): Promise<void> {
-  for (const address of addresses) {
+async function join (node: Node, log: SharedLog, { join, replicate }: Options): Promise<void> {
+  for (const address of join) {
     try {
-      await node.dial(address, { signal: AbortSignal.timeout(DIAL_TIMEOUT) })
+      const { remotePeer } = await node.dial(address, { signal: AbortSignal.timeout(DIAL_TIMEOUT) })
+      // when it is lost, it is looked for again
+      await node.peerStore.merge(remotePeer, { tags: { [KEEP_ALIVE]: {} } })
     } catch (err: any) {
-      throw new UsageError(`Nobody answers at ${address}: is the other node still running? (${err.message})`)
+      throw new UsageError(`Nobody answers at ${address}: is the other node still running? (${oneLine(err)})`)
     }
+  }
+
+  if (join.length > 0) {
+    // so that the first line that is typed finds somebody. They may be on other logs, or keep nothing
+    await log.waitForReplicators({ count: replicate === false ? 1 : 2, signal: AbortSignal.timeout(HELLO_TIMEOUT) }).catch(() => {})
   }
 }
 
-async function publishLines (pubsub: DirectSub, topic: string): Promise<void> {
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim() === '') {
-      continue
-    }
-    try {
-      const { acked } = await pubsub.publish(topic, new TextEncoder().encode(line), { ack: 'all' })
-      console.info(acked.length > 0 ? `  (${acked.length} heard it)` : '  (nobody listens yet)')
-    } catch (err: any) {
-      console.info(`  (not delivered: ${err.message})`)
-    }
+function introduce (node: Node, log: SharedLog, options: Options): void {
+  const addresses = node.getMultiaddrs()
+  const where = options.store === MEMORY ? 'in memory, and gone when this ends' : `in ${options.store}`
+  console.info(`This is ${short(node.peerId)}, with ${log.length} ${log.length === 1 ? 'line' : 'lines'} of '${log.id}' ${where}, listening on`)
+  addresses.forEach(address => { console.info(`  ${address}`) })
+
+  if (addresses.length > 0) {
+    console.info(`In another terminal:\n  ${joinLine(addresses[0].toString(), options)}`)
   }
 }
 
 /** Ends cleanly on the first Ctrl-C, at once on the second */
-function stopOnSignal (node: Libp2p): void {
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  const stop = async (): Promise<void> => {
-    signals.forEach(signal => {
-      process.off(signal, onSignal)
-      process.on(signal, () => process.exit(130))
-    })
-    await node.stop()
-    process.exit(0)
-  }
+function stopOnSignal (stop: () => Promise<void>): void {
+  let isStopping = false
   const onSignal = (): void => {
-    stop().catch(err => {
+    if (isStopping) {
+      process.exit(130)
+    }
+
+    isStopping = true
+    console.info('* closing; Ctrl-C again ends at once')
+    stop().then(() => process.exit(0), err => {
       console.error(err)
       process.exit(1)
     })
   }
-  signals.forEach(signal => process.on(signal, onSignal))
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
 }
+
+const oneLine = ({ message }: Error): string => message.replace(/\s*\n\s*/g, ' ')
 
 async function main (): Promise<void> {
   const options = parse(process.argv.slice(2))
@@ -125,30 +110,25 @@ async function main (): Promise<void> {
     return
   }
 
-  const node = await createLibp2p({
-    addresses: { listen: options.listen },
-    transports: [tcp(), webSockets()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    services: { identify: identify(), pubsub: directSub() }
-  })
-  const { pubsub } = node.services
-  stopOnSignal(node)
-  print(pubsub, options.topic)
+  const store = await openStore(options.store)
+  const node = await createNode(options, store)
+  const stop = async (): Promise<void> => {
+    await node.stop()
+    await store.close()
+  }
+  stopOnSignal(stop)
 
   try {
-    await pubsub.subscribe(options.topic)
-    await join(node, options.join)
+    const log = await start(node, options)
+    const lines = new Lines(log, node.peerId)
+    await join(node, log, options)
+    introduce(node, log, options)
+    await lines.showOld()
+    await lines.append(process.stdin)
   } catch (err) {
-    await node.stop()
+    await stop()
     throw err
   }
-
-  const addresses = node.getMultiaddrs()
-  console.info(`This is ${short(node.peerId)}, listening to '${options.topic}' on`)
-  addresses.forEach(address => { console.info(`  ${address}`) })
-  console.info(`In another terminal:\n  npm start -- --join ${addresses[0]}${options.topic === 'lobby' ? '' : ` --topic '${options.topic}'`}`)
-  await publishLines(pubsub, options.topic)
 }
 
 main().catch(err => {
