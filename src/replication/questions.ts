@@ -39,11 +39,11 @@ export class Questions {
 
   /** Rejects with a NoAnswerError */
   async ask<K extends Question['kind']> (to: Key, question: Extract<Question, { kind: K }>, { signal }: AbortOptions = {}): Promise<AnswerTo<K>> {
+    signal?.throwIfAborted()
     const number = ++this.#number
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const timer = this.#init.clock.after(limits.ANSWER_TIMEOUT, () => { reject(new NoAnswerError(`no answer within ${limits.ANSWER_TIMEOUT} ms`)) })
     const onAbort = (): void => { reject(signal?.reason ?? new AbortError()) }
-    signal?.throwIfAborted()
     signal?.addEventListener('abort', onAbort)
     this.#open.set(number, { to, kind: question.kind, timer, resolve, reject })
 
