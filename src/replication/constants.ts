@@ -20,6 +20,10 @@ export const MAX_TURNS = 64
 /** Milliseconds that a turn may take: canReplicate is the user's */
 export const TURN_DEADLINE = 30_000
 
+/** Milliseconds after which a peer says again what it keeps, and how much longer for each that hears it. A guess */
+export const REFRESH_INTERVAL = 30_000
+export const REFRESH_A_PEER = 100
+
 /** Bytes of entries in one message: so that others get a word in between. Measured by bench replication */
 export const BATCH_BYTES = 192 * 1024
 export const BATCH_ENTRIES = 1024

@@ -147,13 +147,14 @@ class Batch {
 
   /** False: there is no room for it. For one there always is */
   add (entry: Entry): boolean {
-    this.#bytes += entrySize(entry)
+    const raw = rawOf(entry)
+    this.#bytes += entrySize(raw)
 
     if (this.entries.length > 0 && (this.#bytes > limits.BATCH_BYTES || this.entries.length >= limits.BATCH_ENTRIES)) {
       return false
     }
 
-    this.entries.push(rawOf(entry))
+    this.entries.push(raw)
     return true
   }
 }

@@ -170,6 +170,10 @@ export class Members {
     this.#alarm.set(this.core.nextWake())
 
     for (const effect of effects) {
+      // a listener of the last one may have closed the log
+      if (this.core.status === 'closed') {
+        return
+      }
       if (effect.type === 'store') {
         this.#store(effect.peer, effect.documents)
       } else if (effect.type === 'ask') {

@@ -5,6 +5,7 @@ import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
+import { jitter } from '../runtime/random.ts'
 import { Answers } from './answers.ts'
 import * as limits from './constants.ts'
 import { coverageOf, keptRanges, Placement } from './core/placement.ts'
@@ -76,6 +77,7 @@ export class Replica {
   readonly #init: ReplicaInit
   readonly #arrivals: Mailboxes
   readonly #nudges: Alarm
+  readonly #refresh: Alarm
   #author: Author
   #topic?: PortTopic
   #parts?: Parts
@@ -95,6 +97,7 @@ export class Replica {
     this.#author = new Author(sealer, logHash, epoch)
     this.#arrivals = new Mailboxes({ name: 'entries of peers', clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
     this.#nudges = new Alarm(clock, () => { this.#nudgeAll() })
+    this.#refresh = new Alarm(clock, () => { this.#sayAgain() })
     this.#maturing = new Alarm(clock, () => { this.#mature() })
     this.questions = new Questions({ clock, send: async (to, message, options) => this.#send(to, message, options) })
     this.members = new Members({
@@ -137,11 +140,18 @@ export class Replica {
 
   /** On the topic; what others say is noted from now on */
   async join (): Promise<void> {
-    this.#topic = await this.#init.port.join(this.#init.topic, {
+    const topic = await this.#init.port.join(this.#init.topic, {
       onMessage: (from, data) => { this.#onMessage(keyOf(from), data) },
       onPresent: peerId => { this.#onPresent(keyOf(peerId)) },
       onAbsent: (peerId, isSaid) => { this.#onAbsent(keyOf(peerId), isSaid) }
     })
+
+    if (this.#isStopped) {
+      // nobody waited for it any more
+      await topic.leave()
+    } else {
+      this.#topic = topic
+    }
   }
 
   /** The log is open: what was noted counts now, and others hear what we keep */
@@ -187,6 +197,7 @@ export class Replica {
     this.members.open()
     this.#helloAll(true)
     this.#parts.prunes.mark()
+    this.#refresh.set(clock.now() + jitter(random, limits.REFRESH_INTERVAL))
   }
 
   /** Changes what this node keeps, and tells everybody */
@@ -244,6 +255,7 @@ export class Replica {
   async close (): Promise<void> {
     this.#isStopped = true
     this.#nudges.set(Infinity)
+    this.#refresh.set(Infinity)
     this.#maturing.set(Infinity)
     this.questions.stop()
     this.#arrivals.stop()
@@ -401,6 +413,14 @@ export class Replica {
       this.#author = new Author(sealer, logHash, epoch + 1)
       this.say(segments).catch(err => { this.#init.logger.error('a new life could not be announced - %e', err) })
     }
+  }
+
+  /** What got lost of what was said is said again now and then, the more seldom the more there are to hear it */
+  #sayAgain (): void {
+    const { clock, random } = this.#init
+    this.#present.forEach(peer => { this.members.present(peer) })
+    this.#helloAll(false)
+    this.#refresh.set(clock.now() + jitter(random, limits.REFRESH_INTERVAL + limits.REFRESH_A_PEER * this.#present.size))
   }
 
   #hello (peer: Key, isAsking: boolean): void {

@@ -70,7 +70,8 @@ export class Spread {
   async spread (entry: Entry, to: Key[], { count, leaders = [], wants = () => false, signal }: SpreadOptions = {}): Promise<void> {
     const isAwaited = count != null || leaders.length > 0
     const id = keyOf(entry.id.bytes)
-    const item = { id, entry: rawOf(entry), bytes: entrySize(entry) }
+    const raw = rawOf(entry)
+    const item = { id, entry: raw, bytes: entrySize(raw) }
 
     for (const peer of to) {
       this.#add(peer, { ...item, isAwaited: isAwaited && (count != null || leaders.includes(peer)) })

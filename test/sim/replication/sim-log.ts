@@ -3,6 +3,7 @@ import { keyOf } from '../../../src/log/core/covering.ts'
 import { decodeContent, encodeContent } from '../../../src/log/core/entry.ts'
 import { HybridClock } from '../../../src/log/core/hybrid-clock.ts'
 import { positionOf } from '../../../src/log/core/keys.ts'
+import { Proofs } from '../../../src/log/core/proofs.ts'
 import { EntryId } from '../../../src/log/entry-id.ts'
 import { AppendRefusedError, FutureEntryError, LogClosedError } from '../../../src/log/errors.ts'
 import { LogEntry } from '../../../src/log/log-entry.ts'
@@ -26,6 +27,7 @@ export interface SimLogInit {
 
 const RING = 2 ** 32
 const NOTHING = new Uint8Array(0)
+const NO_PROOF = new Proofs(NOTHING, 1)
 
 /**
  * What replication needs of a log, without its trees and signatures: they have tests of their own, and would take all of the time.
@@ -186,7 +188,7 @@ function decode (bytes: Uint8Array): TrueEntry {
     throw new MalformedError('the simulation runs in Node, which hashes at once')
   }
 
-  return { ...decodeContent(bytes), id, bytes, proof: NOTHING, isProved: true }
+  return { ...decodeContent(bytes), id, bytes, proofs: NO_PROOF, at: 0, isProved: true }
 }
 
 function placeOf ({ id, group }: TrueEntry): number {
