@@ -2,7 +2,7 @@ import { Workspace } from './log/workspace.ts'
 import { TARGET } from './replication/cases.ts'
 import { differences } from './replication/differences.ts'
 import { joining } from './replication/joining.ts'
-import { lateJoiner } from './replication/late-joiner.ts'
+import { coldJoiner, lateJoiner } from './replication/late-joiner.ts'
 import { Limits, RAW_STREAM } from './replication/limits.ts'
 import { live } from './replication/live.ts'
 import { Pair } from './replication/pair.ts'
@@ -23,6 +23,7 @@ export const replication: Suite = {
       yield * joining(run, pair)
       yield * live(run, pair, limits)
       yield * lateJoiner(run, workspace, pair, limits)
+      yield * coldJoiner(run, workspace)
       yield * differences(run, workspace, pair)
     } finally {
       await Promise.all([pair.stop(), limits.stop()])

@@ -6,7 +6,7 @@ import type { CaseResult } from '../report.ts'
 import type { SuiteRun } from '../suite.ts'
 import type { Pair } from './pair.ts'
 
-const ROUNDS = { full: 15, quick: 7 }
+const ROUNDS = { full: 15, quick: 5 }
 
 /** Milliseconds */
 const TARGET = 30

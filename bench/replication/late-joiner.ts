@@ -15,7 +15,7 @@ interface Length {
 }
 
 const LENGTHS: Length[] = [
-  { count: 1_000, target: 150, rounds: { full: 7, quick: 5 } },
+  { count: 1_000, target: 150, rounds: { full: 7, quick: 3 } },
   { count: 10_000, target: 1_000, rounds: { full: 5, quick: 3 } },
   // it takes longer than all of a quick run
   { count: 100_000, target: 10_000, rounds: { full: 3, quick: 0 } }
@@ -24,10 +24,10 @@ const LENGTHS: Length[] = [
 /** The first thing that two new processes do */
 const COLD = { count: 1_000, target: 150, rounds: { full: 3, quick: 3 } }
 
-const titleOf = (count: number): string => `late joiner, ${count.toLocaleString('en')} entries, from dial()`
+const titleOf = (count: number): string => `late joiner, ${count.toLocaleString('en')} entries`
 
 /**
- * Milliseconds from dialling until all that the other has is stored
+ * Milliseconds from dial() until all that the other has is stored
  */
 export async function * lateJoiner (run: SuiteRun, workspace: Workspace, pair: Pair, limits: Limits): AsyncGenerator<CaseResult> {
   for (const { count, target, rounds } of LENGTHS) {
@@ -50,13 +50,11 @@ export async function * lateJoiner (run: SuiteRun, workspace: Workspace, pair: P
       }
     })
   }
-
-  yield * cold(run, workspace)
 }
 
 /** As the first above, where no code has run before: what a person sees who starts a program */
-async function * cold (run: SuiteRun, workspace: Workspace): AsyncGenerator<CaseResult> {
-  const title = `${titleOf(COLD.count)}, cold`
+export async function * coldJoiner (run: SuiteRun, workspace: Workspace): AsyncGenerator<CaseResult> {
+  const title = `${titleOf(COLD.count)}, new processes`
 
   if (!wants(run.options, title) || !run.timeFor(title)) {
     return

@@ -28,11 +28,15 @@ export async function * live (run: SuiteRun, pair: Pair, limits: Limits): AsyncG
   ].filter(({ title }) => wants(run.options, title.case) && run.timeFor(title.case))
 
   for (const { prepare, ...one } of cases) {
-    await prepare()
-    yield await pair.with({}, async () => {
-      await pair.meet()
-      return measure(run, { ...one, rounds: ROUNDS[run.length] })
-    })
+    try {
+      await prepare()
+      yield await pair.with({}, async () => {
+        await pair.meet()
+        return measure(run, { ...one, rounds: ROUNDS[run.length] })
+      })
+    } catch (err: any) {
+      run.problem(`ours, ${one.title.case}: ${err.message}`)
+    }
   }
 }
 

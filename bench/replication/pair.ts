@@ -39,7 +39,8 @@ export class Pair {
       try {
         return await use()
       } finally {
-        await this.stopNodes()
+        // a process that has ended is said by what was asked of it
+        await this.stopNodes().catch(() => {})
       }
     }))
   }
