@@ -14,6 +14,7 @@ import './pubsub/membership.node.ts'
 import './pubsub/pressure.node.ts'
 import './replication/acks.node.ts'
 import './replication/catching-up.node.ts'
+import './replication/lifecycle.node.ts'
 import './replication/membership.node.ts'
 import './replication/pruning.node.ts'
 

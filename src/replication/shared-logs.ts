@@ -24,6 +24,8 @@ export class SharedLogs implements SharedLogsFace, Startable {
   readonly #components: SharedLogsComponents
   readonly #init: SharedLogsInit
   readonly #logs = new Map<string, { log: SharedLog, count: number }>()
+  /** Those that are not in `#logs` yet */
+  readonly #opening = new Set<string>()
   readonly #lifecycle: Mailboxes
   #isStarted = false
 
@@ -52,7 +54,8 @@ export class SharedLogs implements SharedLogsFace, Startable {
 
   async stop (): Promise<void> {
     this.#isStarted = false
-    await Promise.all([...this.#logs.keys()].map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
+    // behind those that are being opened: who waits for its turn finds us stopped
+    await Promise.all([...new Set([...this.#logs.keys(), ...this.#opening])].map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
   }
 
   async open (id: string, options: OpenOptions = {}): Promise<SharedLogFace> {
@@ -67,29 +70,40 @@ export class SharedLogs implements SharedLogsFace, Startable {
         return known.log
       }
 
-      const { privateKey, datastore, logger } = this.#components
-      const log = await SharedLog.open({
-        id,
-        options,
-        clock: this.#clock,
-        random: this.#init.random ?? systemRandom,
-        port: this.#port(),
-        privateKey,
-        sealer: new Sealer(privateKey),
-        datastore,
-        logger,
-        close: async () => this.#close(id, log),
-        drop: async () => this.#drop(id, log)
-      })
+      this.#opening.add(id)
 
-      if (options.signal?.aborted === true) {
-        await log.end()
-        throw options.signal.reason
+      try {
+        const log = await this.#make(id, options)
+        this.#logs.set(id, { log, count: 1 })
+        return log
+      } finally {
+        this.#opening.delete(id)
       }
-
-      this.#logs.set(id, { log, count: 1 })
-      return log
     }, options)
+  }
+
+  async #make (id: string, options: OpenOptions): Promise<SharedLog> {
+    const { privateKey, datastore, logger } = this.#components
+    const log = await SharedLog.open({
+      id,
+      options,
+      clock: this.#clock,
+      random: this.#init.random ?? systemRandom,
+      port: this.#port(),
+      privateKey,
+      sealer: new Sealer(privateKey),
+      datastore,
+      logger,
+      close: async () => this.#close(id, log),
+      drop: async () => this.#drop(id, log)
+    })
+
+    if (options.signal?.aborted === true) {
+      await log.end()
+      throw options.signal.reason
+    }
+
+    return log
   }
 
   async #close (id: string, log: SharedLog): Promise<void> {

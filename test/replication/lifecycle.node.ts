@@ -1,0 +1,226 @@
+import { expect } from 'aegir/chai'
+import { deleteStores, WatchedDatastore } from '../fixtures/datastores.ts'
+import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
+import { nameOfError, text, texts } from '../fixtures/logs.ts'
+import { allIn, createLogNode, expectSame, filled, find, LOG, LONG, membership, mesh, of, openAt, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
+import type { SharedLog } from '../../src/index.ts'
+import type { LogNode } from '../fixtures/sharedlogs.ts'
+
+const PATIENT = { maturity: LONG, grace: LONG }
+
+describe('opening, closing and dropping a shared log, over TCP', function () {
+  this.timeout(60_000)
+  afterEach(async () => {
+    await stopPeers()
+    await deleteStores()
+  })
+
+  it('opening twice gives the same log, and it is open until it was closed as often', async () => {
+    const node = await createLogNode()
+    const [first, second, third] = await Promise.all([openAt(node), openAt(node), openAt(node)])
+    expect([second, third]).to.deep.equal([first, first])
+    await Promise.all([first.close(), second.close()])
+    expect(first.status).to.equal('open')
+    await first.append(text('a'))
+    await third.close()
+    expect(first.status).to.equal('closed')
+    // more often is nothing
+    await first.close()
+    const again = await openAt(node)
+    await first.close()
+    expect(again.status).to.equal('open')
+    expect(await saidIn(again)).to.deep.equal(['a'])
+  })
+
+  it('dropping closes it for all who opened it, and deletes all of it, also what others said', async () => {
+    const datastore = new WatchedDatastore()
+    const [a, b] = [await createLogNode({ datastore }), await createLogNode()]
+    await meet(a, b)
+    const before = (await openAt(a, PATIENT, 'another log'), datastore.keys.filter(isOfLogs))
+    const [log, same, other] = [await openAt(a, PATIENT), await openAt(a, PATIENT), await openAt(b, PATIENT)]
+    await allIn([log, other], [a, b])
+    await log.appendMany(texts(100), { ack: 'leaders' })
+    await log.drop()
+    expect([log.status, same.status]).to.deep.equal(['closed', 'closed'])
+    expect(await nameOfError(same.append(text('no')))).to.equal('LogClosedError')
+    expect(datastore.keys.filter(isOfLogs)).to.deep.equal(before)
+
+    // what others have comes back to who opens it again
+    const again = await openAt(a, PATIENT)
+    await expectSame([again, other], 100)
+  })
+
+  it('whatever open, close and drop follow each other without a wait: what was asked for last is what is, and nothing hangs', async () => {
+    const [a, b] = await mesh(2)
+    const other = await openAt(b, PATIENT)
+    await other.appendMany(texts(50))
+
+    for (const orders of ['open close', 'close open', 'drop open', 'open drop', 'close close open', 'drop drop open', 'close open close open', 'open close drop open', 'close drop']) {
+      let log: SharedLog = await openAt(a, PATIENT)
+      const opened: SharedLog[] = []
+      const work = orders.split(' ').map(async order => {
+        if (order === 'open') {
+          opened.push(await openAt(a, PATIENT))
+        } else {
+          await log[order as 'close' | 'drop']()
+        }
+      })
+      expect((await settles(orders, Promise.all(work))).status, orders).to.equal('fulfilled')
+      log = opened.at(-1) ?? log
+
+      // the one that was open before counts as an open
+      const isOpen = orders === 'open close' || orders.endsWith('open')
+      expect(log.status, orders).to.equal(isOpen ? 'open' : 'closed')
+      await eventually(`not so at the other one: ${orders}`, () => (find(other, a) != null) === isOpen)
+      if (isOpen) {
+        await filled(log, 50)
+        await log.drop()
+      }
+    }
+  })
+
+  it('scenario 37: closing in the middle of what others announce: nothing is written and no event comes after it, and it opens again as new', async () => {
+    const datastore = new WatchedDatastore()
+    const a = await createLogNode({ datastore })
+    const b = await createLogNode()
+    await meet(a, b)
+    const other = await openAt(b, PATIENT)
+    await other.appendMany(texts(200))
+    await openAt(a, PATIENT)
+
+    for (const i of range(8)) {
+      // the one that is open already: two have it open, and one closes it
+      const log = await openAt(a, PATIENT)
+      await log.close()
+      const seen = membership(log)
+      const announcing = range(5).map(async j => other.replicate({ segments: [{ from: 1 + i * 50 + j, width: 1000 }] }))
+      await eventually('it did not begin', () => i % 4 < 2 || seen.length > 0)
+      await log.close()
+      const [events, writes] = [seen.length, datastore.writes.length]
+      await Promise.all(announcing)
+      await other.replicate(true)
+      expect(await nameOfError(log.append(text('no')))).to.equal('LogClosedError')
+      expect([seen.length, datastore.writes.length]).to.deep.equal([events, writes])
+      const again = await openAt(a, PATIENT)
+      await eventually('the other one is not in', () => find(again, b) != null)
+      await filled(again, 200)
+    }
+  })
+
+  it('closing or dropping while entries come in ends, and what comes later is for the next one who opens it', async () => {
+    const [a, b] = await mesh(2)
+    const log = await openAt(a, PATIENT)
+    await log.appendMany(texts(3_000))
+
+    for (const end of ['close', 'drop'] as const) {
+      const late = await openAt(b, PATIENT)
+      await filled(late, end === 'close' ? 1 : 200)
+      expect((await settles(end, late[end]())).status).to.equal('fulfilled')
+      expect(late.status).to.equal('closed')
+    }
+
+    await expectSame([log, await openAt(b, PATIENT)], 3_000)
+  })
+
+  it('an open that is aborted rejects with its reason, and leaves nothing behind', async () => {
+    const node = await createLogNode({ datastore: new WatchedDatastore() })
+
+    for (const turns of range(12)) {
+      const controller = new AbortController()
+      const opening = settles('open', openAt(node, { ...PATIENT, signal: controller.signal }))
+      for (let i = 0; i < turns; i++) {
+        await new Promise<void>(resolve => { setImmediate(resolve) })
+      }
+      controller.abort(new Error('no patience'))
+      const outcome = await opening
+      if (outcome.status === 'rejected') {
+        expect(outcome.reason.message).to.equal('no patience')
+      } else {
+        await outcome.value.close()
+      }
+      await eventually(`it is still on the topic after ${turns} turns`, () => node.services.pubsub.getTopics().length === 0)
+    }
+
+    const log = await openAt(node)
+    await log.append(text('it works'))
+    expect(node.services.pubsub.getTopics()).to.have.lengthOf(1)
+  })
+
+  it('stopping the node in the middle of anything ends all of it: calls settle, logs are closed', async () => {
+    const b = await createLogNode()
+    // who stops before its first words are out may not be able to say goodbye
+    const other = await openAt(b, { maturity: LONG, grace: SHORT })
+    await other.appendMany(texts(500))
+
+    for (const step of range(10)) {
+      const a = await createLogNode()
+      await meet(a, b)
+      const opened: SharedLog[] = []
+      const open = async (id: string): Promise<void> => { opened.push(await openAt(a, PATIENT, id)) }
+      const work: Array<Promise<unknown>> = [
+        open(LOG),
+        open('another log'),
+        open(LOG).then(async () => opened[0].append(text(`${step}`), { ack: 'leaders' })),
+        open(LOG).then(async () => opened[0].waitForReplicators({ count: 9 }))
+      ]
+      const outcomes = work.map(async work => settles('what was called', work))
+
+      // each round gets a little further before it is stopped
+      for (let i = 0; i < step * 4; i++) {
+        await new Promise<void>(resolve => { setImmediate(resolve) })
+      }
+      expect((await settles('stop', Promise.resolve(a.stop()))).status).to.equal('fulfilled')
+      for (const outcome of await Promise.all(outcomes)) {
+        if (outcome.status === 'rejected') {
+          expect(outcome.reason.name).to.be.oneOf(['NotStartedError', 'LogClosedError', 'NotReplicatedError'])
+        }
+      }
+      expect(opened.map(({ status }) => status)).to.deep.equal(opened.map(() => 'closed'))
+      expect(await nameOfError(openAt(a))).to.equal('NotStartedError')
+    }
+
+    await eventually('somebody is left', () => other.replicators().length === 1)
+  })
+
+  it('a node that is started again opens its logs again, with what was in them', async () => {
+    const [a, b] = await mesh(2)
+    const logs = [await openAt(a, PATIENT), await openAt(b, PATIENT)]
+    await allIn(logs, [a, b])
+    await logs[0].appendMany(texts(20), { ack: 'leaders' })
+    const seen = membership(logs[1])
+    await a.stop()
+    await logs[1].append(text('while it was away'))
+    await eventually('it is still in', () => find(logs[1], a) == null)
+    await a.start()
+    await meet(a, b)
+    const again = await openAt(a, PATIENT)
+    await expectSame([again, logs[1]], 21)
+    expect(of(seen, a)).to.deep.equal(['leave unsubscribed', 'join'])
+    expect(logs[0].status).to.equal('closed')
+  })
+
+  it('what a listener throws holds up nobody', async () => {
+    const [a, b] = await mesh(2)
+    const logs = await openBoth([a, b])
+    const log = logs[0]
+    for (const type of ['entry:add', 'replicator:join', 'replicator:leave', 'replication:change', 'sync:progress'] as const) {
+      log.addEventListener(type, () => { throw new Error('a listener of a user') })
+    }
+    await logs[1].appendMany(texts(20), { ack: 'leaders' })
+    await logs[1].replicate({ factor: 0.25, offset: 0 })
+    await logs[1].close()
+    await eventually('it is still in', () => find(log, b) == null)
+    expect(log.length).to.equal(20)
+  })
+})
+
+async function openBoth (nodes: LogNode[]): Promise<SharedLog[]> {
+  const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
+  await allIn(logs, nodes)
+  return logs
+}
+
+/** What a log stores, and neither libp2p nor the pubsub */
+function isOfLogs (key: string): boolean {
+  return key.startsWith('/sheaf/')
+}
