@@ -100,6 +100,12 @@ export class Members {
     }
   }
 
+  /** Whether it is a replicator. What it said so far has been dealt with by then */
+  async isIn (peer: Key): Promise<boolean> {
+    await this.#turns.turn(peer, () => {})
+    return [...this.core.replicators()].some(replicator => replicator.peer === peer)
+  }
+
   /** What all replicators said, as far as it goes into one message */
   documents (maxBytes: number): Uint8Array[] {
     const documents: Uint8Array[] = []

@@ -23,7 +23,7 @@ import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Port, PortTopic } from './port.ts'
 import type { SpreadOptions } from './spread.ts'
-import type { Message } from './wire.ts'
+import type { Answer, Message, Question } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Entry, JoinOutcome, Log } from '../log/index.ts'
 import type { Sealer } from '../pubsub/seal.ts'
@@ -330,12 +330,21 @@ export class Replica {
   }
 
   #onQuestion (from: Key, { number, question }: Extract<Message, { type: 'question' }>): void {
-    const answering = this.#parts?.answers.answer(from, question) ?? Promise.resolve({ kind: 'refused' as const, reason: 'the log is not open yet' })
-
-    answering.then(async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
+    this.#answer(from, question).then(async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
       // it asks again
       this.#init.counters.add(`questions: ${err.name}`)
     })
+  }
+
+  async #answer (from: Key, question: Question): Promise<Answer> {
+    if (this.#parts == null) {
+      return { kind: 'refused', reason: 'the log is not open yet' }
+    }
+    // who is refused gets nothing; but that others keep what it has it may know
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.members.isIn(from)) {
+      return { kind: 'refused', reason: 'it is no replicator here' }
+    }
+    return this.#parts.answers.answer(from, question)
   }
 
   /** Stores what is for us to keep; undefined: it is not */
