@@ -1,10 +1,11 @@
 import { MalformedError } from '../../runtime/errors.ts'
-import { differencesOf, entriesOf, gainOf, partsOf, sizeOf, toSegments } from './ranges.ts'
+import { differencesOf, entriesOf, gainOf, groupsOf, partsOf, sizeOf, toSegments } from './ranges.ts'
 import { SHORT_ID_BYTES, ShortIds } from './short-ids.ts'
-import { MAX_ITEMS, SketchDecoder, decodeSymbols } from './sketch.ts'
+import { MAX_ITEMS, MAX_SYMBOLS, SketchDecoder, decodeSymbols } from './sketch.ts'
 import type { Given, Need, Reconciling, Summary } from './needs.ts'
 import type { Range } from './ranges.ts'
 import type { Segment } from './ring.ts'
+import type { Symbols } from './sketch.ts'
 import type { RawEntry } from '../../log/core/types.ts'
 
 export { partsOf } from './ranges.ts'
@@ -52,6 +53,10 @@ const SPARE_SYMBOLS = 24
 const SYMBOLS_A_DIFFERENCE = 1.5
 /** Times the entries of both: who needs more symbols than that has something else in mind */
 const MAX_SYMBOLS_AN_ENTRY = 3
+/** Numbers that a symbol is made of, see sketch.ts */
+const CELLS = 4
+/** Times that one list is begun: what lies there may change while it is asked for */
+const ATTEMPTS = 2
 /** As much as so many ranges of `rangeEntries` is not cut: to sketch it takes 10 ms on a laptop, a question may take more */
 const CHEAP_RANGES = 16
 /** They have so many times as much as we do, and so many more: then all is pulled */
@@ -84,9 +89,14 @@ export class Reconcile {
   * run (): Reconciling {
     const differing = yield * this.#compareAll()
     const ranges = yield * this.#narrow(yield * this.#catchUp(differing))
-    const isListed = (range: Range): boolean => sizeOf(range) <= this.#init.limits.maxSketched
+    const { maxSketched, maxAsked } = this.#init.limits
+    const isListed = (range: Range): boolean => sizeOf(range) <= maxSketched
 
-    for (const group of this.#groups(ranges.filter(isListed))) {
+    // what they have nothing of need not be found out
+    const listed = ranges.filter(range => isListed(range) && range.theirs > 0)
+    this.#isBehind = ranges.some(({ theirs }) => theirs === 0)
+
+    for (const group of groupsOf(listed, maxSketched, maxAsked)) {
       yield * this.#list(group)
     }
 
@@ -206,25 +216,42 @@ export class Reconcile {
 
   /** Which entries differ in these ranges, and those that only they have */
   * #list (ranges: Range[]): Generator<Need[], void, any> {
-    const { key, limits } = this.#init
     const segments = toSegments(ranges)
-    const [mine, theirs] = entriesOf(ranges)
-    const question = { type: 'symbols' as const, segments }
-    const first = Math.ceil(SYMBOLS_A_DIFFERENCE * differencesOf(ranges)) + SPARE_SYMBOLS
-    let [ids, symbols]: [Uint8Array[], Uint8Array] = yield [{ type: 'ids', segments }, { ...question, from: 0, count: Math.min(first, limits.maxSymbols) }]
-    const decoder = new SketchDecoder(new ShortIds(ids, key))
+    let decoder: SketchDecoder | undefined
 
-    while (!decoder.add(decodeSymbols(symbols)) && decoder.state === 'open' && decoder.length < (mine + theirs) * MAX_SYMBOLS_AN_ENTRY + SPARE_SYMBOLS) {
-      [symbols] = yield [{ ...question, from: decoder.length, count: Math.min(decoder.length, limits.maxSymbols) }]
+    for (let left = ATTEMPTS; left > 0 && decoder?.state !== 'decoded'; left--) {
+      decoder = yield * this.#decode(ranges, segments, decoder?.length ?? 0)
     }
 
-    if (decoder.state === 'decoded') {
+    if (decoder?.state === 'decoded') {
       this.#isBehind ||= decoder.surplus.length > 0
       yield * this.#fetch(segments, decoder.missing)
     } else {
-      // it went on under our eyes, or chance was against us: another comparison has another key
+      // another comparison has another key
       this.#missing += Math.max(1, gainOf(ranges))
     }
+  }
+
+  /** Asks for `needed` symbols at first, or what seems likely if that is more. It may come to nothing */
+  * #decode (ranges: Range[], segments: Segment[], needed: number): Generator<Need[], SketchDecoder, any> {
+    const { key, limits: { maxSymbols } } = this.#init
+    const [mine, theirs] = entriesOf(ranges)
+    const most = MAX_SYMBOLS_AN_ENTRY * (mine + theirs) + SPARE_SYMBOLS
+    const first = Math.max(needed, Math.ceil(SYMBOLS_A_DIFFERENCE * differencesOf(ranges)) + SPARE_SYMBOLS)
+    let question = { type: 'symbols' as const, segments, from: 0, count: Math.min(first, maxSymbols) }
+    let [bytes, ids]: [Uint8Array, Uint8Array[]] = yield [question, { type: 'ids', segments }]
+    const decoder = new SketchDecoder(new ShortIds(ids, key))
+    let symbols = expectSymbols(bytes, question)
+    const { items } = symbols
+
+    // who has got or lost some meanwhile goes on with another stream
+    while (symbols.items === items && !decoder.add(symbols) && decoder.state === 'open' && decoder.length < most) {
+      question = { ...question, from: decoder.length, count: Math.min(decoder.length, maxSymbols) };
+      [bytes] = yield [question]
+      symbols = expectSymbols(bytes, question)
+    }
+
+    return decoder
   }
 
   * #fetch (segments: Segment[], missing: Uint8Array): Generator<Need[], void, any> {
@@ -279,33 +306,18 @@ export class Reconcile {
     this.#missing += gainOf(rest)
     this.#isBehind ||= rest.some(({ mine, theirs }) => mine >= theirs)
   }
+}
 
-  /** As many ranges at once as go into one sketch and one question */
-  * #groups (ranges: Range[]): Generator<Range[]> {
-    const { maxSketched, maxAsked } = this.#init.limits
-    let group: Range[] = []
-    let entries = 0
+/** Who sent few of them could keep us busy for long */
+function expectSymbols (bytes: Uint8Array, { from, count }: { from: number, count: number }): Symbols {
+  const symbols = decodeSymbols(bytes)
+  const came = symbols.cells.length / CELLS
 
-    for (const range of ranges) {
-      // what they have nothing of need not be found out
-      if (range.theirs === 0) {
-        this.#isBehind = true
-        continue
-      }
-      if (group.length > 0 && (entries + sizeOf(range) > maxSketched || group.length >= maxAsked)) {
-        yield group
-        group = []
-        entries = 0
-      }
-
-      group.push(range)
-      entries += sizeOf(range)
-    }
-
-    if (group.length > 0) {
-      yield group
-    }
+  if (came < Math.min(count, MAX_SYMBOLS - from)) {
+    throw new MalformedError(`${came} symbols where ${count} were asked for`)
   }
+
+  return symbols
 }
 
 function isSame (a: Summary, b: Summary): boolean {

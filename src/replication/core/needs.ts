@@ -1,0 +1,43 @@
+import type { Segment } from './ring.ts'
+import type { RawEntry } from '../../log/core/types.ts'
+
+/** What a comparison with a peer needs from whoever runs it, and what it is given for that */
+export interface Summary {
+  count: number
+  fingerprint: Uint8Array
+}
+
+export type Need =
+  | { type: 'summaries', from: 'us' | 'them', segments: Segment[], parts: number }
+  | { type: 'symbols', segments: Segment[], from: number, count: number }
+  | { type: 'fetch', segments: Segment[], shortIds: Uint8Array }
+  | { type: 'pull', from: number, segments: Segment[] }
+  | { type: 'ids', segments: Segment[] }
+  | { type: 'join', entries: RawEntry[] }
+  | { type: 'progress', done: number, total: number }
+
+export interface Given {
+  summaries: Summary[]
+  symbols: Uint8Array
+  /** For so many of the short ids that were named */
+  fetch: { asked: number, entries: RawEntry[] }
+  pull: { entries: RawEntry[], next: number, isEnd: boolean }
+  ids: Uint8Array[]
+  /** How many of them were new here */
+  join: number
+  progress: undefined
+}
+
+/** Several needs at once are given at once, in their order */
+export type Reconciling = Generator<Need[], Reconciled, any>
+
+export interface Reconciled {
+  /** Nothing differed when it began */
+  isEqual: boolean
+  /** How many entries came */
+  added: number
+  /** How many they have that we still have not: they were refused, or did not come. At least so many, where they cannot be told */
+  missing: number
+  /** They lack something that we have */
+  isBehind: boolean
+}
