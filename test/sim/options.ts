@@ -8,14 +8,18 @@ export interface Options {
   /** Seconds between two announcements of everything */
   refresh: number
   random: boolean
+  /** Peers of one log, instead of a pubsub */
+  replication: boolean
+  /** So many runs, from `seed` on */
+  seeds: number
   verbose: boolean
 }
 
-const NUMBERS = { '--nodes': 'nodes', '--seed': 'seed', '--relays': 'relays', '--minutes': 'minutes', '--topics': 'topics', '--refresh': 'refresh' } as const
-const SWITCHES = { '--random': 'random', '--verbose': 'verbose' } as const
+const NUMBERS = { '--nodes': 'nodes', '--seed': 'seed', '--relays': 'relays', '--minutes': 'minutes', '--topics': 'topics', '--refresh': 'refresh', '--seeds': 'seeds' } as const
+const SWITCHES = { '--random': 'random', '--replication': 'replication', '--verbose': 'verbose' } as const
 
 /** Said again half as often as by default: nine in ten of what a run has to work through are these */
-export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, refresh: 60, random: false, verbose: false }
+export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, refresh: 60, random: false, replication: false, seeds: 1, verbose: false }
 
 /** Throws an error whose message is for the person at the terminal */
 export function parse (args: string[]): Options {
@@ -51,5 +55,5 @@ export function parse (args: string[]): Options {
 /** The command that does the same again */
 export function replay (options: Options): string {
   const numbers = Object.entries(NUMBERS).filter(([, key]) => options[key] !== DEFAULTS[key] || key === 'seed')
-  return ['npm run simulate --', ...options.random ? ['--random'] : [], ...numbers.map(([name, key]) => `${name} ${options[key]}`)].join(' ')
+  return ['npm run simulate --', ...options.random ? ['--random'] : [], ...options.replication ? ['--replication'] : [], ...numbers.map(([name, key]) => `${name} ${options[key]}`)].join(' ')
 }

@@ -1,11 +1,14 @@
 import { ATTACHED, Crowd } from './crowd.ts'
 import { parse, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
+import { replicationRun } from './replication/run.ts'
 import type { Figures, Traffic } from './crowd.ts'
 import type { Options } from './options.ts'
 
 /** From the spec: control messages a peer after all have subscribed at once, on top of one for each neighbour */
 const MESSAGES_BOUND = 20
+/** Runs between two lines that say how far it is */
+const PROGRESS = 100
 /** Violations that are printed */
 const MAX_PRINTED = 20
 
@@ -73,7 +76,33 @@ function random ({ seed }: Options): string[] {
   return randomRun(seed)
 }
 
-function main (): number {
+/** Stops at the first that is not right: its number replays it */
+async function replication (options: Options): Promise<{ wrong: string[], options: Options }> {
+  const { seed, seeds } = options
+  console.log(`peers of one log to which everything happens; seeds ${seed} to ${seed + seeds - 1}`)
+
+  for (let at = seed; at < seed + seeds; at++) {
+    const wrong = await replicationRun(at)
+
+    if (wrong.length > 0) {
+      return { wrong, options: { ...options, seed: at, seeds: 1 } }
+    }
+    if ((at - seed + 1) % PROGRESS === 0) {
+      console.log(`  ${at - seed + 1} of ${seeds} right (${seconds()} s)`)
+    }
+  }
+
+  return { wrong: [], options }
+}
+
+async function run (options: Options): Promise<{ wrong: string[], options: Options }> {
+  if (options.replication) {
+    return replication(options)
+  }
+  return { wrong: options.random ? random(options) : crowd(options), options }
+}
+
+async function main (): Promise<number> {
   let options: Options
 
   try {
@@ -83,16 +112,16 @@ function main (): number {
     return 1
   }
 
-  const wrong = options.random ? random(options) : crowd(options)
+  const { wrong, options: again } = await run(options)
   console.log(`took ${seconds()} s, ${Math.round(process.memoryUsage().rss / 1e6)} MB`)
 
   if (wrong.length > 0) {
     wrong.slice(0, MAX_PRINTED).forEach(what => { console.error(`- ${what}`) })
-    console.error(`${wrong.length} violations. Again: ${replay(options)}`)
+    console.error(`${wrong.length} violations. Again: ${replay(again)}`)
     return 1
   }
 
   return 0
 }
 
-process.exitCode = main()
+process.exitCode = await main()

@@ -26,8 +26,6 @@ export interface SimNodeInit {
   net: SimNet
   /** Milliseconds that its clock is ahead */
   skew: number
-  /** Whom it does not let replicate */
-  refuses?: PeerId
   onWrong (what: string): void
 }
 
@@ -36,6 +34,8 @@ export class SimNode {
   readonly disk = new SimDisk()
   readonly init: SimNodeInit
   replicate: Replicate = true
+  /** Whom it does not let replicate */
+  refuses?: SimNode
   log?: SharedLog
   #life = 0
   /** Those who have joined in this life, and not left */
@@ -51,7 +51,7 @@ export class SimNode {
 
   /** Opening takes as long as the disk does */
   async start (): Promise<void> {
-    const { privateKey, random, net, peerId, refuses } = this.init
+    const { privateKey, random, net, peerId } = this.init
     const life = ++this.#life
     const clock = this.#clockOf(life)
     this.#joined = new Set()
@@ -62,7 +62,7 @@ export class SimNode {
         replicas: { min: REPLICAS },
         maturity: MATURITY,
         grace: GRACE,
-        canReplicate: peerId => refuses == null || !peerId.equals(refuses)
+        canReplicate: peerId => this.refuses == null || !peerId.equals(this.refuses.init.peerId)
       },
       clock,
       random,

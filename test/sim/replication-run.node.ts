@@ -1,0 +1,97 @@
+import { expect } from 'aegir/chai'
+import { Answers } from '../../src/replication/answers.ts'
+import { Membership } from '../../src/replication/core/membership.ts'
+import { Outgoing } from '../../src/replication/core/outgoing.ts'
+import { Prunes } from '../../src/replication/prunes.ts'
+import { Syncs } from '../../src/replication/syncs.ts'
+import { DEFAULTS, replay } from './options.ts'
+import { replicationRun } from './replication/run.ts'
+
+const SEEDS = 100
+/** Runs in one test: so that none takes long */
+const SHARE = 20
+/** Milliseconds: each run takes a sixth of a second on a machine that has nothing else to do */
+const TIMEOUT = 60_000
+/** Runs in which a deliberate bug has to show */
+const MUTANT_SEEDS = 40
+
+describe('peers of one log to which everything happens', function () {
+  this.timeout(TIMEOUT)
+
+  for (let first = 1; first <= SEEDS; first += SHARE) {
+    it(`lose nothing, and all that keep the same have the same once it is quiet (seeds ${first} to ${first + SHARE - 1})`, async () => {
+      for (let seed = first; seed < first + SHARE; seed++) {
+        expect(await replicationRun(seed), `again: ${replay({ ...DEFAULTS, replication: true, seed })}`).to.deep.equal([])
+      }
+    })
+  }
+
+  it('are the same for the same seed', async () => {
+    expect(await replicationRun(7, { isTraced: true })).to.deep.equal(await replicationRun(7, { isTraced: true }))
+  })
+
+  describe('with a deliberate bug', () => {
+    const undone: Array<() => void> = []
+
+    afterEach(() => {
+      for (const undo of undone.splice(0)) {
+        undo()
+      }
+    })
+
+    /** Puts another method in the place of one */
+    function change<T extends object, K extends keyof T> (target: T, method: K, other: (original: T[K]) => T[K]): void {
+      const original = target[method]
+      target[method] = other(original)
+      undone.push(() => { target[method] = original })
+    }
+
+    async function found (): Promise<string> {
+      for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
+        const [wrong] = await replicationRun(seed)
+        if (wrong != null) {
+          return wrong
+        }
+      }
+      return 'nothing'
+    }
+
+    it('are caught if they confirm what they do not keep', async () => {
+      change(Answers.prototype, 'answer', answer => async function (this: Answers, from, question) {
+        return question.kind === 'keep' ? { kind: 'keep', kept: new Array<boolean>(question.ids.length).fill(true) } : answer.call(this, from, question)
+      })
+      expect(await found()).to.match(/copies/)
+    })
+
+    it('are caught if they do not compare', async () => {
+      change(Syncs.prototype, 'mark', () => () => {})
+      expect(await found()).to.match(/lacks|in sync/)
+    })
+
+    it('are caught if they neither let go of what is for others nor offer it to them', async () => {
+      change(Prunes.prototype, 'mark', () => () => {})
+      expect(await found()).to.match(/keeps|lacks/)
+    })
+
+    it('are caught if they forget what was not answered', async () => {
+      change(Outgoing.prototype, 'lost', () => function (this: Outgoing, number) { this.answered(number) })
+      expect(await found()).to.match(/at rest/)
+    })
+
+    it('are caught if they do not listen to documents', async () => {
+      change(Membership.prototype, 'receive', receive => function (this: Membership, document, isAccepted, now) {
+        return document.sequence > 1 ? [] : receive.call(this, document, isAccepted, now)
+      })
+      expect(await found()).to.match(/believes|in sync/)
+    })
+
+    it('are caught if one that is back joins once more', async () => {
+      change(Membership.prototype, 'present', present => function (this: Membership, peer, now) {
+        const effects = present.call(this, peer, now)
+        const { segments = [] } = this.infoOf(peer) ?? {}
+        return segments.length > 0 && this.status === 'open' ? [...effects, { type: 'join', peer, segments }] : effects
+      })
+      expect(await found()).to.match(/joined twice/)
+    })
+  })
+})
