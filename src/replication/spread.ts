@@ -55,10 +55,13 @@ export class Spread {
   readonly #ways = new Map<Key, Way>()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #alarm: Alarm
+  /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
+  #number: number
   #isStopped = false
 
   constructor (init: SpreadInit) {
     this.#init = init
+    this.#number = Math.floor(init.clock.now())
     this.#alarm = new Alarm(init.clock, () => { this.#wake() })
   }
 
@@ -180,7 +183,13 @@ export class Spread {
     if (way == null) {
       way = {
         outgoing: new Outgoing({
-          window: limits.WINDOW, batchBytes: limits.BATCH_BYTES, batchEntries: limits.BATCH_ENTRIES, maxQueued: limits.MAX_QUEUED, maxBytes: limits.MAX_QUEUED_BYTES, timeout: limits.ANSWER_TIMEOUT
+          number: () => ++this.#number,
+          window: limits.WINDOW,
+          batchBytes: limits.BATCH_BYTES,
+          batchEntries: limits.BATCH_ENTRIES,
+          maxQueued: limits.MAX_QUEUED,
+          maxBytes: limits.MAX_QUEUED_BYTES,
+          timeout: limits.ANSWER_TIMEOUT
         }),
         pausedUntil: 0,
         failures: 0

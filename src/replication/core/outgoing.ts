@@ -17,15 +17,23 @@ export interface Batch {
 }
 
 export interface OutgoingInit {
+  /** A number for a batch that this peer was never sent: who has left and is back may still answer an old one */
+  number (): number
   /** Batches that may be unanswered */
   window: number
   batchBytes: number
   batchEntries: number
-  /** Entries, and bytes of them, that may wait */
+  /** Entries, and bytes of them, that may wait. What somebody waits for always may */
   maxQueued: number
   maxBytes: number
   /** Milliseconds after which an answer is taken for lost */
   timeout: number
+}
+
+interface Queued {
+  item: Item
+  /** It goes out before those with a larger one */
+  order: number
 }
 
 /**
@@ -34,19 +42,23 @@ export interface OutgoingInit {
  */
 export class Outgoing {
   readonly #init: OutgoingInit
-  readonly #queue = new Fifo<Item>()
-  readonly #underWay = new Map<number, { items: Item[], until: number }>()
-  #again: Item[] = []
+  readonly #queue = new Fifo<Queued>()
+  /** Lost on their way, and awaited. All of them are older than the queue */
+  readonly #again = new Fifo<Queued>()
+  readonly #underWay = new Map<number, { queued: Queued[], until: number }>()
+  /** Entries in the batches under way, bytes in the queue, and how many were ever added */
+  #sent = 0
   #bytes = 0
-  #number = 0
+  #order = 0
   #isBehind = false
 
   constructor (init: OutgoingInit) {
     this.#init = init
   }
 
+  /** Entries that wait, or are under way */
   get size (): number {
-    return this.#queue.length + this.#again.length + [...this.#underWay.values()].reduce((sum, { items }) => sum + items.length, 0)
+    return this.#queue.length + this.#again.length + this.#sent
   }
 
   add (item: Item): void {
@@ -57,68 +69,48 @@ export class Outgoing {
       return
     }
 
-    this.#queue.push(item)
+    this.#queue.push({ item, order: ++this.#order })
     this.#bytes += item.bytes
   }
 
-  /** Whether something was let go since this was asked last: the peer has to compare to have it */
+  /** Whether something was let go since this was asked last, and all else has arrived: the peer has to compare to have it */
   takeBehind (): boolean {
-    const { size } = this.#underWay
-    const isBehind = this.#isBehind && size === 0 && this.#queue.length === 0
+    const isBehind = this.#isBehind && this.size === 0
     this.#isBehind &&= !isBehind
     return isBehind
   }
 
   /** The next batch, if there is something to send, and room for it */
   take (now: number): Batch | undefined {
-    const { window, batchBytes, batchEntries, timeout } = this.#init
-    const items: Item[] = []
-    let bytes = 0
-
-    if (this.#underWay.size >= window) {
+    if (this.size === this.#sent || this.#underWay.size >= this.#init.window) {
       return
     }
 
-    for (let next = this.#again[0] ?? this.#queue.peek(); next != null; next = this.#again[0] ?? this.#queue.peek()) {
-      if (items.length > 0 && (items.length >= batchEntries || bytes + next.bytes > batchBytes)) {
-        break
-      }
-      if (this.#again.shift() == null) {
-        this.#queue.shift()
-        this.#bytes -= next.bytes
-      }
-      items.push(next)
-      bytes += next.bytes
-    }
-
-    if (items.length > 0) {
-      const number = ++this.#number
-      this.#underWay.set(number, { items, until: now + timeout })
-      return { number, items }
-    }
+    const number = this.#init.number()
+    const queued = this.#shiftBatch()
+    this.#underWay.set(number, { queued, until: now + this.#init.timeout })
+    this.#sent += queued.length
+    return { number, items: queued.map(({ item }) => item) }
   }
 
-  /** A batch was answered */
+  /** A batch was answered: what was in it */
   answered (number: number): Item[] {
-    const batch = this.#underWay.get(number)
-    this.#underWay.delete(number)
-    return batch?.items ?? []
+    return this.#ended(number).map(({ item }) => item)
   }
 
   /** A batch was not answered, or could not be sent: what somebody waits for is sent again */
   lost (number: number): void {
-    const items = this.answered(number)
-    this.#again.push(...items.filter(({ isAwaited }) => isAwaited))
-    this.#isBehind ||= items.some(({ isAwaited }) => !isAwaited)
+    const queued = this.#ended(number)
+    const again = [...this.#again.clear(), ...queued.filter(({ item }) => item.isAwaited)]
+    again.sort((a, b) => a.order - b.order).forEach(queued => { this.#again.push(queued) })
+    this.#isBehind ||= queued.some(({ item }) => !item.isAwaited)
   }
 
-  /** The answers to these were expected by now */
+  /** The first answer that is under way was expected by then */
   nextTimeout (): number {
-    let next = Infinity
-    for (const { until } of this.#underWay.values()) {
-      next = Math.min(next, until)
-    }
-    return next
+    // they were sent one after the other
+    const [first] = this.#underWay.values()
+    return first?.until ?? Infinity
   }
 
   expire (now: number): void {
@@ -127,5 +119,38 @@ export class Outgoing {
         this.lost(number)
       }
     }
+  }
+
+  /** One at least, however large it is */
+  #shiftBatch (): Queued[] {
+    const { batchBytes, batchEntries } = this.#init
+    const batch: Queued[] = []
+    let bytes = 0
+
+    for (let next = this.#peek(); next != null; next = this.#peek()) {
+      bytes += next.item.bytes
+
+      if (batch.length > 0 && (batch.length >= batchEntries || bytes > batchBytes)) {
+        break
+      }
+      if (this.#again.shift() == null) {
+        this.#queue.shift()
+        this.#bytes -= next.item.bytes
+      }
+      batch.push(next)
+    }
+
+    return batch
+  }
+
+  #peek (): Queued | undefined {
+    return this.#again.peek() ?? this.#queue.peek()
+  }
+
+  #ended (number: number): Queued[] {
+    const { queued = [] } = this.#underWay.get(number) ?? {}
+    this.#underWay.delete(number)
+    this.#sent -= queued.length
+    return queued
   }
 }
