@@ -4,7 +4,7 @@ import { DEADLINE } from './pair.ts'
 import type { Workspace } from '../log/workspace.ts'
 
 /** Bytes of an entry with its proof in a message. Measured */
-const SENT_BYTES = 420
+const SENT_BYTES = 478
 
 /** Entries that are joined at once */
 const PIECE = 500
