@@ -46,6 +46,9 @@ export class Prunes {
   #isAgain = false
   /** A look comes soon, not only with the next interval */
   #isMarked = false
+  /** Whether somebody was offered something in this look, and in how many in a row: who is offered has it soon, or refuses it */
+  #hasOffered = false
+  #offers = 0
   #pruned = 0
   /** Entries that are here only until others have them, at the last look */
   #waiting = 0
@@ -82,7 +85,7 @@ export class Prunes {
     }
 
     this.#isRunning = true
-    this.#isAgain = this.#isMarked = false
+    this.#isAgain = this.#isMarked = this.#hasOffered = false
 
     try {
       this.#waiting = 0
@@ -98,9 +101,12 @@ export class Prunes {
       this.#isRunning = false
     }
 
+    this.#offers = this.#hasOffered ? this.#offers + 1 : 0
+
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
+      const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : limits.PRUNE_INTERVAL
       this.#isMarked = this.#isAgain
-      this.#alarm.set(clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : limits.PRUNE_INTERVAL))
+      this.#alarm.set(clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait))
     }
   }
 
@@ -160,6 +166,7 @@ export class Prunes {
       const { kept } = await questions.ask<'keep'>(peer, { kind: 'keep', ids: entries.map(({ id }) => id.bytes) }, { signal: this.#controller.signal })
       entries.forEach((entry, i) => {
         if (kept[i] !== true) {
+          this.#hasOffered = true
           offer(peer, entry)
         }
       })
