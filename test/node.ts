@@ -18,6 +18,7 @@ import './replication/catching-up.node.ts'
 import './replication/lifecycle.node.ts'
 import './replication/membership.node.ts'
 import './replication/pruning.node.ts'
+import './replication/restart.node.ts'
 import './sim/replication-run.node.ts'
 
 guardProcess()

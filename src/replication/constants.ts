@@ -19,6 +19,8 @@ export const MAX_SEGMENTS = 64
 export const MAX_TURNS = 64
 /** Milliseconds that a turn may take: canReplicate is the user's */
 export const TURN_DEADLINE = 30_000
+/** Milliseconds that opening waits for canReplicate, asked about those who are known from before. A guess */
+export const LOAD_PATIENCE = 1_000
 
 /** Milliseconds after which a peer says again what it keeps, and how much longer for each that hears it. A guess */
 export const REFRESH_INTERVAL = 30_000

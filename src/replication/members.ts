@@ -62,16 +62,21 @@ export class Members {
 
   /** What those said who were in when this node was here last */
   async load (): Promise<void> {
-    for await (const { key, value } of this.#init.datastore.query({ prefix: `${this.#base}/` })) {
-      try {
-        for (const bytes of readDocuments(value)) {
-          await this.#receive(readDocument(bytes, this.#init.logHash), true)
-        }
-      } catch (err) {
-        // it says it itself when it comes back
-        this.#init.log.error('what is stored of a replicator cannot be read - %e', err)
-        await this.#init.datastore.delete(key)
-      }
+    const { clock, canReplicate, datastore } = this.#init
+    const loading: Array<Promise<void>> = []
+
+    for await (const { key, value } of datastore.query({ prefix: `${this.#base}/` })) {
+      loading.push(this.#load(key, value))
+    }
+
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = clock.after(canReplicate == null ? limits.LIFECYCLE_DEADLINE : limits.LOAD_PATIENCE, resolve)
+
+    try {
+      // those whom canReplicate takes longer for are decided about when the log is open
+      await Promise.race([Promise.all(loading), late])
+    } finally {
+      timer.cancel()
     }
   }
 
@@ -139,6 +144,25 @@ export class Members {
     }
   }
 
+  async #load (key: StoreKey, value: Uint8Array): Promise<void> {
+    try {
+      const documents = readDocuments(value).map(bytes => readDocument(bytes, this.#init.logHash))
+
+      await this.#turns.turn(documents[0].document.owner, async () => {
+        for (const unverified of documents) {
+          await this.#receive(unverified, true)
+        }
+      })
+    } catch (err) {
+      this.#init.log.error('what is stored of a replicator cannot be read - %e', err)
+
+      // it says it itself when it comes back
+      if (this.core.status !== 'closed') {
+        await this.#init.datastore.delete(key)
+      }
+    }
+  }
+
   async #receive (unverified: Unverified, isStored: boolean): Promise<void> {
     const { document } = unverified
     const { owner, epoch } = document
@@ -169,7 +193,7 @@ export class Members {
   /** Nothing is awaited from here on. Of a closed log it makes nothing */
   #apply (document: Document, isAccepted: boolean, isStored: boolean): void {
     const now = this.#init.clock.now()
-    this.#run(isStored ? this.core.remember(document, isAccepted, now) : this.core.receive(document, isAccepted, now))
+    this.#run(isStored && this.core.status === 'opening' ? this.core.remember(document, isAccepted, now) : this.core.receive(document, isAccepted, now))
   }
 
   #run (effects: MembershipEffect[]): void {
