@@ -75,3 +75,8 @@ export const ADAPT_INTERVAL = 30_000
 
 /** Bytes that an entry takes beside its data, in a message, at most */
 export const MAX_ENTRY_OVERHEAD = 16_384
+
+/** Milliseconds between two samples that are asked for, how old an entry has to be for one, and how many may not be shown in a row. Guesses */
+export const AUDIT_INTERVAL = 10_000
+export const AUDIT_AGE = 60_000
+export const MAX_STRIKES = 3

@@ -7,6 +7,7 @@ import { MalformedError } from '../runtime/errors.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { jitter } from '../runtime/random.ts'
 import { Answers } from './answers.ts'
+import { Audits } from './audits.ts'
 import * as limits from './constants.ts'
 import { coverageOf, keptRanges, Placement } from './core/placement.ts'
 import { covers, intersect, RING, widthOf } from './core/ring.ts'
@@ -60,6 +61,7 @@ export interface ReplicaInit {
 /** What there is once the log is open */
 interface Parts {
   log: Log
+  audits: Audits
   holdings: Holdings
   answers: Answers
   spread: Spread
@@ -164,6 +166,7 @@ export class Replica {
       log,
       holdings,
       answers: new Answers({ clock, log, holdings, kept }),
+      audits: new Audits({ clock, random, log, questions: this.questions, suspects: () => this.#suspects() }),
       spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => this.#others().length }),
       syncs: new Syncs({
         clock,
@@ -186,7 +189,7 @@ export class Replica {
         log,
         questions: this.questions,
         kept,
-        keepers: position => this.keepers(position).filter(peer => this.#isMatureMember(peer)),
+        keepers: position => this.keepers(position).filter(peer => this.#isReliable(peer)),
         copies: entry => this.#copies(entry),
         keep,
         offer: (peer, entry) => { this.#offer(peer, entry) }
@@ -245,7 +248,7 @@ export class Replica {
 
   /** Those that see to what lies there, this node may be one of them */
   leaders (position: number): Key[] {
-    return this.#place().leaders(position)
+    return this.#place().leaders(position).filter(peer => this.#parts?.audits.isFailing(peer) !== true)
   }
 
   coverage (): number {
@@ -260,6 +263,7 @@ export class Replica {
     this.questions.stop()
     this.#arrivals.stop()
     this.#parts?.answers.stop()
+    this.#parts?.audits.stop()
     this.#parts?.syncs.stop()
     this.#parts?.prunes.stop()
     this.#parts?.spread.stop()
@@ -399,6 +403,7 @@ export class Replica {
 
     if (this.#parts != null && type === 'leave') {
       this.#parts.syncs.gone(peer)
+      this.#parts.audits.gone(peer)
       this.#parts.spread.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
       this.#parts.syncs.mark(peer)
@@ -469,13 +474,22 @@ export class Replica {
     return [...this.members.core.replicators()].filter(({ isPresent }) => isPresent).map(({ peer }) => peer)
   }
 
-  #isMatureMember (peer: Key): boolean {
+  /** It is here, has been in for long enough, and shows what it is asked for */
+  #isReliable (peer: Key): boolean {
     for (const replicator of this.members.core.replicators()) {
       if (replicator.peer === peer) {
-        return replicator.isMature && replicator.isPresent
+        return replicator.isMature && replicator.isPresent && this.#parts?.audits.isFailing(peer) !== true
       }
     }
     return false
+  }
+
+  /** Whose word can be tried */
+  #suspects (): Array<{ peer: Key, shared: Segment[] }> {
+    return [...this.members.core.replicators()]
+      .filter(({ isMature, isPresent }) => isMature && isPresent)
+      .map(({ peer }) => ({ peer, shared: this.shared(peer) }))
+      .filter(({ shared }) => shared.length > 0)
   }
 
   /** What both of us keep */

@@ -251,6 +251,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const copies = thinnest(this.replicators().map(({ peerId, segments }) => ({ key: keyOf(peerId), segments })), this.#replicas.min)
     const problems = [
       ...copies < this.#replicas.min ? [`some entries are kept by ${copies} replicators where there should be ${this.#replicas.min}: more peers, or wider segments, are needed`] : [],
+      ...(parts?.audits.failing ?? []).map(peer => `${peerOf(peer)} says that it keeps what it could not show, ${limits.MAX_STRIKES} times in a row: it is passed over`),
       ...parts != null && parts.prunes.sizes.waiting > 0 ? [`${parts.prunes.sizes.waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
     ]
 

@@ -56,7 +56,15 @@ interface Pair extends Compared {
   isRunning: boolean
   /** Something happened while it ran */
   isAgain: boolean
+  /** Until what is pulled from another one is here */
+  isWaiting: boolean
   controller: AbortController
+}
+
+/** Ends a comparison that would pull what is being pulled from another peer */
+class PulledElsewhere extends Error {
+  static name = 'PulledElsewhere'
+  name = 'PulledElsewhere'
 }
 
 /**
@@ -68,6 +76,8 @@ export class Syncs {
   readonly #pairs = new Map<Key, Pair>()
   readonly #alarm: Alarm
   #running = 0
+  /** From whom much is pulled: another one would only send the same */
+  #puller?: Key
 
   constructor (init: SyncsInit) {
     this.#init = init
@@ -89,7 +99,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, hasLearned: false, isRunning: false, isAgain: false, controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -124,7 +134,7 @@ export class Syncs {
     const { clock, random, logger } = this.#init
     const segments = this.#init.shared(peer)
     pair.isRunning = true
-    pair.isAgain = false
+    pair.isAgain = pair.isWaiting = false
     pair.at = Infinity
     this.#running++
 
@@ -133,15 +143,30 @@ export class Syncs {
       pair.failures = 0
       this.#settle(peer, pair, segments, outcome)
     } catch (err: any) {
-      if (!pair.controller.signal.aborted) {
+      if (err instanceof PulledElsewhere) {
+        pair.isWaiting = true
+      } else if (!pair.controller.signal.aborted) {
         logger('comparing with a replicator failed - %e', err)
         pair.at = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
       }
     } finally {
       pair.isRunning = false
       this.#running--
-      pair.at = pair.isAgain ? clock.now() : pair.at
+      pair.at = pair.isAgain && !pair.isWaiting ? clock.now() : pair.at
+      this.#pulled(peer)
       this.#arm()
+    }
+  }
+
+  /** Nothing is pulled from it any more: those who waited for that compare what is left, or have it pulled from them if it failed */
+  #pulled (peer: Key): void {
+    if (this.#puller === peer) {
+      this.#puller = undefined
+
+      for (const pair of this.#pairs.values()) {
+        pair.at = pair.isWaiting ? this.#init.clock.now() : pair.at
+        pair.isWaiting = false
+      }
     }
   }
 
@@ -215,6 +240,10 @@ export class Syncs {
       case 'fetch':
         return questions.ask<'fetch'>(peer, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds }, options)
       case 'pull':
+        if ((this.#puller ?? peer) !== peer) {
+          throw new PulledElsewhere()
+        }
+        this.#puller = peer
         return questions.ask<'pull'>(peer, { kind: 'pull', from: need.from, segments: need.segments }, options)
       case 'ids':
         return holdings.ids(need.segments)

@@ -5,13 +5,15 @@ import { Outgoing } from '../../src/replication/core/outgoing.ts'
 import { Prunes } from '../../src/replication/prunes.ts'
 import { Syncs } from '../../src/replication/syncs.ts'
 import { DEFAULTS, replay } from './options.ts'
-import { replicationRun } from './replication/run.ts'
+import { advance, build, replicationRun } from './replication/run.ts'
 
 const SEEDS = 100
 /** Runs in one test: so that none takes long */
 const SHARE = 20
 /** Milliseconds: each run takes a sixth of a second on a machine that has nothing else to do */
 const TIMEOUT = 60_000
+/** Milliseconds of virtual time */
+const SECOND = 1_000
 /** Runs in which a deliberate bug has to show */
 const MUTANT_SEEDS = 40
 
@@ -93,5 +95,19 @@ describe('peers of one log to which everything happens', function () {
       })
       expect(await found()).to.match(/joined twice/)
     })
+  })
+  it('pass over one that says it keeps what it has not', async () => {
+    const world = await build(1, 3)
+    const [first, second, third] = world.nodes
+    third.disk.entries.set = () => third.disk.entries
+    await advance(world, SECOND)
+    void third.log?.replicate(true)
+    void first.log?.append(Uint8Array.of(1))
+    await advance(world, 300 * SECOND)
+
+    for (const { log } of [first, second]) {
+      expect(log?.diagnostics().problems.join()).to.include(`${third.init.peerId} says that it keeps what it could not show`)
+    }
+    await Promise.all(world.nodes.map(async node => node.stop()))
   })
 })

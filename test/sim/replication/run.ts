@@ -29,7 +29,7 @@ interface Appended {
   writer: SimNode
 }
 
-interface World {
+export interface World {
   random: Random
   clock: VirtualClock
   net: SimNet
@@ -79,13 +79,13 @@ export async function replicationRun (seed: number, { isTraced = false } = {}): 
   return [...wrong].slice(0, MAX_NAMED).concat(isTraced ? traceOf(world) : [])
 }
 
-async function build (seed: number): Promise<World> {
+export async function build (seed: number, size?: number): Promise<World> {
   const random = seededRandom(seed)
   const clock = new VirtualClock(1_700_000_000_000)
   const net = new SimNet(clock, random)
   const wrong = new Set<string>()
   const nodes: SimNode[] = []
-  const count = MIN_NODES + randomInt(random, MAX_NODES - MIN_NODES + 1)
+  const count = size ?? MIN_NODES + randomInt(random, MAX_NODES - MIN_NODES + 1)
 
   for (let i = 0; i < count; i++) {
     const privateKey = await generateKeyPairFromSeed('Ed25519', Uint8Array.from({ length: 32 }, () => randomInt(random, 256)))
@@ -117,16 +117,22 @@ async function build (seed: number): Promise<World> {
 }
 
 /** Rings the alarms of so much time, and lets all that follows from each happen before the next */
-async function advance (world: World, ms: number): Promise<void> {
+export async function advance (world: World, ms: number): Promise<void> {
   const { clock } = world
   const until = clock.now() + ms
+  await settled()
 
   while (clock.step(until)) {
-    await new Promise<void>(resolve => { setImmediate(resolve) })
+    await settled()
     checkCopies(world)
   }
 
   clock.advance(Math.max(0, until - clock.now()))
+}
+
+/** What waits for no clock is done */
+async function settled (): Promise<void> {
+  await new Promise<void>(resolve => { setImmediate(resolve) })
 }
 
 function happen (world: World): void {
