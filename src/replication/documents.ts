@@ -29,6 +29,10 @@ export class Author {
   #sequence = 0
   #segments: Segment[] = []
   #documents: Uint8Array[] = []
+  /** Changes since the last full one; undefined: there is none yet, or others may have missed one */
+  #deltas?: number
+  /** What is being signed. One waits for the other, so that they are told in their order */
+  #signing: Promise<unknown> = Promise.resolve()
 
   constructor (sealer: Sealer, log: Uint8Array, epoch: number) {
     this.#sealer = sealer
@@ -36,6 +40,7 @@ export class Author {
     this.epoch = epoch
   }
 
+  /** As they were said last, also if that is still being signed */
   get segments (): Segment[] {
     return this.#segments
   }
@@ -49,13 +54,13 @@ export class Author {
   async say (segments: Segment[]): Promise<Uint8Array | undefined> {
     const after = normalize(segments)
 
-    if (this.#documents.length > 0 && sameSegments(after, this.#segments)) {
+    if (this.#deltas != null && sameSegments(after, this.#segments)) {
       return
     }
 
     const added = difference(after, this.#segments)
     const removed = difference(this.#segments, after)
-    const isDelta = this.#documents.length > 0 && this.#documents.length <= MAX_DELTAS && added.length + removed.length < after.length
+    const isDelta = this.#deltas != null && this.#deltas < MAX_DELTAS && added.length + removed.length < after.length
     const base = this.#sequence
     const writer = new Writer(64).raw(this.#log).uvarint(++this.#sequence)
 
@@ -66,7 +71,15 @@ export class Author {
     }
 
     this.#segments = after
-    const bytes = await this.#sealer.seal(this.epoch, SealType.REPLICATION, writer.finish())
+    this.#deltas = isDelta ? (this.#deltas ?? 0) + 1 : 0
+    const signing = this.#sign(writer.finish(), isDelta, this.#signing)
+    this.#signing = signing.catch(() => { this.#deltas = undefined })
+    return signing
+  }
+
+  async #sign (content: Uint8Array, isDelta: boolean, earlier: Promise<unknown>): Promise<Uint8Array> {
+    await earlier
+    const bytes = await this.#sealer.seal(this.epoch, SealType.REPLICATION, content)
     this.#documents = isDelta ? [...this.#documents, bytes] : [bytes]
     return bytes
   }
@@ -101,7 +114,7 @@ export function readDocument (received: Uint8Array, log: Uint8Array): Unverified
   if (kind === FULL) {
     document = { type: 'full', ...said, segments: readSome(reader) }
   } else if (kind === DELTA) {
-    document = { type: 'delta', ...said, base: reader.uvarint(), added: readSome(reader), removed: readSome(reader) }
+    document = { type: 'delta', ...said, base: readBase(reader, sequence), added: readSome(reader), removed: readSome(reader) }
   } else {
     throw new MalformedError(`a document of kind ${kind}, which nobody knows`)
   }
@@ -119,6 +132,16 @@ export async function isTrue ({ sealed }: Unverified): Promise<boolean> {
 
 export async function hashOf (logId: string): Promise<Uint8Array> {
   return sha256.encode(encodeString(logId))
+}
+
+function readBase (reader: Reader, sequence: number): number {
+  const base = reader.uvarint()
+
+  if (base >= sequence) {
+    throw new MalformedError(`change ${sequence} stands on ${base}, which does not come before it`)
+  }
+
+  return base
 }
 
 function readSome (reader: Reader): Segment[] {

@@ -15,7 +15,9 @@ export const FINGERPRINT_BYTES = 8
 /** Of an entry: see log/core/entry.ts and log/core/merkle.ts */
 const MAX_ENTRY_BYTES = 2 ** 23
 const MAX_DOCUMENT_BYTES = 16_384
-const MAX_REASON_BYTES = 512
+const MAX_REASON_BYTES = 1024
+/** In one list: what takes a byte each in a message may take a hundred in memory */
+const MAX_LISTED = 4096
 
 const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
 const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, REFUSED: 255 } as const
@@ -122,11 +124,11 @@ export function entrySize ({ bytes, proof }: RawEntry): number {
 function readMessage (reader: Reader, type: number): Message {
   switch (type) {
     case Type.HELLO:
-      return { type: 'hello', isAsking: flag(reader), documents: reader.list(Infinity, () => reader.bytes(MAX_DOCUMENT_BYTES)) }
+      return { type: 'hello', isAsking: flag(reader), documents: reader.list(MAX_LISTED, () => reader.bytes(MAX_DOCUMENT_BYTES)) }
     case Type.ENTRIES:
       return { type: 'entries', number: reader.uvarint(), reach: reader.uvarint(), entries: readEntries(reader) }
     case Type.STORED:
-      return { type: 'stored', number: reader.uvarint(), outcomes: reader.list(Infinity, () => readOutcome(reader)) }
+      return { type: 'stored', number: reader.uvarint(), outcomes: reader.list(MAX_LISTED, () => readOutcome(reader)) }
     case Type.QUESTION:
       return { type: 'question', number: reader.uvarint(), question: readQuestion(reader) }
     case Type.ANSWER:
@@ -213,7 +215,7 @@ function readAnswer (reader: Reader): Answer {
 
   switch (kind) {
     case Kind.SUMMARIES:
-      return { kind: 'summaries', summaries: reader.list(Infinity, () => ({ count: reader.uvarint(), fingerprint: reader.raw(FINGERPRINT_BYTES) })) }
+      return { kind: 'summaries', summaries: reader.list(MAX_LISTED, () => ({ count: reader.uvarint(), fingerprint: reader.raw(FINGERPRINT_BYTES) })) }
     case Kind.SYMBOLS:
       return { kind: 'symbols', symbols: reader.bytes() }
     case Kind.FETCH:
@@ -226,7 +228,7 @@ function readAnswer (reader: Reader): Answer {
     case Kind.HAVE:
       return { kind: 'have', entries: readEntries(reader) }
     case Kind.KEEP:
-      return { kind: 'keep', kept: reader.list(Infinity, () => flag(reader)) }
+      return { kind: 'keep', kept: reader.list(MAX_LISTED, () => flag(reader)) }
     case Kind.REFUSED:
       return { kind: 'refused', reason: reader.string(MAX_REASON_BYTES) }
     default:
@@ -239,11 +241,11 @@ function writeEntries (writer: Writer, entries: RawEntry[]): Writer {
 }
 
 function readEntries (reader: Reader): RawEntry[] {
-  return reader.list(Infinity, () => ({ bytes: reader.bytes(MAX_ENTRY_BYTES), proof: reader.bytes(MAX_ENTRY_BYTES) }))
+  return reader.list(MAX_LISTED, () => ({ bytes: reader.bytes(MAX_ENTRY_BYTES), proof: reader.bytes(MAX_ENTRY_BYTES) }))
 }
 
 function readIds (reader: Reader): Uint8Array[] {
-  return reader.list(Infinity, () => reader.raw(ID_BYTES))
+  return reader.list(MAX_LISTED, () => reader.raw(ID_BYTES))
 }
 
 function readShortIds (reader: Reader): Uint8Array {
@@ -262,7 +264,7 @@ export function writeSegments (writer: Writer, segments: Segment[]): Writer {
 }
 
 export function readSegments (reader: Reader): Segment[] {
-  return reader.list(Infinity, () => {
+  return reader.list(MAX_LISTED, () => {
     const from = reader.uvarint()
     const width = reader.uvarint() + 1
 

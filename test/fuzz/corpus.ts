@@ -1,10 +1,14 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { fromString } from 'uint8arrays/from-string'
 import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
 import { encodeAttach, encodeHello } from '../../src/link/session.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
 import { Sealer, SealType } from '../../src/pubsub/seal.ts'
 import * as wire from '../../src/pubsub/wire.ts'
+import { Author } from '../../src/replication/documents.ts'
+import { encodeMessage } from '../../src/replication/wire.ts'
+import { MESSAGES } from '../fixtures/replication-v1.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
 
 /** Something valid of every kind, several of most, to make broken ones of */
@@ -22,7 +26,12 @@ export interface Corpus {
   receipts: Uint8Array[]
   searches: Uint8Array[]
   searchFrames: Uint8Array[]
+  /** What peers of a log say to each other, and what they say they keep of the log whose hash is LOG_HASH */
+  logMessages: Uint8Array[]
+  documents: Uint8Array[]
 }
+
+export const LOG_HASH = new Uint8Array(32).fill(7)
 
 export function bytesOf ({ head, body }: Frame): Uint8Array {
   return Uint8Array.from([...head, ...body ?? []])
@@ -58,6 +67,7 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
   const parcelFrames = seals.slice(0, 6).map((sealed, i) => wire.encodeParcel({ hops: i, lane: i % 4, destinations: peers.slice(i % 3), sealed }))
   const searchFrames = seals.slice(6, 8).map(sealed => wire.encodeSearchFrame(1, sealed))
   const hellos = greetings.map(greeting => encodeHello({ session: 1, window: 4_194_304, maxFrame: 1_310_720, greeting }))
+  const documents = await Promise.all(keys.map(async key => documentsOf(new Sealer(key))))
   const piece = encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, bytesOf(messageFrames[0]).subarray(0, 50))
 
   return {
@@ -72,6 +82,8 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
     messages: messageFrames.map(bodyOf),
     parcels: parcelFrames.map(bodyOf),
     searchFrames: searchFrames.map(bodyOf),
+    logMessages: [...MESSAGES.map(({ bytes }) => fromString(bytes, 'base16')), encodeMessage({ type: 'hello', isAsking: true, documents: documents.flat() })],
+    documents: documents.flat(),
     frames: [
       ...[...gossipFrames, ...messageFrames, ...parcelFrames, ...searchFrames, piece].map(bytesOf),
       ...receipts.map(receipt => bytesOf(frameOf(wire.Kind.RECEIPT, receipt))),
@@ -79,4 +91,14 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
       encodeAttach(1), encodeAttach(2 ** 40)
     ]
   }
+}
+
+/** One in full, and two of what has changed since */
+async function documentsOf (sealer: Sealer): Promise<Uint8Array[]> {
+  const author = new Author(sealer, LOG_HASH, 1_700_000_000_000)
+  const segments = [0, 1, 2, 3, 4].map(i => ({ from: 2 ** 32 - 7 + i * 2 ** 20, width: 1 + 2 ** 15 * i }))
+  await author.say(segments.slice(0, 3))
+  await author.say(segments.slice(0, 4))
+  await author.say(segments.slice(1))
+  return author.documents
 }

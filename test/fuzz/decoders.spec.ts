@@ -1,10 +1,14 @@
 import { expect } from 'aegir/chai'
+import { compare } from 'uint8arrays/compare'
 import { FrameParser } from '../../src/link/core/frames.ts'
 import { decodeAttach, decodeHello } from '../../src/link/session.ts'
 import { publicKeyOf, readSealed } from '../../src/pubsub/seal.ts'
 import * as wire from '../../src/pubsub/wire.ts'
+import { decodeSymbols } from '../../src/replication/core/sketch.ts'
+import { readDocument } from '../../src/replication/documents.ts'
+import { decodeMessage, encodeMessage } from '../../src/replication/wire.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
-import { makeCorpus } from './corpus.ts'
+import { LOG_HASH, makeCorpus } from './corpus.ts'
 import { Mutator } from './mutate.ts'
 import type { Corpus } from './corpus.ts'
 
@@ -89,7 +93,35 @@ const targets: Record<string, Target> = {
   'a bundle': { share: 2, corpus: corpus => corpus.bundles, decode: bytes => { wire.decodeBundle(bytes).messages.forEach(({ seq }) => { isSane(seq) }) } },
   'a receipt': { share: 2, corpus: corpus => corpus.receipts, decode: bytes => { wire.decodeReceipt(bytes).seqs.forEach(isSane) } },
   'a search': { share: 1, corpus: corpus => corpus.searches, decode: bytes => { isSane(wire.decodeSearch(bytes).id) } },
-  'the frame of a search': { share: 1, corpus: corpus => corpus.searchFrames, decode: bytes => { readSealed(wire.decodeSearchFrame(bytes).sealed) } }
+  'the frame of a search': { share: 1, corpus: corpus => corpus.searchFrames, decode: bytes => { readSealed(wire.decodeSearchFrame(bytes).sealed) } },
+  'a message about a log': {
+    share: 4,
+    corpus: corpus => corpus.logMessages,
+    decode: bytes => {
+      const message = decodeMessage(bytes)
+      isSane('number' in message ? message.number : 0)
+
+      // it has one spelling
+      if (compare(encodeMessage(message), bytes) !== 0) {
+        throw new Error('it is written otherwise than it was read')
+      }
+      if (message.type === 'answer' && message.answer.kind === 'symbols') {
+        decodeSymbols(message.answer.symbols)
+      }
+    }
+  },
+  'a document of what a peer keeps': {
+    share: 2,
+    corpus: corpus => corpus.documents,
+    decode: bytes => {
+      const { document, sealed } = readDocument(bytes, LOG_HASH)
+      const kept = document.type === 'full' ? document.segments : document.added
+      isSane(document.sequence)
+      isSane(document.epoch)
+      kept.forEach(({ from, width }) => { isSane(Math.min(from, width - 1)) })
+      publicKeyOf(sealed)
+    }
+  }
 }
 
 const SHARES = Object.values(targets).reduce((sum, { share }) => sum + share, 0)
