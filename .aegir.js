@@ -3,7 +3,8 @@ import { ensureChromium, installedChromium } from './scripts/chromium.js'
 
 /**
  * Browsers cannot listen: each browser run gets a relay in a Node process to
- * dial. The npm scripts have built the project by the time this is called.
+ * dial, and a node behind it that keeps a log. The npm scripts have built the
+ * project by the time this is called.
  *
  * @param {{ runner: string }} options
  */
@@ -15,12 +16,16 @@ async function before ({ runner }) {
   ensureChromium()
 
   const { startRelay } = await import('./dist/test/fixtures/relay.js')
+  const { startLogKeeper } = await import('./dist/test/fixtures/log-keeper.js')
   const relay = await startRelay()
+  const keeper = await startLogKeeper(relay.address)
 
   return {
     relay,
+    keeper,
     env: {
-      RELAY_MULTIADDR: relay.address
+      RELAY_MULTIADDR: relay.address,
+      LOG_KEEPER: keeper.peerId
     }
   }
 }
@@ -30,6 +35,7 @@ async function before ({ runner }) {
  * @param {Awaited<ReturnType<typeof before>>} [started]
  */
 async function after (options, started) {
+  await started?.keeper.stop()
   await started?.relay.stop()
 }
 

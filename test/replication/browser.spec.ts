@@ -1,0 +1,95 @@
+import { webSockets } from '@libp2p/websockets'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import { deleteStores, diskStore } from '../fixtures/datastores.ts'
+import { eventually, isNeighbour, stopPeers } from '../fixtures/directsub.ts'
+import { KEPT_ENTRIES, KEPT_LOG } from '../fixtures/log-keeper.ts'
+import { name, newKey, said, texts } from '../fixtures/logs.ts'
+import { allIn, createLogNode, entriesOf, expectSame, filled, has, openAt } from '../fixtures/sharedlogs.ts'
+import type { Entry, SharedLog } from '../../src/index.ts'
+import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
+
+/** In Node there is neither, unless somebody starts them */
+const relay = process.env.RELAY_MULTIADDR
+const keeper = process.env.LOG_KEEPER
+
+describe('nodes that can only dial, a relay between them, and behind it one that keeps a log', function () {
+  this.timeout(60_000)
+
+  before(function () {
+    if (relay == null || keeper == null) {
+      this.skip()
+    }
+  })
+
+  afterEach(async () => {
+    await stopPeers()
+    await deleteStores()
+  })
+
+  it(`scenario 38: a late joiner gets ${KEPT_ENTRIES.toLocaleString('en')} entries, in their order, and says that it is in step`, async () => {
+    const log = await openAt(await createDialer(), {}, KEPT_LOG)
+    await filled(log, KEPT_ENTRIES)
+    expect((await keptIn(log)).map(said)).to.deep.equal(Array.from({ length: KEPT_ENTRIES }, (_, i) => `kept ${i}`))
+    await eventually('it is not in step', () => log.synced().isSynced)
+    expect(log.replicators().some(({ peerId }) => peerId.toString() === keeper)).to.be.true()
+  })
+
+  it('what is appended here arrives there: who comes when all others are gone gets it', async () => {
+    const node = await createDialer()
+    const log = await openAt(node, {}, KEPT_LOG)
+    await log.waitForReplicators({ signal: AbortSignal.timeout(20_000) })
+    const entries = [...await log.appendMany(texts(100, 'from a browser '), { ack: 1 }), await log.append(texts(1, 'last ')[0], { ack: 'leaders' })]
+    await node.stop()
+
+    const late = await openAt(await createDialer(), {}, KEPT_LOG)
+    await filled(late, KEPT_ENTRIES + entries.length)
+    expect(await has(late, ...entries)).to.be.true()
+    expect(await keptIn(late)).to.have.lengthOf(KEPT_ENTRIES)
+  })
+
+  it('two here share a log of their own over the relay, the first entry without a second write', async () => {
+    const nodes = await Promise.all([createDialer(), createDialer()])
+    const logs = await Promise.all(nodes.map(async node => openAt(node, {}, `a log of ${nodes[0].peerId}`)))
+    await logs[0].append(texts(1)[0])
+    await expectSame(logs, 1)
+    await allIn(logs, nodes)
+    await Promise.all(logs.map(async (log, i) => Promise.all(texts(50, `${i} `).map(async data => log.append(data)))))
+    await expectSame(logs, 101)
+    expect(isNeighbour(nodes[0], nodes[1]), 'they are neighbours').to.be.false()
+  })
+
+  it('what is stored here is there after a restart, and what is new comes', async () => {
+    const store = await diskStore()
+    const privateKey = await newKey()
+    const first = await createDialer({ privateKey, datastore: store.datastore })
+    await filled(await openAt(first, {}, KEPT_LOG), KEPT_ENTRIES)
+    await first.stop()
+
+    const other = await createDialer()
+    const log = await openAt(other, {}, KEPT_LOG)
+    await log.waitForReplicators({ signal: AbortSignal.timeout(20_000) })
+    const news = await log.append(texts(1, 'news ')[0], { ack: 'leaders' })
+    const again = await openAt(await createDialer({ privateKey, datastore: await store.reopen() }), {}, KEPT_LOG)
+    expect(again.length).to.be.at.least(KEPT_ENTRIES)
+    await eventually('the news do not come', () => again.length >= log.length)
+    expect((await entriesOf(again)).map(name)).to.include(name(news))
+  })
+})
+
+/** What is there from the beginning: other tests write into it, too */
+async function keptIn (log: SharedLog): Promise<Entry[]> {
+  return (await entriesOf(log)).filter(({ author }) => author.toString() === keeper)
+}
+
+async function createDialer (init?: LogNodeInit): Promise<LogNode> {
+  const node = await createLogNode(init, {
+    transports: [webSockets()],
+    listen: [],
+    // browsers are not to dial what is on their own machine: here that is all there is
+    connectionGater: { denyDialMultiaddr: () => false }
+  })
+  await node.dial(multiaddr(relay))
+  await eventually('the relay is no neighbour', () => node.services.pubsub.getPeers().length > 0)
+  return node
+}
