@@ -15,8 +15,10 @@ export interface AuditsInit {
   random: Random
   log: Log
   questions: Questions
-  /** Who says that it keeps what we keep, too, and has been in for long enough to have it */
-  suspects (): Array<{ peer: Key, shared: Segment[] }>
+  /** What both of us say we keep */
+  shared (peer: Key): Segment[]
+  /** Who has been in for long enough to have what it keeps */
+  suspects (): Key[]
 }
 
 /**
@@ -55,14 +57,15 @@ export class Audits {
   }
 
   async #audit (): Promise<void> {
-    const suspects = this.#init.suspects()
-    const at = suspects.length > 0 ? suspects[randomInt(this.#init.random, suspects.length)] : undefined
+    const { random, shared } = this.#init
+    const suspects = this.#init.suspects().filter(peer => shared(peer).length > 0)
+    const peer = suspects[randomInt(random, suspects.length)]
 
     try {
-      const sample = at == null ? undefined : await this.#sample(at.shared)
+      const sample = peer == null ? undefined : await this.#sample(shared(peer))
 
-      if (at != null && sample != null) {
-        this.#judge(at.peer, await this.#shows(at.peer, sample))
+      if (sample != null) {
+        this.#judge(peer, await this.#shows(peer, sample))
       }
     } catch {
       // the log was closed, or the peer is gone: then there is nothing to judge

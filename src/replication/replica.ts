@@ -5,17 +5,14 @@ import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
-import { jitter } from '../runtime/random.ts'
 import { Answers } from './answers.ts'
 import { Audits } from './audits.ts'
 import * as limits from './constants.ts'
-import { coverageOf, keptRanges, Placement } from './core/placement.ts'
-import { covers, intersect, RING, widthOf } from './core/ring.ts'
-import { Author } from './documents.ts'
+import { covers, RING, widthOf } from './core/ring.ts'
 import { Holdings, placeOf } from './holdings.ts'
-import { Members } from './members.ts'
 import { Prunes } from './prunes.ts'
 import { Questions } from './questions.ts'
+import { Roster } from './roster.ts'
 import { Spread } from './spread.ts'
 import { Syncs } from './syncs.ts'
 import { decodeMessage, encodeMessage, Outcome } from './wire.ts'
@@ -74,68 +71,36 @@ interface Parts {
  * to all of them.
  */
 export class Replica {
-  readonly members: Members
+  readonly roster: Roster
   readonly questions: Questions
   readonly #init: ReplicaInit
   readonly #arrivals: Mailboxes
   readonly #nudges: Alarm
-  readonly #refresh: Alarm
-  #author: Author
+  /** Whom something was learned from since others were nudged */
+  readonly #learnedFrom = new Set<Key>()
   #topic?: PortTopic
   #parts?: Parts
   #isStopped = false
-  /** Who is on the topic */
-  readonly #present = new Set<Key>()
-  #kept: Segment[] = []
-  #placement?: Placement
-  #isMature = false
-  readonly #maturing: Alarm
-  /** Whom something was learned from since others were nudged */
-  readonly #learnedFrom = new Set<Key>()
 
   constructor (init: ReplicaInit) {
-    const { clock, self, logHash, sealer, epoch, canReplicate } = init
+    const { clock, logger, replicas, onTransition } = init
     this.#init = init
-    this.#author = new Author(sealer, logHash, epoch)
     this.#arrivals = new Mailboxes({ name: 'entries of peers', clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
     this.#nudges = new Alarm(clock, () => { this.#nudgeAll() })
-    this.#refresh = new Alarm(clock, () => { this.#sayAgain() })
-    this.#maturing = new Alarm(clock, () => { this.#mature() })
     this.questions = new Questions({ clock, send: async (to, message, options) => this.#send(to, message, options) })
-    this.members = new Members({
-      self,
-      logHash,
-      clock,
-      log: init.logger,
-      counters: init.counters,
-      datastore: init.datastore,
-      maturity: init.maturity,
-      grace: init.grace,
-      canReplicate: canReplicate == null ? undefined : (peer, segments) => canReplicate(peerOf(peer), segments),
-      ask: peer => { this.#hello(peer, true) },
-      outlive: epoch => { this.#outlive(epoch) },
+    this.roster = new Roster({
+      ...init,
+      log: logger,
+      replicas: replicas.min,
+      send: async (to, message) => this.#send(to, message),
+      broadcast: message => { this.#topic?.broadcast(encodeMessage(message)) },
+      onShare: () => { this.#onShare() },
+      onMature: (self, segments) => { onTransition('mature', self, segments) },
       onTransition: transition => { this.#onTransition(transition) }
     })
   }
 
-  /** What this node keeps */
-  get segments (): Segment[] {
-    return this.#author.segments
-  }
-
-  /** Where the entries lie that are for this node to keep */
-  get kept (): Segment[] {
-    return this.#kept
-  }
-
-  get isMature (): boolean {
-    return this.#isMature
-  }
-
-  get present (): ReadonlySet<Key> {
-    return this.#present
-  }
-
+  /** What there is once the log is open */
   get parts (): Parts | undefined {
     return this.#parts
   }
@@ -158,108 +123,32 @@ export class Replica {
 
   /** The log is open: what was noted counts now, and others hear what we keep */
   async open (log: Log, segments: Segment[]): Promise<void> {
-    const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
-    const holdings = new Holdings(log, clock)
-    const kept = (): Segment[] => this.#kept
-
-    this.#parts = {
-      log,
-      holdings,
-      answers: new Answers({ clock, log, holdings, kept }),
-      audits: new Audits({ clock, random, log, questions: this.questions, suspects: () => this.#suspects() }),
-      spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => this.#others().length }),
-      syncs: new Syncs({
-        clock,
-        random,
-        randomBytes,
-        logger,
-        log,
-        holdings,
-        questions: this.questions,
-        shared: peer => this.shared(peer),
-        join: async entries => (await this.#store(entries)).filter(outcome => outcome?.status === 'added').length,
-        nudge: peer => { this.#nudge(peer) },
-        onLearned: from => { this.#nudgeOthers(from) },
-        onProgress
-      }),
-      prunes: new Prunes({
-        clock,
-        random,
-        logger,
-        log,
-        questions: this.questions,
-        kept,
-        keepers: position => this.keepers(position).filter(peer => this.#isReliable(peer)),
-        copies: entry => this.#copies(entry),
-        keep,
-        offer: (peer, entry) => { this.#offer(peer, entry) }
-      })
-    }
-
-    await this.say(segments)
-    this.members.open()
-    this.#helloAll(true)
+    this.#parts = this.#makeParts(log)
+    await this.roster.open(segments)
     this.#parts.prunes.mark()
-    this.#refresh.set(clock.now() + jitter(random, limits.REFRESH_INTERVAL))
-  }
-
-  /** Changes what this node keeps, and tells everybody */
-  async say (segments: Segment[]): Promise<void> {
-    const wasReplicator = this.segments.length > 0
-    const saying = this.#author.say(segments)
-    this.#kept = keptRanges(this.segments, this.#init.replicas.min)
-    this.#placement = undefined
-    const news = await saying
-
-    if (news == null || this.#isStopped) {
-      return
-    }
-    if ((this.segments.length > 0) !== wasReplicator) {
-      this.#isMature = false
-      this.#maturing.set(this.segments.length > 0 ? this.#init.clock.now() + this.#init.maturity : Infinity)
-    }
-
-    this.#topic?.broadcast(encodeMessage({ type: 'hello', isAsking: false, documents: [news] }))
-    this.#others().forEach(peer => { this.#parts?.syncs.mark(peer) })
-    this.#parts?.prunes.mark()
   }
 
   /** Entries that were appended here go to those who keep them */
   async spread (entry: Entry, options: SpreadOptions & { ack?: 'leaders' | number } = {}): Promise<void> {
     const position = await placeOf(entry)
-    const to = this.keepers(position).filter(peer => this.#present.has(peer))
+    const { roster } = this
+    const to = roster.keepers(position).filter(peer => roster.present.has(peer))
 
-    if (!covers(this.#kept, position)) {
+    if (!covers(roster.kept, position)) {
       this.#parts?.prunes.mark()
     }
 
     await this.#parts?.spread.spread(entry, to, {
       signal: options.signal,
       count: typeof options.ack === 'number' ? options.ack : undefined,
-      leaders: options.ack === 'leaders' ? this.leaders(position).filter(peer => to.includes(peer)) : [],
-      wants: peer => this.keepers(position).includes(peer)
+      leaders: options.ack === 'leaders' ? roster.leaders(position).filter(peer => to.includes(peer) && !this.#isFailing(peer)) : [],
+      wants: peer => roster.keepers(position).includes(peer)
     })
-  }
-
-  /** Others that keep what lies there */
-  keepers (position: number): Key[] {
-    return this.#place().keepers(position).filter(peer => peer !== this.#init.self)
-  }
-
-  /** Those that see to what lies there, this node may be one of them */
-  leaders (position: number): Key[] {
-    return this.#place().leaders(position).filter(peer => this.#parts?.audits.isFailing(peer) !== true)
-  }
-
-  coverage (): number {
-    return coverageOf(this.#membersAndSelf(), this.#init.replicas.min)
   }
 
   async close (): Promise<void> {
     this.#isStopped = true
     this.#nudges.set(Infinity)
-    this.#refresh.set(Infinity)
-    this.#maturing.set(Infinity)
     this.questions.stop()
     this.#arrivals.stop()
     this.#parts?.answers.stop()
@@ -267,7 +156,7 @@ export class Replica {
     this.#parts?.syncs.stop()
     this.#parts?.prunes.stop()
     this.#parts?.spread.stop()
-    await Promise.all([this.#topic?.leave(), this.members.close()])
+    await Promise.all([this.#topic?.leave(), this.roster.close()])
   }
 
   #onMessage (from: Key, data: Uint8Array): void {
@@ -286,10 +175,7 @@ export class Replica {
   #handle (from: Key, message: Message): void {
     switch (message.type) {
       case 'hello':
-        this.members.receive(message.documents)
-        if (message.isAsking && this.segments != null && this.#parts != null) {
-          this.#hello(from, false)
-        }
+        this.roster.heard(from, message)
         break
       case 'entries':
         this.#onEntries(from, message)
@@ -304,7 +190,7 @@ export class Replica {
         this.questions.answered(from, message.number, message.answer)
         break
       case 'nudge':
-        if (this.members.core.infoOf(from) != null) {
+        if (this.roster.members.core.infoOf(from) != null) {
           this.#parts?.syncs.mark(from)
         }
         break
@@ -324,7 +210,7 @@ export class Replica {
       await this.#send(from, { type: 'stored', number, outcomes: joined.map(outcomeOf) })
 
       // who sent it does not see all that we see
-      if (joined.some(outcome => outcome?.status === 'added') && this.#others().filter(peer => peer !== from).length >= reach) {
+      if (joined.some(outcome => outcome?.status === 'added') && this.roster.here.filter(peer => peer !== from).length >= reach) {
         this.#nudgeOthers(from)
       }
     }).catch(err => {
@@ -345,7 +231,7 @@ export class Replica {
       return { kind: 'refused', reason: 'the log is not open yet' }
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.members.isIn(from)) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
       return { kind: 'refused', reason: 'it is no replicator here' }
     }
     return this.#parts.answers.answer(from, question)
@@ -354,7 +240,7 @@ export class Replica {
   /** Stores what is for us to keep; undefined: it is not */
   async #store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
     const { log } = this.#parts as Parts
-    const isOurs = widthOf(this.#kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => this.#isOurs(raw)))
+    const isOurs = widthOf(this.roster.kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => this.#isOurs(raw)))
     const joined = await log.join(raws.filter((_, i) => isOurs[i]))
     let next = 0
     return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
@@ -363,7 +249,7 @@ export class Replica {
   async #isOurs ({ bytes }: RawEntry): Promise<boolean> {
     try {
       const { group } = decodeContent(bytes)
-      return covers(this.#kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
+      return covers(this.roster.kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
     } catch {
       // for the log to refuse by name
       return true
@@ -371,18 +257,10 @@ export class Replica {
   }
 
   #onPresent (peer: Key): void {
-    if (this.#isStopped || this.#present.has(peer)) {
-      return
-    }
-
-    this.#present.add(peer)
-    this.members.present(peer)
-
-    if (this.#parts != null) {
-      this.#hello(peer, true)
+    if (this.roster.cameIn(peer) && this.#parts != null) {
       this.#parts.spread.present(peer)
 
-      if (this.#others().includes(peer)) {
+      if (this.roster.here.includes(peer)) {
         // it was missed for a moment: there was no join
         this.#parts.spread.joined(peer)
         this.#parts.syncs.mark(peer)
@@ -391,15 +269,17 @@ export class Replica {
   }
 
   #onAbsent (peer: Key, isSaid: boolean): void {
-    if (this.#present.delete(peer) && !this.#isStopped) {
-      this.members.absent(peer, isSaid)
-      this.questions.gone(peer)
-    }
+    this.roster.wentOut(peer, isSaid)
+    this.questions.gone(peer)
+  }
+
+  #onShare (): void {
+    this.roster.here.forEach(peer => { this.#parts?.syncs.mark(peer) })
+    this.#parts?.prunes.mark()
   }
 
   #onTransition (transition: Transition): void {
     const { type, peer, segments } = transition
-    this.#placement = undefined
 
     if (this.#parts != null && type === 'leave') {
       this.#parts.syncs.gone(peer)
@@ -412,39 +292,6 @@ export class Replica {
 
     this.#parts?.prunes.mark()
     this.#init.onTransition(type, peer, segments, transition.type === 'leave' ? transition.reason : undefined)
-  }
-
-  #mature (): void {
-    this.#isMature = true
-    this.#init.onTransition('mature', this.#init.self, this.segments)
-  }
-
-  #outlive (epoch: number): void {
-    const { sealer, logHash } = this.#init
-
-    if (epoch > this.#author.epoch) {
-      const { segments } = this
-      this.#author = new Author(sealer, logHash, epoch + 1)
-      this.say(segments).catch(err => { this.#init.logger.error('a new life could not be announced - %e', err) })
-    }
-  }
-
-  /** What got lost of what was said is said again now and then, the more seldom the more there are to hear it */
-  #sayAgain (): void {
-    const { clock, random } = this.#init
-    this.#present.forEach(peer => { this.members.present(peer) })
-    this.#helloAll(false)
-    this.#refresh.set(clock.now() + jitter(random, limits.REFRESH_INTERVAL + limits.REFRESH_A_PEER * this.#present.size))
-  }
-
-  #hello (peer: Key, isAsking: boolean): void {
-    const documents = [...this.#author.documents, ...isAsking ? [] : this.members.documents(limits.BATCH_BYTES)]
-    // it asks when it does not hear of us
-    this.#send(peer, { type: 'hello', isAsking, documents }).catch(() => {})
-  }
-
-  #helloAll (isAsking: boolean): void {
-    this.#topic?.broadcast(encodeMessage({ type: 'hello', isAsking, documents: this.#author.documents }))
   }
 
   #nudge (peer: Key): void {
@@ -461,7 +308,7 @@ export class Replica {
   #nudgeAll (): void {
     // one alone knows what it told us
     const [only] = this.#learnedFrom.size === 1 ? this.#learnedFrom : []
-    this.#others().filter(peer => peer !== only).forEach(peer => { this.#nudge(peer) })
+    this.roster.here.filter(peer => peer !== only).forEach(peer => { this.#nudge(peer) })
     this.#learnedFrom.clear()
   }
 
@@ -469,52 +316,55 @@ export class Replica {
     this.#parts?.spread.spread(entry, [peer]).catch(() => {})
   }
 
-  /** Replicators that are here */
-  #others (): Key[] {
-    return [...this.members.core.replicators()].filter(({ isPresent }) => isPresent).map(({ peer }) => peer)
-  }
+  #makeParts (log: Log): Parts {
+    const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
+    const { roster, questions } = this
+    const holdings = new Holdings(log, clock)
+    const kept = (): Segment[] => roster.kept
+    const shared = (peer: Key): Segment[] => roster.shared(peer)
 
-  /** It is here, has been in for long enough, and shows what it is asked for */
-  #isReliable (peer: Key): boolean {
-    for (const replicator of this.members.core.replicators()) {
-      if (replicator.peer === peer) {
-        return replicator.isMature && replicator.isPresent && this.#parts?.audits.isFailing(peer) !== true
-      }
+    return {
+      log,
+      holdings,
+      answers: new Answers({ clock, log, holdings, kept }),
+      audits: new Audits({ clock, random, log, questions, shared, suspects: () => roster.reliable }),
+      spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
+      syncs: new Syncs({
+        clock,
+        random,
+        randomBytes,
+        logger,
+        log,
+        holdings,
+        questions,
+        shared,
+        join: async entries => (await this.#store(entries)).filter(outcome => outcome?.status === 'added').length,
+        nudge: peer => { this.#nudge(peer) },
+        onLearned: from => { this.#nudgeOthers(from) },
+        onProgress
+      }),
+      prunes: new Prunes({
+        clock,
+        random,
+        logger,
+        log,
+        questions,
+        kept,
+        keepers: position => roster.keepers(position).filter(peer => roster.reliable.includes(peer) && !this.#isFailing(peer)),
+        copies: entry => this.#copies(entry),
+        keep,
+        offer: (peer, entry) => { this.#offer(peer, entry) }
+      })
     }
-    return false
   }
 
-  /** Whose word can be tried */
-  #suspects (): Array<{ peer: Key, shared: Segment[] }> {
-    return [...this.members.core.replicators()]
-      .filter(({ isMature, isPresent }) => isMature && isPresent)
-      .map(({ peer }) => ({ peer, shared: this.shared(peer) }))
-      .filter(({ shared }) => shared.length > 0)
-  }
-
-  /** What both of us keep */
-  shared (peer: Key): Segment[] {
-    for (const replicator of this.members.core.replicators()) {
-      if (replicator.peer === peer) {
-        return intersect(this.#kept, keptRanges(replicator.segments, this.#init.replicas.min))
-      }
-    }
-    return []
+  #isFailing (peer: Key): boolean {
+    return this.#parts?.audits.isFailing(peer) === true
   }
 
   #copies ({ replicas }: Entry): number {
     const { min, max } = this.#init.replicas
     return Math.max(min, Math.min(replicas, max))
-  }
-
-  #place (): Placement {
-    this.#placement ??= new Placement(this.#membersAndSelf(), this.#init.replicas.min)
-    return this.#placement
-  }
-
-  #membersAndSelf (): Array<{ key: Key, segments: Segment[] }> {
-    const members = [...this.members.core.replicators()].map(({ peer, segments }) => ({ key: peer, segments }))
-    return this.segments.length > 0 ? [...members, { key: this.#init.self, segments: this.segments }] : members
   }
 
   async #send (to: Key, message: Message, options: AbortOptions = {}): Promise<void> {

@@ -175,7 +175,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#expectOpen()
     const segments = this.#segmentsFor(options)
     this.#replicate = options
-    await this.#replica.say(segments)
+    await this.#replica.roster.say(segments)
     this.#changed()
   }
 
@@ -184,22 +184,22 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   replicators (): Replicator[] {
-    const others = [...this.#replica.members.core.replicators()].map(({ peer, segments, isMature }): Replicator => {
+    const others = this.#replica.roster.replicators.map(({ peer, segments, isMature }): Replicator => {
       return { peerId: peerOf(peer), segments, state: isMature ? 'mature' : 'joined', self: false }
     })
-    const { segments } = this.#replica
+    const { segments } = this.#replica.roster
 
     if (segments.length === 0 || this.#status !== 'open') {
       return others
     }
 
     // alone there is nobody who could have been in for longer
-    const isMature = this.#replica.isMature || others.length === 0
+    const isMature = this.#replica.roster.isMature || others.length === 0
     return [...others, { peerId: peerOf(this.#self), segments, state: isMature ? 'mature' : 'joined', self: true }]
   }
 
   coverage (): number {
-    return this.#replica.coverage()
+    return this.#replica.roster.coverage()
   }
 
   async waitForReplicators ({ count, coverage, signal }: WaitForReplicatorsOptions = {}): Promise<Replicator[]> {
@@ -228,15 +228,15 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   synced (segment?: Segment): SyncReport {
-    const { members, parts, present } = this.#replica
-    const wanted = segment == null ? this.#replica.kept : intersect([segment], this.#replica.kept)
+    const { roster, parts } = this.#replica
+    const wanted = segment == null ? roster.kept : intersect([segment], roster.kept)
     const peers: SyncReport['peers'] = []
     let isSynced = this.#status === 'open'
 
-    for (const { peer } of members.core.replicators()) {
-      const shared = intersect(this.#replica.shared(peer), wanted)
+    for (const peer of roster.here) {
+      const shared = intersect(roster.shared(peer), wanted)
 
-      if (shared.length > 0 && present.has(peer)) {
+      if (shared.length > 0) {
         const { equalAt, segments = [], missing = 0 } = parts?.syncs.pairs.get(peer) ?? {}
         peers.push({ peerId: peerOf(peer), equalAt, missing })
         isSynced &&= equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared)
@@ -247,7 +247,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   diagnostics (): SharedLogDiagnostics {
-    const { members, parts, present, questions } = this.#replica
+    const { roster: { members, present }, parts, questions } = this.#replica
     const copies = thinnest(this.replicators().map(({ peerId, segments }) => ({ key: keyOf(peerId), segments })), this.#replicas.min)
     const problems = [
       ...copies < this.#replicas.min ? [`some entries are kept by ${copies} replicators where there should be ${this.#replicas.min}: more peers, or wider segments, are needed`] : [],
@@ -291,7 +291,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   /** Ends it, and deletes what there is of it */
   async delete (): Promise<void> {
     await this.#end(async log => log.drop())
-    await this.#replica.members.drop()
+    await this.#replica.roster.members.drop()
   }
 
   async #open (): Promise<void> {
@@ -304,7 +304,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     joining.catch(() => {})
     const log = this.#log = await open({ id, datastore, privateKey, logger, clock, canAppend, keep })
     signal?.throwIfAborted()
-    await this.#replica.members.load()
+    await this.#replica.roster.members.load()
     await joining
     log.addEventListener('entry:add', ({ detail }) => { this.safeDispatchEvent('entry:add', { detail }) })
     log.addEventListener('entry:remove', ({ detail }) => { this.safeDispatchEvent('entry:remove', { detail }) })
@@ -364,19 +364,19 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   #adapt (): void {
     if (this.#status === 'open') {
-      this.#replica.say(this.#segmentsFor(this.#replicate)).catch(err => { this.#logger.error('what is kept could not be changed - %e', err) })
+      this.#replica.roster.say(this.#segmentsFor(this.#replicate)).catch(err => { this.#logger.error('what is kept could not be changed - %e', err) })
       this.#adapting.set(this.#init.clock.now() + limits.ADAPT_INTERVAL)
     }
   }
 
   #segmentsFor (replicate: Replicate): Segment[] {
-    const { members, segments } = this.#replica
+    const { replicators, segments } = this.#replica.roster
     const { min } = this.#replicas
     const share = shareOf(segments, min)
 
     return segmentsOf(replicate, {
       self: { key: this.#self, segments },
-      members: [...members.core.replicators()].map(({ peer, segments }) => ({ key: peer, segments })),
+      members: replicators.map(({ peer, segments }) => ({ key: peer, segments })),
       replicas: min,
       totalBytes: share > 0 && this.#log != null && this.synced().isSynced ? this.#log.diagnostics().bytes / share : 0
     })
