@@ -239,21 +239,18 @@ export class Replica {
 
   /** Stores what is for us to keep; undefined: it is not */
   async #store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
-    const { log } = this.#parts as Parts
-    const isOurs = widthOf(this.roster.kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => this.#isOurs(raw)))
+    const { log, prunes } = this.#parts as Parts
+    const { kept } = this.roster
+    const isOurs = widthOf(kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => isWithin(kept, raw)))
     const joined = await log.join(raws.filter((_, i) => isOurs[i]))
     let next = 0
-    return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
-  }
 
-  async #isOurs ({ bytes }: RawEntry): Promise<boolean> {
-    try {
-      const { group } = decodeContent(bytes)
-      return covers(this.roster.kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
-    } catch {
-      // for the log to refuse by name
-      return true
+    if (kept !== this.roster.kept) {
+      // some may be for others to keep by now
+      prunes.mark()
     }
+
+    return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
   }
 
   #onPresent (peer: Key): void {
@@ -381,4 +378,14 @@ function outcomeOf (joined: JoinOutcome | undefined): Outcome {
     return joined?.reason?.name === 'FutureEntryError' ? Outcome.LATER : Outcome.REFUSED
   }
   return Outcome.STORED
+}
+
+async function isWithin (kept: Segment[], { bytes }: RawEntry): Promise<boolean> {
+  try {
+    const { group } = decodeContent(bytes)
+    return covers(kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
+  } catch {
+    // for the log to refuse by name
+    return true
+  }
 }
