@@ -18,6 +18,8 @@ export interface AnswersInit {
   kept (): Segment[]
 }
 
+/** Characters of a reason that others are told */
+const MAX_REASON = 256
 /** Parts of a range that one question may ask for */
 const MAX_PARTS = 1024
 
@@ -33,18 +35,21 @@ export class Answers {
     this.#turns = new Mailboxes({ name: 'questions', clock: init.clock, deadline: limits.ANSWER_TIMEOUT, capacity: limits.MAX_QUESTIONS })
   }
 
-  async answer (from: Key, question: Question): Promise<Answer> {
-    return this.#turns.turn(from, async () => {
-      try {
-        return await this.#answer(question)
-      } catch (err: any) {
-        return { kind: 'refused', reason: err.message.slice(0, 256) }
-      }
-    })
+  /** Its turn ends when the answer is on its way: who does not take answers gets no more of them */
+  async answer (from: Key, question: Question, send: (answer: Answer) => Promise<void>): Promise<void> {
+    await this.#turns.turn(from, async () => { await send(await this.#try(question)) })
   }
 
   stop (): void {
     this.#turns.stop()
+  }
+
+  async #try (question: Question): Promise<Answer> {
+    try {
+      return await this.#answer(question)
+    } catch (err: any) {
+      return { kind: 'refused', reason: err.message.slice(0, MAX_REASON) }
+    }
   }
 
   async #answer (question: Question): Promise<Answer> {

@@ -220,21 +220,21 @@ export class Replica {
   }
 
   #onQuestion (from: Key, { number, question }: Extract<Message, { type: 'question' }>): void {
-    this.#answer(from, question).then(async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
+    this.#answer(from, question, async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
       // it asks again
       this.#init.counters.add(`questions: ${err.name}`)
     })
   }
 
-  async #answer (from: Key, question: Question): Promise<Answer> {
+  async #answer (from: Key, question: Question, send: (answer: Answer) => Promise<void>): Promise<void> {
     if (this.#parts == null) {
-      return { kind: 'refused', reason: 'the log is not open yet' }
+      return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
     if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
-      return { kind: 'refused', reason: 'it is no replicator here' }
+      return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
-    return this.#parts.answers.answer(from, question)
+    return this.#parts.answers.answer(from, question, send)
   }
 
   /** Stores what is for us to keep; undefined: it is not */
