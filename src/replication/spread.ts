@@ -57,6 +57,8 @@ export class Spread {
   readonly #alarm: Alarm
   /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
   #number: number
+  /** There is something to send when this tick is over */
+  #isNew = false
   #isStopped = false
 
   constructor (init: SpreadInit) {
@@ -198,17 +200,17 @@ export class Spread {
     }
 
     way.outgoing.add(item)
-    // what else is new in this tick goes with it
-    this.#alarm.setIfUnset(this.#init.clock.now())
-    this.#soon.add(peer)
-  }
 
-  /** Those that there is something new for */
-  readonly #soon = new Set<Key>()
+    // what else is new in this tick goes with it
+    if (!this.#isNew) {
+      this.#isNew = true
+      this.#arm()
+    }
+  }
 
   #wake (): void {
     const now = this.#init.clock.now()
-    this.#soon.clear()
+    this.#isNew = false
 
     for (const [peer, way] of this.#ways) {
       way.outgoing.expire(now)
@@ -249,16 +251,16 @@ export class Spread {
     const now = this.#init.clock.now()
     let next = Infinity
 
+    if (this.#isStopped) {
+      return
+    }
+
     for (const { outgoing, pausedUntil } of this.#ways.values()) {
       if (outgoing.size > 0) {
         next = Math.min(next, outgoing.nextTimeout(), pausedUntil > now ? pausedUntil : Infinity)
       }
     }
 
-    if (this.#soon.size > 0) {
-      next = now
-    }
-
-    this.#alarm.set(this.#isStopped ? Infinity : next)
+    this.#alarm.set(this.#isNew ? now : next)
   }
 }
