@@ -1,5 +1,5 @@
 import { say } from '../log/say.ts'
-import { wants } from '../options.ts'
+import { takes, wants } from '../options.ts'
 import { interleave } from '../rounds.ts'
 import { figure } from './cases.ts'
 import type { CaseResult } from '../report.ts'
@@ -18,7 +18,7 @@ const FROM_OPEN = 'connection:open to replicator:join at both'
  * How soon two who meet know each other as replicators
  */
 export async function * joining (run: SuiteRun, pair: Pair): AsyncGenerator<CaseResult> {
-  if (!wants(run.options, TITLE) || !run.timeFor(TITLE)) {
+  if (!wants(run.options, TITLE) || !takes(run.options, 'ours') || !run.timeFor(TITLE)) {
     return
   }
 
