@@ -63,8 +63,8 @@ export class Answers {
         }
         return { kind, summaries: await holdings.summaries(question.segments, question.parts, question.key) }
       case 'symbols':
-        if (question.count > limits.MAX_SYMBOLS) {
-          return { kind: 'refused', reason: `${question.count} symbols where at most ${limits.MAX_SYMBOLS} go into an answer` }
+        if (question.count > limits.MAX_SYMBOLS || question.from > 3 * limits.MAX_SKETCHED) {
+          return { kind: 'refused', reason: `${question.count} symbols from ${question.from} on are too many` }
         }
         return { kind, symbols: await holdings.symbols(question.segments, question.key, question.from, question.count) }
       case 'fetch':
