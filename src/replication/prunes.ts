@@ -20,8 +20,10 @@ export interface PrunesInit {
   questions: Questions
   /** What we keep; a new array when it changes */
   kept (): Segment[]
-  /** Who else keeps what lies there, and has been in for long enough to be counted on */
+  /** Who else is here and keeps what lies there: it is asked, and offered what it does not have */
   keepers (position: number): Key[]
+  /** Whether what it confirms counts: it has been in for long enough to be relied on */
+  isReliable (peer: Key): boolean
   /** Copies that there have to be elsewhere before ours may go */
   copies (entry: Entry): number
   keep? (entry: Entry): boolean
@@ -136,7 +138,7 @@ export class Prunes {
 
   /** Those that enough others have, and will keep */
   async #confirmed (entries: Entry[]): Promise<Entry[]> {
-    const { keepers, copies, keep } = this.#init
+    const { keepers, isReliable, copies, keep } = this.#init
     const byPeer = new Map<Key, Entry[]>()
     const confirmed = new Map<string, number>()
 
@@ -149,7 +151,9 @@ export class Prunes {
     }
 
     await Promise.all([...byPeer].map(async ([peer, asked]) => {
-      for (const { id } of await this.#ask(peer, asked)) {
+      const has = await this.#ask(peer, asked)
+
+      for (const { id } of isReliable(peer) ? has : []) {
         const key = keyOf(id.bytes)
         confirmed.set(key, (confirmed.get(key) ?? 0) + 1)
       }

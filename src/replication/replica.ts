@@ -261,6 +261,7 @@ export class Replica {
         // it was missed for a moment: there was no join
         this.#parts.spread.joined(peer)
         this.#parts.syncs.mark(peer)
+        this.#parts.prunes.mark()
       }
     }
   }
@@ -347,7 +348,8 @@ export class Replica {
         log,
         questions,
         kept,
-        keepers: position => roster.keepers(position).filter(peer => roster.reliable.includes(peer) && !this.#isFailing(peer)),
+        keepers: position => roster.keepers(position).filter(peer => roster.present.has(peer)),
+        isReliable: peer => roster.reliable.includes(peer) && !this.#isFailing(peer),
         copies: entry => this.#copies(entry),
         keep,
         offer: (peer, entry) => { this.#offer(peer, entry) }

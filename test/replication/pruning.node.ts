@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import { eventually, meet, stopPeers } from '../fixtures/directsub.ts'
 import { name, text, texts } from '../fixtures/logs.ts'
-import { allIn, allMature, createLogNode, crash, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, SHORT } from '../fixtures/sharedlogs.ts'
+import { allIn, allMature, createLogNode, crash, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, part, SHORT } from '../fixtures/sharedlogs.ts'
 import type { Entry, OpenOptions, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
@@ -52,6 +52,29 @@ describe('what is kept, and what is let go, over TCP', function () {
     expect(observer.length).to.equal(20)
   })
 
+  it('what who does not replicate appended before it met anybody arrives at once, also at those that are not mature', async () => {
+    const nodes = await Promise.all([createLogNode(), createLogNode()])
+    const observer = await openAt(nodes[1], { maturity: LONG, replicate: false })
+    await observer.appendMany(texts(30))
+    const log = await openAt(nodes[0], { maturity: LONG })
+    await meet(nodes[0], nodes[1])
+    await eventually(() => `${log.length} of 30 came`, () => log.length === 30, 4_000)
+    expect(observer.length).to.equal(30)
+  })
+
+  it('what it appended while the connection was lost for a moment arrives when that is back', async () => {
+    const nodes = await mesh(2)
+    const [log, observer] = await openAll(nodes, [true, false])
+    await allMature([observer], nodes.slice(0, 1))
+    await part(nodes[0], nodes[1])
+    await eventually('it is still there', () => observer.diagnostics().sizes.present === 0)
+    await observer.appendMany(texts(30))
+    // a look has found nobody to ask
+    await eventually('nobody looked', () => observer.diagnostics().problems.some(problem => problem.startsWith('30 entries')))
+    await meet(nodes[1], nodes[0])
+    await eventually(() => `${log.length} of 30 came`, () => log.length === 30, 4_000)
+  })
+
   it('what `keep` names stays with who does not replicate', async () => {
     const nodes = await mesh(3)
     await openAll(nodes.slice(0, 2), [true, true])
@@ -79,12 +102,12 @@ describe('what is kept, and what is let go, over TCP', function () {
 
   it('scenario 41: a late joiner that keeps a part gets just that part', async () => {
     const nodes = await mesh(3)
-    const [log, part] = await openAll(nodes.slice(0, 2), [true, QUARTERS[0]])
+    const [log, some] = await openAll(nodes.slice(0, 2), [true, QUARTERS[0]])
     await log.appendMany(texts(1_000))
-    await eventually('the part is not there', () => part.length > 0 && part.synced().isSynced && log.synced().isSynced)
+    await eventually('the part is not there', () => some.length > 0 && some.synced().isSynced && log.synced().isSynced)
     const late = await openAt(nodes[2], { ...QUICK, replicate: QUARTERS[2] })
-    await eventually(() => `${lengths([part, late])}, 1000 in all`, () => part.length + late.length === 1_000)
-    const [parts, lates] = await Promise.all([namesIn(part), namesIn(late)])
+    await eventually(() => `${lengths([some, late])}, 1000 in all`, () => some.length + late.length === 1_000)
+    const [parts, lates] = await Promise.all([namesIn(some), namesIn(late)])
     expect(new Set([...parts, ...lates]).size).to.equal(1_000)
     expect(parts.length).to.be.within(400, 600)
     const again = await openAt(nodes[2], QUICK)
