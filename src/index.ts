@@ -42,6 +42,6 @@ export type {
 } from './log/index.ts'
 export type {
   AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, ReplicatorDetail, Segment, SharedLog, SharedLogDiagnostics, SharedLogEvents, SharedLogs, SharedLogsComponents,
-  SharedLogsInit, SyncReport, WaitForReplicatorsOptions
+  SharedLogsInit, Shelf, SyncReport, WaitForReplicatorsOptions
 } from './replication/index.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'

@@ -18,6 +18,11 @@ import type { Tree } from './core/tree.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Batch, Datastore } from 'interface-datastore'
 
+/** Under this everything of a log is stored, and is gone when it is dropped */
+export function baseOf (logId: string): string {
+  return `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
+}
+
 /** What is to be written at once; the store says where it will lie */
 export interface Write {
   added: TrueEntry[]
@@ -36,6 +41,7 @@ export interface Write {
  * - journal/N: what changed since the state, a record a write
  * - block/N: entries, verbatim, as they came
  * - mark/P: how far a program has come
+ * - shelf/P/N: what a program made of the log, see replication/shelf.ts
  *
  * A write is one batch, its journal record first. What is in the log is what the catalogue says, whatever lies in blocks. Of
  * the last record a crash may have torn away blocks: then nobody was told that any of it is stored, and none of it is kept.
@@ -59,7 +65,7 @@ export class Store {
   }
 
   static async open (datastore: Datastore, logId: string): Promise<Store> {
-    const base = `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
+    const base = baseOf(logId)
     const key = new Key(`${base}/state`, false)
 
     if (await datastore.has(new Key(`${base}/dropped`, false))) {

@@ -154,6 +154,14 @@ export interface SharedLogDiagnostics {
   dropped: Record<string, number>
 }
 
+/** What a program made of a log, kept beside it: gone when the log is dropped */
+export interface Shelf {
+  /** All that is on it, in no order */
+  read (options?: AbortOptions): AsyncGenerator<{ name: Uint8Array, value: Uint8Array }>
+  /** In one batch; what has no value is deleted */
+  write (changes: Array<{ name: Uint8Array, value?: Uint8Array }>): Promise<void>
+}
+
 export interface ReplicatorDetail {
   peerId: PeerId
   segments: Segment[]
@@ -167,6 +175,8 @@ export interface SharedLogEvents {
   'replicator:leave': CustomEvent<ReplicatorDetail & { reason: LeaveReason }>
   'replication:change': CustomEvent<ReplicatorDetail>
   'sync:progress': CustomEvent<{ peerId: PeerId, done: number, total: number }>
+  /** It is closed, by whomever: who opened it, or the node that stops */
+  close: CustomEvent<void>
 }
 
 export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
@@ -188,6 +198,8 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   /** Up to which arrival a program has dealt with everything: `mark` is kept with the log */
   marked (program: string): Promise<number>
   mark (program: string, arrival: number): Promise<void>
+  /** The same place each time for one program */
+  shelf (program: string): Shelf
   /** Lets go of what is old, here alone: others may keep it, and bring it back */
   trim (options: TrimOptions): Promise<number>
   /** Changes what this node keeps, and tells the others */

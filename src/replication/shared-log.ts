@@ -14,6 +14,7 @@ import { hashOf } from './documents.ts'
 import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
 import { Replica } from './replica.ts'
 import { isAdaptive, segmentsOf } from './share.ts'
+import { Shelf } from './shelf.ts'
 import type { Transition } from './core/membership.ts'
 import type { Key } from './core/types.ts'
 import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, SyncReport, WaitForReplicatorsOptions } from './index.ts'
@@ -62,6 +63,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   readonly #adapting: Alarm
   /** Those who wait for replicators: called when there may be more */
   readonly #watchers = new Set<() => void>()
+  readonly #shelves = new Map<string, Shelf>()
   #replicate: Replicate
   #log?: Log
   #status: SharedLogFace['status'] = 'opening'
@@ -165,6 +167,13 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   async mark (program: string, arrival: number): Promise<void> {
     await this.#opened.mark(`user ${program}`, arrival)
+  }
+
+  shelf (program: string): Shelf {
+    this.#expectOpen()
+    const shelf = this.#shelves.get(program) ?? new Shelf(this.#init.datastore, this.id, program)
+    this.#shelves.set(program, shelf)
+    return shelf
   }
 
   async trim (options: TrimOptions): Promise<number> {
@@ -318,12 +327,13 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#changed()
 
     try {
-      await this.#replica.close()
+      await Promise.all([this.#replica.close(), ...[...this.#shelves.values()].map(async shelf => shelf.close())])
     } finally {
       if (this.#log != null) {
         await end(this.#log)
       }
       this.#status = 'closed'
+      this.safeDispatchEvent('close', {})
     }
   }
 

@@ -1,0 +1,61 @@
+import { Key } from 'interface-datastore'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
+import { LogClosedError } from '../log/errors.ts'
+import { baseOf } from '../log/store.ts'
+import { encodeString } from '../runtime/codec.ts'
+import type { Shelf as ShelfFace } from './index.ts'
+import type { AbortOptions } from '@libp2p/interface'
+import type { Datastore } from 'interface-datastore'
+
+/**
+ * A place in the datastore of a log for what a program made of it. It lies where the log does, so that dropping that deletes both.
+ */
+export class Shelf implements ShelfFace {
+  readonly #datastore: Datastore
+  readonly #logId: string
+  readonly #base: string
+  readonly #writing = new Set<Promise<void>>()
+  #isClosed = false
+
+  constructor (datastore: Datastore, logId: string, program: string) {
+    this.#datastore = datastore
+    this.#logId = logId
+    this.#base = `${baseOf(logId)}/shelf/${toString(encodeString(program), 'base64url')}/`
+  }
+
+  async * read ({ signal }: AbortOptions = {}): AsyncGenerator<{ name: Uint8Array, value: Uint8Array }> {
+    for await (const { key, value } of this.#datastore.query({ prefix: this.#base })) {
+      signal?.throwIfAborted()
+      yield { name: fromString(key.toString().slice(this.#base.length), 'base64url'), value }
+    }
+  }
+
+  async write (changes: Array<{ name: Uint8Array, value?: Uint8Array }>): Promise<void> {
+    if (this.#isClosed) {
+      throw new LogClosedError(`The log '${this.#logId}' is not open any more: open it again`)
+    }
+
+    const batch = this.#datastore.batch()
+
+    for (const { name, value } of changes) {
+      const key = new Key(`${this.#base}${toString(name, 'base64url')}`, false)
+
+      if (value == null) {
+        batch.delete(key)
+      } else {
+        batch.put(key, value)
+      }
+    }
+
+    const writing = Promise.resolve(batch.commit()).finally(() => { this.#writing.delete(writing) })
+    this.#writing.add(writing)
+    await writing
+  }
+
+  /** What is being written is written: who drops the log deletes it, too */
+  async close (): Promise<void> {
+    this.#isClosed = true
+    await Promise.allSettled(this.#writing)
+  }
+}
