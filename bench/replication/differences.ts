@@ -21,7 +21,7 @@ interface Round {
   /** Milliseconds from dial() until what was lacking is stored, and until both have seen that nothing differs */
   stored: number
   equal: number
-  /** Questions of who lacks them until they are stored, and bytes of these and of their answers, without the entries */
+  /** Questions of who finds them until they are stored, and bytes of both sides' and of their answers, without the entries */
   trips: number
   compared: number
   /** The same bytes of both, until both have seen that nothing differs */
@@ -64,18 +64,19 @@ async function differ (pair: Pair, a: Place, b: Place, length: number): Promise<
   await pair.a.call('append', { count: DIFFERENT, underWay: DIFFERENT })
   const { began } = await pair.dial()
   const { at, said } = await pair.b.call<Filled>('filled', { length }, DEADLINE)
+  const other = await pair.a.call<Said>('takeTraffic')
   const equal = Math.max(...await Promise.all([pair.a.call<number>('equal'), pair.b.call<number>('equal')]))
   const rest = await Promise.all([pair.a.call<Said>('takeTraffic'), pair.b.call<Said>('takeTraffic')])
   const lacking = said as Said
-  const sum = (of: keyof Said): number => [lacking, ...rest].reduce((sum, said) => sum + said[of], 0)
+  const sum = (all: Said[], of: keyof Said): number => all.reduce((sum, said) => sum + said[of], 0)
 
   return {
     stored: at - began,
     equal: equal - began,
-    trips: lacking.questions,
-    compared: lacking.compared,
-    bothCompared: sum('compared'),
-    connection: sum('sent')
+    trips: Math.max(lacking.questions, other.questions),
+    compared: sum([lacking, other], 'compared'),
+    bothCompared: sum([lacking, other, ...rest], 'compared'),
+    connection: sum([lacking, other, ...rest], 'sent')
   }
 }
 

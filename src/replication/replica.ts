@@ -1,5 +1,6 @@
 import { decodeContent } from '../log/core/entry.ts'
 import { positionOf } from '../log/core/keys.ts'
+import { EntryId } from '../log/entry-id.ts'
 import { hash } from '../log/signatures.ts'
 import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
@@ -234,6 +235,9 @@ export class Replica {
     if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
+    if (question.kind === 'summaries') {
+      this.#parts.syncs.asked(from)
+    }
     return this.#parts.answers.answer(from, question, send)
   }
 
@@ -284,7 +288,7 @@ export class Replica {
       this.#parts.audits.gone(peer)
       this.#parts.spread.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
-      this.#parts.syncs.mark(peer)
+      this.#parts.syncs.mark(peer, this.#init.self < peer ? 0 : limits.COURTESY)
       this.#parts.spread.joined(peer)
     }
 
@@ -314,6 +318,16 @@ export class Replica {
     this.#parts?.spread.spread(entry, [peer]).catch(() => {})
   }
 
+  async #offerAll (peer: Key, ids: Uint8Array[]): Promise<void> {
+    for (const id of ids) {
+      const entry = await this.#parts?.log.get(new EntryId(id))
+
+      if (entry != null) {
+        this.#offer(peer, entry)
+      }
+    }
+  }
+
   #makeParts (log: Log): Parts {
     const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
     const { roster, questions } = this
@@ -338,6 +352,7 @@ export class Replica {
         shared,
         join: async entries => (await this.#store(entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
+        offer: (peer, ids) => { this.#offerAll(peer, ids).catch(() => {}) },
         onLearned: from => { this.#nudgeOthers(from) },
         onProgress
       }),

@@ -32,6 +32,8 @@ export interface SyncsInit {
   join (entries: RawEntry[]): Promise<number>
   /** The peer lacks something that we have */
   nudge (peer: Key): void
+  /** The peer lacks these */
+  offer (peer: Key, ids: Uint8Array[]): void
   /** Others may lack what this one had */
   onLearned (from: Key): void
   onProgress (peer: Key, done: number, total: number): void
@@ -108,6 +110,16 @@ export class Syncs {
     this.#arm()
   }
 
+  /** It is comparing with us, and tells us what it finds: to do the same at the same time would be to do it twice */
+  asked (peer: Key): void {
+    const pair = this.#pairs.get(peer)
+
+    if (pair != null && !pair.isRunning && pair.at < Infinity) {
+      pair.at = Math.max(pair.at, this.#init.clock.now() + limits.COMPARED_BY_OTHER)
+      this.#arm()
+    }
+  }
+
   gone (peer: Key): void {
     this.#pairs.get(peer)?.controller.abort()
     this.#pairs.delete(peer)
@@ -170,13 +182,16 @@ export class Syncs {
     }
   }
 
-  #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, isBehind }: Reconciled): void {
-    const { clock, random, nudge, onLearned, shared } = this.#init
+  #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
+    const { clock, random, nudge, offer, onLearned, shared } = this.#init
     pair.missing = missing
 
     if (isEqual) {
       pair.equalAt = clock.now()
       pair.segments = segments
+    }
+    if (surplus.length > 0) {
+      offer(peer, surplus)
     }
     // it lacks something, or is to see for itself that nothing differs any more
     if (isBehind || (isEqual && pair.hasLearned)) {
@@ -189,12 +204,13 @@ export class Syncs {
 
     // again until nothing differs; but what is refused stays different
     const isDone = isEqual && sameSegments(segments, shared(peer))
-    pair.at = added > 0 && !isDone ? clock.now() : clock.now() + jitter(random, limits.COMPARE_INTERVAL)
+    const wait = surplus.length > 0 ? limits.COMPARED_BY_OTHER : jitter(random, limits.COMPARE_INTERVAL)
+    pair.at = added > 0 && !isDone ? clock.now() : clock.now() + wait
   }
 
   async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {
     if (segments.length === 0) {
-      return { isEqual: true, added: 0, missing: 0, isBehind: false }
+      return { isEqual: true, added: 0, missing: 0, surplus: [], isBehind: false }
     }
 
     const { log } = this.#init

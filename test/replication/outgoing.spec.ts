@@ -25,22 +25,39 @@ describe('new entries for a peer', () => {
     for (const [id, bytes] of [['a', 50], ['b', 50], ['c', 1], ['d', 1], ['e', 1]] as const) {
       outgoing.add(itemOf(id, true, bytes))
     }
-    for (const id of 'fghi') {
+    for (const id of 'fghijk') {
       outgoing.add(itemOf(id, true, 1))
     }
     const [first, second] = [outgoing.take(0), outgoing.take(0)]
     expect([idsOf(first), idsOf(second), idsOf(outgoing.take(0))]).to.deep.equal(['ab', 'cdef', undefined])
-    expect(outgoing.size).to.equal(9)
+    expect(outgoing.size).to.equal(11)
     expect(idsOf({ items: outgoing.answered(first?.number ?? 0) })).to.equal('ab')
-    expect(idsOf(outgoing.take(0))).to.equal('ghi')
-    expect(outgoing.size).to.equal(7)
+    expect(idsOf(outgoing.take(0))).to.equal('ghij')
+    expect(outgoing.size).to.equal(9)
+  })
+
+  it('gather while others are under way, until they fill a batch or those were answered', () => {
+    const outgoing = make({ batchEntries: 2 })
+    outgoing.add(itemOf('a'))
+    const first = outgoing.take(0)
+    outgoing.add(itemOf('b'))
+    expect([idsOf(first), outgoing.take(0)]).to.deep.equal(['a', undefined])
+    outgoing.add(itemOf('c'))
+    expect(idsOf(outgoing.take(0))).to.equal('bc')
+    outgoing.add(itemOf('d'))
+    expect(outgoing.take(0)).to.equal(undefined)
+    outgoing.answered(first?.number ?? 0)
+    outgoing.answered(2)
+    expect(idsOf(outgoing.take(0))).to.equal('d')
   })
 
   it('go alone when they are larger than a batch', () => {
     const outgoing = make()
     outgoing.add(itemOf('a', true, 1000))
     outgoing.add(itemOf('b', true, 1))
-    expect([idsOf(outgoing.take(0)), idsOf(outgoing.take(0))]).to.deep.equal(['a', 'b'])
+    const first = outgoing.take(0)
+    outgoing.answered(first?.number ?? 0)
+    expect([idsOf(first), idsOf(outgoing.take(0))]).to.deep.equal(['a', 'b'])
   })
 
   it('are let go when too many or too large ones wait, but never one that somebody waits for', () => {

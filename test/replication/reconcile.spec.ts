@@ -101,8 +101,9 @@ describe('comparing with a peer', function () {
     fc.assert(fc.property(anySets.filter(({ spread }) => spread > 1), sets => {
       const pair = makePair(sets, WHOLE)
       const lacks = pair.a.ids.some(id => !pair.b.has(id))
-      const { isBehind, isEqual, added, missing } = compareWith({ us: pair.a, segments: WHOLE, limits: { ...SMALL, maxSketched: 5000 }, seed: sets.seed, answer: question => pair.b.answer(question) })
-      expect({ isBehind, isEqual, added, missing }).to.deep.equal({ isBehind: lacks, isEqual: sets.onlyA + sets.onlyB === 0, added: sets.onlyB, missing: 0 })
+      const { isBehind, surplus, isEqual, added, missing } = compareWith({ us: pair.a, segments: WHOLE, limits: { ...SMALL, maxSketched: 5000 }, seed: sets.seed, answer: question => pair.b.answer(question) })
+      expect(surplus.some(id => pair.b.has(id))).to.equal(false)
+      expect({ isBehind: isBehind || surplus.length > 0, isEqual, added, missing }).to.deep.equal({ isBehind: lacks, isEqual: sets.onlyA + sets.onlyB === 0, added: sets.onlyB, missing: 0 })
     }), { numRuns: 150 })
   })
 
@@ -238,7 +239,8 @@ describe('what a comparison takes', function () {
       const all = ids.slice(0, size)
       const [us, them] = [new Holder(all.slice(theirs)), new Holder(all.slice(0, size - ours))]
       const compared = compareWith({ us, segments: WHOLE, answer: question => them.answer(question) })
-      expect(compared).to.include({ added: theirs, missing: 0, isBehind: ours > 0 })
+      expect(compared).to.include({ added: theirs, missing: 0, isBehind: false })
+      expect(compared.surplus).to.have.lengthOf(ours)
       expect(compared.bytes).to.be.at.most(bytes)
       expect(compared.trips).to.be.at.most(trips)
     })

@@ -38,6 +38,8 @@ export interface Reconciled {
   added: number
   /** How many they have that we still have not: they were refused, or did not come. At least so many, where they cannot be told */
   missing: number
-  /** They lack something that we have */
+  /** Entries that they lack, as far as they are known by name */
+  surplus: Uint8Array[]
+  /** They lack something else that we have */
   isBehind: boolean
 }

@@ -72,6 +72,8 @@ const VAIN = 1024
 const SPARSE = 64
 /** And what an answer without anything new counts like, at least */
 const VAIN_ANSWER = 16
+/** Entries that the other lacks, by name, at most. A guess: in one or two messages */
+const NAMED = 1024
 /** Short ids that are asked for at once */
 const FETCHED = 1024
 
@@ -80,6 +82,7 @@ export class Reconcile {
   #added = 0
   #missing = 0
   #isBehind = false
+  readonly #surplus: Uint8Array[] = []
   /** Entries that are known to be new to us, those that were added among them */
   #expected = 0
   /** Where a pull ended */
@@ -105,7 +108,7 @@ export class Reconcile {
     }
 
     yield * this.#sweep(ranges.filter(range => !isListed(range)))
-    return { isEqual: differing.length === 0, added: this.#added, missing: this.#missing, isBehind: this.#isBehind }
+    return { isEqual: differing.length === 0, added: this.#added, missing: this.#missing, surplus: this.#surplus, isBehind: this.#isBehind }
   }
 
   /** Many segments are not cut at first: mostly nothing differs */
@@ -228,11 +231,20 @@ export class Reconcile {
     }
 
     if (decoder?.state === 'decoded') {
-      this.#isBehind ||= decoder.surplus.length > 0
+      this.#lack(decoder.surplus)
       yield * this.#fetch(segments, decoder.missing)
     } else {
       // another comparison has another key
       this.#missing += Math.max(1, gainOf(ranges))
+    }
+  }
+
+  /** A few can be named; who lacks more finds it out for itself */
+  #lack (ids: Uint8Array[]): void {
+    if (this.#surplus.length + ids.length <= NAMED) {
+      ids.forEach(id => this.#surplus.push(id))
+    } else {
+      this.#isBehind = true
     }
   }
 
