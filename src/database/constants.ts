@@ -1,0 +1,10 @@
+/**
+ * Every number of databases, with its unit and where it comes from.
+ */
+
+/** Bytes of a key in UTF-8. A guess */
+export const MAX_KEY_BYTES = 1024
+/** Bytes of a group: from the log */
+export const MAX_GROUP_BYTES = 64
+/** Entries that are applied between two checkpoints: as many are read again after a crash. Reading them takes about a tenth of a second */
+export const CHECKPOINT_ENTRIES = 4096

@@ -1,0 +1,96 @@
+import { compare } from 'uint8arrays/compare'
+
+/** What decides which of two entries came later, the same for all who have both */
+export interface Version {
+  time: number
+  counter: number
+  id: Uint8Array
+}
+
+/** The entry that counts for a key */
+export interface Row extends Version {
+  /** When it came here */
+  arrival: number
+  isDeleted: boolean
+  /** What its indexed fields say */
+  fields: string[]
+}
+
+/** As the log orders its entries: above 0, if `a` is later */
+export function compareVersions (a: Version, b: Version): number {
+  return a.time - b.time || a.counter - b.counter || compare(a.id, b.id)
+}
+
+/**
+ * Which entry counts for each key: the last one in the order of the log. What is deleted has a row, too: what comes later may be older.
+ * The same entries make the same table, in whatever order they come, and however often.
+ */
+export class Table {
+  readonly #rows = new Map<string, Row>()
+  readonly #changed = new Set<string>()
+  #deleted = 0
+
+  /** Keys that have a value */
+  get size (): number {
+    return this.#rows.size - this.#deleted
+  }
+
+  get (key: string): Row | undefined {
+    return this.#rows.get(key)
+  }
+
+  keys (): IterableIterator<string> {
+    return this.#rows.keys()
+  }
+
+  /** False: something later is known already, or this one is */
+  apply (key: string, row: Row): boolean {
+    const before = this.#rows.get(key)
+
+    if (before != null && compareVersions(row, before) <= 0) {
+      return false
+    }
+
+    this.#set(key, row)
+    return true
+  }
+
+  /** It is not in the log any more. Says what was forgotten */
+  forget (key: string, id: Uint8Array): Row | undefined {
+    const row = this.#rows.get(key)
+
+    if (row != null && compare(row.id, id) === 0) {
+      this.#set(key, undefined)
+      return row
+    }
+  }
+
+  /** As it was stored */
+  restore (key: string, row: Row): void {
+    this.#set(key, row)
+    this.#changed.delete(key)
+  }
+
+  /** What changed since it was asked last; without a row: it is gone */
+  changes (): Array<[key: string, row?: Row]> {
+    const changes = [...this.#changed].map((key): [string, Row?] => [key, this.#rows.get(key)])
+    this.#changed.clear()
+    return changes
+  }
+
+  /** Those changes were not stored */
+  keepChanges (changes: Array<[key: string, row?: Row]>): void {
+    changes.forEach(([key]) => this.#changed.add(key))
+  }
+
+  #set (key: string, row?: Row): void {
+    this.#deleted += (row?.isDeleted === true ? 1 : 0) - (this.#rows.get(key)?.isDeleted === true ? 1 : 0)
+    this.#changed.add(key)
+
+    if (row == null) {
+      this.#rows.delete(key)
+    } else {
+      this.#rows.set(key, row)
+    }
+  }
+}

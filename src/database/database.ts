@@ -1,0 +1,273 @@
+import { compare } from 'uint8arrays/compare'
+import { EntryId } from '../log/entry-id.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { encodeString } from '../runtime/codec.ts'
+import { Counters } from '../runtime/counters.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import { CHECKPOINT_ENTRIES, MAX_KEY_BYTES } from './constants.ts'
+import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
+import { Table } from './core/table.ts'
+import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
+import { Feed } from './feed.ts'
+import { Rows } from './rows.ts'
+import { watch } from './watch.ts'
+import type { Operation } from './core/operation.ts'
+import type { Row } from './core/table.ts'
+import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, WatchOptions } from './index.ts'
+import type { Codec } from './json.ts'
+import type { Entry } from '../log/index.ts'
+import type { OpenOptions, SharedLog, SharedLogs } from '../replication/index.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+export interface DatabaseInit<T> {
+  codec: Codec<T>
+  /** Fields of which each row tells */
+  fields?: string[]
+  /** What they say. Throws where it is no value for the key: it is passed over */
+  fieldsOf? (key: string, value: T): string[]
+  onRow? (key: string, before: Row | undefined, after: Row | undefined): void
+}
+
+/** Items that are read at once */
+const READ_AHEAD = 64
+const open = new WeakSet<SharedLog>()
+
+/**
+ * A table of keys on a shared log: each entry of it sets a key or deletes it, and the last one in the order of the log counts. What is
+ * in memory is which entry that is; values are read from the log.
+ */
+export class Database<T> {
+  readonly log: SharedLog
+  readonly #init: DatabaseInit<T>
+  readonly #table = new Table()
+  readonly #rows: Rows
+  readonly #feed: Feed
+  readonly #counters = new Counters()
+  /** Names of watches that go on after a restart */
+  readonly #watching = new Set<string>()
+  /** Entries that were applied since the last checkpoint */
+  #applied = 0
+  #storing = Promise.resolve()
+  #closing?: Promise<void>
+
+  static async open<T> (logs: SharedLogs, name: string, init: DatabaseInit<T>, options: OpenOptions): Promise<Database<T>> {
+    const log = await logs.open(name, options)
+
+    if (open.has(log)) {
+      await log.close()
+      throw new DatabaseOpenError(`The database '${name}' is open already: use that one, or close it`)
+    }
+
+    open.add(log)
+
+    try {
+      const rows = new Rows(log.shelf('database'), init.fields ?? [])
+      const database = new Database(log, init, rows, await rows.read(options))
+      await database.#feed.caughtUp(options)
+      return database
+    } catch (err) {
+      open.delete(log)
+      await log.close()
+      throw err
+    }
+  }
+
+  private constructor (log: SharedLog, init: DatabaseInit<T>, rows: Rows, { next, stored }: { next: number, stored: Array<[string, Row]> }) {
+    this.log = log
+    this.#init = init
+    this.#rows = rows
+
+    for (const [key, row] of stored) {
+      this.#table.restore(key, row)
+      init.onRow?.(key, undefined, row)
+    }
+
+    log.addEventListener('entry:remove', this.#onRemove)
+    this.#feed = new Feed({ log, next, apply: (entry, arrival) => { this.#apply(entry, arrival) } })
+  }
+
+  get size (): number {
+    return this.#table.size
+  }
+
+  async put (key: string, value: T, options: PutOptions): Promise<Entry> {
+    return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
+  }
+
+  async delete (key: string, options: PutOptions): Promise<Entry> {
+    return this.#append({ type: 'delete', key }, options)
+  }
+
+  async get (key: string, options: AbortOptions): Promise<T | undefined> {
+    await this.#feed.caughtUp(options)
+    return (await this.#read(key))?.value
+  }
+
+  /** Of these keys, or of all */
+  async * items (keys: Iterable<string> | undefined, { signal }: AbortOptions): AsyncGenerator<Item<T>> {
+    await this.#feed.caughtUp({ signal })
+
+    for (const some of chunks(keys ?? this.#table.keys(), READ_AHEAD)) {
+      signal?.throwIfAborted()
+
+      for (const item of await Promise.all(some.map(async key => this.#read(key)))) {
+        if (item != null) {
+          yield item
+        }
+      }
+    }
+  }
+
+  watch ({ from = 'now', name, signal }: WatchOptions): AsyncGenerator<Change<T>> {
+    this.#expectOpen()
+    return watch({
+      log: this.log,
+      feed: this.#feed,
+      from: from === 'now' ? this.#feed.end : 0,
+      watching: this.#watching,
+      changeOf: (entry, arrival) => this.#changeOf(entry, arrival)
+    }, { name, signal })
+  }
+
+  async compact ({ age, signal }: CompactOptions): Promise<number> {
+    await this.#feed.caughtUp({ signal })
+    const before = systemClock.now() - age
+
+    return this.log.trim({
+      signal,
+      when: ({ data, group, id }) => {
+        const key = keyIn({ data, group })
+        const row = key == null ? undefined : this.#table.get(key)
+        return row != null && row.time < before && compare(row.id, id.bytes) !== 0
+      }
+    })
+  }
+
+  diagnostics (): DatabaseDiagnostics {
+    return { keys: this.size, next: this.#feed.next, skipped: this.#counters.toJSON() }
+  }
+
+  async close (): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close (): Promise<void> {
+    this.log.removeEventListener('entry:remove', this.#onRemove)
+    await this.#feed.stop()
+    await this.#checkpoint()
+    open.delete(this.log)
+    await this.log.close()
+  }
+
+  async #append (operation: Operation, options: PutOptions): Promise<Entry> {
+    expectKey(operation.key)
+    this.#expectOpen()
+    const entry = await this.log.append(encodeOperation(operation), { ...options, group: groupOf(operation.key) })
+    // who reads next reads it
+    await this.#feed.caughtUp(options)
+    return entry
+  }
+
+  /** Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing */
+  #apply (entry: Entry, arrival: number): void {
+    const { fieldsOf, onRow } = this.#init
+
+    try {
+      const { key, value } = this.#decode(entry)
+      const fields = value === undefined ? [] : fieldsOf?.(key, value) ?? []
+      const row: Row = { ...versionOf(entry), arrival, isDeleted: value === undefined, fields }
+      const before = this.#table.get(key)
+
+      if (this.#table.apply(key, row)) {
+        onRow?.(key, before, row)
+      }
+    } catch (err: any) {
+      this.#counters.add(err instanceof MalformedError ? 'no operation on a key' : 'refused by the codec')
+    }
+
+    if (++this.#applied >= CHECKPOINT_ENTRIES) {
+      void this.#checkpoint()
+    }
+  }
+
+  /** Throws what the codec throws, or a MalformedError */
+  #decode (entry: Entry): Change<T> {
+    const operation = decodeOperation(entry)
+    return { key: operation.key, entry, value: operation.type === 'put' ? this.#init.codec.decode(operation.value) : undefined }
+  }
+
+  async #read (key: string): Promise<Item<T> | undefined> {
+    const row = this.#table.get(key)
+    const entry = row == null || row.isDeleted ? undefined : await this.log.get(new EntryId(row.id))
+    return entry == null ? undefined : this.#decode(entry) as Item<T>
+  }
+
+  /** What an entry has changed, unless another one counts by now: that comes, too */
+  #changeOf (entry: Entry, arrival: number): Change<T> | undefined {
+    const key = keyIn(entry)
+    const row = key == null ? undefined : this.#table.get(key)
+    return row?.arrival === arrival && compare(row.id, entry.id.bytes) === 0 ? this.#decode(entry) : undefined
+  }
+
+  readonly #onRemove = ({ detail: { entry } }: { detail: { entry: Entry } }): void => {
+    const key = keyIn(entry)
+    const row = key == null ? undefined : this.#table.forget(key, entry.id.bytes)
+
+    if (key != null && row != null) {
+      this.#init.onRow?.(key, row, undefined)
+    }
+  }
+
+  /** What the log has in full is not worth a failure: it is read again, or stored with the next one */
+  async #checkpoint (): Promise<void> {
+    this.#applied = 0
+    this.#storing = this.#storing.then(async () => {
+      const changes = this.#table.changes()
+      await this.#rows.write(this.#feed.next, changes).catch(() => {
+        this.#table.keepChanges(changes)
+        this.#counters.add('a checkpoint failed')
+      })
+    })
+    await this.#storing
+  }
+
+  #expectOpen (): void {
+    if (this.#feed.isEnded) {
+      throw new DatabaseClosedError(`The database '${this.log.id}' is not open any more: open it again`)
+    }
+  }
+}
+
+function expectKey (key: string): void {
+  const bytes = encodeString(key).byteLength
+
+  if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
+    throw new InvalidKeyError(`A key is a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without half characters: this one has ${bytes}`)
+  }
+}
+
+function versionOf ({ clock: { time, counter }, id: { bytes } }: Entry): { time: number, counter: number, id: Uint8Array } {
+  return { time: Number(time), counter, id: bytes }
+}
+
+function keyIn (entry: Pick<Entry, 'data' | 'group'>): string | undefined {
+  try {
+    return decodeOperation(entry).key
+  } catch {
+    // it was counted when it came
+  }
+}
+
+function * chunks<T> (items: Iterable<T>, size: number): Generator<T[]> {
+  let chunk: T[] = []
+
+  for (const item of items) {
+    if (chunk.push(item) === size) {
+      yield chunk
+      chunk = []
+    }
+  }
+
+  yield chunk
+}

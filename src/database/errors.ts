@@ -1,0 +1,29 @@
+/** It was closed, or the log or the node below it was */
+export class DatabaseClosedError extends Error {
+  static name = 'DatabaseClosedError'
+  name = 'DatabaseClosedError'
+}
+
+/** One log holds one database, and one opens it: two would write over each other's checkpoints */
+export class DatabaseOpenError extends Error {
+  static name = 'DatabaseOpenError'
+  name = 'DatabaseOpenError'
+}
+
+/** A key that no database can have */
+export class InvalidKeyError extends Error {
+  static name = 'InvalidKeyError'
+  name = 'InvalidKeyError'
+}
+
+/** A value that cannot be stored */
+export class InvalidValueError extends Error {
+  static name = 'InvalidValueError'
+  name = 'InvalidValueError'
+}
+
+/** Two watches of one name at once: each would pass over what the other was told */
+export class WatchOpenError extends Error {
+  static name = 'WatchOpenError'
+  name = 'WatchOpenError'
+}

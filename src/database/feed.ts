@@ -1,0 +1,156 @@
+import { LogClosedError } from '../log/errors.ts'
+import { DatabaseClosedError } from './errors.ts'
+import type { Entry } from '../log/index.ts'
+import type { SharedLog, SharedLogEvents } from '../replication/index.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+export interface FeedInit {
+  log: SharedLog
+  /** Where to begin */
+  next: number
+  apply (entry: Entry, arrival: number): void
+}
+
+/**
+ * Hands over all entries of a log in the order in which they came, each once. What it reads is what the log has, from where it is:
+ * events only say that there is more. So it makes no difference what came before it listened, or while it was busy.
+ */
+export class Feed {
+  readonly #init: FeedInit
+  readonly #waiting = new Set<() => void>()
+  readonly #controller = new AbortController()
+  #next: number
+  /** The last arrival that an event told of */
+  #heard = -1
+  #reading?: Promise<void>
+  /** It has come to the end of the log once */
+  #isOpen = false
+  #failure?: Error
+
+  constructor (init: FeedInit) {
+    this.#init = init
+    this.#next = init.next
+    init.log.addEventListener('entry:add', this.#onAdd)
+    init.log.addEventListener('close', this.#onClose)
+    this.#read()
+  }
+
+  /** All that came before this one is handed over */
+  get next (): number {
+    return this.#next
+  }
+
+  /** Where what has not come yet will begin */
+  get end (): number {
+    return Math.max(this.#next, this.#heard + 1)
+  }
+
+  get isEnded (): boolean {
+    return this.#controller.signal.aborted
+  }
+
+  /** All that is in the log when this is called is handed over. Throws if the database is closed before */
+  async caughtUp ({ signal }: AbortOptions = {}): Promise<void> {
+    const { end } = this
+
+    while (!this.isEnded && !(this.#isOpen && this.#next >= end)) {
+      await this.#more({ signal })
+    }
+    if (this.isEnded) {
+      throw this.#failure ?? new DatabaseClosedError('The database is not open any more: open it again')
+    }
+  }
+
+  /** This one is handed over, if it is there, or nothing more comes */
+  async reached (arrival: number, { signal }: AbortOptions = {}): Promise<void> {
+    while (!this.isEnded && this.#next <= arrival) {
+      await this.#more({ signal })
+    }
+  }
+
+  /** Nothing is handed over after that */
+  async stop (): Promise<void> {
+    const { log } = this.#init
+    log.removeEventListener('entry:add', this.#onAdd)
+    log.removeEventListener('close', this.#onClose)
+    this.#controller.abort()
+    this.#ring()
+    await this.#reading
+  }
+
+  readonly #onAdd = ({ detail: { entry, arrival } }: SharedLogEvents['entry:add']): void => {
+    this.#heard = Math.max(this.#heard, arrival)
+
+    if (this.#reading == null && arrival === this.#next) {
+      // the next one, and it is here: mostly there is nothing to read
+      this.#take(entry, arrival)
+    } else if (arrival >= this.#next) {
+      this.#read()
+    }
+  }
+
+  readonly #onClose = (): void => {
+    this.#controller.abort()
+    this.#ring()
+  }
+
+  #read (): void {
+    this.#reading ??= this.#readOn().catch(err => {
+      this.#failure = err instanceof LogClosedError ? undefined : err
+      this.#onClose()
+    })
+  }
+
+  async #readOn (): Promise<void> {
+    const { log } = this.#init
+    const { signal } = this.#controller
+    let heard: number
+
+    do {
+      heard = this.#heard
+
+      for await (const { arrival, entry } of log.arrivals(this.#next)) {
+        if (signal.aborted) {
+          return
+        }
+        this.#take(entry, arrival)
+      }
+
+      // what was removed meanwhile leaves a gap
+      this.#next = Math.max(this.#next, heard + 1)
+    } while (heard !== this.#heard)
+
+    this.#reading = undefined
+    this.#isOpen = true
+    this.#ring()
+  }
+
+  #take (entry: Entry, arrival: number): void {
+    this.#next = arrival + 1
+    this.#init.apply(entry, arrival)
+    this.#ring()
+  }
+
+  async #more ({ signal }: AbortOptions): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const abort = (): void => { reject(signal?.reason) }
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', abort)
+    this.#waiting.add(resolve)
+
+    try {
+      await promise
+    } finally {
+      this.#waiting.delete(resolve)
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  #ring (): void {
+    if (this.#waiting.size > 0) {
+      const waiting = [...this.#waiting]
+      this.#waiting.clear()
+      waiting.forEach(wake => { wake() })
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import { encodeString } from '../runtime/codec.ts'
+import { InvalidValueError } from './errors.ts'
+
+/** How values are written as bytes. The codecs of multiformats have this form */
+export interface Codec<T> {
+  encode (value: T): Uint8Array
+  /** Throws where it was not `encode` that wrote them: such an entry is passed over */
+  decode (bytes: Uint8Array): T
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** What JSON can say */
+export const json: Codec<any> = {
+  encode: value => {
+    const text: string | undefined = JSON.stringify(value)
+
+    if (text == null) {
+      throw new InvalidValueError(`JSON has no word for ${typeof value}: hand over another value, or another codec`)
+    }
+
+    return encodeString(text)
+  },
+  decode: bytes => JSON.parse(decoder.decode(bytes))
+}
