@@ -30,7 +30,7 @@ export {
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
 export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'
-export { EntryTooLargeError, InvalidOptionsError, NotReplicatedError } from './replication/errors.ts'
+export { EntryTooLargeError, InvalidOptionsError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
 export { sharedLogs } from './replication/index.ts'
 export { mailboxes } from './runtime/mailbox.ts'
 export type {

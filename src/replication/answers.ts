@@ -73,6 +73,8 @@ export class Answers {
         return { kind, ...await holdings.arrivals(question.from, question.segments) }
       case 'have':
         return { kind, entries: await holdings.byIds(question.ids) }
+      case 'list':
+        return { kind, ...await holdings.list(question.segment, question.after) }
       case 'keep':
         return { kind, kept: await Promise.all(question.ids.map(async id => this.#keeps(id))) }
     }

@@ -81,7 +81,11 @@ export class Audits {
     const { random, log, clock } = this.#init
     const { from, width } = segments[randomInt(random, segments.length)]
     const skip = randomInt(random, width)
-    const [id] = await log.idsInRange(toRange({ from: wrap(from + skip), width: width - skip }), { limit: 1 })
+    // from anywhere on, or else from the beginning
+    const [id] = [
+      ...await log.idsInRange(toRange({ from: wrap(from + skip), width: width - skip }), { limit: 1 }),
+      ...await log.idsInRange(toRange({ from, width }), { limit: 1 })
+    ]
     const entry = id == null ? undefined : await log.get(id)
     return entry != null && Number(entry.clock.time) < clock.now() - limits.AUDIT_AGE ? entry : undefined
   }

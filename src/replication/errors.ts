@@ -10,6 +10,12 @@ export class NotReplicatedError extends Error {
   name = 'NotReplicatedError'
 }
 
+/** Nobody is here who keeps what was asked for, or none of them answered: others may come */
+export class NoReplicatorError extends Error {
+  static name = 'NoReplicatorError'
+  name = 'NoReplicatorError'
+}
+
 /** Options that do not fit together, or are out of range */
 export class InvalidOptionsError extends Error {
   static name = 'InvalidOptionsError'

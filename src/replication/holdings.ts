@@ -104,6 +104,23 @@ export class Holdings {
     return batch.entries
   }
 
+  /** As many as go into one message, in the order of the ring, behind this one */
+  async list (segment: Segment, after?: Uint8Array): Promise<{ entries: RawEntry[], isEnd: boolean }> {
+    const ids = await this.#log.idsInRange(toRange(segment), { limit: limits.BATCH_ENTRIES, after: after == null ? undefined : new EntryId(after) })
+    const batch = new Batch()
+
+    for (const id of ids) {
+      const entry = await this.#log.get(id)
+
+      if (entry != null && !batch.add(entry)) {
+        return { entries: batch.entries, isEnd: false }
+      }
+    }
+
+    // where all of them were removed meanwhile there is nothing to go on from: it ends there
+    return { entries: batch.entries, isEnd: ids.length < limits.BATCH_ENTRIES || batch.entries.length === 0 }
+  }
+
   /** What arrived here from one number on, and lies in these segments */
   async arrivals (from: number, segments: Segment[]): Promise<Given['pull']> {
     const batch = new Batch()

@@ -193,6 +193,13 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   heads (): Promise<Entry[]>
   /** In their total order, which is the same for all who hold them: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
+  /** Whether all entries of this group are for this node to keep. They may be on their way */
+  keeps (group: Uint8Array): Promise<boolean>
+  /**
+   * What is not for this node to keep, from those who keep it, of one group or of all: those of one group come one after the other.
+   * They are verified, and not stored. Throws a NoReplicatorError when nobody who keeps the next ones answers
+   */
+  elsewhere (options?: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry>
   /** In the order in which they came here, from the one with this number on */
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }>
   /** Up to which arrival a program has dealt with everything: `mark` is kept with the log */

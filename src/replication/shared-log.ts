@@ -11,6 +11,7 @@ import * as limits from './constants.ts'
 import { shareOf, thinnest } from './core/placement.ts'
 import { intersect, sameSegments } from './core/ring.ts'
 import { hashOf } from './documents.ts'
+import { Elsewhere } from './elsewhere.ts'
 import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
 import { Replica } from './replica.ts'
 import { isAdaptive, segmentsOf } from './share.ts'
@@ -57,6 +58,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   readonly #init: SharedLogInit
   readonly #self: Key
   readonly #replica: Replica
+  readonly #elsewhere: Elsewhere
   readonly #counters: Counters
   readonly #logger: Logger
   readonly #replicas: { min: number, max: number }
@@ -117,6 +119,14 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       onTransition: (type, peer, segments, reason) => { this.#onTransition(type, peer, segments, reason) },
       onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) }
     })
+    this.#elsewhere = new Elsewhere({
+      id,
+      clock,
+      canAppend: options.canAppend,
+      questions: this.#replica.questions,
+      roster: this.#replica.roster,
+      replicas: this.#replicas.min
+    })
   }
 
   get status (): SharedLogFace['status'] {
@@ -155,6 +165,16 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   entries (options?: EntriesOptions): AsyncGenerator<Entry> {
     return this.#opened.entries(options)
+  }
+
+  async keeps (group: Uint8Array): Promise<boolean> {
+    this.#expectOpen()
+    return this.#elsewhere.keeps(group)
+  }
+
+  elsewhere (options: AbortOptions & { group?: Uint8Array } = {}): AsyncGenerator<Entry> {
+    this.#expectOpen()
+    return this.#elsewhere.read(options)
   }
 
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }> {

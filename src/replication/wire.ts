@@ -20,7 +20,7 @@ const MAX_REASON_BYTES = 1024
 const MAX_LISTED = 4096
 
 const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
-const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, REFUSED: 255 } as const
+const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, LIST: 6, REFUSED: 255 } as const
 
 /** What became of an entry that was sent */
 export const Outcome = { STORED: 0, LATER: 1, REFUSED: 2 } as const
@@ -46,6 +46,8 @@ export type Question =
   | { kind: 'have', ids: Uint8Array[] }
   /** Which of these entries the other has, and will keep */
   | { kind: 'keep', ids: Uint8Array[] }
+  /** Entries of this segment in the order of the ring, behind one of them */
+  | { kind: 'list', segment: Segment, after?: Uint8Array }
 
 export type Answer =
   | { kind: 'summaries', summaries: Summary[] }
@@ -58,6 +60,8 @@ export type Answer =
   | { kind: 'have', entries: RawEntry[] }
   /** One for each id */
   | { kind: 'keep', kept: boolean[] }
+  /** `isEnd`: there is nothing behind them */
+  | { kind: 'list', entries: RawEntry[], isEnd: boolean }
   | { kind: 'refused', reason: string }
 
 export type Message =
@@ -160,6 +164,9 @@ function writeQuestion (writer: Writer, question: Question): void {
     case 'keep':
       writer.byte(Kind.KEEP).list(question.ids, id => writer.raw(id))
       break
+    case 'list':
+      writeSegments(writer.byte(Kind.LIST), [question.segment]).list(question.after == null ? [] : [question.after], id => writer.raw(id))
+      break
   }
 }
 
@@ -179,6 +186,11 @@ function readQuestion (reader: Reader): Question {
       return { kind: 'have', ids: readIds(reader) }
     case Kind.KEEP:
       return { kind: 'keep', ids: readIds(reader) }
+    case Kind.LIST: {
+      const segment = readOne(readSegments(reader))
+      const after = readIds(reader)
+      return { kind: 'list', segment, ...after.length === 0 ? {} : { after: readOne(after) } }
+    }
     default:
       throw new MalformedError(`a question of kind ${kind}, which nobody knows`)
   }
@@ -203,6 +215,9 @@ function writeAnswer (writer: Writer, answer: Answer): void {
       break
     case 'keep':
       writer.byte(Kind.KEEP).list(answer.kept, isKept => writer.byte(isKept ? 1 : 0))
+      break
+    case 'list':
+      writeEntries(writer.byte(Kind.LIST).byte(answer.isEnd ? 1 : 0), answer.entries)
       break
     case 'refused':
       writer.byte(Kind.REFUSED).string(answer.reason)
@@ -229,6 +244,10 @@ function readAnswer (reader: Reader): Answer {
       return { kind: 'have', entries: readEntries(reader) }
     case Kind.KEEP:
       return { kind: 'keep', kept: reader.list(MAX_LISTED, () => flag(reader)) }
+    case Kind.LIST: {
+      const isEnd = flag(reader)
+      return { kind: 'list', isEnd, entries: readEntries(reader) }
+    }
     case Kind.REFUSED:
       return { kind: 'refused', reason: reader.string(MAX_REASON_BYTES) }
     default:
@@ -246,6 +265,15 @@ function readEntries (reader: Reader): RawEntry[] {
 
 function readIds (reader: Reader): Uint8Array[] {
   return reader.list(MAX_LISTED, () => reader.raw(ID_BYTES))
+}
+
+/** Of a list that has one */
+function readOne<T> ([one, ...others]: T[]): T {
+  if (one == null || others.length > 0) {
+    throw new MalformedError('there is to be one, and no more')
+  }
+
+  return one
 }
 
 function readShortIds (reader: Reader): Uint8Array {

@@ -18,7 +18,8 @@ const exactly = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ mi
 const list = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(item, { maxLength: 8 })
 const is = <T extends string>(name: T): fc.Arbitrary<T> => fc.constant(name)
 const key = exactly(KEY_BYTES)
-const segments = list(fc.record({ from: fc.oneof(fc.nat(300), fc.integer({ min: 0, max: RING - 1 })), width: fc.oneof(fc.integer({ min: 1, max: RING }), fc.constant(RING)) }))
+const segment = fc.record({ from: fc.oneof(fc.nat(300), fc.integer({ min: 0, max: RING - 1 })), width: fc.oneof(fc.integer({ min: 1, max: RING }), fc.constant(RING)) })
+const segments = list(segment)
 const entries = list(fc.record({ bytes: blob, proof: blob }))
 const ids = list(exactly(32))
 
@@ -28,7 +29,8 @@ const question: fc.Arbitrary<Question> = fc.oneof(
   fc.record({ kind: is('fetch'), key, segments, shortIds: list(exactly(8)).map(all => Uint8Array.from(all.flatMap(id => [...id]))) }),
   fc.record({ kind: is('pull'), from: number, segments }),
   fc.record({ kind: is('have'), ids }),
-  fc.record({ kind: is('keep'), ids })
+  fc.record({ kind: is('keep'), ids }),
+  fc.record({ kind: is('list'), segment, after: exactly(32) }, { requiredKeys: ['kind', 'segment'] })
 )
 const answer: fc.Arbitrary<Answer> = fc.oneof(
   fc.record({ kind: is('summaries'), summaries: list(fc.record({ count: number, fingerprint: exactly(FINGERPRINT_BYTES) })) }),
@@ -37,6 +39,7 @@ const answer: fc.Arbitrary<Answer> = fc.oneof(
   fc.record({ kind: is('pull'), next: number, isEnd: fc.boolean(), entries }),
   fc.record({ kind: is('have'), entries }),
   fc.record({ kind: is('keep'), kept: list(fc.boolean()) }),
+  fc.record({ kind: is('list'), entries, isEnd: fc.boolean() }),
   fc.record({ kind: is('refused'), reason: fc.string({ unit: 'binary', maxLength: 256 }) })
 )
 const message: fc.Arbitrary<Message> = fc.oneof(
@@ -81,7 +84,7 @@ describe('messages about a log', () => {
 
   it('are all among those whose bytes are fixed', () => {
     const named = new Set(MESSAGES.map(({ message }) => nameOf(message)))
-    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'have', 'keep']
+    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'have', 'keep', 'list']
     expect([...named]).to.have.members(['hello', 'entries', 'stored', 'nudge', ...kinds.map(kind => `asked ${kind}`), ...kinds.map(kind => `answered ${kind}`), 'answered refused'])
   })
 

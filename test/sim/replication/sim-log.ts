@@ -38,6 +38,8 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
   status: Log['status'] = 'open'
   readonly #init: SimLogInit
   readonly #hlc = new HybridClock()
+  /** Those who wait for the disk */
+  readonly #writing = new Set<() => void>()
 
   constructor (init: SimLogInit) {
     super(err => { throw err })
@@ -141,12 +143,18 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
   }
 
   async close (): Promise<void> {
-    this.status = 'closed'
+    this.crash()
   }
 
   async drop (): Promise<void> {
-    this.status = 'closed'
+    this.crash()
     this.#init.disk.entries.clear()
+  }
+
+  /** Its process is gone: what is being written is not */
+  crash (): void {
+    this.status = 'closed'
+    this.#writing.forEach(written => { written() })
   }
 
   #idsIn ({ from = 0, to = 0 }: RingRange): Uint8Array[] {
@@ -170,7 +178,11 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
 
   async #written (): Promise<void> {
     const { clock, random, disk } = this.#init
-    await new Promise<void>(resolve => { clock.after(disk.slowness * random(), resolve) })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#writing.add(resolve)
+    clock.after(disk.slowness * random(), resolve)
+    await promise
+    this.#writing.delete(resolve)
     this.#mustBeOpen()
   }
 

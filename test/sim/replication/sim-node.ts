@@ -37,6 +37,7 @@ export class SimNode {
   /** Whom it does not let replicate */
   refuses?: SimNode
   log?: SharedLog
+  #simLog?: SimLog
   #life = 0
   /** Those who have joined in this life, and not left */
   #joined = new Set<string>()
@@ -74,7 +75,8 @@ export class SimNode {
       randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),
       openLog: async () => {
         await new Promise<void>(resolve => { clock.after(this.disk.slowness, resolve) })
-        return new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random }) as unknown as Log
+        this.#simLog = new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random })
+        return this.#simLog as unknown as Log
       },
       close: async () => {},
       drop: async () => {}
@@ -98,6 +100,7 @@ export class SimNode {
     this.#life++
     this.log = undefined
     this.init.net.crash(this.init.peerId)
+    this.#simLog?.crash()
   }
 
   #observe (log: SharedLog, life: number): void {
