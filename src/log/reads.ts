@@ -1,7 +1,7 @@
 import { compare } from 'uint8arrays/compare'
 import { Writer } from '../runtime/codec.ts'
 import * as limits from './constants.ts'
-import { arrivalKey, foundByArrival, foundInOrder, foundOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
+import { arrivalKey, foundByArrival, foundInOrder, idOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
 import { addLanes, LANES } from './core/lanes.ts'
 import { hash } from './signatures.ts'
 import type { StoredEntry } from './blocks.ts'
@@ -86,7 +86,12 @@ export class Reads {
 
     for (const [from, to] of parts) {
       const keys = await this.#store.read('ring', ring => ring.keys({ from, limit: limit - ids.length }))
-      ids.push(...keys.filter(key => to == null || compare(key, to) < 0).map(key => foundOnRing(key).id))
+
+      for (const key of keys) {
+        if (to == null || compare(key, to) < 0) {
+          ids.push(idOnRing(key))
+        }
+      }
     }
 
     return ids

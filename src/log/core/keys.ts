@@ -71,6 +71,10 @@ export function placeOf (key: Uint8Array): number {
   return read(key, ID_BYTES, POSITION)
 }
 
+export function idOnRing (key: Uint8Array): Uint8Array {
+  return key.subarray(POSITION, POSITION + ID_BYTES)
+}
+
 export function foundOnRing (key: Uint8Array): Found {
   return found(key, POSITION)
 }

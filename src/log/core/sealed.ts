@@ -1,4 +1,5 @@
 import { Reader, Writer } from '../../runtime/codec.ts'
+import { crc32 } from '../../runtime/crc32.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 
 /**
@@ -12,22 +13,6 @@ const CRC_BYTES = 4
 export class TornError extends MalformedError {
   static name = 'TornError'
   name = 'TornError'
-}
-
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  for (let bit = 0; bit < 8; bit++) {
-    byte = (byte >>> 1) ^ ((byte & 1) * 0xEDB88320)
-  }
-  return byte
-})
-
-/** Of bytes, or of bytes that stand behind others whose CRC is `before` */
-export function crc32 (bytes: Uint8Array, before = 0): number {
-  let crc = ~before
-  for (let i = 0; i < bytes.byteLength; i++) {
-    crc = CRC_TABLE[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8)
-  }
-  return ~crc >>> 0
 }
 
 export function begin (capacity?: number): Writer {
