@@ -8,12 +8,12 @@ import { Alarm } from '../runtime/alarm.ts'
 import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import * as limits from './constants.ts'
-import { shareOf, thinnest } from './core/placement.ts'
-import { intersect, sameSegments } from './core/ring.ts'
+import { shareOf } from './core/placement.ts'
 import { hashOf } from './documents.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
 import { Replica } from './replica.ts'
+import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
 import { isAdaptive, segmentsOf } from './share.ts'
 import { Shelf } from './shelf.ts'
 import type { Transition } from './core/membership.ts'
@@ -257,49 +257,22 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   synced (segment?: Segment): SyncReport {
-    const { roster, parts } = this.#replica
-    const wanted = segment == null ? roster.kept : intersect([segment], roster.kept)
-    const peers: SyncReport['peers'] = []
-    let isSynced = this.#status === 'open'
-
-    for (const peer of roster.here) {
-      const shared = intersect(roster.shared(peer), wanted)
-
-      if (shared.length > 0) {
-        const { equalAt, segments = [], missing = 0 } = parts?.syncs.pairs.get(peer) ?? {}
-        peers.push({ peerId: peerOf(peer), equalAt, missing })
-        isSynced &&= equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared)
-      }
-    }
-
-    return { isSynced, peers }
+    const { isSynced, peers } = syncReport(this.#replica, segment)
+    return { isSynced: isSynced && this.#status === 'open', peers }
   }
 
   diagnostics (): SharedLogDiagnostics {
-    const { roster: { members, present }, parts, questions } = this.#replica
-    const copies = thinnest(this.replicators().map(({ peerId, segments }) => ({ key: keyOf(peerId), segments })), this.#replicas.min)
-    const problems = [
-      ...copies < this.#replicas.min ? [`some entries are kept by ${copies} replicators where there should be ${this.#replicas.min}: more peers, or wider segments, are needed`] : [],
-      ...(parts?.audits.failing ?? []).map(peer => `${peerOf(peer)} says that it keeps what it could not show, ${limits.MAX_STRIKES} times in a row: it is passed over`),
-      ...parts != null && parts.prunes.sizes.waiting > 0 ? [`${parts.prunes.sizes.waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
-    ]
+    const { min } = this.#replicas
+    const copies = copiesOf(this.replicators(), min)
 
     return {
       status: this.#status,
       log: this.#opened.diagnostics(),
       coverage: this.coverage(),
       copies,
-      peers: [...present].map(peer => ({ peerId: peerOf(peer), why: members.core.why(peer) })),
-      problems,
-      sizes: {
-        peers: members.core.size,
-        present: present.size,
-        questions: questions.size,
-        watchers: this.#watchers.size,
-        comparisons: parts?.syncs.running ?? 0,
-        pruned: parts?.prunes.sizes.pruned ?? 0,
-        ...parts?.spread.sizes
-      },
+      peers: peersOf(this.#replica),
+      problems: problemsOf(this.#replica, copies, min),
+      sizes: { ...sizesOf(this.#replica), watchers: this.#watchers.size },
       dropped: this.#counters.toJSON()
     }
   }
