@@ -5,6 +5,7 @@ import { Proofs } from '../log/core/proofs.ts'
 import { LogEntry } from '../log/log-entry.ts'
 import { decodeEntry, hash, verifyEntries } from '../log/signatures.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { ANSWER_TIMEOUT } from './constants.ts'
 import { keptRanges } from './core/placement.ts'
 import { covers, difference, intersect, RING, wrap } from './core/ring.ts'
 import { NoAnswerError, NoReplicatorError } from './errors.ts'
@@ -13,6 +14,7 @@ import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Roster } from './roster.ts'
+import type { Answer, Question } from './wire.ts'
 import type { DecodedEntry, RawEntry } from '../log/core/types.ts'
 import type { Entry } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -28,13 +30,26 @@ export interface ElsewhereInit {
   canAppend? (entry: Entry): boolean | Promise<boolean>
 }
 
+/** Questions that one peer is asked at once: who asks more than MAX_QUESTIONS is not answered, and others ask in our name, too */
+const MAX_AT_ONCE = 8
+/** Milliseconds that one is waited for while another one may answer, and then as long as others wait. The first is a guess */
+const PATIENCE = [2_000, ANSWER_TIMEOUT]
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
+
+interface AskOptions extends AbortOptions {
+  /** Milliseconds */
+  patience: number
+}
 
 /**
  * Reads what this node does not keep: each part of the ring from one that does, and from the next one where that does not answer.
  */
 export class Elsewhere {
   readonly #init: ElsewhereInit
+  /** Whom we ask, how many questions that is, and who waits until one of them is answered */
+  readonly #asking = new Map<Key, { count: number, waiting: Array<() => void> }>()
+  /** Who did not answer the last time: a lost one is here for a while yet. They are asked last */
+  readonly #silent = new Set<Key>()
 
   constructor (init: ElsewhereInit) {
     this.#init = init
@@ -49,20 +64,27 @@ export class Elsewhere {
     let left = difference(wanted, this.#init.roster.kept)
     let cause: Error | undefined
 
-    for (const { peer, kept } of this.#keepers()) {
-      for (const part of intersect(left, kept)) {
-        const { width, failure } = yield * this.#list(peer, part, { signal })
+    for (const patience of PATIENCE) {
+      for (const { peer, kept } of left.length > 0 ? this.#keepers() : []) {
+        for (const part of intersect(left, kept)) {
+          const { width, failure } = yield * this.#list(peer, part, { patience, signal })
 
-        if (width > 0) {
-          left = difference(left, [{ from: part.from, width }])
-        }
-        if (failure != null) {
-          cause = failure
-          break
+          if (width > 0) {
+            left = difference(left, [{ from: part.from, width }])
+          }
+          if (failure != null) {
+            cause = failure
+            break
+          }
         }
       }
     }
 
+    for (const peer of this.#silent) {
+      if (!this.#init.roster.here.includes(peer)) {
+        this.#silent.delete(peer)
+      }
+    }
     if (left.length > 0) {
       throw new NoReplicatorError(`Nobody who is here shows what lies elsewhere${cause == null ? '' : `, the last one since ${cause.message}`}: wait for replicators`, { cause })
     }
@@ -72,12 +94,12 @@ export class Elsewhere {
   #keepers (): Array<{ peer: Key, kept: Segment[] }> {
     return this.#init.roster.replicators
       .filter(({ isPresent }) => isPresent)
-      .sort((a, b) => Number(b.isMature) - Number(a.isMature))
+      .sort((a, b) => Number(this.#silent.has(a.peer)) - Number(this.#silent.has(b.peer)) || Number(b.isMature) - Number(a.isMature))
       .map(({ peer, segments }) => ({ peer, kept: keptRanges(segments, this.#init.replicas) }))
   }
 
   /** Of this part, and up to where that is all: those of one position come when all of them are there, so that another one can go on behind it */
-  async * #list (peer: Key, part: Segment, { signal }: AbortOptions): AsyncGenerator<Entry, { width: number, failure?: Error }> {
+  async * #list (peer: Key, part: Segment, options: AskOptions): AsyncGenerator<Entry, { width: number, failure?: Error }> {
     let held: Entry[] = []
     let width = 0
     let after: DecodedEntry | undefined
@@ -86,7 +108,7 @@ export class Elsewhere {
       let listed: { entries: DecodedEntry[], isEnd: boolean }
 
       try {
-        listed = await this.#ask(peer, part, after, { signal })
+        listed = await this.#ask(peer, part, after, options)
       } catch (err: any) {
         if (err instanceof NoAnswerError) {
           return { width, failure: err }
@@ -98,7 +120,7 @@ export class Elsewhere {
         const offset = wrap(await placeOf(entry) - part.from)
 
         if (offset > width) {
-          yield * held
+          yield * byGroup(held)
           held = []
           width = offset
         }
@@ -106,7 +128,7 @@ export class Elsewhere {
       }
 
       if (listed.isEnd) {
-        yield * held
+        yield * byGroup(held)
         return { width: part.width }
       }
 
@@ -115,8 +137,8 @@ export class Elsewhere {
   }
 
   /** What it answers is in its order, and comes nearer to the end: so it ends */
-  async #ask (peer: Key, part: Segment, after: DecodedEntry | undefined, { signal }: AbortOptions): Promise<{ entries: DecodedEntry[], isEnd: boolean }> {
-    const { entries: raws, isEnd } = await this.#init.questions.ask<'list'>(peer, { kind: 'list', segment: part, after: after?.id }, { signal })
+  async #ask (peer: Key, part: Segment, after: DecodedEntry | undefined, options: AskOptions): Promise<{ entries: DecodedEntry[], isEnd: boolean }> {
+    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: part, after: after?.id }, options))
     const entries = await Promise.all(raws.map(decode))
     let last = after == null ? undefined : { id: after.id, offset: wrap(await placeOf(faceOf(after, false)) - part.from) }
 
@@ -137,6 +159,48 @@ export class Elsewhere {
     return { entries, isEnd }
   }
 
+  async #askWithin (peer: Key, question: Extract<Question, { kind: 'list' }>, { patience, signal }: AskOptions): Promise<Extract<Answer, { kind: 'list' }>> {
+    const impatience = new AbortController()
+    const timer = this.#init.clock.after(patience, () => { impatience.abort(new NoAnswerError(`no answer within ${patience} ms`)) })
+
+    try {
+      const answer = await this.#init.questions.ask<'list'>(peer, question, { signal: signal == null ? impatience.signal : AbortSignal.any([signal, impatience.signal]) })
+      this.#silent.delete(peer)
+      return answer
+    } catch (err) {
+      if (impatience.signal.aborted) {
+        this.#silent.add(peer)
+      }
+      throw err
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async #inTurn<R> (peer: Key, ask: () => Promise<R>): Promise<R> {
+    const asking = this.#asking.get(peer) ?? { count: 0, waiting: [] }
+    this.#asking.set(peer, asking)
+
+    if (asking.count === MAX_AT_ONCE) {
+      // whoever is answered, or gives up, hands its place on
+      await new Promise<void>(resolve => { asking.waiting.push(resolve) })
+    } else {
+      asking.count++
+    }
+
+    try {
+      return await ask()
+    } finally {
+      const next = asking.waiting.shift()
+
+      if (next != null) {
+        next()
+      } else if (--asking.count === 0) {
+        this.#asking.delete(peer)
+      }
+    }
+  }
+
   /** Those that the log would take, too */
   async #verified (entries: DecodedEntry[]): Promise<Entry[]> {
     const { id, clock, canAppend } = this.#init
@@ -155,6 +219,11 @@ export class Elsewhere {
 
     return verified
   }
+}
+
+/** Other groups may lie at the same position */
+function byGroup (entries: Entry[]): Entry[] {
+  return entries.sort((a, b) => compare(a.group, b.group))
 }
 
 async function decode ({ bytes, proof }: RawEntry): Promise<DecodedEntry> {

@@ -136,6 +136,7 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
   }
   const roster = {
     kept,
+    here: peers.map((_, i) => `${i}`),
     replicators: peers.map(({ segments = ALL, isMature = false }, i) => ({ peer: `${i}`, segments, isMature, isPresent: true }))
   }
   return { asked, elsewhere: new Elsewhere({ id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, ...init, questions, roster } as unknown as ElsewhereInit) }
