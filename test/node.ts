@@ -4,6 +4,7 @@
 import { guardProcess } from './fixtures/guard.ts'
 import './bin.node.ts'
 import './contract/contract.node.ts'
+import './database/documents.node.ts'
 import './database/key-value.node.ts'
 import './fuzz/live.node.ts'
 import './log/crash.node.ts'

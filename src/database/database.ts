@@ -1,23 +1,22 @@
 import { compare } from 'uint8arrays/compare'
-import { EntryId } from '../log/entry-id.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { CHECKPOINT_ENTRIES, MAX_KEY_BYTES } from './constants.ts'
 import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
-import { Table } from './core/table.ts'
+import { Table, versionOf } from './core/table.ts'
 import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
 import { Feed } from './feed.ts'
+import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import { watch } from './watch.ts'
 import type { Operation } from './core/operation.ts'
 import type { Row } from './core/table.ts'
-import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, WatchOptions } from './index.ts'
+import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
 import type { OpenOptions, SharedLog, SharedLogs } from '../replication/index.ts'
-import type { AbortOptions } from '@libp2p/interface'
 
 export interface DatabaseInit<T> {
   codec: Codec<T>
@@ -28,8 +27,7 @@ export interface DatabaseInit<T> {
   onRow? (key: string, before: Row | undefined, after: Row | undefined): void
 }
 
-/** Items that are read at once */
-const READ_AHEAD = 64
+/** Logs that have a database on them */
 const open = new WeakSet<SharedLog>()
 
 /**
@@ -42,6 +40,7 @@ export class Database<T> {
   readonly #table = new Table()
   readonly #rows: Rows
   readonly #feed: Feed
+  readonly #reads: Reads<T>
   readonly #counters = new Counters()
   /** Names of watches that go on after a restart */
   readonly #watching = new Set<string>()
@@ -76,6 +75,7 @@ export class Database<T> {
     this.log = log
     this.#init = init
     this.#rows = rows
+    this.#reads = new Reads({ log, table: this.#table, decode: entry => this.#decode(entry) })
 
     for (const [key, row] of stored) {
       this.#table.restore(key, row)
@@ -98,24 +98,15 @@ export class Database<T> {
     return this.#append({ type: 'delete', key }, options)
   }
 
-  async get (key: string, options: AbortOptions): Promise<T | undefined> {
+  async get (key: string, options: ReadOptions): Promise<T | undefined> {
     await this.#feed.caughtUp(options)
-    return (await this.#read(key))?.value
+    return (await this.#reads.get(key, options))?.value
   }
 
-  /** Of these keys, or of all */
-  async * items (keys: Iterable<string> | undefined, { signal }: AbortOptions): AsyncGenerator<Item<T>> {
-    await this.#feed.caughtUp({ signal })
-
-    for (const some of chunks(keys ?? this.#table.keys(), READ_AHEAD)) {
-      signal?.throwIfAborted()
-
-      for (const item of await Promise.all(some.map(async key => this.#read(key)))) {
-        if (item != null) {
-          yield item
-        }
-      }
-    }
+  /** What is here of the keys that this names, or of all; then all that is elsewhere */
+  async * items (keys: () => Iterable<string> | undefined, options: ReadOptions): AsyncGenerator<Item<T>> {
+    await this.#feed.caughtUp(options)
+    yield * this.#reads.items(keys() ?? this.#table.keys(), options)
   }
 
   watch ({ from = 'now', name, signal }: WatchOptions): AsyncGenerator<Change<T>> {
@@ -197,12 +188,6 @@ export class Database<T> {
     return { key: operation.key, entry, value: operation.type === 'put' ? this.#init.codec.decode(operation.value) : undefined }
   }
 
-  async #read (key: string): Promise<Item<T> | undefined> {
-    const row = this.#table.get(key)
-    const entry = row == null || row.isDeleted ? undefined : await this.log.get(new EntryId(row.id))
-    return entry == null ? undefined : this.#decode(entry) as Item<T>
-  }
-
   /** What an entry has changed, unless another one counts by now: that comes, too */
   #changeOf (entry: Entry, arrival: number): Change<T> | undefined {
     const key = keyIn(entry)
@@ -247,27 +232,10 @@ function expectKey (key: string): void {
   }
 }
 
-function versionOf ({ clock: { time, counter }, id: { bytes } }: Entry): { time: number, counter: number, id: Uint8Array } {
-  return { time: Number(time), counter, id: bytes }
-}
-
 function keyIn (entry: Pick<Entry, 'data' | 'group'>): string | undefined {
   try {
     return decodeOperation(entry).key
   } catch {
     // it was counted when it came
   }
-}
-
-function * chunks<T> (items: Iterable<T>, size: number): Generator<T[]> {
-  let chunk: T[] = []
-
-  for (const item of items) {
-    if (chunk.push(item) === size) {
-      yield chunk
-      chunk = []
-    }
-  }
-
-  yield chunk
 }

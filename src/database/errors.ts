@@ -22,6 +22,12 @@ export class InvalidValueError extends Error {
   name = 'InvalidValueError'
 }
 
+/** A document without an id */
+export class InvalidDocumentError extends Error {
+  static name = 'InvalidDocumentError'
+  name = 'InvalidDocumentError'
+}
+
 /** Two watches of one name at once: each would pass over what the other was told */
 export class WatchOpenError extends Error {
   static name = 'WatchOpenError'

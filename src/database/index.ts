@@ -29,15 +29,17 @@
  * ```
  */
 
+import type { FieldValue } from './core/indexes.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
 import type { AppendOptions, OpenOptions } from '../replication/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
+export { Documents } from './documents.ts'
 export { KeyValue } from './key-value.ts'
 export { json } from './json.ts'
-export { DatabaseClosedError, DatabaseOpenError, InvalidKeyError, InvalidValueError, WatchOpenError } from './errors.ts'
-export type { Codec }
+export { DatabaseClosedError, DatabaseOpenError, InvalidDocumentError, InvalidKeyError, InvalidValueError, WatchOpenError } from './errors.ts'
+export type { Codec, FieldValue }
 
 /** Beside those of the log */
 export interface DatabaseOptions<T> extends OpenOptions {
@@ -49,8 +51,34 @@ export interface DatabaseOptions<T> extends OpenOptions {
   codec?: Codec<T>
 }
 
+export interface DocumentsOptions<T extends object> extends DatabaseOptions<T> {
+  /**
+   * The field that says which document it is
+   *
+   * @default 'id'
+   */
+  id?: keyof T & string
+  /** Fields by which documents are found without reading the others. Other ones than before: the index is made again, once */
+  indexes?: Array<keyof T & string>
+}
+
 /** `ack`, `replicas` and `signal` as for the log */
 export type PutOptions = Omit<AppendOptions, 'group'>
+
+export interface ReadOptions extends AbortOptions {
+  /**
+   * Only what is here: of a database of which this node does not keep all, what others keep is asked for otherwise. Where none of them
+   * answers, that throws a NoReplicatorError
+   *
+   * @default false
+   */
+  local?: boolean
+}
+
+export interface QueryOptions<T extends object> extends ReadOptions {
+  /** Fields, and the value that each has to have */
+  where?: { [field in keyof T]?: FieldValue }
+}
 
 /** A key that has a value, and the entry that says so */
 export interface Item<T> {

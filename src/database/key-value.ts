@@ -1,9 +1,8 @@
 import { Database } from './database.ts'
 import { json } from './json.ts'
-import type { Change, CompactOptions, DatabaseDiagnostics, DatabaseOptions, Item, PutOptions, WatchOptions } from './index.ts'
+import type { Change, CompactOptions, DatabaseDiagnostics, DatabaseOptions, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLog, SharedLogs } from '../replication/index.ts'
-import type { AbortOptions } from '@libp2p/interface'
 
 /**
  * Keys and their values, which several peers write: of two values for one key the one counts that comes last in the order of the log,
@@ -49,13 +48,13 @@ export class KeyValue<T> {
     return this.#database.delete(key, options)
   }
 
-  async get (key: string, options: AbortOptions = {}): Promise<T | undefined> {
+  async get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
     return this.#database.get(key, options)
   }
 
-  /** All of them, in no order. What changes meanwhile comes as it was, or as it is */
-  entries (options: AbortOptions = {}): AsyncGenerator<Item<T>> {
-    return this.#database.items(undefined, options)
+  /** All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as it is */
+  entries (options: ReadOptions = {}): AsyncGenerator<Item<T>> {
+    return this.#database.items(() => undefined, options)
   }
 
   /** What changes from now on; ends when the database is closed */

@@ -16,6 +16,10 @@ export interface Row extends Version {
   fields: string[]
 }
 
+export function versionOf ({ clock: { time, counter }, id: { bytes } }: { clock: { time: bigint, counter: number }, id: { bytes: Uint8Array } }): Version {
+  return { time: Number(time), counter, id: bytes }
+}
+
 /** As the log orders its entries: above 0, if `a` is later */
 export function compareVersions (a: Version, b: Version): number {
   return a.time - b.time || a.counter - b.counter || compare(a.id, b.id)

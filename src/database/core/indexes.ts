@@ -1,0 +1,53 @@
+/** What a field can be asked for by */
+export type FieldValue = string | number | bigint | boolean | null
+
+/** As indexes and rows name it; '' where it is nothing that can be asked for */
+export function fieldOf (value: unknown): string {
+  if (typeof value === 'bigint') {
+    return `${value}n`
+  }
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value) ? JSON.stringify(value) : ''
+}
+
+/**
+ * Which keys have which values in some fields.
+ */
+export class Indexes {
+  readonly names: string[]
+  readonly #keys: Array<Map<string, Set<string>>>
+
+  constructor (names: string[]) {
+    this.names = names
+    this.#keys = names.map(() => new Map())
+  }
+
+  fieldsOf (document: object): string[] {
+    return this.names.map(name => fieldOf((document as Record<string, unknown>)[name]))
+  }
+
+  add (key: string, fields: string[]): void {
+    fields.forEach((field, i) => {
+      if (field !== '') {
+        const keys = this.#keys[i].get(field) ?? new Set()
+        this.#keys[i].set(field, keys.add(key))
+      }
+    })
+  }
+
+  delete (key: string, fields: string[]): void {
+    fields.forEach((field, i) => {
+      const keys = this.#keys[i].get(field)
+      keys?.delete(key)
+
+      if (keys?.size === 0) {
+        this.#keys[i].delete(field)
+      }
+    })
+  }
+
+  /** Keys among which all are that match, and as few others as one index can tell; undefined: no index helps */
+  candidates (where: Record<string, unknown>): Iterable<string> | undefined {
+    const sets = this.names.flatMap((name, i) => name in where ? [this.#keys[i].get(fieldOf(where[name])) ?? new Set<string>()] : [])
+    return sets.sort((a, b) => a.size - b.size)[0]
+  }
+}

@@ -1,0 +1,191 @@
+import { expect } from 'aegir/chai'
+import { Documents, KeyValue } from '../../src/database/index.ts'
+import { deleteStores, diskStore } from '../fixtures/datastores.ts'
+import { eventually, range, stopPeers } from '../fixtures/directsub.ts'
+import { collect, nameOfError, newKey, text } from '../fixtures/logs.ts'
+import { allMature, crash, createLogNode, eventuallyTrue, filled, LONG, mesh, openAt, part, SHORT } from '../fixtures/sharedlogs.ts'
+import type { DocumentsOptions } from '../../src/database/index.ts'
+import type { LogNode } from '../fixtures/sharedlogs.ts'
+
+const NAME = 'posts'
+const QUICK = { maturity: SHORT, grace: LONG }
+/** Of the ring wound up for two copies, each covers a little more than two thirds, and each place is covered by two of these three */
+const THIRDS = [0, 1 / 6, 1 / 3].map(offset => ({ factor: 0.334, offset }))
+
+interface Post {
+  id: string
+  author: string
+  year?: number
+}
+
+describe('a database of documents on nodes, over TCP', function () {
+  this.timeout(60_000)
+  afterEach(async () => {
+    await stopPeers()
+    await deleteStores()
+  })
+
+  it('finds documents by an index, by what has none, and by both, as they are now', async () => {
+    const posts = await openAtNode(await createLogNode(), { indexes: ['author'] })
+    await Promise.all(range(40).map(async i => posts.put({ id: `${i}`, author: `a${i % 4}`, year: i % 10 })))
+    await posts.put({ id: '1', author: 'a0', year: 1 })
+    await posts.delete('4')
+    expect(await idsOf(posts, { author: 'a0' })).to.deep.equal(['0', '1', '12', '16', '20', '24', '28', '32', '36', '8'])
+    expect(await idsOf(posts, { year: 1 })).to.deep.equal(['1', '11', '21', '31'])
+    expect(await idsOf(posts, { author: 'a1', year: 1 })).to.deep.equal(['21'])
+    expect(await idsOf(posts, { author: 'nobody' })).to.deep.equal([])
+    expect(await idsOf(posts)).to.have.lengthOf(39)
+    expect(await posts.get('1')).to.deep.equal({ id: '1', author: 'a0', year: 1 })
+  })
+
+  it('reads only what an index names', async () => {
+    const posts = await openAtNode(await createLogNode(), { indexes: ['author'] })
+    await Promise.all(range(40).map(async i => posts.put({ id: `${i}`, author: `a${i % 4}` })))
+    const { log } = posts
+    const { get } = log
+    let count = 0
+    log.get = async id => {
+      count++
+      return get.call(log, id)
+    }
+    expect(await idsOf(posts, { author: 'a3' })).to.have.lengthOf(10)
+    expect(count).to.equal(10)
+  })
+
+  it('has its indexes from the checkpoint when it is opened again, and makes them again when they are others', async () => {
+    const store = await diskStore()
+    const privateKey = await newKey()
+    const first = await createLogNode({ privateKey, datastore: store.datastore })
+    const posts = await openAtNode(first, { indexes: ['author'] })
+    await Promise.all(range(20).map(async i => posts.put({ id: `${i}`, author: `a${i % 2}`, year: i })))
+    await posts.close()
+    const log = await openAt(first, {}, NAME)
+    const from: number[] = []
+    const { arrivals } = log
+    log.arrivals = (at, options) => {
+      from.push(at as number)
+      return arrivals.call(log, at, options)
+    }
+    const again = await openAtNode(first, { indexes: ['author'] })
+    expect(await idsOf(again, { author: 'a1' })).to.have.lengthOf(10)
+    await again.close()
+    const other = await openAtNode(first, { indexes: ['year', 'author'] })
+    expect(await idsOf(other, { year: 7 })).to.deep.equal(['7'])
+    expect(from).to.deep.equal([20, 0])
+    await first.stop()
+    const node = await createLogNode({ privateKey, datastore: await store.reopen() })
+    expect(await idsOf(await openAtNode(node, { indexes: ['year', 'author'] }), { year: 7, author: 'a1' })).to.deep.equal(['7'])
+  })
+
+  it('passes over what is no document, or has another id than its key', async () => {
+    const node = await createLogNode()
+    const posts = await openAtNode(node)
+    await posts.put({ id: 'a', author: 'ada' })
+    const log = await openAt(node, {}, NAME)
+
+    for (const value of ['null', '7', '{"id":"b"}', '{}', 'x']) {
+      await log.append(Uint8Array.of(1, 1, ...text(`a${value}`)), { group: text('a') })
+    }
+
+    expect(await posts.get('a')).to.deep.equal({ id: 'a', author: 'ada' })
+    expect(posts.diagnostics().skipped).to.deep.equal({ 'no operation on a key': 4, 'refused by the codec': 1 })
+    expect(await nameOfError(posts.put({ author: 'nobody' } as unknown as Post))).to.equal('InvalidDocumentError')
+  })
+
+  it('calls the id as it is told to, and writes with the codec it is given', async () => {
+    const node = await createLogNode()
+    const codec = { encode: ({ isbn }: { isbn: string }) => text(isbn), decode: (bytes: Uint8Array) => ({ isbn: new TextDecoder().decode(bytes) }) }
+    const books = await Documents.open(node.services.logs, 'books', { codec, id: 'isbn' })
+    await books.put({ isbn: '978' })
+    expect(await books.get('978')).to.deep.equal({ isbn: '978' })
+    expect((await collect(books.query()))).to.deep.equal([{ isbn: '978' }])
+  })
+
+  it('answers for what it does not keep by asking those who do, also when any one of three is lost', async () => {
+    for (const lost of range(3)) {
+      const nodes = await mesh(4)
+      const all = await openThirds(nodes)
+      await write(all)
+      await Promise.all([...all.map(async posts => expectAll(posts)), expectGone(all[3])])
+      expect(all.slice(0, 3).every(({ log }) => log.length < 112), 'somebody keeps everything').to.equal(true)
+      await crash(nodes[lost])
+      await all[3].put({ id: '7', author: 'late' }, { ack: 1 })
+
+      for (const posts of all.filter((_, i) => i !== lost)) {
+        await eventuallyTrue('the last one does not count', async () => (await posts.get('7'))?.author === 'late')
+        expect(await idsOf(posts)).to.have.lengthOf(99)
+        expect(await idsOf(posts, { author: 'late' })).to.deep.equal(['7'])
+      }
+      await stopPeers()
+    }
+  })
+
+  it('says so when nobody answers who keeps the rest, and tells of what is here if that is enough', async () => {
+    const nodes = await mesh(2)
+    const [posts, observer] = await Promise.all([openAtNode(nodes[0], QUICK), openAtNode(nodes[1], { ...QUICK, replicate: false })])
+    await allMature([posts.log, observer.log], nodes.slice(0, 1))
+    await observer.put({ id: '1', author: 'ada' })
+    await filled(posts.log, 1)
+    expect(await observer.get('1')).to.deep.equal({ id: '1', author: 'ada' })
+    await part(nodes[1], nodes[0])
+    expect(await nameOfError(observer.get('1'))).to.equal('NoReplicatorError')
+    expect(await nameOfError(collect(observer.query()))).to.equal('NoReplicatorError')
+    // one copy is not enough: it is here still
+    expect(await observer.get('1', { local: true })).to.deep.equal({ id: '1', author: 'ada' })
+    expect(await collect(observer.query({ local: true }))).to.have.lengthOf(1)
+  })
+
+  it('of an observer, a key-value database has all entries, each once, and newer ones of its own count', async () => {
+    const nodes = await mesh(3)
+    const [one, , observer] = await Promise.all(nodes.map(async ({ services }, i) => KeyValue.open<number>(services.logs, 'numbers', { ...QUICK, replicate: i < 2 })))
+    await allMature([one.log, observer.log], nodes.slice(0, 2))
+    await Promise.all(range(60).map(async i => one.put(`${i % 30}`, i)))
+    await observer.put('5', 500)
+    await observer.delete('6')
+    await eventually('they have not all', () => one.size === 29)
+    const entries = await collect(observer.entries())
+    expect(entries.map(({ key, value }) => [Number(key), value]).sort(([a], [b]) => a - b)).to.deep.equal(range(30).filter(i => i !== 6).map(i => [i, i === 5 ? 500 : i + 30]))
+    expect([await observer.get('5'), await observer.get('6'), await observer.get('7')]).to.deep.equal([500, undefined, 37])
+  })
+})
+
+async function openAtNode ({ services: { logs } }: LogNode, options: DocumentsOptions<Post> = {}): Promise<Documents<Post>> {
+  return Documents.open<Post>(logs, NAME, options)
+}
+
+async function idsOf (posts: Documents<Post>, where: Partial<Post> = {}): Promise<string[]> {
+  return (await collect(posts.query({ where }))).map(({ id }) => id).sort()
+}
+
+/** Three that keep two thirds each, and one that keeps nothing */
+async function openThirds (nodes: LogNode[]): Promise<Array<Documents<Post>>> {
+  const all = await Promise.all(nodes.map(async (node, i) => openAtNode(node, { ...QUICK, replicate: THIRDS[i] ?? false, indexes: ['author'] })))
+  await allMature(all.map(({ log }) => log), nodes.slice(0, 3))
+  return all
+}
+
+/** From everywhere: 100 documents, some of them twice, one of them deleted */
+async function write (all: Array<Documents<Post>>): Promise<void> {
+  await Promise.all(range(100).map(async i => all[i % 4].put({ id: `${i}`, author: `a${i % 5}` }, { ack: 'leaders' })))
+  await Promise.all(range(10).map(async i => all[(i + 1) % 4].put({ id: `${i}`, author: 'again' }, { ack: 'leaders' })))
+  await all[0].delete('99', { ack: 'leaders' })
+}
+
+async function expectAll (posts: Documents<Post>): Promise<void> {
+  expect(await idsOf(posts)).to.deep.equal(range(99).map(i => `${i}`).sort())
+  expect(await idsOf(posts, { author: 'again' })).to.deep.equal(range(10).map(i => `${i}`))
+  const read = await Promise.all(range(100).map(async i => posts.get(`${i}`)))
+  expect(read.map(post => post?.author)).to.deep.equal(range(100).map(authorOf))
+}
+
+function authorOf (i: number): string | undefined {
+  if (i === 99) {
+    return undefined
+  }
+  return i < 10 ? 'again' : `a${i % 5}`
+}
+
+/** What it wrote itself is not here for ever */
+async function expectGone ({ log }: Documents<Post>): Promise<void> {
+  await eventually(() => `${log.length} are still here`, () => log.length === 0)
+}
