@@ -22,6 +22,7 @@ import './replication/lifecycle.node.ts'
 import './replication/membership.node.ts'
 import './replication/pruning.node.ts'
 import './replication/restart.node.ts'
+import './sim/database-run.node.ts'
 import './sim/replication-run.node.ts'
 
 guardProcess()
