@@ -3,7 +3,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
-import { CHECKPOINT_ENTRIES, MAX_KEY_BYTES } from './constants.ts'
+import { CHECKPOINT_ENTRIES, MAX_GROUP_BYTES, MAX_KEY_BYTES } from './constants.ts'
 import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
 import { Table, versionOf } from './core/table.ts'
 import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
@@ -152,11 +152,16 @@ export class Database<T> {
   }
 
   async #append (operation: Operation, options: PutOptions): Promise<Entry> {
-    expectKey(operation.key)
+    const group = groupOf(operation.key)
+    expectKey(operation.key, group)
     this.#expectOpen()
-    const entry = await this.log.append(encodeOperation(operation), { ...options, group: groupOf(operation.key) })
+    const entry = await this.log.append(encodeOperation(operation), { ...options, group })
+
     // who reads next reads it
-    await this.#feed.caughtUp(options)
+    if (!this.#feed.isCaughtUp) {
+      await this.#feed.caughtUp(options)
+    }
+
     return entry
   }
 
@@ -224,8 +229,8 @@ export class Database<T> {
   }
 }
 
-function expectKey (key: string): void {
-  const bytes = encodeString(key).byteLength
+function expectKey (key: string, group: Uint8Array): void {
+  const bytes = group.byteLength < MAX_GROUP_BYTES ? group.byteLength : encodeString(key).byteLength
 
   if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
     throw new InvalidKeyError(`A key is a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without half characters: this one has ${bytes}`)

@@ -49,6 +49,11 @@ export class Feed {
     return this.#controller.signal.aborted
   }
 
+  /** All that is in the log is handed over */
+  get isCaughtUp (): boolean {
+    return this.#isOpen && this.#next >= this.end && !this.isEnded
+  }
+
   /** All that is in the log when this is called is handed over. Throws if the database is closed before */
   async caughtUp ({ signal }: AbortOptions = {}): Promise<void> {
     const { end } = this

@@ -23,12 +23,15 @@ export function encodeOperation (operation: Operation): Uint8Array {
 export function decodeOperation ({ data, group }: { data: Uint8Array, group: Uint8Array }): Operation {
   const reader = new Reader(data)
   const type = reader.byte()
-  const key = reader.string(MAX_KEY_BYTES)
+  const bytes = reader.bytes(MAX_KEY_BYTES)
 
-  if (key === '' || !equals(groupOf(key), group)) {
+  if (bytes.byteLength === 0 || !equals(folded(bytes), group)) {
     // who asks for the key asks at another place of the ring, and would not be told of it
     throw new MalformedError('it does not lie where its key says')
   }
+
+  const key = new Reader(data, 1).string()
+
   if (type === PUT) {
     return { type: 'put', key, value: reader.rest() }
   }
@@ -44,7 +47,14 @@ export function decodeOperation ({ data, group }: { data: Uint8Array, group: Uin
  * where it is not too long: what is past its end is folded onto its beginning. Keys that share a group only lie together, too.
  */
 export function groupOf (key: string): Uint8Array {
-  const bytes = encodeString(key)
+  return folded(encodeString(key))
+}
+
+function folded (bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength <= MAX_GROUP_BYTES) {
+    return bytes
+  }
+
   const group = bytes.slice(0, MAX_GROUP_BYTES)
 
   for (let i = MAX_GROUP_BYTES; i < bytes.byteLength; i++) {

@@ -21,7 +21,7 @@ export interface Head {
 }
 
 export function nameOf (key: string): Uint8Array {
-  return Uint8Array.of(ROW, ...encodeString(key))
+  return new Writer(key.length + 1).byte(ROW).raw(encodeString(key)).finish()
 }
 
 export function keyOf (name: Uint8Array): string {
