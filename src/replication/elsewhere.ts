@@ -138,7 +138,7 @@ export class Elsewhere {
 
   /** What it answers is in its order, and comes nearer to the end: so it ends */
   async #ask (peer: Key, part: Segment, after: DecodedEntry | undefined, options: AskOptions): Promise<{ entries: DecodedEntry[], isEnd: boolean }> {
-    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: part, after: after?.id }, options))
+    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: part, after: after?.id }, options), options)
     const entries = await Promise.all(raws.map(decode))
     let last = after == null ? undefined : { id: after.id, offset: wrap(await placeOf(faceOf(after, false)) - part.from) }
 
@@ -177,13 +177,13 @@ export class Elsewhere {
     }
   }
 
-  async #inTurn<R> (peer: Key, ask: () => Promise<R>): Promise<R> {
+  async #inTurn<R> (peer: Key, ask: () => Promise<R>, { signal }: AbortOptions): Promise<R> {
     const asking = this.#asking.get(peer) ?? { count: 0, waiting: [] }
     this.#asking.set(peer, asking)
 
     if (asking.count === MAX_AT_ONCE) {
       // whoever is answered, or gives up, hands its place on
-      await new Promise<void>(resolve => { asking.waiting.push(resolve) })
+      await turnIn(asking.waiting, signal)
     } else {
       asking.count++
     }
@@ -218,6 +218,28 @@ export class Elsewhere {
     }
 
     return verified
+  }
+}
+
+async function turnIn (waiting: Array<() => void>, signal?: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const abort = (): void => {
+    const at = waiting.indexOf(resolve)
+
+    // its turn may have come in this moment: then it hands it on
+    if (at >= 0) {
+      waiting.splice(at, 1)
+      reject(signal?.reason)
+    }
+  }
+  signal?.throwIfAborted()
+  signal?.addEventListener('abort', abort)
+  waiting.push(resolve)
+
+  try {
+    await promise
+  } finally {
+    signal?.removeEventListener('abort', abort)
   }
 }
 

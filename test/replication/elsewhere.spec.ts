@@ -3,7 +3,7 @@ import { RING } from '../../src/replication/core/ring.ts'
 import { Elsewhere } from '../../src/replication/elsewhere.ts'
 import { NoAnswerError } from '../../src/replication/errors.ts'
 import { Holdings, placeOf } from '../../src/replication/holdings.ts'
-import { range } from '../fixtures/directsub.ts'
+import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, collect, name, nameOfError, newLog, SetClock, text, texts } from '../fixtures/logs.ts'
 import type { Entry, Log } from '../../src/index.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
@@ -21,6 +21,8 @@ interface Peer {
   log: Log
   segments?: Segment[]
   isMature?: boolean
+  /** It answers after that */
+  gate?: Promise<void>
   /** What it makes of an answer */
   change? (answer: Listed, asked: number, first: Listed): Listed
 }
@@ -107,6 +109,21 @@ describe('what is kept elsewhere', () => {
     expect(await collect(past.elsewhere.read({ group: text('group 7') }))).to.deep.equal([])
   })
 
+  it('is asked for in turns, and who gives up waiting for one does so at once', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { elsewhere, asked } = of([{ log, gate: gate.promise }])
+    const reading = range(20).map(async i => collect(elsewhere.read({ group: text(`group ${i}`) })))
+    const controller = new AbortController()
+    const aborted = nameOfError(collect(elsewhere.read({ group: text('group 20'), signal: controller.signal })))
+    await eventually('nobody was asked', () => asked.length === 8)
+    controller.abort(new TypeError('enough'))
+    expect(await aborted).to.equal('TypeError')
+    expect(asked).to.have.lengthOf(8)
+    gate.resolve()
+    expect((await Promise.all(reading)).map(({ length }) => length)).to.deep.equal(new Array(20).fill(OF_A_GROUP))
+    expect(asked).to.have.lengthOf(20)
+  })
+
   it('cannot be read when nobody is here who keeps it, or none of them answers', async () => {
     const half = of([{ log, segments: [{ from: 0, width: RING / 4 }] }])
     const refusing = of([{ log, change: () => { throw new NoAnswerError('it refused') } }])
@@ -126,8 +143,9 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
   const firsts = new Map<string, Listed>()
   const questions = {
     ask: async (to: string, { segment, after }: List): Promise<Listed> => {
-      const { log, change } = peers[Number(to)]
+      const { log, gate, change } = peers[Number(to)]
       asked.push(Number(to))
+      await gate
       const answer: Listed = { kind: 'list', ...await new Holdings(log, new SetClock()).list(segment, after) }
       const first = firsts.get(to) ?? answer
       firsts.set(to, first)
