@@ -49,6 +49,8 @@ export interface Compared {
   failures: number
   /** Something came from it since we were equal last: it does not know that we are */
   hasLearned: boolean
+  /** Comparisons in a row that found it on its way to have what we have */
+  moves: number
 }
 
 /** All there is about comparing with one peer */
@@ -101,7 +103,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, moves: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -202,10 +204,12 @@ export class Syncs {
       onLearned(peer)
     }
 
-    // again until nothing differs; but what is refused stays different
-    const isDone = isEqual && sameSegments(segments, shared(peer))
-    const wait = surplus.length > 0 ? limits.COMPARED_BY_OTHER : jitter(random, limits.COMPARE_INTERVAL)
-    pair.at = added > 0 && !isDone ? clock.now() : clock.now() + wait
+    // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different
+    const isMoving = surplus.length > 0 || (!isEqual && !isBehind && missing === 0)
+    const wait = Math.min(isMoving ? limits.COMPARED_BY_OTHER * 2 ** pair.moves : Infinity, jitter(random, limits.COMPARE_INTERVAL))
+    const isChanged = added > 0 || !sameSegments(segments, shared(peer))
+    pair.moves = isMoving && !isChanged ? pair.moves + 1 : 0
+    pair.at = isChanged ? clock.now() : clock.now() + wait
   }
 
   async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {
