@@ -56,7 +56,7 @@ export const SKETCH_TTL = 30_000
 export const COMPARE_INTERVAL = 30_000
 /** Milliseconds that the one with the larger key leaves the other to begin when they meet, and that one waits that is being compared with */
 export const COURTESY = 50
-export const COMPARED_BY_OTHER = 300
+export const COMPARED_BY_OTHER = 1_000
 /** Milliseconds that nudges are gathered for */
 export const NUDGE_DELAY = 100
 /** Milliseconds until a comparison that failed is tried again: the first time, and at most */

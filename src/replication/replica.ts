@@ -67,6 +67,9 @@ interface Parts {
   prunes: Prunes
 }
 
+/** Who asks these is comparing with us */
+const COMPARING: Array<Question['kind']> = ['summaries', 'symbols', 'fetch', 'pull']
+
 /**
  * A log while it is open, and its topic: what arrives is handed to those who deal with it, and what changes who keeps what is told
  * to all of them.
@@ -235,7 +238,7 @@ export class Replica {
     if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
-    if (question.kind === 'summaries') {
+    if (COMPARING.includes(question.kind)) {
       this.#parts.syncs.asked(from)
     }
     return this.#parts.answers.answer(from, question, send)

@@ -206,7 +206,7 @@ export class Syncs {
 
     // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different
     const isMoving = surplus.length > 0 || (!isEqual && !isBehind && missing === 0)
-    const wait = Math.min(isMoving ? limits.COMPARED_BY_OTHER * 2 ** pair.moves : Infinity, jitter(random, limits.COMPARE_INTERVAL))
+    const wait = Math.min(isMoving ? limits.RETRY_FIRST * 2 ** pair.moves : Infinity, jitter(random, limits.COMPARE_INTERVAL))
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
     pair.moves = isMoving && !isChanged ? pair.moves + 1 : 0
     pair.at = isChanged ? clock.now() : clock.now() + wait
