@@ -16,6 +16,8 @@ export interface AnswersInit {
   holdings: Holdings
   /** What we keep */
   kept (): Segment[]
+  /** See prunes.ts */
+  removals (): number
 }
 
 /** Characters of a reason that others are told */
@@ -76,8 +78,16 @@ export class Answers {
       case 'list':
         return { kind, ...await holdings.list(question.segment, question.after) }
       case 'keep':
-        return { kind, kept: await Promise.all(question.ids.map(async id => this.#keeps(id))) }
+        return { kind, kept: await this.#keepAll(question.ids) }
     }
+  }
+
+  /** None, if anything is being let go of meanwhile: who asks does so again */
+  async #keepAll (ids: Uint8Array[]): Promise<boolean[]> {
+    const { removals } = this.#init
+    const before = removals()
+    const kept = await Promise.all(ids.map(async id => this.#keeps(id)))
+    return before % 2 === 0 && removals() === before ? kept : kept.map(() => false)
   }
 
   /** Whether it is here, and ours to keep. The place is looked at last, and nothing comes after it */

@@ -38,7 +38,8 @@ const WHOLE: Segment[] = [{ from: 0, width: RING }]
  * it and will keep it. Who does not have it is offered it.
  *
  * Who confirms keeps the entry's place at that moment, and we had given it up before we asked. So of any that rely on each other
- * the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies than there should be.
+ * the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies than there should be. Nor
+ * does anybody confirm while it removes: a disk takes its time, and the place may be its own again by then.
  */
 export class Prunes {
   readonly #init: PrunesInit
@@ -52,6 +53,7 @@ export class Prunes {
   #hasOffered = false
   #offers = 0
   #pruned = 0
+  #removals = 0
   /** Entries that are here only until others have them, at the last look */
   #waiting = 0
 
@@ -62,6 +64,11 @@ export class Prunes {
 
   get sizes (): { pruned: number, waiting: number } {
     return { pruned: this.#pruned, waiting: this.#waiting }
+  }
+
+  /** How often a removal has begun or ended: odd while one is under way. What is confirmed must not go by one that was decided before */
+  get removals (): number {
+    return this.#removals
   }
 
   /** Who keeps what may have changed, or something lies here that is not ours to keep */
@@ -128,11 +135,21 @@ export class Prunes {
         return
       }
       if (gone.length > 0) {
-        this.#pruned += await log.remove(gone.map(({ id }) => id))
+        this.#pruned += await this.#remove(gone)
       }
 
       this.#waiting += entries.length - gone.length
       ids = ids.length < limits.PRUNE_ENTRIES ? [] : await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES, after: ids[ids.length - 1] })
+    }
+  }
+
+  async #remove (gone: Entry[]): Promise<number> {
+    this.#removals++
+
+    try {
+      return await this.#init.log.remove(gone.map(({ id }) => id))
+    } finally {
+      this.#removals++
     }
   }
 

@@ -341,7 +341,7 @@ export class Replica {
     return {
       log,
       holdings,
-      answers: new Answers({ clock, log, holdings, kept }),
+      answers: new Answers({ clock, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0 }),
       audits: new Audits({ clock, random, log, questions, shared, suspects: () => roster.reliable }),
       spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
       syncs: new Syncs({

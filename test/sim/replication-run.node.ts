@@ -111,4 +111,29 @@ describe('peers of one log to which everything happens', function () {
     }
     await Promise.all(world.nodes.map(async node => node.stop()))
   })
+  it('do not confirm what they are letting go of, though it is theirs to keep again', async () => {
+    const world = await build(1, 4)
+    const [first, second, third, writer] = world.nodes
+    await advance(world, SECOND)
+    void third.log?.replicate(true)
+    void writer.log?.replicate(false)
+    await advance(world, 10 * SECOND)
+    void writer.log?.append(Uint8Array.of(1)).then(({ id }) => { world.appended.push({ id: id.bytes, writer }) })
+    await advance(world, 30 * SECOND)
+    expect(world.nodes.map(({ disk }) => disk.entries.size), 'all but the writer have it').to.deep.equal([1, 1, 1, 0])
+
+    // others have confirmed it, and the disk takes its time
+    void third.log?.replicate(false)
+    third.disk.slowness = 600 * SECOND
+    await advance(world, SECOND)
+    void third.log?.replicate(true)
+    await advance(world, 5 * SECOND)
+    expect(third.disk.entries.size, 'it is not gone yet').to.equal(1)
+    void second.log?.replicate(false)
+    await advance(world, 700 * SECOND)
+
+    expect([...world.wrong]).to.deep.equal([])
+    expect(first.disk.entries.size).to.equal(1)
+    await Promise.all(world.nodes.map(async node => node.stop()))
+  })
 })
