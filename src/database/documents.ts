@@ -3,9 +3,10 @@ import { fieldOf, Indexes } from './core/indexes.ts'
 import { Database } from './database.ts'
 import { InvalidDocumentError } from './errors.ts'
 import { json } from './json.ts'
-import type { Change, CompactOptions, DatabaseDiagnostics, DocumentsOptions, PutOptions, QueryOptions, ReadOptions, WatchOptions } from './index.ts'
+import { View } from './view.ts'
+import type { DocumentsOptions, PutOptions, QueryOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
-import type { SharedLog, SharedLogs } from '../replication/index.ts'
+import type { SharedLogs } from '../replication/index.ts'
 
 /**
  * Documents that several peers write: objects with an id. Of two with one id the one counts that comes last in the order of the log,
@@ -23,8 +24,7 @@ import type { SharedLog, SharedLogs } from '../replication/index.ts'
  * }
  * ```
  */
-export class Documents<T extends object> {
-  readonly #database: Database<T>
+export class Documents<T extends object> extends View<T> {
   readonly #indexes: Indexes
   readonly #id: string
 
@@ -51,19 +51,9 @@ export class Documents<T extends object> {
   }
 
   private constructor (database: Database<T>, indexes: Indexes, id: string) {
-    this.#database = database
+    super(database)
     this.#indexes = indexes
     this.#id = id
-  }
-
-  /** What lies below: who keeps it, whether they are in sync */
-  get log (): SharedLog {
-    return this.#database.log
-  }
-
-  /** Documents that are here */
-  get size (): number {
-    return this.#database.size
   }
 
   /** Resolves when it is stored, or as `ack` says; `get` and `query` tell it from then on */
@@ -74,15 +64,7 @@ export class Documents<T extends object> {
       throw new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`)
     }
 
-    return this.#database.put(id, document, options)
-  }
-
-  async delete (id: string, options: PutOptions = {}): Promise<Entry> {
-    return this.#database.delete(id, options)
-  }
-
-  async get (id: string, options: ReadOptions = {}): Promise<T | undefined> {
-    return this.#database.get(id, options)
+    return this.database.put(id, document, options)
   }
 
   /**
@@ -92,29 +74,11 @@ export class Documents<T extends object> {
   async * query ({ where = {}, ...options }: QueryOptions<T> = {}): AsyncGenerator<T> {
     const wanted = Object.entries(where).map(([name, value]) => [name, fieldOf(value)])
 
-    for await (const { value } of this.#database.items(() => this.#indexes.candidates(where), options)) {
+    for await (const { value } of this.database.items(() => this.#indexes.candidates(where), options)) {
       if (wanted.every(([name, field]) => field !== '' && fieldOf((value as Record<string, unknown>)[name]) === field)) {
         yield value
       }
     }
-  }
-
-  /** What changes from now on; ends when the database is closed */
-  watch (options: WatchOptions = {}): AsyncGenerator<Change<T>> {
-    return this.#database.watch(options)
-  }
-
-  /** Lets go of versions that others have replaced, here. See docs/write-a-database.md before */
-  async compact (options: CompactOptions): Promise<number> {
-    return this.#database.compact(options)
-  }
-
-  diagnostics (): DatabaseDiagnostics {
-    return this.#database.diagnostics()
-  }
-
-  async close (): Promise<void> {
-    await this.#database.close()
   }
 }
 
