@@ -30,7 +30,7 @@ export class Journal {
   /** The first record that is not in the state, and the last one */
   #first: number
   #last: number
-  /** Entries in those, and bytes of them */
+  /** Entries in those after the last cut, and bytes of them */
   #entries = 0
   #bytes = 0
 
@@ -38,10 +38,6 @@ export class Journal {
     this.#init = init
     this.#first = init.stored + 1
     this.#last = init.stored
-  }
-
-  get last (): number {
-    return this.#last
   }
 
   get isEmpty (): boolean {
@@ -70,12 +66,17 @@ export class Journal {
     }
   }
 
-  /** All that is in it is in the state */
-  async clear (): Promise<void> {
-    await this.#delete(this.#first, this.#last)
-    this.#first = this.#last + 1
+  /** A state is being written that has all so far. Returns the last record of that */
+  cut (): number {
     this.#entries = 0
     this.#bytes = 0
+    return this.#last
+  }
+
+  /** What is in it up to this record is in the state */
+  async clear (last: number): Promise<void> {
+    await this.#delete(this.#first, last)
+    this.#first = last + 1
   }
 
   /** Each change, in order. If the last one is torn, nothing of it is left */

@@ -55,6 +55,10 @@ export class Store {
   readonly #journal: Journal
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
+  /** Until the trees that are being written are stored, or the store is broken */
+  #flushed: Promise<void> = Promise.resolve()
+  /** Pages may be in memory alone */
+  #isFlushing = false
 
   private constructor (datastore: Datastore, base: string, catalogue: Catalogue, journal: number) {
     this.#datastore = datastore
@@ -121,30 +125,41 @@ export class Store {
       await this.#blocks.remove(removed).catch(() => {})
     }
     if (this.#journal.isLarge) {
+      // writes go on beside it: only who is faster than the trees are written waits for them
+      await this.#flushed
       // what was written is stored, whatever becomes of the trees: the next write hears of it
-      await this.checkpoint().catch(() => {})
+      this.#flushed = this.#flush().catch(() => {})
     }
 
     this.#evict()
     return placed.arrival
   }
 
-  /** Writes the trees, so that the next open finds them */
+  /** Writes the trees, so that the next open need not read the journal */
   async checkpoint (): Promise<void> {
-    if (this.#journal.isEmpty) {
-      return
+    await this.#flushed
+
+    if (this.#broken == null && !this.#journal.isEmpty) {
+      await this.#flush()
     }
+  }
+
+  async #flush (): Promise<void> {
+    this.#isFlushing = true
 
     try {
       await this.#writeState()
     } catch (err: any) {
       this.break(new WriteFailedError(`The trees of the log could not be written (${err.message}): close the log, and open it again`))
       throw err
+    } finally {
+      this.#isFlushing = false
     }
   }
 
   async #writeState (): Promise<void> {
     const { snapshot, flushed } = this.catalogue.flush()
+    const journal = this.#journal.cut()
     const pages = TREES.flatMap(name => flushed[name].pages.map(page => ({ key: this.#pageKey(name, page.id), page })))
 
     for (let i = 0; i < pages.length; i += limits.FLUSH_PAGES) {
@@ -155,9 +170,9 @@ export class Store {
     }
 
     const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
-    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal: this.#journal.last, freed }))
+    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal, freed }))
     await this.#deletePages(freed)
-    await this.#journal.clear()
+    await this.#journal.clear(journal)
   }
 
   /** Where an entry lies; undefined: it is not in the log */
@@ -211,6 +226,7 @@ export class Store {
 
   /** Deletes all there is of the log. If a crash comes in between, the next open goes on with it */
   async drop (): Promise<void> {
+    await this.#flushed
     await this.#datastore.put(new Key(`${this.#base}/dropped`, false), new Uint8Array(0))
     await dropAll(this.#datastore, this.#base)
   }
@@ -246,6 +262,10 @@ export class Store {
   }
 
   #evict (): void {
+    if (this.#isFlushing) {
+      return
+    }
+
     for (const name of TREES) {
       const tree = this.catalogue.trees[name]
 

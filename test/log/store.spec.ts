@@ -3,7 +3,8 @@ import { CHECKPOINT_ENTRIES } from '../../src/log/constants.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import { IS_NODE, tearsOf, WatchedDatastore } from '../fixtures/datastores.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
-import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, name, text, texts } from '../fixtures/logs.ts'
+import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, text, texts } from '../fixtures/logs.ts'
+import { until } from '../fixtures/nodes.ts'
 import type { Log } from '../../src/log/index.ts'
 import type { Change } from '../fixtures/datastores.ts'
 
@@ -51,6 +52,10 @@ function expectKept ({ events }: Story, ids: string[], after: number): void {
       expect.fail(`${id} is ${here.has(id) ? 'there' : 'missing'} after ${after} writes: ${JSON.stringify(wishes)}`)
     }
   })
+}
+
+function isOfTrees (changes: Change[]): boolean {
+  return changes.some(({ key }) => key.includes('/page/'))
 }
 
 /** Opens what a crash left twice, with an append between: what is found is one of these, and goes on from there */
@@ -207,24 +212,55 @@ describe('the store of a log after a crash', () => {
   })
 
   if (IS_NODE) {
-    it('keeps its trees whole when they were written because there were many entries', async () => {
+    it('keeps its trees whole while they are written, and the log goes on', async () => {
       const story = await newStory()
       await story.open()
-      await story.append(CHECKPOINT_ENTRIES + 100)
-      const { writes } = story.datastore
-      const state = writes.findIndex(changes => changes.some(({ key }) => key.endsWith('/state')))
-      expect(state).to.be.above(0)
-      await story.append(200)
-      await story.remove(100)
-      const before = await faceOf(story.log)
-      await story.close()
-      const { length } = writes
-      expect(length).to.be.above(state + 5)
+      let other = Promise.withResolvers<void>()
+      // some pages wait until somebody else writes
+      story.datastore.beforeWrite = async changes => {
+        if (isOfTrees(changes)) {
+          await other.promise
+        } else {
+          other.resolve()
+          other = Promise.withResolvers()
+        }
+      }
+      await story.append(CHECKPOINT_ENTRIES)
 
-      for (const k of [state, state + 1, state + 2]) {
-        await story.read(WatchedDatastore.from(writes.slice(0, k)), async log => { expect(log.length).to.be.within(CHECKPOINT_ENTRIES, CHECKPOINT_ENTRIES + 512) })
+      for (let i = 0; i < 4; i++) {
+        await story.append(50)
+        await story.remove(20)
+      }
+
+      const before = await faceOf(story.log)
+      other.resolve()
+      story.datastore.beforeWrite = undefined
+      await story.close()
+      const { writes } = story.datastore
+      const [firstPages, state] = ['/page/', '/state'].map(part => writes.findIndex(changes => changes.some(({ key }) => key.includes(part))))
+      const beside = writes.slice(firstPages, state).filter(changes => changes.some(({ key }) => key.includes('/journal/')))
+      expect(beside.length).to.be.above(4)
+
+      for (const k of [firstPages + 1, firstPages + 6, state, state + 1, state + 2, state + 3]) {
+        await story.read(WatchedDatastore.from(writes.slice(0, k)), async log => { expectKept(story, await idsOf(log), k) })
+        await closeLogs()
       }
       expect(await story.read(WatchedDatastore.from(writes), faceOf)).to.deep.equal(before)
+    }).timeout(60_000)
+
+    it('says at the next write that its trees could not be written, and has all after it is opened again', async () => {
+      const story = await newStory()
+      await story.open()
+      let pages = 0
+      story.datastore.tear = changes => isOfTrees(changes) && ++pages === 3 ? changes.slice(0, 5) : undefined
+      await story.append(CHECKPOINT_ENTRIES)
+      await until(() => pages === 3)
+      await story.append(1)
+      expect(story.errors.map(({ name }) => name)).to.deep.equal(['WriteFailedError'])
+      await story.close()
+      const { writes } = story.datastore
+
+      await story.read(WatchedDatastore.from(writes), async log => { expectKept(story, await idsOf(log), writes.length) })
     }).timeout(60_000)
   }
 

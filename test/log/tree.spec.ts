@@ -408,6 +408,42 @@ describe('the pages of a tree', () => {
     expect(stored.do(tree => tree.keys({ limit: Infinity }))).to.deep.equal(keys.sort(compare))
   })
 
+  it('are written as they were when they were flushed, however the tree changes meanwhile', () => {
+    const stored = new Stored(randomKeys(25, 9000))
+    const random = seededRandom(26)
+
+    for (let round = 0; round < 5; round++) {
+      const flushed = stored.tree.flush()
+      const before = stored.tree.keys({ limit: Infinity })
+      const summary = stored.tree.summary()
+
+      flushed.pages.forEach(({ id, bytes }, i) => {
+        stored.store.set(id, bytes)
+        // comes and goes by turns: nodes are cut, and put together
+        for (let k = 0; k < 60; k++) {
+          const key = stored.tree.at(randomInt(random, stored.tree.count))
+
+          if ((i + round) % 5 < 2 || key == null) {
+            stored.tree.insert(randomKey(random))
+          } else {
+            stored.tree.delete(key)
+          }
+        }
+      })
+      const reopened = new Stored()
+      stored.store.forEach((bytes, id) => reopened.store.set(id, bytes))
+      reopened.root = flushed.root
+      reopened.nextPage = flushed.nextPage
+      reopened.reopen()
+
+      expect(reopened.do(tree => tree.keys({ limit: Infinity }))).to.deep.equal(before)
+      expect(reopened.do(tree => tree.summary())).to.deep.equal(summary)
+      // what is freed is what is not in the next one any more
+      expect(new Set(flushed.freed).size).to.equal(flushed.freed.length)
+      flushed.freed.forEach(page => { expect(stored.store.delete(page)).to.equal(true) })
+    }
+  })
+
   it('are forgotten in the order of their last use, but for those that changed', () => {
     const keys = randomKeys(22, 20_000).sort(compare)
     const stored = new Stored(keys)

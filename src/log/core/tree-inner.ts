@@ -2,6 +2,7 @@ import { addLanes, LANES, subtractLanes } from './lanes.ts'
 import { compareKeys, countBelow, cutOf } from './tree-keys.ts'
 import { LEAF_KEYS } from './tree-leaf.ts'
 import type { Leaf } from './tree-leaf.ts'
+import type { Page } from './tree-pages.ts'
 
 /** Children of an inner node, at most. A guess: with sums a page of some 19 KiB */
 export const FANOUT = 64
@@ -34,6 +35,7 @@ export class Inner {
   readonly level: number
   readonly width: number
   page = 0
+  flushed?: Page
   used = 0
   readonly children: TreeChild[] = []
   readonly counts: number[] = []

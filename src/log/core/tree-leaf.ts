@@ -1,6 +1,7 @@
 import { addLanes, expandId, LANES, subtractLanes } from './lanes.ts'
 import { compareKeys, countBelow, cutOf } from './tree-keys.ts'
 import { ID_AT } from './types.ts'
+import type { Page } from './tree-pages.ts'
 
 /** Keys in a leaf, at most. A guess: a page of 4 to 5 KiB */
 export const LEAF_KEYS = 128
@@ -16,6 +17,8 @@ export class Leaf {
   readonly width: number
   /** Where it is stored; 0: nowhere, since it changed */
   page = 0
+  /** What is to be written of it there, as long as it was not encoded */
+  flushed?: Page
   /** The operation that used it last */
   used = 0
   size: number

@@ -3,23 +3,30 @@ import { encodePage } from './pages.ts'
 import { compareKeys } from './tree-keys.ts'
 import type { Inner, TreeChild, TreeNode } from './tree-inner.ts'
 
-export interface Page {
+/** A node as it was when it was flushed: encoded when it is asked for, so that many are written in slices, or before it changes */
+export class Page {
   readonly id: number
-  /** Encoded when it is asked for, so that whoever writes many can do so in slices: before the tree changes again */
-  readonly bytes: Uint8Array
-}
-
-class ChangedPage implements Page {
-  readonly id: number
-  readonly #node: TreeNode
+  #node?: TreeNode
+  #bytes?: Uint8Array
 
   constructor (id: number, node: TreeNode) {
     this.id = id
     this.#node = node
+    node.flushed = this
   }
 
   get bytes (): Uint8Array {
-    return encodePage(this.#node, this.id)
+    this.freeze()
+    return this.#bytes!
+  }
+
+  /** The node is about to change */
+  freeze (): void {
+    if (this.#node != null) {
+      this.#bytes = encodePage(this.#node, this.id)
+      this.#node.flushed = undefined
+      this.#node = undefined
+    }
   }
 }
 
@@ -41,7 +48,7 @@ export function writeChanged (root: TreeChild, nextPage: number): Page[] {
       child.children.forEach(write)
     }
     child.page = nextPage + pages.length
-    pages.push(new ChangedPage(child.page, child))
+    pages.push(new Page(child.page, child))
   }
 
   write(root)

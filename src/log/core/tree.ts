@@ -47,7 +47,7 @@ export interface Flushed {
  *
  * Pages are never overwritten: `flush` writes all that changed since the last one under new ids. So write its pages, then its
  * root, then delete what it freed (or all in one batch), and a crash in between leaves a whole tree. A flush that was not
- * written is lost with its tree: open the old root again. Evict only what is written.
+ * written is lost with its tree: open the old root again. The tree may change while it is written. Evict only when it is.
  */
 export class Tree {
   readonly #keySize: number
@@ -219,7 +219,7 @@ export class Tree {
     return true
   }
 
-  /** Gives every page that changed a new id, and takes all as stored from here on */
+  /** Gives every page that changed a new id, and takes all as stored from here on: what changes meanwhile is in the next one */
   flush (): Flushed {
     const pages = this.#count === 0 ? [] : writeChanged(this.#root, this.#nextPage)
     const page = typeof this.#root === 'number' ? this.#root : this.#root.page
@@ -275,7 +275,6 @@ export class Tree {
   /** Accounts on the way down for a key that comes (1) or goes (-1) */
   #change (leaf: Leaf, key: Uint8Array, by: 1 | -1): void {
     this.#count += by
-    this.#touch(leaf)
 
     if (this.#sum != null) {
       expandId(key, ID_AT, this.#lanes)
@@ -289,6 +288,7 @@ export class Tree {
       this.#touch(inner)
       inner.change(slot, key, by, this.#lanes)
     })
+    this.#touch(leaf)
   }
 
   /** A leaf was cut in two: the nodes on the way to it take in the other half */
@@ -360,10 +360,11 @@ export class Tree {
     return true
   }
 
-  /** It is not as it was stored any more */
+  /** It is not as it was stored any more. First those above it: they say where it was */
   #touch (node: TreeNode): void {
     node.used = this.#now
     if (node.page !== 0) {
+      node.flushed?.freeze()
       this.#freed.push(node.page)
       node.page = 0
     }
