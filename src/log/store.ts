@@ -3,6 +3,7 @@ import { toString } from 'uint8arrays/to-string'
 import { encodeString, Reader, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Blocks } from './blocks.ts'
+import { commit } from './commit.ts'
 import * as limits from './constants.ts'
 import { Catalogue, TREES } from './core/catalogue.ts'
 import { positionOf } from './core/keys.ts'
@@ -16,7 +17,7 @@ import type { Change, TreeName } from './core/catalogue.ts'
 import type { Found } from './core/keys.ts'
 import type { Tree } from './core/tree.ts'
 import type { TrueEntry } from './core/types.ts'
-import type { Batch, Datastore } from 'interface-datastore'
+import type { Datastore } from 'interface-datastore'
 
 /** Under this everything of a log is stored, and is gone when it is dropped */
 export function baseOf (logId: string): string {
@@ -109,7 +110,7 @@ export class Store {
     blocks.forEach(({ key, bytes }) => { batch.put(key, bytes) })
 
     try {
-      await this.#commit(batch, record.key)
+      await commit(this.#datastore, batch, record.key)
     } catch (err) {
       // what is in it may be stored, or not: nothing goes on top of it
       this.#blocks.leave()
@@ -166,7 +167,7 @@ export class Store {
       const batch = this.#datastore.batch()
       const some = pages.slice(i, i + limits.FLUSH_PAGES)
       some.forEach(({ key, page }) => { batch.put(key, page.bytes) })
-      await this.#commit(batch, some[0].key)
+      await commit(this.#datastore, batch, some[0].key)
     }
 
     const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
@@ -273,15 +274,6 @@ export class Store {
       if (tree.loaded > limits.MAX_PAGES * 1.25) {
         tree.evict(limits.MAX_PAGES)
       }
-    }
-  }
-
-  /** What was put into the batch is stored. Not all datastores say when it is not: that for IndexedDB keeps silent when its disk is full */
-  async #commit (batch: Batch, witness: Key): Promise<void> {
-    await batch.commit()
-
-    if (!await this.#datastore.has(witness)) {
-      throw new WriteFailedError('The datastore did not store what it said it did: it may be full')
     }
   }
 
