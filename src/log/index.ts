@@ -67,8 +67,8 @@ export type JoinOutcome =
   | { id?: EntryId, status: 'refused', reason: Error }
 
 export interface EntriesOptions extends AbortOptions {
-  /** Where to begin, with this one */
-  from?: EntryId
+  /** Where to begin: with this one, or with those of this moment */
+  from?: EntryId | Entry['clock']
   /** The latest first */
   reverse?: boolean
 }

@@ -167,7 +167,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async * entries ({ from, reverse = false, signal }: EntriesOptions = {}): AsyncGenerator<Entry> {
     this.#mustNotBeClosed()
-    const first = from == null ? undefined : await this.#store.find(from.bytes)
+    const first = from != null && 'time' in from ? { time: Number(from.time), counter: from.counter } : from && await this.#store.find(from.bytes)
 
     if (from != null && first == null) {
       return

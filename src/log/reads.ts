@@ -1,10 +1,12 @@
 import { compare } from 'uint8arrays/compare'
 import { Writer } from '../runtime/codec.ts'
 import * as limits from './constants.ts'
+import { nextMoment } from './core/hybrid-clock.ts'
 import { arrivalKey, foundByArrival, foundInOrder, idOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
 import { addLanes, LANES } from './core/lanes.ts'
 import { hash } from './signatures.ts'
 import type { StoredEntry } from './blocks.ts'
+import type { Moment } from './core/hybrid-clock.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -27,11 +29,10 @@ export class Reads {
     return heads.filter(entry => entry != null).sort((a, b) => a.time - b.time || a.counter - b.counter)
   }
 
-  /** In the total order, from this one on, or from it down */
-  async * inOrder (from: StoredEntry | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
-    const first = from == null ? undefined : orderKey(from, from.id, from)
-    // keys are read below what is given, and this one is to be among them
-    let at = reverse && first != null ? successor(first) : first
+  /** In the total order, from this entry or moment on, or from it down */
+  async * inOrder (from: StoredEntry | Moment | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+    // downwards keys are read below what is given, and this one is to be among them
+    let at = from == null ? undefined : boundOf(from, reverse)
 
     for (let keys = await this.orderKeys(at, reverse); keys.length > 0; keys = await this.orderKeys(at, reverse)) {
       signal?.throwIfAborted()
@@ -96,6 +97,16 @@ export class Reads {
 
     return ids
   }
+}
+
+/** The least key of this entry or moment, or the least one that is above all of it */
+function boundOf (from: StoredEntry | Moment, isAbove: boolean): Uint8Array {
+  if ('id' in from) {
+    const key = orderKey(from, from.id, from)
+    return isAbove ? successor(key) : key
+  }
+
+  return orderKey(isAbove ? nextMoment(from) : from)
 }
 
 /** The least key above this one */

@@ -73,6 +73,8 @@ export class Answers {
         return { kind, ...await holdings.byShortIds(question.segments, question.key, question.shortIds) }
       case 'pull':
         return { kind, ...await holdings.arrivals(question.from, question.segments) }
+      case 'window':
+        return holdings.window(question.from, question.to, question.segments)
       case 'have':
         return { kind, entries: await holdings.byIds(question.ids) }
       case 'list':

@@ -1,4 +1,5 @@
 import { keyOf } from '../log/core/covering.ts'
+import { compareMoments, nextMoment } from '../log/core/hybrid-clock.ts'
 import { positionOf } from '../log/core/keys.ts'
 import { EntryId } from '../log/entry-id.ts'
 import { hash } from '../log/signatures.ts'
@@ -11,6 +12,8 @@ import { encodeSymbols, SketchEncoder } from './core/sketch.ts'
 import { entrySize, FINGERPRINT_BYTES } from './wire.ts'
 import type { Given, Summary } from './core/reconcile.ts'
 import type { Segment } from './core/ring.ts'
+import type { Answer } from './wire.ts'
+import type { Moment } from '../log/core/hybrid-clock.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Entry, Log } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -136,6 +139,26 @@ export class Holdings {
     }
 
     return { entries: batch.entries, next, isEnd: true }
+  }
+
+  /** In the order of the log, from one moment on and before another one, of these segments: as many as go into one message */
+  async window (from: Moment, to: Moment, segments: Segment[]): Promise<Extract<Answer, { kind: 'window' }>> {
+    const batch = new Batch()
+    let looked = 0
+
+    for await (const entry of this.#log.entries({ from: { time: BigInt(from.time), counter: from.counter } })) {
+      const at = { time: Number(entry.clock.time), counter: entry.clock.counter }
+
+      if (compareMoments(at, to) >= 0) {
+        break
+      }
+      if (looked++ >= MAX_SCANNED || (covers(segments, await placeOf(entry)) && !batch.add(entry))) {
+        // where more are of one moment than go into a message, what is left out is found by comparing
+        return { kind: 'window', entries: batch.entries, looked, next: compareMoments(at, from) > 0 ? at : nextMoment(from) }
+      }
+    }
+
+    return { kind: 'window', entries: batch.entries, looked, next: to }
   }
 
   async #sketch (segments: Segment[], key: Uint8Array): Promise<Sketch> {

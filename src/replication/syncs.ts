@@ -1,10 +1,13 @@
 import { toString } from 'uint8arrays/to-string'
+import { compareMoments } from '../log/core/hybrid-clock.ts'
 import { bytesOfKey } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { Reconcile } from './core/reconcile.ts'
 import { sameSegments } from './core/ring.ts'
+import { IMPATIENCE, Spans } from './core/spans.ts'
+import { NoAnswerError } from './errors.ts'
 import { KEY_BYTES } from './wire.ts'
 import type { Given, Need, Reconciled } from './core/reconcile.ts'
 import type { Segment } from './core/ring.ts'
@@ -60,15 +63,23 @@ interface Pair extends Compared {
   isRunning: boolean
   /** Something happened while it ran */
   isAgain: boolean
-  /** Until what is pulled from another one is here */
+  /** Until what others tell us is here, or it can take part */
   isWaiting: boolean
   controller: AbortController
 }
 
-/** Ends a comparison that would pull what is being pulled from another peer */
-class PulledElsewhere extends Error {
-  static name = 'PulledElsewhere'
-  name = 'PulledElsewhere'
+/** One comparison, while it runs */
+interface Comparison {
+  peer: Key
+  segments: Segment[]
+  key: Uint8Array
+  signal: AbortSignal
+}
+
+/** Ends a comparison that would ask for what others are at */
+class ToldByOthers extends Error {
+  static name = 'ToldByOthers'
+  name = 'ToldByOthers'
 }
 
 /**
@@ -80,7 +91,9 @@ export class Syncs {
   readonly #pairs = new Map<Key, Pair>()
   readonly #alarm: Alarm
   #running = 0
-  /** From whom much is pulled: another one would only send the same */
+  /** Much is missing: what of these segments is still to be told, by all who have them */
+  #catchUp?: { segments: Segment[], spans: Spans }
+  /** From whom is pulled what arrived there: another one would only send the same */
   #puller?: Key
 
   constructor (init: SyncsInit) {
@@ -157,8 +170,9 @@ export class Syncs {
       pair.failures = 0
       this.#settle(peer, pair, segments, outcome)
     } catch (err: any) {
-      if (err instanceof PulledElsewhere) {
+      if (err instanceof ToldByOthers) {
         pair.isWaiting = true
+        pair.at = clock.now() + IMPATIENCE
       } else if (!pair.controller.signal.aborted) {
         logger('comparing with a replicator failed - %e', err)
         pair.at = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
@@ -167,21 +181,30 @@ export class Syncs {
       pair.isRunning = false
       this.#running--
       pair.at = pair.isAgain && !pair.isWaiting ? clock.now() : pair.at
-      this.#pulled(peer)
+      this.#leave(peer)
       this.#arm()
     }
   }
 
-  /** Nothing is pulled from it any more: those who waited for that compare what is left, or have it pulled from them if it failed */
-  #pulled (peer: Key): void {
-    if (this.#puller === peer) {
-      this.#puller = undefined
+  /** It tells no more of what is missing: others go on with that, or compare what is left */
+  #leave (peer: Key): void {
+    const { spans } = this.#catchUp ?? {}
 
-      for (const pair of this.#pairs.values()) {
-        pair.at = pair.isWaiting ? this.#init.clock.now() : pair.at
-        pair.isWaiting = false
-      }
+    if (this.#puller === peer || spans?.leave(peer) === true || spans?.isDone === true) {
+      this.#wake()
     }
+
+    this.#puller = this.#puller === peer ? undefined : this.#puller
+    this.#catchUp = spans?.isDone === true ? undefined : this.#catchUp
+  }
+
+  /** Those who wait for what others tell look again */
+  #wake (): void {
+    for (const pair of this.#pairs.values()) {
+      pair.at = pair.isWaiting ? this.#init.clock.now() : pair.at
+      pair.isWaiting = false
+    }
+    this.#arm()
   }
 
   #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
@@ -224,6 +247,7 @@ export class Syncs {
       segments,
       key,
       cursor: await log.marked(mark),
+      isCatchingUp: () => this.#catchUp?.spans.hasOthers(peer) === true,
       limits: { parts: limits.PARTS, rangeEntries: limits.RANGE_ENTRIES, maxAsked: limits.MAX_ASKED, maxSketched: limits.MAX_SKETCHED, maxSymbols: limits.MAX_SYMBOLS }
     })
     const work = reconcile.run()
@@ -233,7 +257,7 @@ export class Syncs {
       let step = work.next()
 
       while (step.done !== true) {
-        const given = await Promise.all(step.value.map(async need => this.#give(peer, need, key, signal)))
+        const given = await Promise.all(step.value.map(async need => this.#give(need, { peer, segments, key, signal })))
         signal.throwIfAborted()
         step = work.next(given)
       }
@@ -246,8 +270,9 @@ export class Syncs {
     }
   }
 
-  async #give (peer: Key, need: Need, key: Uint8Array, signal: AbortSignal): Promise<Given[keyof Given]> {
+  async #give (need: Need, comparison: Comparison): Promise<Given[keyof Given]> {
     const { holdings, questions, join, onProgress } = this.#init
+    const { peer, key, signal } = comparison
     const options = { signal }
 
     switch (need.type) {
@@ -261,10 +286,12 @@ export class Syncs {
         return questions.ask<'fetch'>(peer, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds }, options)
       case 'pull':
         if ((this.#puller ?? peer) !== peer) {
-          throw new PulledElsewhere()
+          throw new ToldByOthers()
         }
         this.#puller = peer
         return questions.ask<'pull'>(peer, { kind: 'pull', from: need.from, segments: need.segments }, options)
+      case 'window':
+        return this.#askForWindow(need.segments, comparison)
       case 'ids':
         return holdings.ids(need.segments)
       case 'join':
@@ -272,6 +299,39 @@ export class Syncs {
       case 'progress':
         onProgress(peer, need.done, need.total)
     }
+  }
+
+  /** The next piece that nobody else is at. Who has other segments than those who are at it waits until they are through */
+  async #askForWindow (segments: Segment[], comparison: Comparison): Promise<Given['window']> {
+    const { clock, questions } = this.#init
+    const { peer, signal } = comparison
+
+    const isSame = this.#catchUp != null && sameSegments(this.#catchUp.segments, comparison.segments)
+
+    if (this.#catchUp == null || this.#catchUp.spans.isDone || (!isSame && !this.#catchUp.spans.hasOthers(peer))) {
+      this.#catchUp = { segments: comparison.segments, spans: new Spans() }
+    } else if (!isSame) {
+      throw new ToldByOthers()
+    }
+
+    const { spans } = this.#catchUp
+    const window = spans.next(peer, clock.now())
+
+    if (window == null) {
+      throw new ToldByOthers()
+    }
+
+    const { from, to } = window
+    const { entries, next, looked } = await questions.ask<'window'>(peer, { kind: 'window', from, to, segments }, { signal })
+
+    if (compareMoments(next, from) <= 0) {
+      throw new NoAnswerError('it told of no moment that was asked for')
+    }
+    if (spans.told(window, next)) {
+      this.#wake()
+    }
+
+    return { entries, looked, isEnd: spans.next(peer, clock.now()) == null }
   }
 
   #arm (): void {

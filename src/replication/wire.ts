@@ -1,6 +1,8 @@
+import { MAX_COUNTER, MAX_TIME } from '../log/core/entry.ts'
 import { Reader, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import type { Segment } from './core/ring.ts'
+import type { Moment } from '../log/core/hybrid-clock.ts'
 import type { RawEntry } from '../log/core/types.ts'
 
 /**
@@ -20,7 +22,7 @@ const MAX_REASON_BYTES = 1024
 const MAX_LISTED = 4096
 
 const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
-const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, LIST: 6, REFUSED: 255 } as const
+const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, LIST: 6, WINDOW: 7, REFUSED: 255 } as const
 
 /** What became of an entry that was sent */
 export const Outcome = { STORED: 0, LATER: 1, REFUSED: 2 } as const
@@ -42,6 +44,8 @@ export type Question =
   | { kind: 'fetch', key: Uint8Array, segments: Segment[], shortIds: Uint8Array }
   /** Entries of these segments in the order of their arrival, from one on */
   | { kind: 'pull', from: number, segments: Segment[] }
+  /** Entries of these segments in the order of the log, from one moment on, and before another one */
+  | { kind: 'window', from: Moment, to: Moment, segments: Segment[] }
   /** Entries by their ids */
   | { kind: 'have', ids: Uint8Array[] }
   /** Which of these entries the other has, and will keep */
@@ -57,6 +61,8 @@ export type Answer =
   | { kind: 'fetch', asked: number, entries: RawEntry[] }
   /** `next`: where to go on. `isEnd`: there is nothing behind it */
   | { kind: 'pull', entries: RawEntry[], next: number, isEnd: boolean }
+  /** `next`: all before it is there; at the end, `to`. `looked`: at how many entries that took a look */
+  | { kind: 'window', entries: RawEntry[], next: Moment, looked: number }
   | { kind: 'have', entries: RawEntry[] }
   /** One for each id */
   | { kind: 'keep', kept: boolean[] }
@@ -158,6 +164,9 @@ function writeQuestion (writer: Writer, question: Question): void {
     case 'pull':
       writeSegments(writer.byte(Kind.PULL).uvarint(question.from), question.segments)
       break
+    case 'window':
+      writeSegments(writeMoment(writeMoment(writer.byte(Kind.WINDOW), question.from), question.to), question.segments)
+      break
     case 'have':
       writer.byte(Kind.HAVE).list(question.ids, id => writer.raw(id))
       break
@@ -182,6 +191,8 @@ function readQuestion (reader: Reader): Question {
       return { kind: 'fetch', key: copyOfKey(reader), segments: readSegments(reader), shortIds: readShortIds(reader) }
     case Kind.PULL:
       return { kind: 'pull', from: reader.uvarint(), segments: readSegments(reader) }
+    case Kind.WINDOW:
+      return { kind: 'window', from: readMoment(reader), to: readMoment(reader), segments: readSegments(reader) }
     case Kind.HAVE:
       return { kind: 'have', ids: readIds(reader) }
     case Kind.KEEP:
@@ -209,6 +220,9 @@ function writeAnswer (writer: Writer, answer: Answer): void {
       break
     case 'pull':
       writeEntries(writer.byte(Kind.PULL).uvarint(answer.next).byte(answer.isEnd ? 1 : 0), answer.entries)
+      break
+    case 'window':
+      writeEntries(writeMoment(writer.byte(Kind.WINDOW), answer.next).uvarint(answer.looked), answer.entries)
       break
     case 'have':
       writeEntries(writer.byte(Kind.HAVE), answer.entries)
@@ -240,6 +254,8 @@ function readAnswer (reader: Reader): Answer {
       const isEnd = flag(reader)
       return { kind: 'pull', next, isEnd, entries: readEntries(reader) }
     }
+    case Kind.WINDOW:
+      return { kind: 'window', next: readMoment(reader), looked: reader.uvarint(), entries: readEntries(reader) }
     case Kind.HAVE:
       return { kind: 'have', entries: readEntries(reader) }
     case Kind.KEEP:
@@ -302,6 +318,20 @@ export function readSegments (reader: Reader): Segment[] {
 
     return { from, width }
   })
+}
+
+function writeMoment (writer: Writer, { time, counter }: Moment): Writer {
+  return writer.uvarint(time).uvarint(counter)
+}
+
+function readMoment (reader: Reader): Moment {
+  const moment = { time: reader.uvarint(), counter: reader.uvarint() }
+
+  if (moment.time > MAX_TIME || moment.counter > MAX_COUNTER) {
+    throw new MalformedError(`${moment.time} and ${moment.counter} are no moment of an entry`)
+  }
+
+  return moment
 }
 
 function readOutcome (reader: Reader): Outcome {

@@ -120,6 +120,27 @@ describe('a log', () => {
     expect(await collect(log.entries({ from: NOBODY }))).to.deep.equal([])
   })
 
+  it('reads from any moment on, up and down', async () => {
+    const clock = new SetClock()
+    const [log, other] = await Promise.all([newLog({ clock }), newLog({ clock })])
+    const entries = await log.appendMany(texts(200))
+    clock.time += 10
+    // some of the same moment
+    const [same] = await Promise.all([log.append(text('mine')), other.append(text('theirs'))])
+    await log.join(await allOf(other))
+    const ids = (await allOf(log)).map(name)
+    const read = async (from: Entry['clock'], reverse = false): Promise<string[]> => (await collect(log.entries({ from, reverse }))).map(name)
+
+    expect(await read({ time: 0n, counter: 0 })).to.deep.equal(ids)
+    expect(await read({ time: 0n, counter: 0 }, true)).to.deep.equal([])
+    expect(await read(entries[150].clock)).to.deep.equal(ids.slice(150))
+    expect(await read(entries[150].clock, true)).to.deep.equal(ids.slice(0, 151).reverse())
+    expect(await read({ time: same.clock.time - 1n, counter: 0 })).to.deep.equal(ids.slice(200))
+    expect(await read(same.clock)).to.deep.equal(ids.slice(200))
+    expect(await read(same.clock, true)).to.deep.equal(ids.toReversed())
+    expect(await read({ time: same.clock.time + 1n, counter: 0 })).to.deep.equal([])
+  })
+
   it('ends a reading when its signal aborts, also between two entries', async () => {
     const log = await newLog()
     await log.appendMany(texts(300))

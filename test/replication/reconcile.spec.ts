@@ -5,6 +5,7 @@ import { ShortIds } from '../../src/replication/core/short-ids.ts'
 import { encodeSymbols, SketchEncoder } from '../../src/replication/core/sketch.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import { compareWith, Holder, makeIds, nameOf, placed, positionOf, toEntry } from '../fixtures/holder.ts'
+import type { Moment } from '../../src/log/core/hybrid-clock.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
 import type { Answer, Question } from '../../src/replication/wire.ts'
 import type { Compared } from '../fixtures/holder.ts'
@@ -144,29 +145,32 @@ describe('comparing with a peer', function () {
     }), { numRuns: 150 })
   })
 
-  it('pulls what a fresh one lacks in the order in which it came, and what arrived since at the next time', () => {
+  it('takes all that a fresh one lacks in the order of the log, and lists what little there is later', () => {
     const ids = makeIds(5000, 1)
     const [fresh, full] = [new Holder(), new Holder(ids.slice(0, 3000))]
     const first = compareWith({ us: fresh, segments: WHOLE, answer: question => full.answer(question) })
     expect(fresh.ids).to.deep.equal(full.ids)
-    expect({ ...first, came: first.came.length }).to.include({ added: 3000, missing: 0, cursor: 3000, came: 3000, isBehind: false })
+    expect({ ...first, came: first.came.length }).to.include({ added: 3000, missing: 0, came: 3000, isBehind: false })
     // a comparison before and one after, and 3 pieces
     expect(first.trips).to.equal(5)
     expect(first.progress.at(-1)).to.deep.include({ done: 3000, total: 3000 })
 
-    ids.slice(3000).forEach(id => { full.add(id) })
-    const other = new Holder(ids.slice(0, 500))
-    const second = compareWith({ us: other, segments: WHOLE, cursor: 3000, answer: question => full.answer(question) })
-    // what lies before the cursor was not there: all is pulled then
-    expect(other.size).to.equal(5000)
-    expect(second).to.include({ missing: 0, cursor: 5000 })
+    ids.slice(3000, 3100).forEach(id => { full.add(id) })
+    const second = compareWith({ us: fresh, segments: WHOLE, answer: question => full.answer(question) })
+    expect(second).to.include({ added: 100, missing: 0 })
+    expect(second.came).to.have.lengthOf(100)
   })
 
-  it('pulls all of a log that was begun anew', () => {
-    const [us, them] = [new Holder(), new Holder(makeIds(2000, 2))]
-    const compared = compareWith({ us, segments: WHOLE, cursor: 1e6, answer: question => them.answer(question) })
-    expect(us.ids).to.deep.equal(them.ids)
-    expect(compared).to.include({ missing: 0, cursor: 2000, added: 2000 })
+  it('takes part when others tell all that is missing, though not far more is', () => {
+    const ids = makeIds(3000, 2)
+    const compare = (isCatchingUp: boolean): Compared => {
+      const [us, them] = [new Holder(ids.slice(0, 2000)), new Holder(ids)]
+      return compareWith({ us, segments: WHOLE, isCatchingUp, answer: question => them.answer(question) })
+    }
+
+    expect(compare(false).came).to.have.lengthOf(1000)
+    // the holder tells all of it, since nobody else is there
+    expect(compare(true).came).to.have.lengthOf(3000)
   })
 
   it('does not read all of a large log for the little that is shared of it', () => {
@@ -266,8 +270,16 @@ describe('a peer that answers what is not so', function () {
     'the same again and again': lie('pull', ({ kind }, { from }) => ({ kind, entries: many.slice(0, 1024).map(toEntry), next: from + 1024, isEnd: false })),
     'what we have not asked for': lie('pull', ({ kind }, { from }) => ({ kind, entries: makeIds(5, from).map(toEntry), next: from + 5, isEnd: true }))
   }
+  const later = ({ time, counter }: Moment, by: number): Moment => ({ time: time + by, counter })
+  const windows: Record<string, Lie> = {
+    'nothing, and that there is more': lie('window', ({ kind }, { from }) => ({ kind, entries: [], looked: 0, next: later(from, 1) })),
+    'the same again and again': lie('window', ({ kind }, { from }) => ({ kind, entries: many.slice(0, 1024).map(toEntry), looked: 1024, next: later(from, 1024) })),
+    'what we have not asked for': lie('window', ({ kind }, { from }) => ({ kind, entries: makeIds(5, from.time).map(toEntry), looked: 5, next: later(from, 5) })),
+    'that it looked at more than there is': lie('window', ({ kind, entries, next }) => ({ kind, entries, next, looked: Number.MAX_SAFE_INTEGER }))
+  }
   const lies: Record<string, Lie> = {
     ...Object.fromEntries(Object.entries(pulls).map(([name, tell]) => [`pulled, ${name}`, tell])),
+    ...Object.fromEntries(Object.entries(windows).map(([name, tell]) => [`told, ${name}`, tell])),
     'other counts than it has': lie('summaries', ({ kind, summaries }) => ({ kind, summaries: summaries.map((summary, i) => ({ ...summary, count: i * 1000 })) })),
     'that it has far more than it has': huge,
     'that all differs, always': lie('summaries', ({ kind, summaries }) => ({ kind, summaries: summaries.map(({ count }) => ({ ...summary, count })) })),
@@ -290,15 +302,18 @@ describe('a peer that answers what is not so', function () {
     'a pull that goes on where it is': lie('pull', ({ kind, entries }, { from }) => ({ kind, entries, next: from, isEnd: false })),
     'fewer symbols than were asked for': lie('symbols', ({ kind }, { from }) => ({ kind, symbols: encodeSymbols(stranger.symbols(from, 1)) })),
     'a pull that goes on at the end of all numbers': lie('pull', ({ kind }) => ({ kind, entries: [], next: Number.MAX_SAFE_INTEGER, isEnd: false })),
+    'a moment that is not later': lie('window', ({ kind, entries, looked }, { from }) => ({ kind, entries, looked, next: from })),
     'a pull that goes back': lie('pull', ({ kind, entries }, { from }) => ({ kind, entries, next: from - 1, isEnd: from % 2 === 0 })),
     'for more names than were asked for': lie('fetch', ({ kind, asked, entries }) => ({ kind, asked: asked + 1, entries })),
     'more entries than names': lie('fetch', ({ kind, asked }) => ({ kind, asked, entries: many.slice(0, asked + 1).map(toEntry) }))
   }
 
-  /** Two situations: they have some that we have not, or far more than we have */
+  const inOnePlace = many.map(id => placed(id, 77))
+
+  /** Three situations: they have some that we have not, or far more than we have; or both have many in one place */
   function outcomes (tell: Lie, limits: Partial<typeof SMALL>): unknown[] {
-    return [many.slice(40), many.slice(0, 100)].map((ids, i) => {
-      const [us, them] = [new Holder(ids), new Holder(many.slice(0, 2990))]
+    return [[many.slice(40), many], [many.slice(0, 100), many], [inOnePlace.slice(40), inOnePlace]].map(([ids, all], i) => {
+      const [us, them] = [new Holder(ids), new Holder(all.slice(0, 2990))]
 
       try {
         return compareWith({ us, segments: WHOLE, limits, cursor: 20 * i, answer: question => tell(them.answer(question), question) }).trips
@@ -318,8 +333,9 @@ describe('a peer that answers what is not so', function () {
 
   for (const [name, tell] of Object.entries(nonsense)) {
     it(`is told from one that does by a MalformedError: ${name}`, () => {
-      expect(outcomes(tell, {}).filter(outcome => outcome instanceof MalformedError)).to.have.lengthOf.at.least(1)
-      expect(outcomes(tell, SMALL).filter(outcome => typeof outcome !== 'number' && !(outcome instanceof MalformedError))).to.deep.equal([])
+      const all = [...outcomes(tell, {}), ...outcomes(tell, SMALL)]
+      expect(all.filter(outcome => outcome instanceof MalformedError)).to.have.lengthOf.at.least(1)
+      expect(all.filter(outcome => typeof outcome !== 'number' && !(outcome instanceof MalformedError))).to.deep.equal([])
     })
   }
 

@@ -22,12 +22,14 @@ const segment = fc.record({ from: fc.oneof(fc.nat(300), fc.integer({ min: 0, max
 const segments = list(segment)
 const entries = list(fc.record({ bytes: blob, proof: blob }))
 const ids = list(exactly(32))
+const moment = fc.record({ time: fc.oneof(fc.nat(300), fc.constant(2 ** 48 - 1)), counter: fc.oneof(fc.nat(300), fc.constant(2 ** 16 - 1)) })
 
 const question: fc.Arbitrary<Question> = fc.oneof(
   fc.record({ kind: is('summaries'), key, parts: number, segments }),
   fc.record({ kind: is('symbols'), key, segments, from: number, count: number }),
   fc.record({ kind: is('fetch'), key, segments, shortIds: list(exactly(8)).map(all => Uint8Array.from(all.flatMap(id => [...id]))) }),
   fc.record({ kind: is('pull'), from: number, segments }),
+  fc.record({ kind: is('window'), from: moment, to: moment, segments }),
   fc.record({ kind: is('have'), ids }),
   fc.record({ kind: is('keep'), ids }),
   fc.record({ kind: is('list'), segment, after: exactly(32) }, { requiredKeys: ['kind', 'segment'] })
@@ -37,6 +39,7 @@ const answer: fc.Arbitrary<Answer> = fc.oneof(
   fc.record({ kind: is('symbols'), symbols: blob }),
   fc.record({ kind: is('fetch'), asked: number, entries }),
   fc.record({ kind: is('pull'), next: number, isEnd: fc.boolean(), entries }),
+  fc.record({ kind: is('window'), entries, next: moment, looked: number }),
   fc.record({ kind: is('have'), entries }),
   fc.record({ kind: is('keep'), kept: list(fc.boolean()) }),
   fc.record({ kind: is('list'), entries, isEnd: fc.boolean() }),
@@ -84,7 +87,7 @@ describe('messages about a log', () => {
 
   it('are all among those whose bytes are fixed', () => {
     const named = new Set(MESSAGES.map(({ message }) => nameOf(message)))
-    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'have', 'keep', 'list']
+    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'window', 'have', 'keep', 'list']
     expect([...named]).to.have.members(['hello', 'entries', 'stored', 'nudge', ...kinds.map(kind => `asked ${kind}`), ...kinds.map(kind => `answered ${kind}`), 'answered refused'])
   })
 

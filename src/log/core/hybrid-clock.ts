@@ -10,6 +10,11 @@ export function compareMoments (a: Moment, b: Moment): number {
   return a.time - b.time || a.counter - b.counter
 }
 
+/** The least one above it */
+export function nextMoment ({ time, counter }: Moment): Moment {
+  return counter < MAX_COUNTER ? { time, counter: counter + 1 } : { time: time + 1, counter: 0 }
+}
+
 /**
  * A clock that is never behind what it has heard of: what is made after something was heard comes later than it, in the
  * order of the log, whatever the clocks of the machines say.
@@ -23,17 +28,8 @@ export class HybridClock {
 
   /** Later than all that went before; `now` is the machine's clock, in milliseconds */
   tick (now: number): Moment {
-    const { time, counter } = this.#last
     const whole = Math.floor(now)
-
-    if (whole > time) {
-      this.#last = { time: whole, counter: 0 }
-    } else if (counter < MAX_COUNTER) {
-      this.#last = { time, counter: counter + 1 }
-    } else {
-      this.#last = { time: time + 1, counter: 0 }
-    }
-
+    this.#last = whole > this.#last.time ? { time: whole, counter: 0 } : nextMoment(this.#last)
     return this.#last
   }
 

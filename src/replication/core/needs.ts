@@ -12,6 +12,8 @@ export type Need =
   | { type: 'symbols', segments: Segment[], from: number, count: number }
   | { type: 'fetch', segments: Segment[], shortIds: Uint8Array }
   | { type: 'pull', from: number, segments: Segment[] }
+  /** The next piece of all that they have, in the order of the log. Others may be asked for other pieces meanwhile */
+  | { type: 'window', segments: Segment[] }
   | { type: 'ids', segments: Segment[] }
   | { type: 'join', entries: RawEntry[] }
   | { type: 'progress', done: number, total: number }
@@ -22,6 +24,8 @@ export interface Given {
   /** For so many of the short ids that were named */
   fetch: { asked: number, entries: RawEntry[] }
   pull: { entries: RawEntry[], next: number, isEnd: boolean }
+  /** `looked`: at how many entries they took a look. `isEnd`: they are not to be asked for more */
+  window: { entries: RawEntry[], looked: number, isEnd: boolean }
   ids: Uint8Array[]
   /** How many of them were new here */
   join: number

@@ -19,8 +19,8 @@ export type * from './needs.ts'
  * 2. of those it streams coded symbols of short ids until we know which ids differ, see sketch.ts;
  * 3. what we do not have is fetched.
  *
- * Where it has far more than we do, all of it is pulled first, in the order in which it arrived there: so chains stay together, and
- * take one signature for many. Where more lie in one place than a sketch takes, as a place cannot be cut, they are pulled, too.
+ * Where it has far more than we do, all of it is told first, in the order of the log: so chains stay together, and take one signature
+ * for many. Where more lie in one place than a sketch takes, as a place cannot be cut, what arrived there since the last time is pulled.
  *
  * Whatever it answers, this comes to an end: with a result or a MalformedError. It is synchronous work that hands out what it
  * needs, and is handed the results: a shell does that with peers and disks, a simulation with neither.
@@ -33,6 +33,8 @@ export interface ReconcileInit {
   key: Uint8Array
   /** Where an earlier pull ended */
   cursor: number
+  /** Others tell us all that they have, at this moment: then it does not take far more for this one to take part */
+  isCatchingUp? (): boolean
   limits: ReconcileLimits
 }
 
@@ -59,16 +61,16 @@ const MAX_SYMBOLS_AN_ENTRY = 3
 const MAX_SPARE_SYMBOLS = 512
 /** Numbers that a symbol is made of, see sketch.ts */
 const CELLS = 4
-/** Times that one list is begun: what lies there may change while it is asked for */
+/** Times that one list is begun, or a catching-up: what lies there may change while it is asked for */
 const ATTEMPTS = 2
 /** As much as so many ranges of `rangeEntries` is not cut: to sketch it takes 10 ms on a laptop, a question may take more */
 const CHEAP_RANGES = 16
-/** They have so many times as much as we do, and so many more: then all is pulled */
+/** They have so many times as much as we do, and so many more: then all is told */
 const FAR_MORE = 2
 const FEW = 64
-/** What may be pulled in vain, beside as much as there is to be gained. A guess */
+/** What may be told in vain, beside as much as there is to be gained. A guess */
 const VAIN = 1024
-/** What reading so many arrivals over there, of which none were for us, counts like: as one entry that came in vain. A guess */
+/** What a look at so many entries over there, of which none were for us, counts like: as one that came in vain. A guess */
 const SPARSE = 64
 /** And what an answer without anything new counts like, at least */
 const VAIN_ANSWER = 16
@@ -139,20 +141,15 @@ export class Reconcile {
       .filter(({ isSame }) => !isSame)
   }
 
-  /** Pulls what they have if it is far more than we have; in what we differ then */
+  /** Takes what they have if it is far more than we have; in what we differ then */
   * #catchUp (ranges: Range[]): Generator<Need[], Range[], any> {
-    const start = this.cursor
+    let isWorthIt = true
 
-    if (this.#isFarMore(ranges)) {
-      const isWorthIt = yield * this.#pull(ranges, gainOf(ranges))
+    // the first time may be no more than what was left of an earlier catching-up
+    for (let left = ATTEMPTS; left > 0 && isWorthIt && this.#isFarMore(ranges); left--) {
+      const segments = toSegments(ranges)
+      isWorthIt = yield * this.#take(gainOf(ranges), () => ({ type: 'window', segments }))
       ranges = yield * this.#compareAll()
-
-      // what they have lies before where an earlier pull ended: we keep more than we did then, or their log was begun anew
-      if (isWorthIt && start > 0 && this.#isFarMore(ranges)) {
-        this.cursor = 0
-        yield * this.#pull(ranges, gainOf(ranges))
-        ranges = yield * this.#compareAll()
-      }
     }
 
     return ranges
@@ -160,40 +157,47 @@ export class Reconcile {
 
   #isFarMore (ranges: Range[]): boolean {
     const [mine, theirs] = entriesOf(ranges)
-    return theirs > FAR_MORE * mine && theirs > mine + FEW
+    return theirs > (this.#init.isCatchingUp?.() === true ? 1 : FAR_MORE) * mine && theirs > mine + FEW
   }
 
   /**
-   * What arrived over there since an earlier pull. The next piece is on its way while one is stored. It goes on to the end, unless
-   * too much of it is of no use: what then still differs is listed. Whether it was worth it: not if most of it was not taken
+   * Piece after piece; the next one is on its way while one is stored. It goes on to the end, unless too much of it is of no use: what
+   * then still differs is listed. Whether it was worth it: also not if most of it was not taken
    */
-  * #pull (ranges: Range[], gain: number): Generator<Need[], boolean, any> {
-    const segments = toSegments(ranges)
+  * #take (gain: number, ask: () => Need): Generator<Need[], boolean, any> {
     const before = this.#added
     let handed = 0
     let vain = 0
-    let piece: Given['pull'] | undefined = (yield [{ type: 'pull', from: this.cursor, segments }])[0]
+    let isWorthIt = true
+    let piece: Given['pull' | 'window'] | undefined = (yield [ask()])[0]
     this.#expected = Math.max(this.#expected, this.#added + gain)
 
     while (piece != null) {
-      const { entries, next, isEnd }: Given['pull'] = piece
-      const arrivals = next - this.cursor
-
-      if (arrivals < 0 || (arrivals === 0 && !isEnd)) {
-        throw new MalformedError(`what arrived from ${this.cursor} on is said to go on at ${next}`)
-      }
-
-      const isOver = isEnd || vain > gain + VAIN
-      const given: [number, Given['pull']?] = yield [{ type: 'join', entries }, ...isOver ? [] : [{ type: 'pull' as const, from: next, segments }]]
+      const { entries, isEnd }: Given['pull' | 'window'] = piece
+      const looked = 'next' in piece ? this.#moveOn(piece) : piece.looked
+      // more than they said that there is counts, too
+      isWorthIt = vain + Math.max(0, this.#added - before - gain) <= gain + VAIN
+      const given: [number, Given['pull' | 'window']?] = yield [{ type: 'join', entries }, ...isEnd || !isWorthIt ? [] : [ask()]]
       const [added] = given
       handed += entries.length
-      vain += Math.max(entries.length - added + Math.floor(arrivals / SPARSE), added === 0 ? VAIN_ANSWER : 0)
-      this.cursor = next
+      vain += Math.max(entries.length - added + Math.floor(looked / SPARSE), added === 0 ? VAIN_ANSWER : 0)
       piece = given[1]
       yield * this.#add(added)
     }
 
-    return 2 * (this.#added - before) >= handed
+    return isWorthIt && 2 * (this.#added - before) >= handed
+  }
+
+  /** Over how many arrivals */
+  #moveOn ({ next, isEnd }: Given['pull']): number {
+    const arrivals = next - this.cursor
+
+    if (arrivals < 0 || (arrivals === 0 && !isEnd)) {
+      throw new MalformedError(`what arrived from ${this.cursor} on is said to go on at ${next}`)
+    }
+
+    this.cursor = next
+    return arrivals
   }
 
   * #add (added: number): Generator<Need[], void, any> {
@@ -314,7 +318,8 @@ export class Reconcile {
 
       if (ahead.length > 0) {
         this.cursor = from
-        yield * this.#pull(ahead, entriesOf(ahead)[1])
+        const pulled = toSegments(ahead)
+        yield * this.#take(entriesOf(ahead)[1], () => ({ type: 'pull', from: this.cursor, segments: pulled }))
         rest = yield * this.#compare(segments, 1)
       }
     }
