@@ -79,6 +79,40 @@ describe('entries come to all that keep them, over TCP', function () {
     events.forEach(seen => { expect([seen.length, new Set(seen).size]).to.deep.equal([120, 120]) })
   })
 
+  it('a late joiner is told by several at once, and does not wait for one that stops in the middle of it', async () => {
+    const length = 15_000
+    const nodes = await mesh(3)
+    const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
+    await logs[0].appendMany(texts(length))
+    await expectSame(logs, length)
+    const cable = await Cable.to(nodes[2].getMultiaddrs())
+    const joiner = await createLogNode()
+    await Promise.all([nodes[0], nodes[1]].map(async node => meet(joiner, node)))
+    await meet(joiner, nodes[2], cable.address)
+    const late = await openAt(joiner, PATIENT)
+    const told = nodes.map(() => ({ before: 0, now: 0 }))
+    let frozenAt = 0
+    late.addEventListener('sync:progress', ({ detail: { peerId, done } }) => {
+      const share = told[nodes.findIndex(node => node.peerId.equals(peerId))]
+      // another comparison begins anew
+      share.before += done < share.now ? share.now : 0
+      share.now = done
+
+      if (share === told[2] && done > 2_000 && frozenAt === 0) {
+        cable.freeze()
+        frozenAt = performance.now()
+      }
+    })
+    await filled(late, length)
+    // no answer is waited for for 20 seconds
+    expect(performance.now() - frozenAt).to.be.below(10_000)
+    await expectSame([...logs, late], length)
+
+    const shares = told.map(({ before, now }) => before + now)
+    expect(shares[2], `${shares}`).to.be.within(2_000, 5_000)
+    expect(Math.min(shares[0], shares[1]), `${shares}`).to.be.above(length / 5)
+  })
+
   it('scenario 39: what went into a cable that was dead arrives when they are together again, and nobody has to write once more', async () => {
     const [a, b] = await Promise.all([createLogNode(), createLogNode()])
     const cable = await Cable.to(b.getMultiaddrs())

@@ -111,6 +111,31 @@ describe('peers of one log to which everything happens', function () {
     }
     await Promise.all(world.nodes.map(async node => node.stop()))
   })
+  it('tell one that lacks much all of it, whoever of them crashes, is cut off or dawdles meanwhile', async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const world = await build(seed, 4)
+      const [first, second, third, late] = world.nodes
+      await advance(world, SECOND)
+      await Promise.all([first, second, third].map(async node => node.log?.replicate(true)))
+      void late.log?.replicate(false)
+      await advance(world, 10 * SECOND)
+      void Promise.all(Array.from({ length: 3500 }, async (_, i) => first.log?.append(Uint8Array.of(i, i >>> 8))))
+      await advance(world, 100 * SECOND)
+      expect([first, second, third].map(({ disk }) => disk.entries.size), 'three have all of it').to.deep.equal([3500, 3500, 3500])
+
+      void late.log?.replicate(true)
+      first.disk.slowness = 500
+      await advance(world, 200 * world.random())
+      second.crash()
+      await advance(world, 3 * SECOND * world.random())
+      world.net.partition(new Set([first.init.peerId.toString()]))
+      void second.start()
+      await advance(world, 30 * SECOND)
+      expect(late.disk.entries.size, `seed ${seed}`).to.equal(3500)
+      world.net.partition(new Set())
+      await Promise.all(world.nodes.map(async node => node.stop()))
+    }
+  })
   it('do not confirm what they are letting go of, though it is theirs to keep again', async () => {
     const world = await build(1, 4)
     const [first, second, third, writer] = world.nodes

@@ -1,7 +1,7 @@
 import { MAX_AHEAD } from '../../../src/log/constants.ts'
 import { keyOf } from '../../../src/log/core/covering.ts'
 import { decodeContent, encodeContent } from '../../../src/log/core/entry.ts'
-import { HybridClock } from '../../../src/log/core/hybrid-clock.ts'
+import { compareMoments, HybridClock } from '../../../src/log/core/hybrid-clock.ts'
 import { positionOf } from '../../../src/log/core/keys.ts'
 import { Proofs } from '../../../src/log/core/proofs.ts'
 import { EntryId } from '../../../src/log/entry-id.ts'
@@ -12,7 +12,7 @@ import { MalformedError } from '../../../src/runtime/errors.ts'
 import { SafeEventEmitter } from '../../../src/runtime/events.ts'
 import type { SimDisk } from './disk.ts'
 import type { RawEntry, TrueEntry } from '../../../src/log/core/types.ts'
-import type { AppendOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
+import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import type { Random } from '../../../src/runtime/random.ts'
 
@@ -33,7 +33,7 @@ const NO_PROOF = new Proofs(NOTHING, 1)
  * What replication needs of a log, without its trees and signatures: they have tests of their own, and would take all of the time.
  * What is being written when its node crashes is lost, and nobody was told that it was stored.
  */
-export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'append' | 'join' | 'get' | 'has' | 'remove' | 'fingerprint' | 'idsInRange' | 'arrivals' | 'marked' | 'mark' | 'close' | 'drop'> {
+export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'append' | 'join' | 'get' | 'has' | 'remove' | 'fingerprint' | 'idsInRange' | 'entries' | 'arrivals' | 'marked' | 'mark' | 'close' | 'drop'> {
   readonly id: string
   status: Log['status'] = 'open'
   readonly #init: SimLogInit
@@ -119,6 +119,16 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     const ids = this.#idsIn(range).map(bytes => new EntryId(bytes))
     const first = after == null ? 0 : ids.findIndex(id => id.equals(after)) + 1
     return ids.slice(first, first + limit)
+  }
+
+  /** From a moment on */
+  async * entries ({ from }: EntriesOptions = {}): AsyncGenerator<Entry> {
+    const first = from != null && 'time' in from ? { time: Number(from.time), counter: from.counter } : { time: 0, counter: 0 }
+    const entries = [...this.#init.disk.entries.values()].map(({ entry }) => entry).filter(entry => compareMoments(entry, first) >= 0)
+
+    for (const entry of entries.sort((a, b) => compareMoments(a, b) || (keyOf(a.id) < keyOf(b.id) ? -1 : 1))) {
+      yield new LogEntry(entry)
+    }
   }
 
   async * arrivals (from = 0): AsyncGenerator<{ arrival: number, entry: Entry }> {
