@@ -52,8 +52,8 @@ export interface Compared {
   failures: number
   /** Something came from it since we were equal last: it does not know that we are */
   hasLearned: boolean
-  /** Comparisons in a row that found it on its way to have what we have */
-  moves: number
+  /** Comparisons in a row that found a difference, and changed nothing */
+  vain: number
 }
 
 /** All there is about comparing with one peer */
@@ -116,7 +116,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, moves: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -227,12 +227,12 @@ export class Syncs {
       onLearned(peer)
     }
 
-    // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different
+    // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different, and is fetched in vain
     const isMoving = surplus.length > 0 || (!isEqual && !isBehind && missing === 0)
-    const wait = Math.min(isMoving ? limits.RETRY_FIRST * 2 ** pair.moves : Infinity, jitter(random, limits.COMPARE_INTERVAL))
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
-    pair.moves = isMoving && !isChanged ? pair.moves + 1 : 0
-    pair.at = isChanged ? clock.now() : clock.now() + wait
+    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min((isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL) * 2 ** pair.vain, limits.VAIN_CAP)
+    pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
+    pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
   }
 
   async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {

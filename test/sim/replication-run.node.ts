@@ -111,6 +111,31 @@ describe('peers of one log to which everything happens', function () {
     }
     await Promise.all(world.nodes.map(async node => node.stop()))
   })
+  it('ask ever less often for what they refuse, and get what comes later as soon as ever', async () => {
+    const world = await build(1, 3)
+    const [first, second, third] = world.nodes
+    await Promise.all(world.nodes.map(async node => node.stop()))
+    const looks: number[] = []
+    third.canAppend = ({ data }) => {
+      const isTaken = data[0] !== 9
+      looks.push(...isTaken ? [] : [world.clock.now()])
+      return isTaken
+    }
+    await Promise.all([first, second].map(async node => { void node.start() }))
+    await advance(world, SECOND)
+    await Promise.all([9, 9, 9, 1].map(async byte => { void first.log?.append(Uint8Array.of(byte)) }))
+    third.replicate = true
+    void third.start()
+    const began = world.clock.now()
+    await advance(world, 1200 * SECOND)
+    expect(third.disk.entries.size).to.equal(1)
+    // of each of the two, in two thirds of all comparisons: some at first, then every five minutes
+    expect(looks.filter(at => at > began + 600 * SECOND).length).to.be.within(1, 3 * 2 * 2 * 3)
+    void second.log?.append(Uint8Array.of(2))
+    await advance(world, SECOND)
+    expect(third.disk.entries.size).to.equal(2)
+    await Promise.all(world.nodes.map(async node => node.stop()))
+  })
   it('tell one that lacks much all of it, whoever of them crashes, is cut off or dawdles meanwhile', async () => {
     for (let seed = 1; seed <= 5; seed++) {
       const world = await build(seed, 4)

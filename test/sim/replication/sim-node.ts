@@ -6,7 +6,7 @@ import { randomInt } from '../../../src/runtime/random.ts'
 import { SimDisk } from './disk.ts'
 import { SimLog } from './sim-log.ts'
 import type { SimNet } from './sim-net.ts'
-import type { Log } from '../../../src/log/index.ts'
+import type { Entry, Log } from '../../../src/log/index.ts'
 import type { Replicate, SharedLogEvents } from '../../../src/replication/index.ts'
 import type { Clock, VirtualClock } from '../../../src/runtime/clock.ts'
 import type { Random } from '../../../src/runtime/random.ts'
@@ -36,6 +36,8 @@ export class SimNode {
   replicate: Replicate = true
   /** Whom it does not let replicate */
   refuses?: SimNode
+  /** What its log takes; all of it, without */
+  canAppend?: (entry: Entry) => boolean
   log?: SharedLog
   #simLog?: SimLog
   #life = 0
@@ -75,7 +77,7 @@ export class SimNode {
       randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),
       openLog: async () => {
         await new Promise<void>(resolve => { clock.after(this.disk.slowness, resolve) })
-        this.#simLog = new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random })
+        this.#simLog = new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random, canAppend: this.canAppend })
         return this.#simLog as unknown as Log
       },
       close: async () => {},
