@@ -174,6 +174,7 @@ export interface SharedLogEvents {
   'replicator:mature': CustomEvent<ReplicatorDetail>
   'replicator:leave': CustomEvent<ReplicatorDetail & { reason: LeaveReason }>
   'replication:change': CustomEvent<ReplicatorDetail>
+  /** Entries that came from a peer, of those that it had and this node had not: others may bring some of them */
   'sync:progress': CustomEvent<{ peerId: PeerId, done: number, total: number }>
   /** It is closed, by whomever: who opened it, or the node that stops */
   close: CustomEvent<void>

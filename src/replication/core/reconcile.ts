@@ -110,7 +110,16 @@ export class Reconcile {
     }
 
     yield * this.#sweep(ranges.filter(range => !isListed(range)))
+    yield * this.#end()
     return { isEqual: differing.length === 0, added: this.#added, missing: this.#missing, surplus: this.#surplus, isBehind: this.#isBehind }
+  }
+
+  /** What others told is not to come from this one any more */
+  * #end (): Generator<Need[], void, any> {
+    if (this.#expected > this.#added + this.#missing) {
+      this.#expected = this.#added + this.#missing
+      yield * this.#add(0)
+    }
   }
 
   /** Many segments are not cut at first: mostly nothing differs */
