@@ -85,3 +85,25 @@ export const MAX_ENTRY_OVERHEAD = 16_384
 export const AUDIT_INTERVAL = 10_000
 export const AUDIT_AGE = 60_000
 export const MAX_STRIKES = 3
+
+/** Over GossipSub: what is for one peer goes over a stream of this protocol. The version is in the id */
+export const SEND_PROTOCOL = '/libp2p-sheaf/send/1.0.0'
+/** Bytes of the largest message on it, as DirectSub has it; of its topic; and of the frame around both */
+export const MAX_SENT = 1024 * 1024
+export const MAX_SEND_TOPIC = 256
+export const MAX_SEND_FRAME = MAX_SENT + 2 * MAX_SEND_TOPIC
+/** Bytes that wait for one peer: the next message is refused. More than some logs at once have under way. A guess */
+export const MAX_WAITING_BYTES = 16 * 1024 * 1024
+/** Streams that one connection may open to us: the one in use, and some that it has not seen the end of. A guess */
+export const MAX_INBOUND_STREAMS = 8
+/** Milliseconds that opening a stream may take, that a peer may take in nothing while something waits, and that stopping waits for it */
+export const OPEN_TIMEOUT = 10_000
+export const SLOW_TIMEOUT = 30_000
+export const STOP_TIMEOUT = 1_000
+/** Milliseconds until a stream that ended is opened again: the first time, and at most. As DirectSub's */
+export const REOPEN_FIRST = 100
+export const REOPEN_CAP = 30_000
+/** Bytes of the largest message that is left to GossipSub: others of its kind cut off who sends them a mebibyte */
+export const MAX_BROADCAST = 512 * 1024
+/** Random bytes before each message that GossipSub carries */
+export const SALT_BYTES = 8

@@ -33,7 +33,8 @@ import type { EntryId } from '../log/entry-id.ts'
 import type { EntriesOptions, Entry, LogDiagnostics, TrimOptions } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { AbortOptions, ComponentLogger, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type { AbortOptions, ComponentLogger, Libp2pEvents, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 import type { Datastore } from 'interface-datastore'
 
 export type { LeaveReason, Segment }
@@ -237,13 +238,16 @@ export interface SharedLogsComponents {
   privateKey: PrivateKey
   peerId: PeerId
   datastore: Datastore
+  registrar: Registrar
+  connectionManager: ConnectionManager
+  events: TypedEventTarget<Libp2pEvents>
   logger: ComponentLogger
   metrics?: Metrics
 }
 
 export interface SharedLogsInit {
   /**
-   * The name under which DirectSub is registered
+   * The name under which DirectSub is registered, or GossipSub
    *
    * @default 'pubsub'
    */
@@ -254,7 +258,27 @@ export interface SharedLogsInit {
   random?: Random
 }
 
-/** The service: register it beside `directSub()` in `createLibp2p({ services })` */
+/**
+ * The service: register it beside `directSub()` in `createLibp2p({ services })`, or beside the `gossipsub()` that a node runs already.
+ * All who share a log have the same one of the two
+ *
+ * @example
+ *
+ * ```TypeScript
+ * import { createLibp2p } from 'libp2p'
+ * import { gossipsub } from '@libp2p/gossipsub'
+ * import { identify } from '@libp2p/identify'
+ * import { sharedLogs } from 'libp2p-sheaf'
+ *
+ * const node = await createLibp2p({
+ *   services: {
+ *     identify: identify(),
+ *     pubsub: gossipsub(),
+ *     logs: sharedLogs()
+ *   }
+ * })
+ * ```
+ */
 export function sharedLogs (init: SharedLogsInit = {}): (components: SharedLogsComponents) => SharedLogs {
   return components => new SharedLogsClass(components, init)
 }

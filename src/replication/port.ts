@@ -25,6 +25,9 @@ export interface PortTopic {
 export interface Port {
   /** Bytes of the largest message */
   readonly maxMessageSize: number
-  /** Resolves when the present neighbours know of it. Events come from the call on */
+  /** Before any topic is joined, and when all of them are left */
+  start? (): Promise<void>
+  stop? (): Promise<void>
+  /** Resolves when the present neighbours know of it, as far as the pubsub can say. Events come from the call on */
   join (topic: string, events: PortEvents): Promise<PortTopic>
 }

@@ -5,9 +5,11 @@ import { Mailboxes } from '../runtime/mailbox.ts'
 import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { directSubPort } from './ports/direct-sub.ts'
+import { GossipSubPort } from './ports/gossipsub.ts'
 import { SharedLog } from './shared-log.ts'
 import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
 import type { Port } from './port.ts'
+import type { GossipSub } from './ports/gossipsub.ts'
 import type { DirectSub } from '../pubsub/index.ts'
 import type { Startable } from '@libp2p/interface'
 
@@ -27,7 +29,8 @@ export class SharedLogs implements SharedLogsFace, Startable {
   /** Those that are not in `#logs` yet */
   readonly #opening = new Set<string>()
   readonly #lifecycle: Mailboxes
-  #isStarted = false
+  /** While it is started */
+  #port?: Port
 
   constructor (components: SharedLogsComponents, init: SharedLogsInit) {
     this.#components = components
@@ -40,11 +43,13 @@ export class SharedLogs implements SharedLogsFace, Startable {
   }
 
   isStarted (): boolean {
-    return this.#isStarted
+    return this.#port != null
   }
 
   async start (): Promise<void> {
-    this.#isStarted = true
+    const port = this.#choosePort()
+    await port.start?.()
+    this.#port = port
   }
 
   /** While the connections are still there: so that the others hear that we go */
@@ -53,16 +58,18 @@ export class SharedLogs implements SharedLogsFace, Startable {
   }
 
   async stop (): Promise<void> {
-    this.#isStarted = false
+    const port = this.#port
+    this.#port = undefined
     // behind those that are being opened: who waits for its turn finds us stopped
     await Promise.all([...new Set([...this.#logs.keys(), ...this.#opening])].map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
+    await port?.stop?.()
   }
 
   async open (id: string, options: OpenOptions = {}): Promise<SharedLogFace> {
     return this.#lifecycle.turn(id, async () => {
       const known = this.#logs.get(id)
 
-      if (!this.#isStarted) {
+      if (this.#port == null) {
         throw new NotStartedError('The logs are not started: start the libp2p node that they belong to')
       }
       if (known != null) {
@@ -73,7 +80,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       this.#opening.add(id)
 
       try {
-        const log = await this.#make(id, options)
+        const log = await this.#make(id, options, this.#port)
         this.#logs.set(id, { log, count: 1 })
         return log
       } finally {
@@ -82,14 +89,14 @@ export class SharedLogs implements SharedLogsFace, Startable {
     }, options)
   }
 
-  async #make (id: string, options: OpenOptions): Promise<SharedLog> {
+  async #make (id: string, options: OpenOptions, port: Port): Promise<SharedLog> {
     const { privateKey, datastore, logger } = this.#components
     const log = await SharedLog.open({
       id,
       options,
       clock: this.#clock,
       random: this.#init.random ?? systemRandom,
-      port: this.#port(),
+      port,
       privateKey,
       sealer: new Sealer(privateKey),
       datastore,
@@ -133,18 +140,41 @@ export class SharedLogs implements SharedLogsFace, Startable {
     }
   }
 
-  #port (): Port {
+  #choosePort (): Port {
+    const { registrar, connectionManager, events, peerId, logger } = this.#components
     const name = this.#init.pubsub ?? 'pubsub'
-    const pubsub = (this.#components as unknown as Record<string, DirectSub | undefined>)[name]
+    const pubsub = this.#find(name)
 
-    if (typeof pubsub?.getSubscribers !== 'function' || typeof pubsub.requestSubscribers !== 'function') {
-      throw new InvalidParametersError(`There is no DirectSub under the name '${name}': register directSub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
+    if (isFunction(pubsub?.requestSubscribers)) {
+      return directSubPort(pubsub as DirectSub)
+    }
+    if ([pubsub?.subscribe, pubsub?.unsubscribe, pubsub?.publish, pubsub?.getSubscribers].every(isFunction)) {
+      return new GossipSubPort(pubsub as GossipSub, {
+        components: { registrar, connectionManager, events },
+        self: peerId,
+        clock: this.#clock,
+        random: this.#init.random ?? systemRandom,
+        log: logger.forComponent('libp2p-sheaf:shared-logs:streams')
+      })
     }
 
-    return directSubPort(pubsub)
+    throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
+  }
+
+  #find (name: string): Partial<DirectSub & GossipSub> | undefined {
+    try {
+      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub> | undefined>)[name]
+    } catch {
+      // how libp2p says that nothing has this name
+      return undefined
+    }
   }
 
   get #clock (): NonNullable<SharedLogsInit['clock']> {
     return this.#init.clock ?? systemClock
   }
+}
+
+function isFunction (value: unknown): boolean {
+  return typeof value === 'function'
 }

@@ -1,13 +1,13 @@
 import { expect } from 'aegir/chai'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, text, texts } from '../fixtures/logs.ts'
-import { added, allIn, createLogNode, expectSame, filled, find, LONG, membership, mesh, of, openAt, RING } from '../fixtures/sharedlogs.ts'
+import { added, allIn, createLogNode, expectSame, filled, find, LONG, membership, mesh, of, openAt, overEachPubSub, RING } from '../fixtures/sharedlogs.ts'
 import type { Segment } from '../../src/index.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 const HALF: Segment[] = [{ from: 0, width: RING / 2 }]
 
-describe('who may keep what, and who waits for whom, over TCP', function () {
+overEachPubSub('who may keep what, and who waits for whom', function () {
   this.timeout(60_000)
   afterEach(stopPeers)
 

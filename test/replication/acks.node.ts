@@ -2,13 +2,13 @@ import { expect } from 'aegir/chai'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { eventually, isNeighbour, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, text, texts } from '../fixtures/logs.ts'
-import { allIn, crash, createLogNode, filled, find, has, LONG, mesh, openAt, part, SHORT } from '../fixtures/sharedlogs.ts'
+import { allIn, crash, createLogNode, filled, find, has, LONG, mesh, openAt, overEachPubSub, part, SHORT } from '../fixtures/sharedlogs.ts'
 import type { OpenOptions, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 
-describe('knowing that others have stored an entry, over TCP', function () {
+overEachPubSub('knowing that others have stored an entry', function () {
   this.timeout(60_000)
   afterEach(async () => {
     removeCables()

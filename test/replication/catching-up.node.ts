@@ -3,14 +3,14 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { eventually, isNeighbour, meet, range, stopPeers } from '../fixtures/directsub.ts'
 import { name, text, texts } from '../fixtures/logs.ts'
-import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, part, saidIn } from '../fixtures/sharedlogs.ts'
+import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, saidIn } from '../fixtures/sharedlogs.ts'
 import type { Entry, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 const HOUR = 3_600_000
 
-describe('entries come to all that keep them, over TCP', function () {
+overEachPubSub('entries come to all that keep them', function () {
   this.timeout(60_000)
   afterEach(async () => {
     removeCables()

@@ -2,13 +2,13 @@ import { expect } from 'aegir/chai'
 import { deleteStores, WatchedDatastore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, text, texts } from '../fixtures/logs.ts'
-import { allIn, createLogNode, expectSame, filled, find, LOG, LONG, membership, mesh, of, openAt, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
+import { allIn, createLogNode, expectSame, filled, find, LOG, LONG, membership, mesh, of, openAt, overEachPubSub, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
 import type { SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 
-describe('opening, closing and dropping a shared log, over TCP', function () {
+overEachPubSub('opening, closing and dropping a shared log', function () {
   this.timeout(60_000)
   afterEach(async () => {
     await stopPeers()

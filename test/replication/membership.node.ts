@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { eventually, meet, range, stopPeers } from '../fixtures/directsub.ts'
-import { allIn, count, crash, createLogNode, find, LONG, membership, mesh, of, openAt, part, RING, sameSegments, SHORT, tell } from '../fixtures/sharedlogs.ts'
+import { allIn, count, crash, createLogNode, find, LONG, membership, mesh, of, openAt, overEachPubSub, part, RING, sameSegments, SHORT, tell } from '../fixtures/sharedlogs.ts'
 import type { Segment, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
@@ -9,7 +9,7 @@ const OTHER_HALF: Segment[] = [{ from: RING / 2, width: RING / 2 }]
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 const PATIENT = { maturity: LONG, grace: LONG }
 
-describe('who is a replicator, over TCP', function () {
+overEachPubSub('who is a replicator', function () {
   this.timeout(60_000)
   afterEach(stopPeers)
 

@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import { eventually, meet, stopPeers } from '../fixtures/directsub.ts'
 import { name, text, texts } from '../fixtures/logs.ts'
-import { allIn, allMature, createLogNode, crash, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, part, SHORT } from '../fixtures/sharedlogs.ts'
+import { allIn, allMature, crash, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, SHORT } from '../fixtures/sharedlogs.ts'
 import type { Entry, OpenOptions, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
@@ -9,7 +9,7 @@ const QUICK = { maturity: SHORT, grace: LONG }
 /** Of the ring wound up for two copies, each covers half, and each place is covered by two of these four */
 const QUARTERS = [0, 0.125, 0.25, 0.375].map(offset => ({ factor: 0.25, offset }))
 
-describe('what is kept, and what is let go, over TCP', function () {
+overEachPubSub('what is kept, and what is let go', function () {
   this.timeout(60_000)
   afterEach(stopPeers)
 

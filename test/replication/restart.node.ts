@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import { deleteStores, diskStore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { newKey, text, texts } from '../fixtures/logs.ts'
-import { allIn, crash, createLogNode, eventuallyTrue, expectSame, filled, find, LONG, membership, namesIn, of, openAt, RING, sameSegments, SHORT, tell } from '../fixtures/sharedlogs.ts'
+import { allIn, crash, createLogNode, eventuallyTrue, expectSame, filled, find, LONG, membership, namesIn, of, openAt, overEachPubSub, RING, sameSegments, SHORT, tell } from '../fixtures/sharedlogs.ts'
 import type { Segment, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 import type { Datastore } from 'interface-datastore'
@@ -11,7 +11,7 @@ const PATIENT = { maturity: LONG, grace: LONG }
 const HALF: Segment[] = [{ from: 0, width: RING / 2 }]
 const OTHER_HALF: Segment[] = [{ from: RING / 2, width: RING / 2 }]
 
-describe('a log that is opened again from disk, over TCP', function () {
+overEachPubSub('a log that is opened again from disk', function () {
   this.timeout(60_000)
   afterEach(async () => {
     await stopPeers()

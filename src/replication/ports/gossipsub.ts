@@ -1,0 +1,199 @@
+import { randomBytes } from '@libp2p/crypto'
+import { concat } from 'uint8arrays/concat'
+import * as limits from '../constants.ts'
+import { Streams } from './streams.ts'
+import type { StreamsInit } from './streams.ts'
+import type { Port, PortEvents, PortTopic } from '../port.ts'
+import type { AbortOptions, PeerId, TypedEventTarget } from '@libp2p/interface'
+
+/** What is used of GossipSub: any pubsub of this shape will do */
+export interface GossipSub extends Pick<TypedEventTarget<GossipSubEvents>, 'addEventListener' | 'removeEventListener'> {
+  readonly globalSignaturePolicy: 'StrictSign' | 'StrictNoSign'
+  subscribe (topic: string): void
+  unsubscribe (topic: string): void
+  publish (topic: string, data: Uint8Array): Promise<unknown>
+  getSubscribers (topic: string): PeerId[]
+}
+
+type Message =
+  | { type: 'signed', topic: string, from: PeerId, data: Uint8Array }
+  | { type: 'unsigned', topic: string, data: Uint8Array }
+
+interface GossipSubEvents {
+  message: CustomEvent<Message>
+  'subscription-change': CustomEvent<{ peerId: PeerId, subscriptions: Array<{ topic: string, subscribe: boolean }> }>
+  'gossipsub:heartbeat': CustomEvent
+}
+
+export interface GossipSubPortInit extends Pick<StreamsInit, 'components' | 'clock' | 'random' | 'log'> {
+  /** This node */
+  self: PeerId
+}
+
+/**
+ * Speaks over GossipSub: it says which neighbours listen, and carries what is for all of them. What is for one goes over a stream
+ * of our own, so only those count that we are connected to.
+ */
+export class GossipSubPort implements Port {
+  readonly maxMessageSize = limits.MAX_SENT
+  readonly #pubsub: GossipSub
+  readonly #self: PeerId
+  readonly #streams: Streams
+  readonly #topics = new Map<string, GossipSubTopic>()
+
+  constructor (pubsub: GossipSub, init: GossipSubPortInit) {
+    this.#pubsub = pubsub
+    this.#self = init.self
+    this.#streams = new Streams({
+      ...init,
+      onMessage: (from, topic, data) => { this.#topics.get(topic)?.receive(from, data) },
+      onConnection: () => { this.#topics.forEach(topic => { topic.look() }) }
+    })
+  }
+
+  async start (): Promise<void> {
+    await this.#streams.start()
+  }
+
+  async stop (): Promise<void> {
+    await this.#streams.stop()
+  }
+
+  async join (topic: string, events: PortEvents): Promise<PortTopic> {
+    const joined = new GossipSubTopic({
+      topic,
+      events,
+      pubsub: this.#pubsub,
+      self: this.#self,
+      streams: this.#streams,
+      onLeave: () => { this.#topics.delete(topic) }
+    })
+    this.#topics.set(topic, joined)
+    joined.join()
+    return joined
+  }
+}
+
+interface TopicInit {
+  topic: string
+  events: PortEvents
+  pubsub: GossipSub
+  self: PeerId
+  streams: Streams
+  onLeave (): void
+}
+
+class GossipSubTopic implements PortTopic {
+  readonly #init: TopicInit
+  readonly #present = new Map<string, PeerId>()
+  #isLeft = false
+
+  constructor (init: TopicInit) {
+    this.#init = init
+  }
+
+  join (): void {
+    const { pubsub, topic } = this.#init
+    pubsub.addEventListener('message', this.#onMessage)
+    pubsub.addEventListener('subscription-change', this.#onChange)
+    pubsub.addEventListener('gossipsub:heartbeat', this.look)
+
+    try {
+      pubsub.subscribe(topic)
+      this.look()
+    } catch (err) {
+      this.#unlisten()
+      throw err
+    }
+  }
+
+  subscribers (): PeerId[] {
+    return [...this.#present.values()]
+  }
+
+  broadcast (data: Uint8Array): void {
+    const { pubsub, topic } = this.#init
+
+    if (pubsub.globalSignaturePolicy === 'StrictSign' && data.byteLength <= limits.MAX_BROADCAST) {
+      // GossipSub may tell messages apart by their bytes: the same ones are meant to arrive each time.
+      // Whoever does not get it asks for it
+      pubsub.publish(topic, concat([randomBytes(limits.SALT_BYTES), data])).catch(() => {})
+    } else {
+      this.subscribers().forEach(peerId => { this.send(peerId, data).catch(() => {}) })
+    }
+  }
+
+  async send (to: PeerId, data: Uint8Array, options?: AbortOptions): Promise<void> {
+    if (!this.#present.has(to.toString())) {
+      throw new Error('it is not on the topic')
+    }
+
+    await this.#init.streams.send(to, this.#init.topic, data, options)
+  }
+
+  async leave (): Promise<void> {
+    const { pubsub, topic } = this.#init
+    this.#unlisten()
+
+    try {
+      pubsub.unsubscribe(topic)
+    } catch {
+      // it is stopped: its streams are closed, and nobody can be told
+    }
+  }
+
+  /** Something came over a stream */
+  receive (from: PeerId, data: Uint8Array): void {
+    this.#init.events.onMessage(from, data)
+  }
+
+  /** Who is here may have changed. GossipSub says nothing of those it lost: that shows when it is asked */
+  readonly look = (): void => {
+    const { pubsub, topic, streams } = this.#init
+    const now = pubsub.getSubscribers(topic).filter(peerId => streams.isReachable(peerId))
+    const keys = new Set(now.map(peerId => peerId.toString()))
+
+    this.subscribers().filter(peerId => !keys.has(peerId.toString())).forEach(peerId => { this.#lose(peerId, false) })
+    now.forEach(peerId => { this.#find(peerId) })
+  }
+
+  readonly #onMessage = ({ detail }: CustomEvent<Message>): void => {
+    const { topic, self, events } = this.#init
+
+    // what is not signed may be of anybody
+    if (detail.topic === topic && detail.type === 'signed' && !self.equals(detail.from) && detail.data.byteLength > limits.SALT_BYTES) {
+      events.onMessage(detail.from, detail.data.subarray(limits.SALT_BYTES))
+    }
+  }
+
+  readonly #onChange = ({ detail: { peerId, subscriptions } }: GossipSubEvents['subscription-change']): void => {
+    if (subscriptions.some(({ topic, subscribe }) => topic === this.#init.topic && !subscribe)) {
+      this.#lose(peerId, true)
+    }
+
+    this.look()
+  }
+
+  #find (peerId: PeerId): void {
+    if (!this.#isLeft && !this.#present.has(peerId.toString())) {
+      this.#present.set(peerId.toString(), peerId)
+      this.#init.events.onPresent(peerId)
+    }
+  }
+
+  #lose (peerId: PeerId, isSaid: boolean): void {
+    if (!this.#isLeft && this.#present.delete(peerId.toString())) {
+      this.#init.events.onAbsent(peerId, isSaid)
+    }
+  }
+
+  #unlisten (): void {
+    const { pubsub, onLeave } = this.#init
+    this.#isLeft = true
+    this.#present.clear()
+    pubsub.removeEventListener('message', this.#onMessage)
+    pubsub.removeEventListener('subscription-change', this.#onChange)
+    pubsub.removeEventListener('gossipsub:heartbeat', this.look)
+    onLeave()
+  }
+}
