@@ -47,6 +47,7 @@ export class GossipSubPort implements Port {
     this.#streams = new Streams({
       ...init,
       onMessage: (from, topic, data) => { this.#topics.get(topic)?.receive(from, data) },
+      onGoodbye: from => { this.#topics.forEach(topic => { topic.goodbye(from) }) },
       onConnection: () => { this.#topics.forEach(topic => { topic.look() }) }
     })
   }
@@ -86,6 +87,8 @@ interface TopicInit {
 class GossipSubTopic implements PortTopic {
   readonly #init: TopicInit
   readonly #present = new Map<string, PeerId>()
+  /** Those that said goodbye, of whom GossipSub has not heard yet that they are gone */
+  readonly #parted = new Set<string>()
   #isLeft = false
 
   constructor (init: TopicInit) {
@@ -147,13 +150,20 @@ class GossipSubTopic implements PortTopic {
     this.#init.events.onMessage(from, data)
   }
 
+  /** It stops: GossipSub does not always manage to say so */
+  goodbye (from: PeerId): void {
+    this.#parted.add(from.toString())
+    this.#lose(from, true)
+    this.look()
+  }
+
   /** Who is here may have changed. GossipSub says nothing of those it lost: that shows when it is asked */
   readonly look = (): void => {
     const { pubsub, topic, streams } = this.#init
-    const now = pubsub.getSubscribers(topic).filter(peerId => streams.isReachable(peerId))
-    const keys = new Set(now.map(peerId => peerId.toString()))
+    const now = new Map(pubsub.getSubscribers(topic).filter(peerId => streams.isReachable(peerId)).map(peerId => [peerId.toString(), peerId]))
 
-    this.subscribers().filter(peerId => !keys.has(peerId.toString())).forEach(peerId => { this.#lose(peerId, false) })
+    this.#parted.forEach(key => { now.delete(key) || this.#parted.delete(key) })
+    this.#present.forEach((peerId, key) => { now.has(key) || this.#lose(peerId, false) })
     now.forEach(peerId => { this.#find(peerId) })
   }
 
@@ -167,8 +177,13 @@ class GossipSubTopic implements PortTopic {
   }
 
   readonly #onChange = ({ detail: { peerId, subscriptions } }: GossipSubEvents['subscription-change']): void => {
-    if (subscriptions.some(({ topic, subscribe }) => topic === this.#init.topic && !subscribe)) {
+    const ours = subscriptions.filter(({ topic }) => topic === this.#init.topic)
+
+    if (ours.some(({ subscribe }) => !subscribe)) {
       this.#lose(peerId, true)
+    }
+    if (ours.some(({ subscribe }) => subscribe)) {
+      this.#parted.delete(peerId.toString())
     }
 
     this.look()

@@ -87,14 +87,15 @@ export class Sender implements PipeOwner {
     }
   }
 
-  /** What the stream has taken still arrives, if it does so soon */
-  async close (options: AbortOptions): Promise<void> {
+  /** Only this is sent still, if there is a stream for it: it arrives behind what that has taken */
+  async close (last: Frame, options: AbortOptions): Promise<void> {
     const err = new Error('nothing is sent any more')
-    const pipe = this.#state.type === 'open' ? this.#state.pipe : undefined
+    this.#rejectAll(err)
 
-    if (pipe != null) {
+    if (this.#state.type === 'open') {
+      const { pipe } = this.#state
+      this.send(last).catch(() => {})
       this.#state = { type: 'ended' }
-      this.#rejectAll(err)
       await pipe.close(options).catch(err => { pipe.abort(err) })
     }
 

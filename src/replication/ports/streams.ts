@@ -1,4 +1,4 @@
-import { encodeFrame } from '../../link/core/frames.ts'
+import { encodeFrame, frameOf } from '../../link/core/frames.ts'
 import { Pipe } from '../../link/pipe.ts'
 import { encodeString, Reader, uvarintLength, writeUvarint } from '../../runtime/codec.ts'
 import * as limits from '../constants.ts'
@@ -9,8 +9,12 @@ import type { Random } from '../../runtime/random.ts'
 import type { AbortOptions, Connection, Libp2pEvents, Logger, PeerId, Stream, TypedEventTarget } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 
-/** The only kind of frame there is: string topic · message up to the end */
-const MESSAGE = 0
+const Kind = {
+  /** string topic · message up to the end */
+  MESSAGE: 0,
+  /** nothing: the sender stops, and is on no topic any more */
+  GOODBYE: 1
+} as const
 
 export interface StreamsInit {
   components: { registrar: Registrar, connectionManager: ConnectionManager, events: TypedEventTarget<Libp2pEvents> }
@@ -18,6 +22,7 @@ export interface StreamsInit {
   random: Random
   log: Logger
   onMessage (from: PeerId, topic: string, data: Uint8Array): void
+  onGoodbye (from: PeerId): void
   /** Connections to it came or went */
   onConnection (peerId: PeerId): void
 }
@@ -47,7 +52,7 @@ export class Streams {
     const timer = clock.after(limits.STOP_TIMEOUT, () => { controller.abort() })
     events.removeEventListener('connection:open', this.#onConnection)
     events.removeEventListener('connection:close', this.#onConnection)
-    await Promise.all([...this.#senders.values()].map(async sender => sender.close(controller)))
+    await Promise.all([...this.#senders.values()].map(async sender => sender.close(frameOf(Kind.GOODBYE, new Uint8Array()), controller)))
     timer.cancel()
     this.#senders.clear()
     this.#receivers.forEach(receiver => { receiver.abort(new Error('this side is stopping')) })
@@ -65,7 +70,7 @@ export class Streams {
 
     const name = encodeString(topic)
     const prefix = uvarintLength(name.byteLength)
-    const frame = encodeFrame(MESSAGE, prefix + name.byteLength, (target, offset) => { target.set(name, writeUvarint(target, offset, name.byteLength)) }, data)
+    const frame = encodeFrame(Kind.MESSAGE, prefix + name.byteLength, (target, offset) => { target.set(name, writeUvarint(target, offset, name.byteLength)) }, data)
     await this.#sender(to).send(frame, options)
   }
 
@@ -100,6 +105,7 @@ export class Streams {
       ...this.#init,
       stream,
       onMessage: (topic, data) => { this.#init.onMessage(from, topic, data) },
+      onGoodbye: () => { this.#init.onGoodbye(from) },
       onEnd: () => { this.#receivers.delete(receiver) }
     })
     this.#receivers.add(receiver)
@@ -125,6 +131,7 @@ interface ReceiverInit {
   log: Logger
   stream: Stream
   onMessage (topic: string, data: Uint8Array): void
+  onGoodbye (): void
   onEnd (): void
 }
 
@@ -151,9 +158,11 @@ class Receiver implements PipeOwner {
   }
 
   onFrame (pipe: Pipe, kind: number, body: Uint8Array): void {
-    if (kind === MESSAGE) {
+    if (kind === Kind.MESSAGE) {
       const reader = new Reader(body)
       this.#init.onMessage(reader.string(limits.MAX_SEND_TOPIC), reader.rest())
+    } else if (kind === Kind.GOODBYE) {
+      this.#init.onGoodbye()
     }
   }
 
