@@ -10,7 +10,7 @@ import type { LogNode } from '../fixtures/sharedlogs.ts'
 const PATIENT = { maturity: LONG, grace: LONG }
 const HOUR = 3_600_000
 
-overEachPubSub('entries come to all that keep them', function () {
+overEachPubSub('entries come to all that keep them', function (pubsub) {
   this.timeout(60_000)
   afterEach(async () => {
     removeCables()
@@ -131,23 +131,41 @@ overEachPubSub('entries come to all that keep them', function () {
     await expectSame(logs, 52)
   })
 
-  it('scenario 44: the first entry comes over a node that has the pubsub and not the log, without a second write', async () => {
-    const [a, relay, c] = await Promise.all(range(3).map(async () => createLogNode()))
-    await meet(a, relay)
-    await meet(relay, c)
-    const logs = await Promise.all([a, c].map(async node => openAt(node, PATIENT)))
-    await logs[0].append(text('first'))
-    await expectSame(logs, 1)
-    await allIn(logs, [a, c])
-    await logs[1].append(text('second'), { ack: 'leaders' })
-    expect(await saidIn(logs[0])).to.deep.equal(['first', 'second'])
-    expect(isNeighbour(a, c), 'they are neighbours').to.be.false()
+  if (pubsub === 'DirectSub') {
+    it('scenario 44: the first entry comes over a node that has the pubsub and not the log, without a second write', async () => {
+      const [a, relay, c] = await Promise.all(range(3).map(async () => createLogNode()))
+      await meet(a, relay)
+      await meet(relay, c)
+      const logs = await Promise.all([a, c].map(async node => openAt(node, PATIENT)))
+      await logs[0].append(text('first'))
+      await expectSame(logs, 1)
+      await allIn(logs, [a, c])
+      await logs[1].append(text('second'), { ack: 'leaders' })
+      expect(await saidIn(logs[0])).to.deep.equal(['first', 'second'])
+      expect(isNeighbour(a, c), 'they are neighbours').to.be.false()
 
-    // and 1,000 to who opens it late
-    await logs[1].appendMany(texts(998))
-    const [late] = await Promise.all([openAt(relay, PATIENT)])
-    await expectSame([...logs, late], 1_000)
-  })
+      // and 1,000 to who opens it late
+      await logs[1].appendMany(texts(998))
+      const [late] = await Promise.all([openAt(relay, PATIENT)])
+      await expectSame([...logs, late], 1_000)
+    })
+  } else {
+    it('scenario 44: who are no neighbours are nothing to each other; what they append comes over one that keeps the log, too, without a second write', async () => {
+      const [a, between, c] = await Promise.all(range(3).map(async () => createLogNode()))
+      await meet(a, between)
+      await meet(between, c)
+      const logs = await Promise.all([a, c].map(async node => openAt(node, PATIENT)))
+      await logs[0].append(text('first'))
+      logs.push(await openAt(between, PATIENT))
+      await allIn([logs[2]], [a, c])
+      await expectSame(logs, 1)
+      await logs[1].append(text('second'), { ack: 'leaders' })
+      await logs[1].appendMany(texts(998))
+      await expectSame(logs, 1_000)
+      expect(isNeighbour(a, c), 'they are neighbours').to.be.false()
+      expect([find(logs[0], c), find(logs[1], a)]).to.deep.equal([undefined, undefined])
+    })
+  }
 
   it('scenario 45: what was awaited is there for the iterator at once, here and, acknowledged, over there', async () => {
     const { logs: [log, other] } = await together(2)
@@ -213,6 +231,10 @@ overEachPubSub('entries come to all that keep them', function () {
     const [behind, witness] = [await createLogNode(), await createLogNode()]
     await meet(behind, ahead)
     await meet(behind, witness)
+    if (pubsub === 'GossipSub') {
+      // all of them are to be replicators to each other
+      await meet(ahead, witness)
+    }
     const nodes = [ahead, behind, witness]
     const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
     await allIn(logs, nodes)

@@ -11,12 +11,13 @@ import { LevelDatastore } from 'datastore-level'
 import { fromString } from 'uint8arrays/from-string'
 import { name, text } from '../fixtures/logs.ts'
 import { createLogNode, namesIn, openAt } from '../fixtures/sharedlogs.ts'
+import type { PubSubName } from '../fixtures/sharedlogs.ts'
 
 /** Appends that are under way at once, and milliseconds between two of these */
 const BURST = 4
 const PAUSE = 8
 
-const [dir, key, life, grace] = process.argv.slice(2)
+const [dir, key, life, grace, pubsub] = process.argv.slice(2)
 
 function say (what: string): void {
   process.stdout.write(`${what}\n`)
@@ -25,7 +26,7 @@ function say (what: string): void {
 async function run (): Promise<void> {
   const datastore = new LevelDatastore(dir)
   await datastore.open()
-  const node = await createLogNode({ datastore, privateKey: privateKeyFromProtobuf(fromString(key, 'base64url')) })
+  const node = await createLogNode({ datastore, privateKey: privateKeyFromProtobuf(fromString(key, 'base64url')), pubsub: pubsub as PubSubName })
   const log = await openAt(node, { maturity: 50, grace: Number(grace) })
   const work = { isOn: false, count: 0 }
   log.addEventListener('replicator:join', ({ detail }) => { say(`in ${detail.peerId}`) })

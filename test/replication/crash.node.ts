@@ -9,6 +9,8 @@ import { toString } from 'uint8arrays/to-string'
 import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { newKey } from '../fixtures/logs.ts'
+import { overEachPubSub } from '../fixtures/sharedlogs.ts'
+import type { PubSubName } from '../fixtures/sharedlogs.ts'
 import type { PrivateKey } from '@libp2p/interface'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
@@ -34,18 +36,20 @@ class Peer {
   #stderr = ''
   readonly #dir = temporaryDirectory()
   readonly #key: PrivateKey
+  readonly #pubsub: PubSubName
   #child?: ChildProcessWithoutNullStreams
   #closed?: Promise<unknown>
 
-  constructor (key: PrivateKey) {
+  constructor (key: PrivateKey, pubsub: PubSubName) {
     this.#key = key
+    this.#pubsub = pubsub
     this.name = peerIdFromPrivateKey(key).toString()
   }
 
   async start (): Promise<void> {
     this.seen = []
     this.address = undefined
-    const args = [PEER, this.#dir, toString(privateKeyToProtobuf(this.#key), 'base64url'), `${this.name.slice(-4)}-${this.#lives++}`, `${GRACE}`]
+    const args = [PEER, this.#dir, toString(privateKeyToProtobuf(this.#key), 'base64url'), `${this.name.slice(-4)}-${this.#lives++}`, `${GRACE}`, this.#pubsub]
     // what Node thinks of the way in which the tests were started is no news
     const child = this.#child = spawn(process.execPath, args, { stdio: 'pipe', env: { ...process.env, NODE_NO_WARNINGS: '1' } })
     const lines = createInterface({ input: child.stdout })
@@ -103,11 +107,11 @@ class Peer {
   }
 }
 
-describe('peers that are killed while all append', () => {
+overEachPubSub('peers that are killed while all append', pubsub => {
   afterEach(deleteStores)
 
   it(`join once, catch up, and lose nothing that they had stored, in ${KILLS} deaths`, async () => {
-    const peers = await Promise.all(range(3).map(async () => new Peer(await newKey())))
+    const peers = await Promise.all(range(3).map(async () => new Peer(await newKey(), pubsub)))
     await Promise.all(peers.map(async peer => peer.start()))
     peers[1].tell(`dial ${peers[0].address}`)
     peers[2].tell(`dial ${peers[0].address}`)
