@@ -105,18 +105,21 @@ export class Pipe {
     }
   }
 
-  /** Writes what there is, says that no more comes, and resolves when both is done */
-  async close (options: AbortOptions): Promise<void> {
-    this.#closing = true
-
-    if (!this.#ended && this.#hasMore) {
+  /** Writes what there is, and resolves when that is done */
+  async flush (options: AbortOptions): Promise<void> {
+    if (!this.#ended && this.#hasMore && options.signal?.aborted !== true) {
       this.schedule()
       await new Promise<void>(resolve => {
         this.#onIdle = resolve
         options.signal?.addEventListener('abort', () => { resolve() }, { once: true })
       })
     }
+  }
 
+  /** Writes what there is, says that no more comes, and resolves when both is done */
+  async close (options: AbortOptions): Promise<void> {
+    this.#closing = true
+    await this.flush(options)
     await this.#init.stream.close(options)
   }
 

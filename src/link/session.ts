@@ -185,7 +185,9 @@ export class Session implements PipeOwner {
     this.#end('retired')
     const controller = new AbortController()
     const timer = this.#init.clock.after(limits.RETIRE_TIMEOUT, () => { controller.abort() })
-    const closed = await Promise.allSettled([this.#control, this.#data].map(async pipe => pipe?.close({ signal: controller.signal })))
+    // who sees one of the streams end listens to the other no longer: all is said before
+    await Promise.all([this.#control, this.#data].map(async pipe => pipe?.flush(controller)))
+    const closed = await Promise.allSettled([this.#control, this.#data].map(async pipe => pipe?.close(controller)))
     timer.cancel()
 
     if (closed.some(({ status }) => status === 'rejected')) {
