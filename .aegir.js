@@ -3,8 +3,8 @@ import { ensureChromium, installedChromium } from './scripts/chromium.js'
 
 /**
  * Browsers cannot listen: each browser run gets a relay in a Node process to
- * dial, and a node behind it that keeps a log. The npm scripts have built the
- * project by the time this is called.
+ * dial, a node behind it that keeps a log, and one with GossipSub that does.
+ * The npm scripts have built the project by the time this is called.
  *
  * @param {{ runner: string }} options
  */
@@ -16,16 +16,19 @@ async function before ({ runner }) {
   ensureChromium()
 
   const { startRelay } = await import('./dist/test/fixtures/relay.js')
-  const { startLogKeeper } = await import('./dist/test/fixtures/log-keeper.js')
+  const { startGossipSubKeeper, startLogKeeper } = await import('./dist/test/fixtures/log-keeper.js')
   const relay = await startRelay()
   const keeper = await startLogKeeper(relay.address)
+  const gossipSubKeeper = await startGossipSubKeeper()
 
   return {
     relay,
     keeper,
+    gossipSubKeeper,
     env: {
       RELAY_MULTIADDR: relay.address,
-      LOG_KEEPER: keeper.peerId
+      LOG_KEEPER: keeper.peerId,
+      GOSSIPSUB_LOG_KEEPER: gossipSubKeeper.address
     }
   }
 }
@@ -36,6 +39,7 @@ async function before ({ runner }) {
  */
 async function after (options, started) {
   await started?.keeper.stop()
+  await started?.gossipSubKeeper.stop()
   await started?.relay.stop()
 }
 

@@ -12,6 +12,7 @@ import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
 /** In Node there is neither, unless somebody starts them */
 const relay = process.env.RELAY_MULTIADDR
 const keeper = process.env.LOG_KEEPER
+const gossipSubKeeper = process.env.GOSSIPSUB_LOG_KEEPER
 
 describe('nodes that can only dial, a relay between them, and behind it one that keeps a log', function () {
   this.timeout(60_000)
@@ -79,19 +80,44 @@ describe('nodes that can only dial, a relay between them, and behind it one that
   })
 })
 
+describe('nodes that can only dial, and one with GossipSub that keeps a log', function () {
+  this.timeout(60_000)
+
+  before(function () {
+    if (gossipSubKeeper == null) {
+      this.skip()
+    }
+  })
+
+  afterEach(stopPeers)
+
+  it('get all of it, and what one of them appends arrives at the other', async () => {
+    const dialers = await Promise.all([createDialer({ pubsub: 'GossipSub' }, gossipSubKeeper), createDialer({ pubsub: 'GossipSub' }, gossipSubKeeper)])
+    const logs = await Promise.all(dialers.map(async node => openAt(node, {}, KEPT_LOG)))
+    await Promise.all(logs.map(async log => filled(log, KEPT_ENTRIES)))
+    const entries = await logs[0].appendMany(texts(100, 'from a browser '), { ack: 1 })
+    await filled(logs[1], KEPT_ENTRIES + entries.length)
+    expect(await has(logs[1], ...entries)).to.be.true()
+    await eventually('they are not in step', () => logs.every(log => log.synced().isSynced))
+    await dialers[0].stop()
+    await eventually('it is still there', () => logs[1].diagnostics().sizes.present === 1)
+    await logs[1].append(texts(1, 'last ')[0], { ack: 'leaders' })
+  })
+})
+
 /** What is there from the beginning: other tests write into it, too */
 async function keptIn (log: SharedLog): Promise<Entry[]> {
   return (await entriesOf(log)).filter(({ author }) => author.toString() === keeper)
 }
 
-async function createDialer (init?: LogNodeInit): Promise<LogNode> {
+async function createDialer (init?: LogNodeInit, address = relay): Promise<LogNode> {
   const node = await createLogNode(init, {
     transports: [webSockets()],
     listen: [],
     // browsers are not to dial what is on their own machine: here that is all there is
     connectionGater: { denyDialMultiaddr: () => false }
   })
-  await node.dial(multiaddr(relay))
-  await eventually('the relay is no neighbour', () => node.services.pubsub.getPeers().length > 0)
+  await node.dial(multiaddr(address))
+  await eventually('what it dialled is no neighbour', () => node.services.pubsub.getPeers().length > 0)
   return node
 }

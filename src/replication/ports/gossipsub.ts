@@ -67,7 +67,11 @@ export class GossipSubPort implements Port {
       pubsub: this.#pubsub,
       self: this.#self,
       streams: this.#streams,
-      onLeave: () => { this.#topics.delete(topic) }
+      onLeave: () => {
+        if (this.#topics.get(topic) === joined) {
+          this.#topics.delete(topic)
+        }
+      }
     })
     this.#topics.set(topic, joined)
     joined.join()
