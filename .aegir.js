@@ -61,7 +61,6 @@ export default {
     // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',
-      '/bin',
       '/dist',
       '/examples',
       '/inspector',
