@@ -7,15 +7,15 @@ import type { Event } from './events.ts'
 /** Entries that are under way at once: those that wait together are signed together */
 const UNDER_WAY = 1_024
 
-/** Milliseconds for which nobody may say that he has stored anything */
+/** Milliseconds for which nobody may say that anything is stored */
 const ACK_TIMEOUT = 10_000
 
 export const append: LogCommand = {
   takes: '[TEXT ...]',
   about: 'append to a log what is said, or the lines of stdin',
-  more: `Appends each TEXT, or else each line of stdin, and prints the ids of the entries, in order, once they are stored: here, and, if another node
-is connected, at one more that keeps them. Where a node runs with the store, it is the one that appends. A TEXT that begins with a dash
-stands behind a '--'.`,
+  more: `Appends each TEXT, or else each line of stdin, and prints the ids of the entries, in order, once they are stored: here, and
+with --join at another node, too. Where a node runs with the store, it is the one that appends, and sees to it that others get them. A TEXT
+that begins with a dash stands behind a '--'.`,
   examples: [
     ["sheaf append 'hello' 'hello again'", 'two entries, to the log of the store in ./data'],
     ['sheaf append --log notes < notes.txt', 'an entry for each line of a file'],
@@ -37,12 +37,23 @@ async function * work (context: WorkContext): AsyncGenerator<Event> {
   }
 
   const patience = new AbortController()
-  const timer = setTimeout(() => { patience.abort() }, ACK_TIMEOUT)
   const giveUp = AbortSignal.any([signal, patience.signal])
+  let begun = 0
   let done = 0
+  const timer = setTimeout(() => {
+    // whoever types may take his time
+    if (begun > done) {
+      patience.abort()
+    }
+  }, ACK_TIMEOUT)
+  const begin = async (text: string): Promise<Event> => {
+    begun++
+    timer.refresh()
+    return appendOne(context, text, giveUp)
+  }
 
   try {
-    for await (const event of inOrder(input, async text => appendOne(context, text, giveUp))) {
+    for await (const event of inOrder(input, begin)) {
       timer.refresh()
       yield event
       yield { type: 'progress', what: 'appended', done: ++done, total }
@@ -58,10 +69,10 @@ async function * work (context: WorkContext): AsyncGenerator<Event> {
   }
 }
 
-async function appendOne ({ log }: WorkContext, text: string, signal: AbortSignal): Promise<Event> {
-  const wanted = Math.min(others(log).length, 1)
-  const { id } = await log.append(new TextEncoder().encode(text), wanted === 0 ? {} : { ack: wanted, signal })
-  return { type: 'stored', id: id.toString(), others: wanted }
+async function appendOne ({ log, isJoined }: WorkContext, text: string, signal: AbortSignal): Promise<Event> {
+  // who runs on sees to the others by itself, and who is alone has nobody
+  const { id } = await log.append(new TextEncoder().encode(text), isJoined ? { ack: 1, signal } : {})
+  return { type: 'stored', id: id.toString(), others: isJoined ? 1 : 0 }
 }
 
 /** Begins with the next ones while the first are under way, and hands out what comes of them as soon as it can, in order */

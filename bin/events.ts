@@ -55,7 +55,7 @@ export type Event =
   | EntryEvent
   | StatusEvent
   | ProgressEvent
-  /** An entry that was appended is stored here, and at so many others; `missing`: not all of so many have said so in time */
+  /** An entry that was appended is stored here, and at so many others of which that was waited for; `missing`: not all of so many have said so in time */
   | { type: 'stored', id: string, others: number }
   | { type: 'stored', others: 0, missing: number }
   /** Without a `share` it is gone */

@@ -35,7 +35,14 @@ async function main ([name, ...args]: string[]): Promise<number> {
   }
 
   const stop = new AbortController()
-  const terminal = new Terminal({ json: options.json, words: command.words, stdout: process.stdout, stderr: process.stderr, onGone: err => { stop.abort(err) } })
+  const terminal = new Terminal({
+    json: options.json,
+    words: command.words,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    now: () => performance.now(),
+    onGone: err => { stop.abort(err) }
+  })
   stopOnSignal(stop)
 
   try {

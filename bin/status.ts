@@ -3,6 +3,10 @@ import { REPLICAS } from './node.ts'
 import { bytesInWords, count, percent, ringInWords, short, widthOf } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
+import type { SharedLog } from '../src/index.ts'
+
+/** Milliseconds for which nobody new may be heard of until those are all: some are only known through others. A guess */
+const QUIET = 500
 
 export const status: LogCommand = {
   about: 'what is in a log, who keeps it, and whether it is safe',
@@ -22,7 +26,11 @@ without a store it says what can be seen of a log from outside.`,
   words: event => event.type === 'status' ? inWords(event) : undefined
 }
 
-async function * work ({ node, log, store, isRunning }: WorkContext): AsyncGenerator<Event> {
+async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkContext): AsyncGenerator<Event> {
+  if (isJoined) {
+    await introduced(log, signal)
+  }
+
   const { log: { length, bytes, heads }, peers: present, problems } = log.diagnostics()
   const { isSynced, peers } = log.synced()
   const replicators = log.replicators().map(({ peerId, self, state, segments }) => {
@@ -51,6 +59,24 @@ async function * work ({ node, log, store, isRunning }: WorkContext): AsyncGener
     peers: peers.map(({ peerId, equalAt, missing }) => ({ peer: peerId.toString(), equalAt, missing })),
     problems,
     safe: copies >= REPLICAS && isSynced && problems.length === 0
+  }
+}
+
+/** Resolves when those who were joined have told of the others */
+async function introduced (log: SharedLog, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, QUIET)
+  const onJoin = (): void => { timer.refresh() }
+  const onAbort = (): void => { reject(signal.reason) }
+  log.addEventListener('replicator:join', onJoin)
+  signal.addEventListener('abort', onAbort)
+
+  try {
+    await promise
+  } finally {
+    clearTimeout(timer)
+    log.removeEventListener('replicator:join', onJoin)
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -17,6 +17,8 @@ export interface TerminalInit {
   words (event: Event): string | undefined
   stdout: NodeJS.WriteStream
   stderr: NodeJS.WriteStream
+  /** Milliseconds */
+  now (): number
   /** Nobody reads any more */
   onGone (err: ReaderGoneError): void
 }
@@ -52,7 +54,7 @@ export class Terminal {
 
     const isAside = event.type === 'note' || event.type === 'error'
     const inWords = isAside ? event.message : words(event)
-    const line = json ? JSON.stringify(event) : inWords
+    const line = json ? lineOf(event) : inWords
 
     if (line == null) {
       return
@@ -81,14 +83,14 @@ export class Terminal {
 
   #progress ({ type, what, done, total }: ProgressEvent): void {
     const { json, stderr } = this.#init
-    const now = performance.now()
+    const now = this.#init.now()
     const isLast = done === total
     this.#since ??= now
 
     if (json) {
       if (isLast || now >= this.#shownAt + LINE_INTERVAL) {
         this.#shownAt = now
-        stderr.write(`${JSON.stringify({ type, what, done, total })}\n`)
+        stderr.write(`${lineOf({ type, what, done, total })}\n`)
       }
     } else if (stderr.isTTY && now >= this.#since + PATIENCE && (isLast || now >= this.#shownAt + BAR_INTERVAL)) {
       this.#shownAt = now
@@ -103,6 +105,11 @@ export class Terminal {
       this.#init.stderr.write('\r\u001b[K')
     }
   }
+}
+
+/** One line for everybody: some take these two for the end of one, and JSON lets them stand */
+function lineOf (event: Event): string {
+  return JSON.stringify(event).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')
 }
 
 function bar (what: string, done: number, total?: number): string {
