@@ -7,6 +7,8 @@ const PATIENCE = 500
 /** Milliseconds between two pictures of a bar, and between two lines of JSON about it */
 const BAR_INTERVAL = 100
 const LINE_INTERVAL = 250
+/** Milliseconds after which a bar that has not moved makes room */
+const STALE = 2_000
 /** Letters */
 const BAR_WIDTH = 24
 
@@ -32,7 +34,7 @@ export class Terminal {
   /** When the first progress was heard of, and when the last was shown */
   #since?: number
   #shownAt = -Infinity
-  #isBarShown = false
+  #bar = ''
 
   constructor (init: TerminalInit) {
     this.#init = init
@@ -45,7 +47,7 @@ export class Terminal {
   }
 
   async print (event: Event): Promise<void> {
-    const { json, words, stdout } = this.#init
+    const { json, words, stdout, stderr } = this.#init
 
     if (event.type === 'progress') {
       this.#progress(event)
@@ -60,11 +62,14 @@ export class Terminal {
       return
     }
 
-    this.#clear()
+    const stream = isAside ? stderr : stdout
+    // a line on the same screen goes above the bar
+    const bar = stream.isTTY ? this.#bar : ''
+    this.#clear(bar)
+    const isTaken = this.#isGone || stream.write(`${line}\n`)
+    this.#draw(this.#init.now() < this.#shownAt + STALE ? bar : '')
 
-    if (isAside) {
-      this.#init.stderr.write(`${line}\n`)
-    } else if (!this.#isGone && !stdout.write(`${line}\n`)) {
+    if (!isTaken && stream === stdout) {
       // it fails when the reader goes: that was heard of already
       await once(stdout, 'drain').catch(() => {})
     }
@@ -72,7 +77,7 @@ export class Terminal {
 
   /** Resolves when all is out */
   async end (): Promise<void> {
-    this.#clear()
+    this.#clear(this.#bar)
 
     if (!this.#isGone) {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -92,16 +97,25 @@ export class Terminal {
         this.#shownAt = now
         stderr.write(`${lineOf({ type, what, done, total })}\n`)
       }
-    } else if (stderr.isTTY && now >= this.#since + PATIENCE && (isLast || now >= this.#shownAt + BAR_INTERVAL)) {
+    } else if (isLast) {
+      this.#clear(this.#bar)
+    } else if (stderr.isTTY && now >= this.#since + PATIENCE && now >= this.#shownAt + BAR_INTERVAL) {
       this.#shownAt = now
-      this.#isBarShown = true
-      stderr.write(`\r\u001b[K${bar(what, done, total)}`)
+      this.#clear(this.#bar)
+      this.#draw(bar(what, done, total))
     }
   }
 
-  #clear (): void {
-    if (this.#isBarShown) {
-      this.#isBarShown = false
+  #draw (bar: string): void {
+    if (bar !== '') {
+      this.#bar = bar
+      this.#init.stderr.write(bar)
+    }
+  }
+
+  #clear (bar: string): void {
+    if (bar !== '') {
+      this.#bar = ''
       this.#init.stderr.write('\r\u001b[K')
     }
   }
