@@ -166,4 +166,4 @@ async function send (socket: Socket, input: AsyncIterable<string>): Promise<void
   socket.write('null\n')
 }
 
-const cutOff = (): FailedError => new FailedError('The node that has the store ended before this was done: try again')
+const cutOff = (): FailedError => new FailedError('The node that has the store ended before this was done: what was printed holds, go on behind it')

@@ -5,7 +5,7 @@
 import { bench } from './bench.ts'
 import { helpOf, helpOfAll } from './command.ts'
 import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
-import { parse } from './flags.ts'
+import { parse, variableOf } from './flags.ts'
 import { peer } from './peer.ts'
 import { perform } from './perform.ts'
 import { Terminal } from './terminal.ts'
@@ -95,6 +95,8 @@ function stopOnSignal (stop: AbortController): void {
 }
 
 main(process.argv.slice(2)).then(code => process.exit(code), err => {
-  process.stderr.write(`${process.argv.includes('--json') ? JSON.stringify({ type: 'error', message: err.message }) : err.message}\n`)
+  // the flags are what is wrong, so they are not known yet
+  const isJson = process.argv.includes('--json') || process.env[variableOf('json')] === '1'
+  process.stderr.write(`${isJson ? JSON.stringify({ type: 'error', message: err.message }) : err.message}\n`)
   process.exit(err.exitCode ?? 1)
 })

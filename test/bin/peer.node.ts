@@ -90,7 +90,7 @@ describe('npm start, which is sheaf peer', function () {
   })
 
   it('sends on what is typed where nothing is kept, and shows nothing that could steer a terminal', async () => {
-    const a = await start(dir, '--log', 'another one', '--store', 'memory')
+    const a = await start(dir, '--log', 'another one', '--store', 'memory', '--replicate', 'auto')
     expect(a.joinArgs.join(' ')).to.equal(`--join ${a.address} --store memory --log 'another one'`)
     const b = await start(dir, '--join', a.address, '--log', 'another one', '--store', './b', '--replicate', 'none')
     b.terminal.type('red \u001b[31m alert')

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'aegir/chai'
 import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
-import { endAll, PATIENCE, run, start } from './terminal.ts'
+import { endAll, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { AddressInfo } from 'node:net'
 
 /** What they do not begin with, and the one line that they say about it. Nothing is left behind */
@@ -57,7 +57,7 @@ describe('sheaf, where something is wrong', function () {
     const { code, errors } = await run(place.dir, ['status', '--json'])
     expect([code, errors.length]).to.deep.equal([1, 1])
     expect(JSON.parse(errors[0])).to.deep.include({ type: 'error' })
-    const usage = await run(place.dir, ['status', '--json', '--what'])
+    const usage = await run(place.dir, ['status', '--what'], { env: { SHEAF_JSON: '1' } })
     expect([usage.code, JSON.parse(usage.errors[0]).type]).to.deep.equal([2, 'error'])
   })
 
@@ -108,6 +108,25 @@ describe('sheaf, where something is wrong', function () {
     expect(await readdir(join(place.dir, 'data'))).to.include('socket')
     expect((await run(place.dir, ['cat'])).lines).to.deep.equal(['before'])
     await (await start(place.dir)).terminal.stop()
+  })
+
+  it('says so when the node that it asked is killed', async () => {
+    const { terminal } = await start(place.dir)
+    const following = new Terminal(place.dir, ['cat', '-f'])
+    terminal.type('a line')
+    await following.sees('a line')
+    terminal.signal('SIGKILL')
+    expect(await following.ended()).to.equal(1)
+    expect(following.errors).to.have.lengthOf(1)
+    expect(following.errors[0]).to.match(/^The node that has the store ended before this was done/)
+  })
+
+  it('runs with a store whose name is too long for a socket, and says what does not work there', async () => {
+    const long = 'x'.repeat(120)
+    const { terminal } = await start(place.dir, '--store', long)
+    expect(terminal.errors).to.have.lengthOf(1)
+    expect(terminal.errors[0]).to.match(/^'sheaf status', 'append' and 'cat' cannot ask this node: a store with a shorter name may do/)
+    await expectFailure(1, /is in use by another process, which does not answer/, ['status', '--store', long])
   })
 
   it('says which port is in use, for others and for metrics', async () => {
