@@ -65,7 +65,6 @@ export default {
     // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',
-      '/bin',
       '/dist',
       '/examples',
       '/inspector',

@@ -1,4 +1,8 @@
-import { createInterface } from 'node:readline'
+import { oneLine } from './errors.ts'
+import { entryEvent } from './events.ts'
+import { others } from './node.ts'
+import { short, widthOf } from './text.ts'
+import type { Terminal } from './terminal.ts'
 import type { Entry, SharedLog } from '../src/index.ts'
 import type { PeerId } from '@libp2p/interface'
 
@@ -6,18 +10,10 @@ import type { PeerId } from '@libp2p/interface'
 const SHOWN = 20
 
 /** Milliseconds that others may take to store a line before it is said that they have not */
-const ACK_TIMEOUT = 10_000
+export const ACK_TIMEOUT = 10_000
 
 /** Lines whose fate is not known yet, at most: a file that is piped in waits for those */
 const UNDER_WAY = 256
-
-const RING = 2 ** 32
-
-/** The last letters of a peer id tell peers apart; the first ones are all the same */
-export const short = (peerId: PeerId): string => peerId.toString().slice(-6)
-
-/** What others write moves no cursor and rings no bell */
-const printable = (data: Uint8Array): string => new TextDecoder().decode(data).replace(/\p{Cc}/gu, '�')
 
 /**
  * A log as lines of a terminal
@@ -25,19 +21,26 @@ const printable = (data: Uint8Array): string => new TextDecoder().decode(data).r
 export class Lines {
   readonly #log: SharedLog
   readonly #self: PeerId
+  readonly #terminal: Terminal
   /** What came before the lines of old were shown; undefined: they are */
   #early?: Entry[] = []
+  /** Lines that were typed and are not in the log yet. Others append here, too: over the socket of the store */
+  readonly #typed: string[] = []
 
-  constructor (log: SharedLog, self: PeerId) {
+  constructor (log: SharedLog, self: PeerId, terminal: Terminal) {
     this.#log = log
     this.#self = self
+    this.#terminal = terminal
     log.addEventListener('entry:add', ({ detail: { entry } }) => { this.#onAdd(entry) })
-    log.addEventListener('replicator:join', ({ detail: { peerId } }) => { this.#sayOf(peerId, 'is here, and keeps') })
-    log.addEventListener('replication:change', ({ detail: { peerId } }) => { this.#sayOf(peerId, 'now keeps') })
+    log.addEventListener('replicator:join', ({ detail: { peerId } }) => { this.#sayOf(peerId, 'here') })
+    log.addEventListener('replication:change', ({ detail: { peerId } }) => { this.#sayOf(peerId, 'changed') })
     log.addEventListener('replicator:leave', ({ detail: { peerId } }) => {
       if (!peerId.equals(self)) {
-        console.info(`* ${short(peerId)} is gone`)
+        void terminal.print({ type: 'replicator', peer: peerId.toString(), is: 'gone' })
       }
+    })
+    log.addEventListener('sync:progress', ({ detail: { peerId, done, total } }) => {
+      void terminal.print({ type: 'progress', what: `from ${short(peerId)}`, done, total })
     })
   }
 
@@ -60,11 +63,11 @@ export class Lines {
     early.filter(({ id }) => !shown.has(id.toString())).forEach(entry => { this.#show(entry) })
   }
 
-  /** Appends each line of a stream, until it ends */
-  async append (input: NodeJS.ReadableStream): Promise<void> {
+  /** Appends each line, until they end */
+  async append (input: AsyncIterable<string>): Promise<void> {
     const underWay = new Set<Promise<void>>()
 
-    for await (const line of createInterface({ input })) {
+    for await (const line of input) {
       if (line.trim() === '') {
         continue
       }
@@ -80,50 +83,46 @@ export class Lines {
   }
 
   async #append (line: string): Promise<void> {
-    const data = new TextEncoder().encode(line)
-    const others = this.#log.replicators().filter(({ self }) => !self)
+    const there = others(this.#log)
     // those who keep a part may not keep this line: of the others each one counts
-    const whole = others.filter(({ segments }) => segments.reduce((sum, { width }) => sum + width, 0) === RING).length
-    const wanted = Math.max(whole, Math.min(others.length, 1))
+    const whole = there.filter(({ segments }) => widthOf(segments) === 1).length
+    const wanted = Math.max(whole, Math.min(there.length, 1))
+    this.#typed.push(line)
 
     try {
-      if (wanted === 0) {
-        await this.#log.append(data)
-        console.info('  (stored here; nobody else is there yet)')
-      } else {
-        await this.#log.append(data, { ack: wanted, signal: AbortSignal.timeout(ACK_TIMEOUT) })
-        console.info(`  (${wanted} ${wanted === 1 ? 'other has' : 'others have'} stored it)`)
-      }
+      const { id } = await this.#log.append(new TextEncoder().encode(line), wanted === 0 ? {} : { ack: wanted, signal: AbortSignal.timeout(ACK_TIMEOUT) })
+      await this.#terminal.print({ type: 'stored', id: id.toString(), others: wanted })
     } catch (err: any) {
-      console.info(err.name === 'TimeoutError'
-        ? `  (stored here; ${wanted === 1 ? 'no other has' : `not all of ${wanted} others have`} said within ${ACK_TIMEOUT / 1_000} s that they stored it: they get it when they can)`
-        : `  (${err.message})`)
+      if (err.name === 'TimeoutError') {
+        await this.#terminal.print({ type: 'stored', others: 0, missing: wanted })
+      } else if (this.#log.status === 'open') {
+        await this.#terminal.print({ type: 'note', message: `  (${oneLine(err)})` })
+      }
     }
   }
 
   #onAdd (entry: Entry): void {
-    // what was typed here stands here already
+    const typed = entry.author.equals(this.#self) ? this.#typed.indexOf(new TextDecoder().decode(entry.data)) : -1
+
     if (this.#early != null) {
       this.#early.push(entry)
-    } else if (!entry.author.equals(this.#self)) {
+    } else if (typed >= 0) {
+      // it stands here already
+      this.#typed.splice(typed, 1)
+    } else {
       this.#show(entry)
     }
   }
 
-  #show ({ author, data }: Entry): void {
-    console.info(`${author.equals(this.#self) ? 'you' : short(author)}> ${printable(data)}`)
+  #show (entry: Entry): void {
+    void this.#terminal.print(entryEvent(entry, this.#self))
   }
 
-  #sayOf (peerId: PeerId, what: string): void {
+  #sayOf (peerId: PeerId, is: 'here' | 'changed'): void {
     const replicator = this.#log.replicators().find(replicator => replicator.peerId.equals(peerId))
 
     if (replicator != null && !replicator.self) {
-      console.info(`* ${short(peerId)} ${what} ${shareOf(replicator.segments)}`)
+      void this.#terminal.print({ type: 'replicator', peer: peerId.toString(), is, share: widthOf(replicator.segments) })
     }
   }
-}
-
-function shareOf (segments: Array<{ width: number }>): string {
-  const share = segments.reduce((sum, { width }) => sum + width, 0) / RING
-  return share === 1 ? 'all of it' : `${Number((share * 100).toPrecision(2))} % of it`
 }

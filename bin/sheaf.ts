@@ -1,137 +1,102 @@
 #!/usr/bin/env node
 /**
- * A node with a log that it shares with others: what you type is appended, what others append is printed.
+ * The command: a log that several peers share, from a terminal
  */
-import { noise } from '@chainsafe/libp2p-noise'
-import { yamux } from '@chainsafe/libp2p-yamux'
-import { identify } from '@libp2p/identify'
-import { KEEP_ALIVE } from '@libp2p/interface'
-import { tcp } from '@libp2p/tcp'
-import { webSockets } from '@libp2p/websockets'
-import { createLibp2p } from 'libp2p'
-import { directSub, sharedLogs } from '../src/index.ts'
-import { Lines, short } from './lines.ts'
-import { HELP, joinLine, MEMORY, parse, UsageError } from './options.ts'
-import { openStore } from './store.ts'
-import type { Options } from './options.ts'
-import type { Store } from './store.ts'
-import type { DirectSub, SharedLog, SharedLogs } from '../src/index.ts'
-import type { Libp2p } from '@libp2p/interface'
+import { bench } from './bench.ts'
+import { helpOf, helpOfAll } from './command.ts'
+import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
+import { parse, variableOf } from './flags.ts'
+import { peer } from './peer.ts'
+import { perform } from './perform.ts'
+import { Terminal } from './terminal.ts'
+import { WORKS } from './works.ts'
+import type { Command } from './command.ts'
+import type { Options } from './flags.ts'
 
-/** Milliseconds that connecting to another node may take */
-const DIAL_TIMEOUT = 10_000
+const COMMANDS: Record<string, Command> = { peer, ...WORKS, bench }
 
-/** Milliseconds that somebody who was joined may take to say what he keeps */
-const HELLO_TIMEOUT = 1_000
+/** As a shell says it of who was ended by Ctrl-C */
+const INTERRUPTED = 130
 
-type Node = Libp2p<{ pubsub: DirectSub, logs: SharedLogs }>
+const say = (text: string): void => { process.stdout.write(`${text}\n`) }
 
-async function createNode ({ listen }: Options, { datastore, privateKey }: Store): Promise<Node> {
-  return createLibp2p({
-    start: false,
-    datastore,
-    privateKey,
-    addresses: { listen },
-    transports: [tcp(), webSockets()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    services: { identify: identify(), pubsub: directSub(), logs: sharedLogs() }
+/** With which code to end */
+async function main ([name, ...args]: string[]): Promise<number> {
+  if (name === '--help') {
+    say(helpOfAll(COMMANDS))
+    return 0
+  }
+
+  const { command, options } = read(name, args)
+
+  if (options.help) {
+    say(helpOf(name, command))
+    return 0
+  }
+
+  const stop = new AbortController()
+  const terminal = new Terminal({
+    json: options.json,
+    words: command.words,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    now: () => performance.now(),
+    onGone: err => { stop.abort(err) }
   })
-}
-
-async function start (node: Node, { listen, log, replicate }: Options): Promise<SharedLog> {
-  try {
-    await node.start()
-  } catch (err: any) {
-    throw new UsageError(`This node cannot listen on ${listen.join(' or ')}: name another place with --listen (${oneLine(err)})`)
-  }
+  stopOnSignal(stop)
 
   try {
-    return await node.services.logs.open(log, { replicate })
+    await run(name, command, options, terminal, stop.signal)
   } catch (err: any) {
-    throw err.name === 'InvalidLogIdError' ? new UsageError(`--log: ${oneLine(err)}`) : err
-  }
-}
-
-async function join (node: Node, log: SharedLog, { join, replicate }: Options): Promise<void> {
-  for (const address of join) {
-    try {
-      const { remotePeer } = await node.dial(address, { signal: AbortSignal.timeout(DIAL_TIMEOUT) })
-      // when it is lost, it is looked for again
-      await node.peerStore.merge(remotePeer, { tags: { [KEEP_ALIVE]: {} } })
-    } catch (err: any) {
-      throw new UsageError(`Nobody answers at ${address}: is the other node still running? (${oneLine(err)})`)
+    if (!stop.signal.aborted) {
+      // what nobody has foreseen is told with the place where it happened
+      await terminal.print({ type: 'error', message: err instanceof FailedError ? err.message : err.stack })
+      return err instanceof FailedError ? err.exitCode : 1
     }
+  } finally {
+    await terminal.end()
   }
 
-  if (join.length > 0) {
-    // so that the first line that is typed finds somebody. They may be on other logs, or keep nothing
-    await log.waitForReplicators({ count: replicate === false ? 1 : 2, signal: AbortSignal.timeout(HELLO_TIMEOUT) }).catch(() => {})
-  }
+  return stop.signal.aborted && !(stop.signal.reason instanceof ReaderGoneError) && !command.isEndless(options) ? INTERRUPTED : 0
 }
 
-function introduce (node: Node, log: SharedLog, options: Options): void {
-  const addresses = node.getMultiaddrs()
-  const where = options.store === MEMORY ? 'in memory, and gone when this ends' : `in ${options.store}`
-  console.info(`This is ${short(node.peerId)}, with ${log.length} ${log.length === 1 ? 'line' : 'lines'} of '${log.id}' ${where}, listening on`)
-  addresses.forEach(address => { console.info(`  ${address}`) })
+function read (name: string | undefined, args: string[]): { command: Command, options: Options } {
+  const names = Object.keys(COMMANDS).join(', ')
 
-  if (addresses.length > 0) {
-    console.info(`In another terminal:\n  ${joinLine(addresses[0].toString(), options)}`)
+  if (name == null || !Object.hasOwn(COMMANDS, name)) {
+    throw new UsageError(`${name == null ? 'Say what to do' : `There is no command '${name}'`}: ${names} (sheaf --help says more)`)
+  }
+
+  const command = COMMANDS[name]
+  return { command, options: parse(args, command.flags, command.takes != null, process.env) }
+}
+
+async function run (name: string, command: Command, options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  if ('run' in command) {
+    await command.run(options, terminal, signal)
+    return
+  }
+
+  for await (const event of perform(name as keyof typeof WORKS, options, signal)) {
+    await terminal.print(event)
   }
 }
 
 /** Ends cleanly on the first Ctrl-C, at once on the second */
-function stopOnSignal (stop: () => Promise<void>): void {
-  let isStopping = false
+function stopOnSignal (stop: AbortController): void {
   const onSignal = (): void => {
-    if (isStopping) {
-      process.exit(130)
+    if (stop.signal.aborted) {
+      process.exit(INTERRUPTED)
     }
-
-    isStopping = true
-    console.info('* closing; Ctrl-C again ends at once')
-    stop().then(() => process.exit(0), err => {
-      console.error(err)
-      process.exit(1)
-    })
+    stop.abort()
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
 }
 
-const oneLine = ({ message }: Error): string => message.replace(/\s*\n\s*/g, ' ')
-
-async function main (): Promise<void> {
-  const options = parse(process.argv.slice(2))
-
-  if (options == null) {
-    console.info(HELP)
-    return
-  }
-
-  const store = await openStore(options.store)
-  const node = await createNode(options, store)
-  const stop = async (): Promise<void> => {
-    await node.stop()
-    await store.close()
-  }
-  stopOnSignal(stop)
-
-  try {
-    const log = await start(node, options)
-    const lines = new Lines(log, node.peerId)
-    await join(node, log, options)
-    introduce(node, log, options)
-    await lines.showOld()
-    await lines.append(process.stdin)
-  } catch (err) {
-    await stop()
-    throw err
-  }
-}
-
-main().catch(err => {
-  console.error(err instanceof UsageError ? err.message : err)
-  process.exit(1)
+main(process.argv.slice(2)).then(code => process.exit(code), err => {
+  // the flags are what is wrong, so they are not known yet
+  const isJson = process.argv.includes('--json') || process.env[variableOf('json')] === '1'
+  process.stderr.write(`${isJson ? JSON.stringify({ type: 'error', message: err.message }) : err.message}\n`)
+  process.exit(err.exitCode ?? 1)
 })

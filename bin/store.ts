@@ -1,16 +1,21 @@
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import { MemoryDatastore } from 'datastore-core'
 import { LevelDatastore } from 'datastore-level'
-import { MEMORY, otherStore, quote, UsageError } from './options.ts'
+import { FailedError, oneLine, StoreInUseError } from './errors.ts'
+import { MEMORY } from './flags.ts'
+import { quote } from './text.ts'
 import type { PrivateKey } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
 /** For nobody but the user */
 const KEY_MODE = 0o600
+const DIRECTORY_MODE = 0o700
 
 export interface Store {
+  /** Undefined: in memory */
+  dir?: string
   datastore: Datastore
   privateKey: PrivateKey
   close(): Promise<void>
@@ -28,16 +33,28 @@ export async function openStore (dir: string): Promise<Store> {
 
   try {
     // whoever has the database has the key: no two nodes make one at a time
-    return { datastore, privateKey: await loadKey(join(dir, 'key')), close: async () => datastore.close() }
+    return { dir, datastore, privateKey: await loadKey(join(dir, 'key')), close: async () => datastore.close() }
   } catch (err) {
     await datastore.close()
     throw err
   }
 }
 
+/** Whether there is one, to look at */
+export async function hasStore (dir: string): Promise<boolean> {
+  return stat(join(dir, 'log')).then(() => true, () => false)
+}
+
+/** ./data2 for ./data, ./data3 for ./data2 */
+export function otherStore (store: string): string {
+  const [, name, number] = /^(.*?)(\d*)\/*$/.exec(store) as RegExpExecArray
+  return store === MEMORY ? MEMORY : `${name}${number === '' ? 2 : Number(number) + 1}`
+}
+
 async function openLevel (dir: string): Promise<LevelDatastore> {
   try {
-    await mkdir(dir, { recursive: true })
+    // one that is there stays as its owner wants it
+    await mkdir(dir, { recursive: true, mode: DIRECTORY_MODE })
     const datastore = new LevelDatastore(join(dir, 'log'))
     // LevelDB itself says why it does not open, the datastore does not
     await datastore.db.open()
@@ -45,16 +62,16 @@ async function openLevel (dir: string): Promise<LevelDatastore> {
     return datastore
   } catch (err: any) {
     if (err.cause?.code === 'LEVEL_LOCKED') {
-      throw new UsageError(`${dir} is in use by another node that runs: give this one a store of its own, with --store ${quote(otherStore(dir))}`)
+      throw new StoreInUseError(`${dir} is in use by another node that runs: give this one a store of its own, with --store ${quote(otherStore(dir))}`)
     }
-    throw new UsageError(`The store in ${dir} cannot be opened (${err.cause?.message ?? err.message}): name another place with --store`)
+    throw new FailedError(`The store in ${dir} cannot be opened (${oneLine(err.cause ?? err)}): name another place with --store`)
   }
 }
 
 async function loadKey (path: string): Promise<PrivateKey> {
   const bytes = await readFile(path).catch(err => {
     if (err.code !== 'ENOENT') {
-      throw new UsageError(`The key in ${path} cannot be read (${err.message})`)
+      throw new FailedError(`The key in ${path} cannot be read (${oneLine(err)}): see to it that this user may read it`)
     }
   })
 
@@ -65,7 +82,7 @@ async function loadKey (path: string): Promise<PrivateKey> {
   try {
     return privateKeyFromProtobuf(bytes)
   } catch (err: any) {
-    throw new UsageError(`${path} does not hold a key (${err.message}): move it away, and this node gets a new one`)
+    throw new FailedError(`${path} does not hold a key (${oneLine(err)}): put the right one back, or move it away, and this node gets a new one`)
   }
 }
 

@@ -2,7 +2,11 @@
  * What runs in Node only: everything with sockets
  */
 import { guardProcess } from './fixtures/guard.ts'
-import './bin.node.ts'
+import './bin/commands.node.ts'
+import './bin/output.node.ts'
+import './bin/peer.node.ts'
+import './bin/refusals.node.ts'
+import './bin/three.node.ts'
 import './contract/contract.node.ts'
 import './database/documents.node.ts'
 import './database/key-value.node.ts'

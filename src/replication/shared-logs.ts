@@ -36,10 +36,11 @@ export class SharedLogs implements SharedLogsFace, Startable {
     this.#components = components
     this.#init = init
     this.#lifecycle = new Mailboxes({ name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
-    components.metrics?.registerMetricGroup('libp2p_sheaf_log_entries', {
-      label: 'log',
-      calculate: () => Object.fromEntries([...this.#logs.values()].map(({ log }) => [log.id, log.length]))
-    })
+    this.#measure('entries', log => log.length)
+    this.#measure('bytes', log => log.diagnostics().log.bytes)
+    this.#measure('replicators', log => log.replicators().length)
+    this.#measure('coverage', log => log.coverage())
+    this.#measure('copies', log => log.diagnostics().copies)
   }
 
   isStarted (): boolean {
@@ -138,6 +139,14 @@ export class SharedLogs implements SharedLogsFace, Startable {
     if (known != null) {
       await end(known.log)
     }
+  }
+
+  /** A figure of each log that is open */
+  #measure (name: string, of: (log: SharedLog) => number): void {
+    this.#components.metrics?.registerMetricGroup(`libp2p_sheaf_log_${name}`, {
+      label: 'log',
+      calculate: () => Object.fromEntries([...this.#logs.values()].map(({ log }) => [log.id, of(log)]))
+    })
   }
 
   #choosePort (): Port {

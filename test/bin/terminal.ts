@@ -1,0 +1,151 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { expect } from 'aegir/chai'
+import { systemClock } from '../../src/runtime/clock.ts'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+
+const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/sheaf.ts' : '../../bin/sheaf.js', import.meta.url))
+
+/** Milliseconds that anything may take: a busy machine starts a process in five seconds */
+export const PATIENCE = 30_000
+
+/** Every process that a test started */
+const running = new Set<Terminal>()
+
+/** A process, and what its terminal shows */
+export class Terminal {
+  readonly lines: string[] = []
+  readonly errors: string[] = []
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #closed: Promise<unknown[]>
+  #onLine = (): void => {}
+
+  constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+    // what Node thinks of the way in which the tests were started is no news
+    this.#child = spawn(process.execPath, [BIN, ...args], { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
+    this.#closed = once(this.#child, 'close')
+    createInterface({ input: this.#child.stdout }).on('line', line => { this.#hear(this.lines, line) })
+    createInterface({ input: this.#child.stderr }).on('line', line => { this.#hear(this.errors, line) })
+    running.add(this)
+    this.#child.once('close', () => {
+      running.delete(this)
+      this.#onLine()
+    })
+  }
+
+  /** Resolves with the first line that matches, which may be there already; each line is taken once */
+  async sees (what: RegExp | string): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    const shown = (): string => `${what}: not seen, but\n${[...this.lines, ...this.errors].join('\n')}`
+    const timer = systemClock.after(PATIENCE, () => { reject(new Error(shown())) })
+    this.#onLine = () => {
+      const at = this.lines.findIndex(line => typeof what === 'string' ? line === what : what.test(line))
+
+      if (at >= 0) {
+        // the lines behind it are for the next who looks
+        this.#onLine = () => {}
+        resolve(this.lines.splice(at, 1)[0])
+      } else if (!running.has(this)) {
+        reject(new Error(shown()))
+      }
+    }
+    this.#onLine()
+
+    try {
+      return await promise
+    } finally {
+      timer.cancel()
+      this.#onLine = () => {}
+    }
+  }
+
+  type (line: string): void {
+    this.#child.stdin.write(`${line}\n`)
+  }
+
+  /** Ends the input, as a pipe does */
+  endInput (): void {
+    this.#child.stdin.end()
+  }
+
+  /** All of its input at once */
+  pipe (input: string): void {
+    // it may end before it has read that
+    this.#child.stdin.on('error', () => {})
+    this.#child.stdin.end(input)
+  }
+
+  /** Reads no more of what it prints, as `head` does */
+  stopReading (): void {
+    this.#child.stdout.destroy()
+  }
+
+  signal (signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** With which code it ended, or by which signal */
+  async ended (): Promise<unknown> {
+    const timer = systemClock.after(PATIENCE, () => { this.signal('SIGKILL') })
+    const [code, signal] = await this.#closed
+    timer.cancel()
+    return signal ?? code
+  }
+
+  /** Ctrl-C */
+  async stop (): Promise<void> {
+    this.signal('SIGINT')
+    expect(await this.ended()).to.equal(0)
+    expect(this.errors).to.deep.equal([])
+  }
+
+  #hear (lines: string[], line: string): void {
+    lines.push(line)
+    this.#onLine()
+  }
+}
+
+/** What a node says when it is ready */
+export interface Introduced {
+  terminal: Terminal
+  /** By what others know it */
+  name: string
+  /** How many lines it says that there are */
+  length: number
+  address: string
+  /** With which another one joins it */
+  joinArgs: string[]
+}
+
+export async function start (dir: string, ...args: string[]): Promise<Introduced> {
+  const terminal = new Terminal(dir, ['peer', ...args])
+  const [, name, length] = /^This is (\w+), with (\d+) lines? of/.exec(await terminal.sees(/^This is /)) as RegExpExecArray
+  const address = (await terminal.sees(/^ {2}\/ip4\/.*\/tcp\/\d+\/p2p\//)).trim()
+  await terminal.sees(/^ {2}\/ip4\/.*\/ws\//)
+  await terminal.sees('In another terminal:')
+  const joinArgs = (await terminal.sees(/^ {2}npm start -- /)).trim().split(' ').slice(3)
+  return { terminal, name, length: Number(length), address, joinArgs }
+}
+
+/** How a command ended, and what it said until then */
+export interface Ended {
+  code: unknown
+  lines: string[]
+  errors: string[]
+}
+
+/** Runs a command to its end; `input` is what is piped into it */
+export async function run (dir: string, args: string[], { input = '', env }: { input?: string, env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
+  const terminal = new Terminal(dir, args, env)
+  terminal.pipe(input)
+  return { code: await terminal.ended(), lines: terminal.lines, errors: terminal.errors }
+}
+
+/** Ends every process that is left */
+export async function endAll (): Promise<void> {
+  const left = [...running]
+  left.forEach(terminal => { terminal.signal('SIGKILL') })
+  await Promise.all(left.map(async terminal => terminal.ended()))
+}
