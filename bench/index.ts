@@ -1,3 +1,4 @@
+import { database } from './database.ts'
 import { log } from './log.ts'
 import { parseOptions } from './options.ts'
 import { pubsub } from './pubsub.ts'
@@ -6,7 +7,7 @@ import { tableHead, tableRow } from './report.ts'
 import { killWorkers } from './workers.ts'
 import type { Suite, SuiteRun } from './suite.ts'
 
-const suites: Record<string, Suite> = { pubsub, log, replication }
+const suites: Record<string, Suite> = { pubsub, log, replication, database }
 
 /** Milliseconds after which no other case begins: on a busy machine a run gets shorter, not longer */
 const LAST_BEGIN = { full: 5.5 * 60_000, quick: 37_000 }

@@ -71,7 +71,7 @@ export class Database<T> {
     }
   }
 
-  private constructor (log: SharedLog, init: DatabaseInit<T>, rows: Rows, { next, stored }: { next: number, stored: Array<[string, Row]> }) {
+  private constructor (log: SharedLog, init: DatabaseInit<T>, rows: Rows, { next, stored }: { next: number, stored: Map<string, Row> }) {
     this.log = log
     this.#init = init
     this.#rows = rows
@@ -214,7 +214,7 @@ export class Database<T> {
     this.#applied = 0
     this.#storing = this.#storing.then(async () => {
       const changes = this.#table.changes()
-      await this.#rows.write(this.#feed.next, changes).catch(() => {
+      await this.#rows.write(this.#feed.next, changes, this.#table).catch(() => {
         this.#table.keepChanges(changes)
         this.#counters.add('a checkpoint failed')
       })

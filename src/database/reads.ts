@@ -1,4 +1,5 @@
 import { EntryId } from '../log/entry-id.ts'
+import { chunks } from './chunks.ts'
 import { groupOf } from './core/operation.ts'
 import { compareVersions, versionOf } from './core/table.ts'
 import type { Table, Version } from './core/table.ts'
@@ -124,17 +125,4 @@ export class Reads<T> {
 
 function later<T> (a: Found<T> | undefined, b: Found<T>): Found<T> {
   return a != null && compareVersions(a.version, b.version) >= 0 ? a : b
-}
-
-function * chunks<T> (items: Iterable<T>, size: number): Generator<T[]> {
-  let chunk: T[] = []
-
-  for (const item of items) {
-    if (chunk.push(item) === size) {
-      yield chunk
-      chunk = []
-    }
-  }
-
-  yield chunk
 }

@@ -1,21 +1,31 @@
-import { decodeHead, decodeRow, encodeHead, encodeRow, HEAD, keyOf, nameOf } from './core/records.ts'
-import type { Row } from './core/table.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import { chunks } from './chunks.ts'
+import { ROWS_IN_RECORD } from './constants.ts'
+import { decodeHead, decodeRows, encodeHead, encodeRows, HEAD, nameOf, recordOf } from './core/records.ts'
+import type { Change, Head } from './core/records.ts'
+import type { Row, Table } from './core/table.ts'
 import type { Shelf } from '../replication/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 interface Stored {
   /** All that arrived before this one is in the rows */
   next: number
-  stored: Array<[key: string, row: Row]>
+  stored: Map<string, Row>
 }
 
 /**
- * The checkpoints of a table: its rows, and how far they go, written at once. They say nothing that is not in the log: what is no
+ * The checkpoints of a table: the rows that changed since the one before, in a record, and how far they go, written at once. When there
+ * are more old rows than others in the records, the whole table is written anew. They say nothing that is not in the log: what is no
  * good is read from there again.
  */
 export class Rows {
   readonly #shelf: Shelf
   readonly #fields: string[]
+  /** The records that count: what lies behind their end was never finished, and is written over */
+  #first = 0
+  #end = 0
+  /** Rows in them, old ones, too */
+  #count = 0
 
   constructor (shelf: Shelf, fields: string[]) {
     this.#shelf = shelf
@@ -24,38 +34,91 @@ export class Rows {
 
   async read (options: AbortOptions): Promise<Stored> {
     const names: Uint8Array[] = []
-    const stored: Stored['stored'] = []
-    let next: number | undefined
+    const records = new Map<number, Uint8Array>()
+    let head: Head | undefined
 
     try {
       for await (const { name, value } of this.#shelf.read(options)) {
         names.push(name)
 
         if (name[0] === HEAD[0]) {
-          const head = decodeHead(value)
-          next = head?.fields.join() === this.#fields.join() ? head.next : undefined
+          head = decodeHead(value)
         } else {
-          stored.push([keyOf(name), decodeRow(value)])
+          records.set(recordOf(name), value)
         }
+      }
+
+      if (head?.fields.join() === this.#fields.join()) {
+        return this.#restore(head, records)
       }
     } catch (err: any) {
       options.signal?.throwIfAborted()
-      next = undefined
     }
 
-    if (next == null) {
-      // of another form, or of other indexes
-      await this.#shelf.write(names.map(name => ({ name })))
-      return { next: 0, stored: [] }
-    }
-
-    return { next, stored }
+    // of another form, or of other indexes
+    await this.#shelf.write(names.map(name => ({ name })))
+    return { next: 0, stored: new Map() }
   }
 
-  async write (next: number, changes: Array<[key: string, row?: Row]>): Promise<void> {
+  async write (next: number, changes: Change[], table: Table): Promise<void> {
+    if (this.#count + changes.length > 2 * table.count + ROWS_IN_RECORD) {
+      await this.#writeAll(next, table)
+      return
+    }
+
+    const end = changes.length === 0 ? this.#end : this.#end + 1
     await this.#shelf.write([
-      ...changes.map(([key, row]) => ({ name: nameOf(key), value: row == null ? undefined : encodeRow(row) })),
-      { name: HEAD, value: encodeHead({ next, fields: this.#fields }) }
+      ...changes.length === 0 ? [] : [{ name: nameOf(this.#end), value: encodeRows(changes) }],
+      { name: HEAD, value: encodeHead({ next, first: this.#first, end, fields: this.#fields }) }
     ])
+    this.#end = end
+    this.#count += changes.length
+  }
+
+  /** What changes meanwhile may be in it or not: it is said again in the next one */
+  async #writeAll (next: number, table: Table): Promise<void> {
+    const old = Array.from({ length: this.#end - this.#first }, (_, i) => ({ name: nameOf(this.#first + i) }))
+    const first = this.#end
+    let end = first
+    let count = 0
+
+    for (const rows of chunks(table.rows(), ROWS_IN_RECORD)) {
+      await this.#shelf.write([{ name: nameOf(end++), value: encodeRows(rows) }])
+      count += rows.length
+    }
+
+    await this.#shelf.write([...old, { name: HEAD, value: encodeHead({ next, first, end, fields: this.#fields }) }])
+    this.#first = first
+    this.#end = end
+    this.#count = count
+  }
+
+  /** Throws a MalformedError */
+  #restore ({ next, first, end }: Head, records: Map<number, Uint8Array>): Stored {
+    const stored: Stored['stored'] = new Map()
+    let count = 0
+
+    for (let record = first; record < end; record++) {
+      const bytes = records.get(record)
+
+      if (bytes == null) {
+        throw new MalformedError(`record ${record} is missing`)
+      }
+
+      for (const [key, row] of decodeRows(bytes)) {
+        count++
+
+        if (row == null) {
+          stored.delete(key)
+        } else {
+          stored.set(key, row)
+        }
+      }
+    }
+
+    this.#first = first
+    this.#end = end
+    this.#count = count
+    return { next, stored }
   }
 }

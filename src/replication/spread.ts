@@ -74,6 +74,11 @@ export class Spread {
   /** Sends it to these. Resolves when as many have stored it as was asked for */
   async spread (entry: Entry, to: Key[], { count, leaders = [], wants = () => false, signal }: SpreadOptions = {}): Promise<void> {
     const isAwaited = count != null || leaders.length > 0
+
+    if (to.length === 0 && !isAwaited) {
+      return
+    }
+
     const id = keyOf(entry.id.bytes)
     const raw = rawOf(entry)
     const item = { id, entry: raw, bytes: entrySize(raw) }

@@ -1,58 +1,98 @@
-import { encodeString, Reader, Writer } from '../../runtime/codec.ts'
+import { Reader, Writer } from '../../runtime/codec.ts'
 import type { Row } from './table.ts'
 
-/** How rows lie on a shelf: each under its key, and beside them how far they go */
+/** How rows lie on a shelf: many in a record, of which later ones say more, and beside them which records count and how far they go */
 
-const VERSION = 1
+const VERSION = 2
 const ID_BYTES = 32
 const MAX_FIELDS = 1024
-const ROW = 1
-// a key may begin with what other readers take for a byte order mark
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const RECORD = 1
+/** Bytes of a row, about: a record that grows is copied */
+const ROW_BYTES = 96
 
 /** The name of the record that says how far the rows go */
 export const HEAD = Uint8Array.of(0)
 
+/** What became of a row */
+const Kind = { GONE: 0, HAS_VALUE: 1, DELETED: 2 } as const
+
 export interface Head {
   /** All that arrived before this one is in the rows */
   next: number
+  /** The records that count: from the first one to the one before the end */
+  first: number
+  end: number
   /** The fields that rows tell of */
   fields: string[]
 }
 
-export function nameOf (key: string): Uint8Array {
-  return new Writer(key.length + 1).byte(ROW).raw(encodeString(key)).finish()
+/** Without a row: the key has none any more */
+export type Change = [key: string, row?: Row]
+
+export function nameOf (record: number): Uint8Array {
+  return new Writer(8).byte(RECORD).uvarint(record).finish()
 }
 
-export function keyOf (name: Uint8Array): string {
-  return decoder.decode(name.subarray(1))
+/** Throws a MalformedError */
+export function recordOf (name: Uint8Array): number {
+  return new Reader(name, 1).uvarint()
 }
 
-export function encodeHead ({ next, fields }: Head): Uint8Array {
-  const writer = new Writer().byte(VERSION).uvarint(next)
+export function encodeHead ({ next, first, end, fields }: Head): Uint8Array {
+  const writer = new Writer().byte(VERSION).uvarint(next).uvarint(first).uvarint(end)
   return writer.list(fields, field => { writer.string(field) }).finish()
 }
 
 /** Throws a MalformedError */
 export function decodeHead (bytes: Uint8Array): Head | undefined {
   const reader = new Reader(bytes)
-  return reader.byte() === VERSION ? { next: reader.uvarint(), fields: reader.list(MAX_FIELDS, () => reader.string()) } : undefined
+
+  if (reader.byte() !== VERSION) {
+    return undefined
+  }
+  return { next: reader.uvarint(), first: reader.uvarint(), end: reader.uvarint(), fields: reader.list(MAX_FIELDS, () => reader.string()) }
 }
 
-export function encodeRow ({ time, counter, id, arrival, isDeleted, fields }: Row): Uint8Array {
-  const writer = new Writer(64).uvarint(time).uvarint(counter).raw(id).uvarint(arrival).byte(isDeleted ? 1 : 0)
-  return writer.list(fields, field => { writer.string(field) }).finish()
+export function encodeRows (changes: Change[]): Uint8Array {
+  const writer = new Writer(changes.length * ROW_BYTES)
+
+  for (const [key, row] of changes) {
+    writer.string(key)
+
+    if (row == null) {
+      writer.byte(Kind.GONE)
+    } else {
+      const { time, counter, id, arrival, isDeleted, fields } = row
+      writer.byte(isDeleted ? Kind.DELETED : Kind.HAS_VALUE).uvarint(time).uvarint(counter).raw(id).uvarint(arrival)
+      writer.list(fields, field => { writer.string(field) })
+    }
+  }
+
+  return writer.finish()
 }
 
 /** Throws a MalformedError */
-export function decodeRow (bytes: Uint8Array): Row {
+export function decodeRows (bytes: Uint8Array): Change[] {
   const reader = new Reader(bytes)
+  const changes: Change[] = []
+
+  while (reader.left > 0) {
+    const key = reader.string()
+    const kind = reader.byte()
+    changes.push([key, kind === Kind.GONE ? undefined : readRow(reader, kind === Kind.DELETED)])
+  }
+
+  return changes
+}
+
+function readRow (reader: Reader, isDeleted: boolean): Row {
   return {
     time: reader.uvarint(),
     counter: reader.uvarint(),
+    // a view would keep all of the record
     id: reader.raw(ID_BYTES).slice(),
     arrival: reader.uvarint(),
-    isDeleted: reader.byte() === 1,
+    isDeleted,
     fields: reader.list(MAX_FIELDS, () => reader.string())
   }
 }

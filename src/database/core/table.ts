@@ -47,6 +47,15 @@ export class Table {
     return this.#rows.keys()
   }
 
+  /** Rows, those of what is deleted, too */
+  get count (): number {
+    return this.#rows.size
+  }
+
+  rows (): IterableIterator<[key: string, row: Row]> {
+    return this.#rows.entries()
+  }
+
   /** False: something later is known already, or this one is */
   apply (key: string, row: Row): boolean {
     const before = this.#rows.get(key)
