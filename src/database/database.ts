@@ -16,7 +16,7 @@ import type { Row } from './core/table.ts'
 import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
-import type { OpenOptions, SharedLog, SharedLogs } from '../replication/index.ts'
+import type { OpenOptions, SharedLog, SharedLogEvents, SharedLogs } from '../replication/index.ts'
 
 export interface DatabaseInit<T> {
   codec: Codec<T>
@@ -83,6 +83,7 @@ export class Database<T> {
     }
 
     log.addEventListener('entry:remove', this.#onRemove)
+    log.addEventListener('closing', this.#onClosing)
     this.#feed = new Feed({ log, next, apply: (entry, arrival) => { this.#apply(entry, arrival) } })
   }
 
@@ -106,7 +107,7 @@ export class Database<T> {
   /** What is here of the keys that this names, or of all; then all that is elsewhere */
   async * items (keys: () => Iterable<string> | undefined, options: ReadOptions): AsyncGenerator<Item<T>> {
     await this.#feed.caughtUp(options)
-    yield * this.#reads.items(keys() ?? this.#table.keys(), options)
+    yield * this.#reads.items(keys(), options)
   }
 
   watch ({ from = 'now', name, signal }: WatchOptions): AsyncGenerator<Change<T>> {
@@ -144,9 +145,15 @@ export class Database<T> {
   }
 
   async #close (): Promise<void> {
+    const { isEnded } = this.#feed
     this.log.removeEventListener('entry:remove', this.#onRemove)
+    this.log.removeEventListener('closing', this.#onClosing)
     await this.#feed.stop()
-    await this.#checkpoint()
+
+    if (!isEnded) {
+      await this.#checkpoint()
+    }
+
     open.delete(this.log)
     await this.log.close()
   }
@@ -207,6 +214,11 @@ export class Database<T> {
     if (key != null && row != null) {
       this.#init.onRow?.(key, row, undefined)
     }
+  }
+
+  /** The node stops, or whoever else has the log drops it */
+  readonly #onClosing = ({ detail: { waitUntil } }: SharedLogEvents['closing']): void => {
+    waitUntil(this.#checkpoint())
   }
 
   /** What the log has in full is not worth a failure: it is read again, or stored with the next one */

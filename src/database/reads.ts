@@ -6,6 +6,7 @@ import type { Table, Version } from './core/table.ts'
 import type { Change, Item, ReadOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLog } from '../replication/index.ts'
+import type { AbortOptions } from '@libp2p/interface'
 
 export interface ReadsInit<T> {
   log: SharedLog
@@ -22,6 +23,9 @@ interface Found<T> {
 
 /** Keys that are read at once */
 const READ_AHEAD = 64
+
+/** Entries that are read one behind the other while one is looked up by its id. Measured: 10 */
+const SCANNED_FOR_ONE = 8
 
 /**
  * Reads what the table says is there from the log, and what is not for this node to keep from those who keep it.
@@ -48,16 +52,17 @@ export class Reads<T> {
   }
 
   /** What is here of these keys, or of all; then all that is elsewhere */
-  async * items (keys: Iterable<string>, { local = false, signal }: ReadOptions): AsyncGenerator<Item<T>> {
+  async * items (keys: Iterable<string> | undefined, { local = false, signal }: ReadOptions): AsyncGenerator<Item<T>> {
     const { log } = this.#init
     // what lies here only until others have it: they may know better
     const passing = new Set<string>()
 
-    for (const some of chunks(keys, READ_AHEAD)) {
-      signal?.throwIfAborted()
-      const ours = await Promise.all(some.map(async key => local || log.keeps(groupOf(key))))
-      some.filter((_, i) => !ours[i]).forEach(key => passing.add(key))
-      yield * await this.#itemsOf(some.filter((_, i) => ours[i]))
+    for await (const item of keys == null && this.#isDense ? this.#scan({ signal }) : this.#lookUp(keys ?? this.#init.table.keys(), { signal })) {
+      if (local || await log.keeps(groupOf(item.key))) {
+        yield item
+      } else {
+        passing.add(item.key)
+      }
     }
 
     if (local) {
@@ -74,6 +79,41 @@ export class Reads<T> {
     }
 
     yield * await this.#itemsOf([...passing])
+  }
+
+  /** Most of the log counts */
+  get #isDense (): boolean {
+    return this.#init.log.length <= SCANNED_FOR_ONE * this.#init.table.size
+  }
+
+  /** All there is when it begins, as the log has it one behind the other */
+  async * #scan ({ signal }: AbortOptions): AsyncGenerator<Item<T>> {
+    const rows = [...this.#init.table.rows()].filter(([, { isDeleted }]) => !isDeleted).sort(([, a], [, b]) => a.arrival - b.arrival)
+    let at = 0
+
+    for await (const { arrival, entry } of this.#init.log.arrivals(rows[0]?.[1].arrival, { signal })) {
+      for (; at < rows.length && rows[at][1].arrival < arrival; at++) {
+        // it went meanwhile: another one may count
+        yield * await this.#itemsOf([rows[at][0]])
+      }
+
+      if (at === rows.length) {
+        return
+      }
+      if (rows[at][1].arrival === arrival) {
+        at++
+        yield this.#init.decode(entry) as Item<T>
+      }
+    }
+
+    yield * await this.#itemsOf(rows.slice(at).map(([key]) => key))
+  }
+
+  async * #lookUp (keys: Iterable<string>, { signal }: AbortOptions): AsyncGenerator<Item<T>> {
+    for (const some of chunks(keys, READ_AHEAD)) {
+      signal?.throwIfAborted()
+      yield * await this.#itemsOf(some)
+    }
   }
 
   async #itemsOf (keys: string[]): Promise<Array<Item<T>>> {

@@ -177,6 +177,11 @@ export interface SharedLogEvents {
   'replication:change': CustomEvent<ReplicatorDetail>
   /** Entries that came from a peer, of those that it had and this node had not: others may bring some of them */
   'sync:progress': CustomEvent<{ peerId: PeerId, done: number, total: number }>
+  /**
+   * It is about to be closed, by whomever. What is handed to `waitUntil` is waited for, and what lies on shelves can be read and written
+   * meanwhile; nothing is appended any more
+   */
+  closing: CustomEvent<{ waitUntil (work: Promise<unknown>): void }>
   /** It is closed, by whomever: who opened it, or the node that stops */
   close: CustomEvent<void>
 }

@@ -320,7 +320,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#changed()
 
     try {
-      await Promise.all([this.#replica.close(), ...[...this.#shelves.values()].map(async shelf => shelf.close())])
+      await Promise.all([this.#replica.close(), this.#closeShelves()])
     } finally {
       if (this.#log != null) {
         await end(this.#log)
@@ -328,6 +328,14 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       this.#status = 'closed'
       this.safeDispatchEvent('close', {})
     }
+  }
+
+  /** When those who have something on them have written their last */
+  async #closeShelves (): Promise<void> {
+    const work: Array<Promise<unknown>> = []
+    this.safeDispatchEvent('closing', { detail: { waitUntil: (promise: Promise<unknown>) => { work.push(promise) } } })
+    await Promise.allSettled(work)
+    await Promise.all([...this.#shelves.values()].map(async shelf => shelf.close()))
   }
 
   async #spread (entries: Entry[], { ack = 'stored', signal }: AppendOptions): Promise<void> {

@@ -117,6 +117,51 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await again.get('7')).to.equal(undefined)
   })
 
+  it('writes its last checkpoint also when the node stops and nobody has closed it', async () => {
+    const store = await diskStore()
+    const privateKey = await newKey()
+    const first = await createLogNode({ privateKey, datastore: store.datastore })
+    const users = await KeyValue.open<User>(first.services.logs, NAME)
+    await Promise.all(range(30).map(async i => users.put(`${i}`, { name: `${i}` })))
+    await first.stop()
+    await users.close()
+    expect(users.diagnostics().skipped).to.deep.equal({})
+    const node = await createLogNode({ privateKey, datastore: await store.reopen() })
+    const log = await openAt(node, {}, NAME)
+    const { arrivals } = log
+    const from: number[] = []
+    log.arrivals = (at, options) => {
+      from.push(at as number)
+      return arrivals.call(log, at, options)
+    }
+    const again = await KeyValue.open<User>(node.services.logs, NAME)
+    expect(from).to.deep.equal([30])
+    expect(again.size).to.equal(30)
+  })
+
+  it('tells of each key once, as it was or as it is, also where entries come and go meanwhile', async () => {
+    const node = await createLogNode()
+    const users = await KeyValue.open<User>(node.services.logs, NAME)
+    await Promise.all(range(600).map(async i => users.put(`${i}`, { name: 'before' })))
+    const seen = new Map<string, string>()
+    let count = 0
+
+    for await (const { key, value } of users.entries()) {
+      seen.set(key, value.name)
+
+      if (++count === 10) {
+        await Promise.all(range(300).map(async i => users.put(`${i * 2}`, { name: 'after' })))
+        await users.delete('599')
+        await users.compact({ age: -1_000 })
+      }
+    }
+
+    seen.delete('599')
+    expect(seen.size).to.equal(599)
+    expect(count).to.be.within(599, 600)
+    expect(new Set(seen.values())).to.deep.equal(new Set(['before', 'after']))
+  })
+
   it('is read again from the log where the checkpoint is no good', async () => {
     const node = await createLogNode()
     const users = await KeyValue.open<User>(node.services.logs, NAME)

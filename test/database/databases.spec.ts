@@ -1,0 +1,80 @@
+import { webSockets } from '@libp2p/websockets'
+import { multiaddr } from '@multiformats/multiaddr'
+import { expect } from 'aegir/chai'
+import { Documents, KeyValue } from '../../src/database/index.ts'
+import { deleteStores, diskStore } from '../fixtures/datastores.ts'
+import { eventually, range, stopPeers } from '../fixtures/directsub.ts'
+import { collect, newKey } from '../fixtures/logs.ts'
+import { createLogNode, eventuallyTrue } from '../fixtures/sharedlogs.ts'
+import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
+
+interface Post {
+  id: string
+  author: string
+}
+
+/** In Node there is none, unless somebody starts it */
+const relay = process.env.RELAY_MULTIADDR
+
+describe('databases on the store of the platform', function () {
+  this.timeout(60_000)
+  afterEach(async () => {
+    await stopPeers()
+    await deleteStores()
+  })
+
+  it('have what was put and deleted after a restart, from their checkpoints, and a watch goes on', async () => {
+    const store = await diskStore()
+    const privateKey = await newKey()
+    const first = await createAlone({ privateKey, datastore: store.datastore })
+    const users = await KeyValue.open<number>(first.services.logs, 'users')
+    const posts = await Documents.open<Post>(first.services.logs, 'posts', { indexes: ['author'] })
+    const watch = users.watch({ name: 'a mirror', from: 'start' })
+    await Promise.all(range(100).map(async i => users.put(`${i}`, i)))
+    await Promise.all(range(100).map(async i => posts.put({ id: `${i}`, author: `a${i % 10}` })))
+    await users.delete('7')
+    await watch.next()
+    await watch.next()
+    // one is closed, the other one is not
+    await posts.close()
+    await first.stop()
+
+    const node = await createAlone({ privateKey, datastore: await store.reopen() })
+    const again = await KeyValue.open<number>(node.services.logs, 'users')
+    const other = await Documents.open<Post>(node.services.logs, 'posts', { indexes: ['author'] })
+    expect(again.diagnostics()).to.deep.equal({ keys: 99, next: 101, skipped: {} })
+    expect([await again.get('7'), await again.get('8')]).to.deep.equal([undefined, 8])
+    expect((await collect(again.entries())).map(({ value }) => value).sort((a, b) => a - b)).to.deep.equal(range(100).filter(i => i !== 7))
+    expect((await collect(other.query({ where: { author: 'a3' } }))).map(({ id }) => Number(id) % 10)).to.deep.equal(new Array(10).fill(3))
+    // it asked for the second one, so it has dealt with the first
+    expect((await again.watch({ name: 'a mirror' }).next()).value.value).to.equal(1)
+  })
+
+  it('are the same on two nodes that meet over a relay', async function () {
+    if (relay == null) {
+      this.skip()
+    }
+
+    const nodes = await Promise.all([createDialer(), createDialer()])
+    const all = await Promise.all(nodes.map(async ({ services }) => KeyValue.open<number>(services.logs, `users of ${nodes[0].peerId}`)))
+    await Promise.all(all.flatMap((users, who) => range(50).map(async i => users.put(`${i}`, who))))
+    await Promise.all(all.map(async ({ log }) => eventually('not all are here', () => log.length === 100)))
+    await eventuallyTrue('they differ', async () => JSON.stringify(await table(all[0])) === JSON.stringify(await table(all[1])))
+    expect(await table(all[0])).to.have.lengthOf(50)
+  })
+})
+
+async function createAlone (init: LogNodeInit): Promise<LogNode> {
+  return createLogNode(init, { transports: [], listen: [] })
+}
+
+async function createDialer (): Promise<LogNode> {
+  const { datastore } = await diskStore()
+  const node = await createLogNode({ datastore }, { transports: [webSockets()], listen: [], connectionGater: { denyDialMultiaddr: () => false } })
+  await node.dial(multiaddr(relay))
+  return node
+}
+
+async function table (users: KeyValue<number>): Promise<Array<[key: string, value: number]>> {
+  return (await collect(users.entries())).map(({ key, value }): [string, number] => [key, value]).sort(([a], [b]) => Number(a) - Number(b))
+}
