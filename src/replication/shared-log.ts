@@ -190,9 +190,15 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   shelf (program: string): Shelf {
-    this.#expectOpen()
-    const shelf = this.#shelves.get(program) ?? new Shelf(this.#init.datastore, this.id, program)
-    this.#shelves.set(program, shelf)
+    let shelf = this.#shelves.get(program)
+
+    // one that is in use can be written until it is closed itself
+    if (shelf == null) {
+      this.#expectOpen()
+      shelf = new Shelf(this.#init.datastore, this.id, program)
+      this.#shelves.set(program, shelf)
+    }
+
     return shelf
   }
 

@@ -1,12 +1,14 @@
+import { loadOrCreateSelfKey } from '@libp2p/config'
 import { webSockets } from '@libp2p/websockets'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { Documents, KeyValue } from '../../src/database/index.ts'
 import { deleteStores, diskStore } from '../fixtures/datastores.ts'
 import { eventually, range, stopPeers } from '../fixtures/directsub.ts'
-import { collect, newKey } from '../fixtures/logs.ts'
+import { collect } from '../fixtures/logs.ts'
 import { createLogNode, eventuallyTrue } from '../fixtures/sharedlogs.ts'
-import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
+import type { LogNode } from '../fixtures/sharedlogs.ts'
+import type { Datastore } from 'interface-datastore'
 
 interface Post {
   id: string
@@ -25,8 +27,7 @@ describe('databases on the store of the platform', function () {
 
   it('have what was put and deleted after a restart, from their checkpoints, and a watch goes on', async () => {
     const store = await diskStore()
-    const privateKey = await newKey()
-    const first = await createAlone({ privateKey, datastore: store.datastore })
+    const first = await createAlone(store.datastore)
     const users = await KeyValue.open<number>(first.services.logs, 'users')
     const posts = await Documents.open<Post>(first.services.logs, 'posts', { indexes: ['author'] })
     const watch = users.watch({ name: 'a mirror', from: 'start' })
@@ -39,7 +40,8 @@ describe('databases on the store of the platform', function () {
     await posts.close()
     await first.stop()
 
-    const node = await createAlone({ privateKey, datastore: await store.reopen() })
+    const node = await createAlone(await store.reopen())
+    expect(node.peerId.equals(first.peerId), 'it is another author').to.be.true()
     const again = await KeyValue.open<number>(node.services.logs, 'users')
     const other = await Documents.open<Post>(node.services.logs, 'posts', { indexes: ['author'] })
     expect(again.diagnostics()).to.deep.equal({ keys: 99, next: 101, skipped: {} })
@@ -64,8 +66,9 @@ describe('databases on the store of the platform', function () {
   })
 })
 
-async function createAlone (init: LogNodeInit): Promise<LogNode> {
-  return createLogNode(init, { transports: [], listen: [] })
+/** As the README has it: its key lies in its store */
+async function createAlone (datastore: Datastore): Promise<LogNode> {
+  return createLogNode({ privateKey: await loadOrCreateSelfKey(datastore), datastore }, { transports: [], listen: [] })
 }
 
 async function createDialer (): Promise<LogNode> {

@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import { deleteStores, WatchedDatastore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
-import { nameOfError, text, texts } from '../fixtures/logs.ts'
+import { collect, nameOfError, text, texts } from '../fixtures/logs.ts'
 import { allIn, createLogNode, expectSame, filled, find, LOG, LONG, membership, mesh, of, openAt, overEachPubSub, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
 import type { SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
@@ -197,6 +197,26 @@ overEachPubSub('opening, closing and dropping a shared log', function () {
     await expectSame([again, logs[1]], 21)
     expect(of(seen, a)).to.deep.equal(['leave unsubscribed', 'join'])
     expect(logs[0].status).to.equal('closed')
+  })
+
+  it('says that it closes before it does, and waits for what is written then, also where that fails', async () => {
+    const node = await createLogNode({ datastore: new WatchedDatastore() })
+    const log = await openAt(node)
+    const shelf = log.shelf('a program')
+    const gate = Promise.withResolvers<void>()
+    log.addEventListener('closing', ({ detail: { waitUntil } }) => {
+      waitUntil(Promise.reject(new Error('what fails is its own matter')))
+      waitUntil(gate.promise.then(async () => log.shelf('a program').write([{ name: text('a'), value: text('last') }])))
+    })
+    const stopping = node.stop()
+    await eventually('it does not close', () => log.status === 'closing')
+    expect(await nameOfError(log.append(text('too late')))).to.equal('LogClosedError')
+    expect(() => log.shelf('another program')).to.throw('not open')
+    gate.resolve()
+    await stopping
+    expect(log.status).to.equal('closed')
+    expect(await collect(shelf.read())).to.have.lengthOf(1)
+    expect(await nameOfError(shelf.write([]))).to.equal('LogClosedError')
   })
 
   it('what a listener throws holds up nobody', async () => {
