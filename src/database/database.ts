@@ -91,11 +91,11 @@ export class Database<T> {
     return this.#table.size
   }
 
-  async put (key: string, value: T, options: PutOptions): Promise<Entry> {
+  put (key: string, value: T, options: PutOptions): Promise<Entry> {
     return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
   }
 
-  async delete (key: string, options: PutOptions): Promise<Entry> {
+  delete (key: string, options: PutOptions): Promise<Entry> {
     return this.#append({ type: 'delete', key }, options)
   }
 

@@ -64,7 +64,7 @@ export class Table {
       return false
     }
 
-    this.#set(key, row)
+    this.#set(key, before, row)
     return true
   }
 
@@ -73,14 +73,14 @@ export class Table {
     const row = this.#rows.get(key)
 
     if (row != null && compare(row.id, id) === 0) {
-      this.#set(key, undefined)
+      this.#set(key, row, undefined)
       return row
     }
   }
 
   /** As it was stored */
   restore (key: string, row: Row): void {
-    this.#set(key, row)
+    this.#set(key, this.#rows.get(key), row)
     this.#changed.delete(key)
   }
 
@@ -96,8 +96,8 @@ export class Table {
     changes.forEach(([key]) => this.#changed.add(key))
   }
 
-  #set (key: string, row?: Row): void {
-    this.#deleted += (row?.isDeleted === true ? 1 : 0) - (this.#rows.get(key)?.isDeleted === true ? 1 : 0)
+  #set (key: string, before: Row | undefined, row: Row | undefined): void {
+    this.#deleted += (row?.isDeleted === true ? 1 : 0) - (before?.isDeleted === true ? 1 : 0)
     this.#changed.add(key)
 
     if (row == null) {
