@@ -1,6 +1,6 @@
 import { compare } from 'uint8arrays/compare'
+import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
-import { keyOf } from './core/covering.ts'
 import { compareMoments } from './core/hybrid-clock.ts'
 import { WaitingRoom } from './core/waiting-room.ts'
 import { AppendRefusedError } from './errors.ts'
@@ -39,7 +39,7 @@ export class Admissions {
 
     for (let next = left.pop(); next != null; next = left.pop()) {
       const { entry, mayWait } = next
-      const key = keyOf(entry.id)
+      const key = keyOfBytes(entry.id)
 
       if (here.has(key) || await store.locate(entry.id) != null) {
         continue
@@ -74,7 +74,7 @@ export class Admissions {
     const absent: Uint8Array[] = []
 
     for (const parent of parents) {
-      if (!here.has(keyOf(parent)) && !store.catalogue.isHead(parent) && await store.locate(parent) == null) {
+      if (!here.has(keyOfBytes(parent)) && !store.catalogue.isHead(parent) && await store.locate(parent) == null) {
         absent.push(parent)
       }
     }

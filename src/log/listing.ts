@@ -1,6 +1,6 @@
 import { LruMap } from '../runtime/bounded.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { then } from '../runtime/then.ts'
-import { keyOf } from './core/covering.ts'
 import { positionOf } from './core/keys.ts'
 import { sizeOf } from './core/types.ts'
 import { hash } from './signatures.ts'
@@ -40,7 +40,7 @@ export class Listing {
   }
 
   #positionOf (group: Uint8Array): number | Promise<number> {
-    const key = keyOf(group)
+    const key = keyOfBytes(group)
     return this.#positions.get(key) ?? then(hash(group), hash => {
       const position = positionOf(hash)
       this.#positions.set(key, position)

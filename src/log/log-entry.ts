@@ -1,7 +1,7 @@
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { LruMap } from '../runtime/bounded.ts'
-import { keyOf } from './core/covering.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { EntryId } from './entry-id.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Entry } from './index.ts'
@@ -22,7 +22,7 @@ export class LogEntry implements Entry {
 
   get author (): PeerId {
     const { author } = this.#decoded
-    const key = keyOf(author)
+    const key = keyOfBytes(author)
     let peerId = authors.get(key)
 
     if (peerId == null) {

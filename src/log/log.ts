@@ -2,9 +2,9 @@ import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { TREES } from './core/catalogue.ts'
-import { keyOf } from './core/covering.ts'
 import { foundInOrder } from './core/keys.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
@@ -212,7 +212,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async remove (ids: EntryId[]): Promise<number> {
     this.#mustBeOpen()
-    const unique = new Map(ids.map(({ bytes }) => [keyOf(bytes), bytes]))
+    const unique = new Map(ids.map(({ bytes }) => [keyOfBytes(bytes), bytes]))
 
     return this.#writes.remove(async () => {
       const found = await Promise.all([...unique.values()].map(async id => this.#store.find(id)))

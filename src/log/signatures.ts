@@ -4,8 +4,9 @@ import { toString } from 'uint8arrays/to-string'
 import { LruMap } from '../runtime/bounded.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { then } from '../runtime/then.ts'
-import { Covering, keyOf } from './core/covering.ts'
+import { Covering } from './core/covering.ts'
 import { decodeContent } from './core/entry.ts'
 import { decodeProof, encodeProof, MAX_BATCH, pathOf, rootsOf, treeOf } from './core/merkle.ts'
 import { Proofs } from './core/proofs.ts'
@@ -126,7 +127,7 @@ async function checkProofs (entries: DecodedEntry[], log: Uint8Array): Promise<O
     const { author, size, signature } = proof
     const message = messageOf(log, size, roots[read++])
     // the length of the first is named, and the second tells its own: no two checks have the same key
-    const key = `${author.key.length}:${author.key}${keyOf(message)}${keyOf(signature)}`
+    const key = `${author.key.length}:${author.key}${keyOfBytes(message)}${keyOfBytes(signature)}`
     const check = checks.get(key) ?? { verify: author.verify, message, signature, isTrue: false }
     checks.set(key, check)
     return check
@@ -195,7 +196,7 @@ const authors = new LruMap<string, Author>(MAX_AUTHORS)
 
 /** Throws a MalformedError for what is no key, or a key in another spelling than its own */
 function authorOf (bytes: Uint8Array): Author {
-  const key = keyOf(bytes)
+  const key = keyOfBytes(bytes)
   let author = authors.get(key)
 
   if (author == null) {

@@ -1,9 +1,9 @@
 import { compare } from 'uint8arrays/compare'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { Admissions } from './admissions.ts'
 import { Appends } from './appends.ts'
 import * as limits from './constants.ts'
-import { keyOf } from './core/covering.ts'
 import { MAX_PARENTS } from './core/entry.ts'
 import { LogClosedError, WriteFailedError } from './errors.ts'
 import type { Admission } from './admissions.ts'
@@ -76,7 +76,7 @@ export class Writes {
         this.#init.requestParents?.(missing)
       }
 
-      return entries.map(({ id }) => admissions.get(keyOf(id)) ?? 'known')
+      return entries.map(({ id }) => admissions.get(keyOfBytes(id)) ?? 'known')
     })
   }
 

@@ -1,9 +1,9 @@
-import { keyOf } from '../log/core/covering.ts'
 import { compareMoments, nextMoment } from '../log/core/hybrid-clock.ts'
 import { positionOf } from '../log/core/keys.ts'
 import { EntryId } from '../log/entry-id.ts'
 import { hash } from '../log/signatures.ts'
 import { LruMap } from '../runtime/bounded.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { partsOf } from './core/reconcile.ts'
 import { covers, toRange } from './core/ring.ts'
@@ -163,7 +163,7 @@ export class Holdings {
 
   async #sketch (segments: Segment[], key: Uint8Array): Promise<Sketch> {
     const now = this.#clock.now()
-    const name = `${keyOf(key)}${segments.map(({ from, width }) => `${from}+${width}`).join()}`
+    const name = `${keyOfBytes(key)}${segments.map(({ from, width }) => `${from}+${width}`).join()}`
     const known = await this.#sketches.get(name)
 
     if (known != null && known.until > now) {

@@ -1,5 +1,5 @@
-import { keyOf } from '../log/core/covering.ts'
 import { Alarm } from '../runtime/alarm.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { difference, RING, toRange } from './core/ring.ts'
@@ -171,12 +171,12 @@ export class Prunes {
       const has = await this.#ask(peer, asked)
 
       for (const { id } of isReliable(peer) ? has : []) {
-        const key = keyOf(id.bytes)
+        const key = keyOfBytes(id.bytes)
         confirmed.set(key, (confirmed.get(key) ?? 0) + 1)
       }
     }))
 
-    return entries.filter(entry => (confirmed.get(keyOf(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
+    return entries.filter(entry => (confirmed.get(keyOfBytes(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
   }
 
   /** Which of them it has and will keep; the others it is offered */

@@ -1,5 +1,5 @@
-import { keyOf } from '../log/core/covering.ts'
 import { Alarm } from '../runtime/alarm.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { Outgoing } from './core/outgoing.ts'
 import { NotReplicatedError } from './errors.ts'
@@ -79,7 +79,7 @@ export class Spread {
       return
     }
 
-    const id = keyOf(entry.id.bytes)
+    const id = keyOfBytes(entry.id.bytes)
     const raw = rawOf(entry)
     const item = { id, entry: raw, bytes: entrySize(raw) }
 

@@ -1,7 +1,7 @@
 import { toString } from 'uint8arrays/to-string'
 import { compareMoments } from '../log/core/hybrid-clock.ts'
-import { bytesOfKey } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
+import { bytesOfKey } from '../runtime/keys.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { Reconcile } from './core/reconcile.ts'

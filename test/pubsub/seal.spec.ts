@@ -2,10 +2,11 @@ import { generateKeyPair, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import { sha256 } from 'multiformats/hashes/sha2'
-import { bytesOfKey, keyOf, keyOfBytes, peerOf } from '../../src/pubsub/keys.ts'
+import { keyOf, peerOf } from '../../src/pubsub/keys.ts'
 import { publicKeyOf, readSealed, Sealer, SealType, verifySealed } from '../../src/pubsub/seal.ts'
 import { Writer } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
+import { bytesOfKey, keyOfBytes } from '../../src/runtime/keys.ts'
 import type { PrivateKey } from '@libp2p/interface'
 
 const CONTENT = Uint8Array.of(1, 2, 3, 4)

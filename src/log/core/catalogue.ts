@@ -1,6 +1,6 @@
 import { compare } from 'uint8arrays/compare'
 import { equals } from 'uint8arrays/equals'
-import { keyOf } from './covering.ts'
+import { keyOfBytes } from '../../runtime/keys.ts'
 import { compareMoments, HybridClock } from './hybrid-clock.ts'
 import { ARRIVAL_KEY, arrivalKey, foundOnRing, ORDER_KEY, orderKey, PLACE_KEY, placeKey, placeOf, positionOf, RING_KEY, ringKey, startsWith } from './keys.ts'
 import { Tree } from './tree.ts'
@@ -117,7 +117,7 @@ export class Catalogue {
   }
 
   isHead (id: Uint8Array): boolean {
-    return this.#heads.has(keyOf(id))
+    return this.#heads.has(keyOfBytes(id))
   }
 
   /** Where the entry of this position lies; undefined: it is not in the log. Asks the tree 'ring' */
@@ -195,7 +195,7 @@ export class Catalogue {
   }
 
   #latestOf (author: Uint8Array): Latest | undefined {
-    return this.#fresh != null && equals(this.#fresh.author, author) ? this.#fresh : this.#latest.get(keyOf(author))
+    return this.#fresh != null && equals(this.#fresh.author, author) ? this.#fresh : this.#latest.get(keyOfBytes(author))
   }
 
   #setLatest (latest: Latest): void {
@@ -211,16 +211,16 @@ export class Catalogue {
     }
 
     const latest = this.#fresh
-    const author = keyOf(latest.author)
+    const author = keyOfBytes(latest.author)
     const before = this.#latest.get(author)
     this.#latest.set(author, latest)
     this.#fresh = undefined
 
     if (before != null) {
-      this.#heads.delete(keyOf(before.id))
+      this.#heads.delete(keyOfBytes(before.id))
     }
     if (latest.isHere && !latest.isNamed) {
-      this.#heads.set(keyOf(latest.id), latest)
+      this.#heads.set(keyOfBytes(latest.id), latest)
     }
   }
 
@@ -231,7 +231,7 @@ export class Catalogue {
       return
     }
 
-    const key = keyOf(id)
+    const key = keyOfBytes(id)
     const head = this.#heads.get(key)
 
     if (head != null) {
@@ -251,7 +251,7 @@ export class Catalogue {
     ring.delete(ringKey(position, id, listed))
     arrivals.delete(arrivalKey(arrival, id, slot))
     this.#bytes -= size
-    const head = this.#heads.get(keyOf(id))
+    const head = this.#heads.get(keyOfBytes(id))
 
     if (head != null) {
       this.#setLatest({ ...head, isHere: false })

@@ -1,4 +1,5 @@
 import { equals } from 'uint8arrays/equals'
+import { keyOfBytes } from '../../runtime/keys.ts'
 import type { DecodedEntry } from './types.ts'
 
 /** All that matters here of an entry */
@@ -42,7 +43,7 @@ export class Covering {
     const nodes = new Map<string, Node>()
 
     links.forEach(({ id, author }, i) => {
-      const key = keyOf(id)
+      const key = keyOfBytes(id)
       let node = nodes.get(key)
 
       if (node == null) {
@@ -92,7 +93,7 @@ export class Covering {
   /** Only its own author vouches for an entry: that somebody else names it as his says nothing */
   #link (i: number, previous: Uint8Array | undefined, nodes: Map<string, Node>): void {
     const node = this.#nodes[i]
-    const target = previous == null ? undefined : nodes.get(keyOf(previous))
+    const target = previous == null ? undefined : nodes.get(keyOfBytes(previous))
 
     // copies say the same, so one link for all of them
     if (target != null && node.copies[0] === i && equals(target.author, node.author)) {
@@ -107,13 +108,4 @@ export class Covering {
       node.copies.forEach(i => { this.#covers[i] = 'vouched' })
     }
   }
-}
-
-/** Bytes as the key of a map, a character each: strings are hashed with a secret, so nobody can make them collide */
-export function keyOf (bytes: Uint8Array): string {
-  return String.fromCharCode.apply(null, bytes as unknown as number[])
-}
-
-export function bytesOf (key: string): Uint8Array {
-  return Uint8Array.from(key, char => char.charCodeAt(0))
 }

@@ -1,4 +1,4 @@
-import { bytesOf, keyOf } from './covering.ts'
+import { bytesOfKey, keyOfBytes } from '../../runtime/keys.ts'
 import { sizeOf } from './types.ts'
 import type { TrueEntry } from './types.ts'
 
@@ -40,23 +40,23 @@ export class WaitingRoom {
   }
 
   has (id: Uint8Array): boolean {
-    return this.#entries.has(keyOf(id))
+    return this.#entries.has(keyOfBytes(id))
   }
 
   /** Parents that are waited for, and do not wait here themselves */
   get missing (): Uint8Array[] {
-    return [...this.#byParent.keys()].filter(parent => !this.#entries.has(parent)).map(bytesOf)
+    return [...this.#byParent.keys()].filter(parent => !this.#entries.has(parent)).map(bytesOfKey)
   }
 
   /** Takes in an entry that lacks these parents. Those that have waited longest leave if there is no room for all */
   add (entry: TrueEntry, missing: Uint8Array[]): TrueEntry[] {
-    const id = keyOf(entry.id)
+    const id = keyOfBytes(entry.id)
 
     if (this.#entries.has(id)) {
       return []
     }
 
-    const waiting = { entry, missing: new Set(missing.map(keyOf)) }
+    const waiting = { entry, missing: new Set(missing.map(keyOfBytes)) }
     this.#entries.set(id, waiting)
     this.#bytes += sizeOf(entry) + OVERHEAD
 
@@ -75,7 +75,7 @@ export class WaitingRoom {
 
   /** An entry is in the log, or will never be: those that waited for nothing else leave */
   settle (id: Uint8Array): TrueEntry[] {
-    const key = keyOf(id)
+    const key = keyOfBytes(id)
     const children = this.#byParent.get(key)
     const left: TrueEntry[] = []
     this.#byParent.delete(key)

@@ -1,5 +1,5 @@
 import { MemoryDatastore } from 'datastore-core'
-import { keyOf } from '../../../src/log/core/covering.ts'
+import { keyOfBytes } from '../../../src/runtime/keys.ts'
 import type { TrueEntry } from '../../../src/log/core/types.ts'
 
 export interface Kept {
@@ -18,6 +18,6 @@ export class SimDisk {
   slowness = 1
 
   has (id: Uint8Array): boolean {
-    return this.entries.has(keyOf(id))
+    return this.entries.has(keyOfBytes(id))
   }
 }

@@ -1,5 +1,4 @@
 import { MAX_AHEAD } from '../../../src/log/constants.ts'
-import { keyOf } from '../../../src/log/core/covering.ts'
 import { decodeContent, encodeContent } from '../../../src/log/core/entry.ts'
 import { compareMoments, HybridClock } from '../../../src/log/core/hybrid-clock.ts'
 import { positionOf } from '../../../src/log/core/keys.ts'
@@ -10,6 +9,7 @@ import { LogEntry } from '../../../src/log/log-entry.ts'
 import { hash } from '../../../src/log/signatures.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
 import { SafeEventEmitter } from '../../../src/runtime/events.ts'
+import { keyOfBytes } from '../../../src/runtime/keys.ts'
 import type { SimDisk } from './disk.ts'
 import type { RawEntry, TrueEntry } from '../../../src/log/core/types.ts'
 import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
@@ -93,7 +93,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
   }
 
   async get (id: EntryId): Promise<Entry | undefined> {
-    const kept = this.#init.disk.entries.get(keyOf(id.bytes))
+    const kept = this.#init.disk.entries.get(keyOfBytes(id.bytes))
     return kept == null ? undefined : new LogEntry(kept.entry)
   }
 
@@ -104,7 +104,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
   async remove (ids: EntryId[]): Promise<number> {
     this.#mustBeOpen()
     await this.#written()
-    return ids.filter(({ bytes }) => this.#init.disk.entries.delete(keyOf(bytes))).length
+    return ids.filter(({ bytes }) => this.#init.disk.entries.delete(keyOfBytes(bytes))).length
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
@@ -126,7 +126,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     const first = from != null && 'time' in from ? { time: Number(from.time), counter: from.counter } : { time: 0, counter: 0 }
     const entries = [...this.#init.disk.entries.values()].map(({ entry }) => entry).filter(entry => compareMoments(entry, first) >= 0)
 
-    for (const entry of entries.sort((a, b) => compareMoments(a, b) || (keyOf(a.id) < keyOf(b.id) ? -1 : 1))) {
+    for (const entry of entries.sort((a, b) => compareMoments(a, b) || (keyOfBytes(a.id) < keyOfBytes(b.id) ? -1 : 1))) {
       yield new LogEntry(entry)
     }
   }
@@ -171,7 +171,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     const width = from === to ? RING : (to - from + RING) % RING
     return [...this.#init.disk.entries.values()]
       .filter(({ position }) => (position - from + RING) % RING < width)
-      .sort((a, b) => (a.position - from + RING) % RING - (b.position - from + RING) % RING || (keyOf(a.entry.id) < keyOf(b.entry.id) ? -1 : 1))
+      .sort((a, b) => (a.position - from + RING) % RING - (b.position - from + RING) % RING || (keyOfBytes(a.entry.id) < keyOfBytes(b.entry.id) ? -1 : 1))
       .map(({ entry }) => entry.id)
   }
 
@@ -181,7 +181,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     if (this.status !== 'closed' && !disk.has(entry.id)) {
       const arrival = disk.arrivals++
       this.#hlc.hear(entry)
-      disk.entries.set(keyOf(entry.id), { entry, position: placeOf(entry), arrival })
+      disk.entries.set(keyOfBytes(entry.id), { entry, position: placeOf(entry), arrival })
       this.safeDispatchEvent('entry:add', { detail: { entry: new LogEntry(entry), arrival } })
     }
   }
