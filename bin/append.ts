@@ -1,5 +1,5 @@
 import { FailedError, oneLine } from './errors.ts'
-import { others } from './node.ts'
+import { others } from './log.ts'
 import { count } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event } from './events.ts'

@@ -81,6 +81,12 @@ export type Options = { [F in Flag]: ReturnType<typeof FLAGS[F]['read']> } & {
   texts: string[]
 }
 
+/** ./data2 for ./data, ./data3 for ./data2 */
+export function otherStore (store: string): string {
+  const [, name, number] = /^(.*?)(\d*)\/*$/.exec(store) as RegExpExecArray
+  return store === MEMORY ? MEMORY : `${name}${number === '' ? 2 : Number(number) + 1}`
+}
+
 /** The one rule for all of them */
 export const variableOf = (flag: Flag): string => `SHEAF_${flag.toUpperCase()}`
 

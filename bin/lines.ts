@@ -1,6 +1,6 @@
 import { oneLine } from './errors.ts'
 import { entryEvent } from './events.ts'
-import { others } from './node.ts'
+import { others } from './log.ts'
 import { short, widthOf } from './text.ts'
 import type { Terminal } from './terminal.ts'
 import type { Entry, SharedLog } from '../src/index.ts'

@@ -9,18 +9,15 @@ import { createLibp2p } from 'libp2p'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { directSub, sharedLogs } from '../src/index.ts'
-import { shareOf } from '../src/replication/core/placement.ts'
 import { FailedError, oneLine, UsageError } from './errors.ts'
 import { shared } from './flags.ts'
+import { REPLICAS } from './log.ts'
 import { openStore } from './store.ts'
-import type { Options, Share } from './flags.ts'
+import type { Share } from './flags.ts'
 import type { Store } from './store.ts'
-import type { DirectSub, Replicator, SharedLog, SharedLogs } from '../src/index.ts'
+import type { DirectSub, SharedLog, SharedLogs } from '../src/index.ts'
 import type { Libp2p, Metrics } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-
-/** Copies of each entry that there should be */
-export const REPLICAS = 2
 
 /** Milliseconds that connecting to another node may take */
 const DIAL_TIMEOUT = 10_000
@@ -123,15 +120,6 @@ export async function join (node: Node, log: SharedLog, addresses: Multiaddr[], 
     const count = log.replicators().some(({ self }) => self) ? 2 : 1
     await log.waitForReplicators({ count, signal: AbortSignal.any([signal, AbortSignal.timeout(HELLO_TIMEOUT)]) }).catch(() => { signal.throwIfAborted() })
   }
-}
-
-export const addressesOf = (options: Options): string[] => options.join.map(address => address.toString())
-
-export const others = (log: SharedLog): Replicator[] => log.replicators().filter(({ self }) => !self)
-
-/** The share of all entries that this node is to keep, from 0 to 1 */
-export function keptHere (log: SharedLog): number {
-  return shareOf(log.replicators().find(({ self }) => self)?.segments ?? [], REPLICAS)
 }
 
 /** The message of libp2p is about all addresses and what to do in a program: of the parts, the last tells why */

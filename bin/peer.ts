@@ -1,11 +1,8 @@
 import { KEEP_ALIVE } from '@libp2p/interface'
-import { serve } from './beside.ts'
 import { oneLine } from './errors.ts'
 import { spoken } from './events.ts'
-import { DEFAULT_LOG, MEMORY } from './flags.ts'
+import { DEFAULT_LOG, MEMORY, otherStore } from './flags.ts'
 import { ACK_TIMEOUT, Lines } from './lines.ts'
-import { join, openLog, openNode } from './node.ts'
-import { otherStore } from './store.ts'
 import { count, linesOf, printable, quote, ringInWords, short } from './text.ts'
 import type { ProcessCommand } from './command.ts'
 import type { Event } from './events.ts'
@@ -32,7 +29,8 @@ and 'cat' with the same store ask it.`,
 }
 
 async function run (options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  // few want them, and they take a while to load
+  // all that takes a while to load: help and mistakes do without it
+  const [{ join, openLog, openNode }, { serve }] = await Promise.all([import('./node.ts'), import('./beside.ts')])
   const metrics = options.metrics == null ? undefined : await (await import('./metrics.ts')).serveMetrics(options.metrics)
 
   try {

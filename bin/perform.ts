@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { ask, reach, serve } from './beside.ts'
 import { FailedError, StoreInUseError, UsageError } from './errors.ts'
 import { MEMORY, shared } from './flags.ts'
-import { addressesOf, join, openLog, openNode } from './node.ts'
+import { join, openLog, openNode } from './node.ts'
 import { hasStore } from './store.ts'
 import { linesOf, quote } from './text.ts'
 import { WORKS } from './works.ts'
@@ -36,7 +36,7 @@ export async function * perform (work: keyof typeof WORKS, options: Options, sig
       const socket = await reach(store)
 
       if (socket != null) {
-        yield * ask(socket, { work, log, join: addressesOf(options), options: workOptions }, inputOf(work, texts, signal), signal)
+        yield * ask(socket, { work, log, join: options.join.map(String), options: workOptions }, inputOf(work, texts, signal), signal)
         return
       }
       if (performance.now() > deadline) {

@@ -7,7 +7,6 @@ import { helpOf, helpOfAll } from './command.ts'
 import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
 import { parse, variableOf } from './flags.ts'
 import { peer } from './peer.ts'
-import { perform } from './perform.ts'
 import { Terminal } from './terminal.ts'
 import { WORKS } from './works.ts'
 import type { Command } from './command.ts'
@@ -76,6 +75,9 @@ async function run (name: string, command: Command, options: Options, terminal: 
     await command.run(options, terminal, signal)
     return
   }
+
+  // it takes a while to load: help and mistakes do without it
+  const { perform } = await import('./perform.ts')
 
   for await (const event of perform(name as keyof typeof WORKS, options, signal)) {
     await terminal.print(event)

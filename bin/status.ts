@@ -1,5 +1,5 @@
 import { coverageOf, shareOf, thinnest } from '../src/replication/core/placement.ts'
-import { REPLICAS } from './node.ts'
+import { REPLICAS } from './log.ts'
 import { bytesInWords, count, percent, ringInWords, short, widthOf } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'

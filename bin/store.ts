@@ -4,7 +4,7 @@ import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@
 import { MemoryDatastore } from 'datastore-core'
 import { LevelDatastore } from 'datastore-level'
 import { FailedError, oneLine, StoreInUseError } from './errors.ts'
-import { MEMORY } from './flags.ts'
+import { MEMORY, otherStore } from './flags.ts'
 import { quote } from './text.ts'
 import type { PrivateKey } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
@@ -43,12 +43,6 @@ export async function openStore (dir: string): Promise<Store> {
 /** Whether there is one, to look at */
 export async function hasStore (dir: string): Promise<boolean> {
   return stat(join(dir, 'log')).then(() => true, () => false)
-}
-
-/** ./data2 for ./data, ./data3 for ./data2 */
-export function otherStore (store: string): string {
-  const [, name, number] = /^(.*?)(\d*)\/*$/.exec(store) as RegExpExecArray
-  return store === MEMORY ? MEMORY : `${name}${number === '' ? 2 : Number(number) + 1}`
 }
 
 async function openLevel (dir: string): Promise<LevelDatastore> {
