@@ -77,10 +77,15 @@ async function createNode (relay: string): Promise<LogNode> {
 
 /** The relay tells us who is there. One of the two dials */
 function dialDirectly (node: LogNode, log: SharedLog, relay: string): void {
-  log.addEventListener('replicator:join', ({ detail: { peerId } }) => {
-    if (node.peerId.toString() < peerId.toString()) {
-      // where it fails, what they say goes over the relay
-      node.dial(multiaddr(`${relay}/p2p-circuit/webrtc/p2p/${peerId}`)).catch(() => {})
+  log.addEventListener('replicator:join', async ({ detail: { peerId } }) => {
+    // now and then one fails; where all do, everything goes on over the relay
+    for (let tries = 0; tries < 3 && node.peerId.toString() < peerId.toString(); tries++) {
+      try {
+        await node.dial(multiaddr(`${relay}/p2p-circuit/webrtc/p2p/${peerId}`))
+        return
+      } catch (err) {
+        node.logger.forComponent('notes')('no direct way to %p - %e', peerId, err)
+      }
     }
   })
 }
