@@ -27,6 +27,8 @@ export const REOPEN_CAP = 30_000
 export const REOPEN_DEADLINE = 30_000
 /** Milliseconds that an old session gets to write what it has. As long as a slow peer gets */
 export const RETIRE_TIMEOUT = 30_000
+/** Milliseconds that a session that has ended its streams waits for the other side to end them, too. A guess: some round trips */
+export const FAREWELL_TIMEOUT = 1_000
 /** Protocol errors of one neighbour until it is let be, and for how many milliseconds. Guesses */
 export const MAX_FAULTS = 100
 export const FAULT_PENALTY = 300_000

@@ -52,6 +52,7 @@ export class Pipe {
   #written = 0
   #stallTimer?: Timer
   #onIdle?: () => void
+  #onEnd?: () => void
 
   constructor (init: PipeInit) {
     const { stream, owner, maxFrame } = init
@@ -121,6 +122,16 @@ export class Pipe {
     this.#closing = true
     await this.flush(options)
     await this.#init.stream.close(options)
+  }
+
+  /** Resolves when the other side writes no more: after our close() it has then read all. Or when the signal aborts */
+  async ended ({ signal }: AbortOptions): Promise<void> {
+    if (!this.#ended && signal?.aborted !== true) {
+      await new Promise<void>(resolve => {
+        this.#onEnd = resolve
+        signal?.addEventListener('abort', () => { resolve() }, { once: true })
+      })
+    }
   }
 
   abort (err: Error): void {
@@ -234,6 +245,7 @@ export class Pipe {
     this.#ended = true
     this.#stallTimer?.cancel()
     this.#onIdle?.()
+    this.#onEnd?.()
 
     if (!this.#closing) {
       this.#init.owner.onPipeEnd()

@@ -10,7 +10,7 @@ import type { Frame, OnFrame } from './core/frames.ts'
 import type { Outbox } from './core/outbox.ts'
 import type { PipeOwner } from './pipe.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
-import type { Connection, Stream } from '@libp2p/interface'
+import type { AbortOptions, Connection, Stream } from '@libp2p/interface'
 
 /** Bytes of the longest first frame of a data stream */
 const MAX_ATTACH = 16
@@ -183,16 +183,17 @@ export class Session implements PipeOwner {
     }
 
     this.#end('retired')
-    const controller = new AbortController()
-    const timer = this.#init.clock.after(limits.RETIRE_TIMEOUT, () => { controller.abort() })
+    const pipes = [this.#control, this.#data].filter(pipe => pipe != null)
     // who sees one of the streams end listens to the other no longer: all is said before
-    await Promise.all([this.#control, this.#data].map(async pipe => pipe?.flush(controller)))
-    const closed = await Promise.allSettled([this.#control, this.#data].map(async pipe => pipe?.close(controller)))
-    timer.cancel()
+    await this.#within(limits.RETIRE_TIMEOUT, async options => Promise.all(pipes.map(async pipe => pipe.flush(options))))
+    const closed = await this.#within(limits.RETIRE_TIMEOUT, async options => Promise.allSettled(pipes.map(async pipe => pipe.close(options))))
 
     if (closed.some(({ status }) => status === 'rejected')) {
       this.abort(new SessionEndedError('The streams could not be closed'))
     }
+
+    // a connection that is closed meanwhile may take with it what was written
+    await this.#within(limits.FAREWELL_TIMEOUT, async options => Promise.all(pipes.map(async pipe => pipe.ended(options))))
   }
 
   abort (err: Error): void {
@@ -331,6 +332,17 @@ export class Session implements PipeOwner {
 
     if (dealtWith != null && this.#status !== 'ended') {
       this.sendControl(encodeFrame(Kind.CREDIT, uvarintLength(dealtWith), (target, at) => { writeUvarint(target, at, dealtWith) }))
+    }
+  }
+
+  async #within<T> (ms: number, work: (options: AbortOptions) => Promise<T>): Promise<T> {
+    const controller = new AbortController()
+    const timer = this.#init.clock.after(ms, () => { controller.abort() })
+
+    try {
+      return await work(controller)
+    } finally {
+      timer.cancel()
     }
   }
 

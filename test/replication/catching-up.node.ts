@@ -98,18 +98,19 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
       share.before += done < share.now ? share.now : 0
       share.now = done
 
-      if (share === told[2] && done > 2_000 && frozenAt === 0) {
+      if (share === told[2] && done > 500 && frozenAt === 0) {
         cable.freeze()
         frozenAt = performance.now()
       }
     })
     await filled(late, length)
+    expect(frozenAt, 'it did not tell enough to be stopped').to.be.above(0)
     // no answer is waited for for 20 seconds
     expect(performance.now() - frozenAt).to.be.below(10_000)
     await expectSame([...logs, late], length)
 
     const shares = told.map(({ before, now }) => before + now)
-    expect(shares[2], `${shares}`).to.be.within(2_000, 5_000)
+    expect(shares[2], `${shares}`).to.be.within(500, 5_000)
     expect(Math.min(shares[0], shares[1]), `${shares}`).to.be.above(length / 5)
   })
 

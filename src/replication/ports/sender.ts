@@ -97,6 +97,8 @@ export class Sender implements PipeOwner {
       this.send(last).catch(() => {})
       this.#state = { type: 'ended' }
       await pipe.close(options).catch(err => { pipe.abort(err) })
+      // a connection that is closed meanwhile may take it with it
+      await pipe.ended(options)
     }
 
     this.end(err)
