@@ -2,6 +2,7 @@
 /**
  * The command: a log that several peers share, from a terminal
  */
+import module from 'node:module'
 import { bench } from './bench.ts'
 import { helpOf, helpOfAll } from './command.ts'
 import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
@@ -95,6 +96,9 @@ function stopOnSignal (stop: AbortController): void {
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
 }
+
+// what is loaded later is there sooner the next time
+module.enableCompileCache?.()
 
 main(process.argv.slice(2)).then(code => process.exit(code), err => {
   // the flags are what is wrong, so they are not known yet

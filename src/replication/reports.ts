@@ -36,7 +36,7 @@ export function problemsOf ({ parts }: Replica, copies: number, replicas: number
   const waiting = parts?.prunes.sizes.waiting ?? 0
 
   if (copies < replicas) {
-    problems.push(`some entries are kept by ${copies} replicators where there should be ${replicas}: more peers, or wider segments, are needed`)
+    problems.push(`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should be ${replicas}: more peers, or wider segments, are needed`)
   }
   if (waiting > 0) {
     problems.push(`${waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`)

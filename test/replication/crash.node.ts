@@ -15,7 +15,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
 /** Processes that are killed, one after the other: KILLS=50 is the long run */
-const KILLS = Number(process.env.KILLS ?? 3)
+const KILLS = Number(process.env.KILLS ?? 2)
 /** Milliseconds that one who is lost is waited for: less than a process takes to start */
 const GRACE = 100
 /** Appends that a life is to have behind it before it is killed */
