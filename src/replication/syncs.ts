@@ -1,7 +1,7 @@
 import { toString } from 'uint8arrays/to-string'
 import { compareMoments } from '../log/core/hybrid-clock.ts'
 import { Alarm } from '../runtime/alarm.ts'
-import { bytesOfKey } from '../runtime/keys.ts'
+import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { Reconcile } from './core/reconcile.ts'
@@ -65,6 +65,8 @@ interface Pair extends Compared {
   isAgain: boolean
   /** Until what others tell us is here, or it can take part */
   isWaiting: boolean
+  /** Entries that it lacked the last time, and was sent */
+  offered: Set<string>
   controller: AbortController
 }
 
@@ -116,7 +118,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -215,8 +217,13 @@ export class Syncs {
       pair.equalAt = clock.now()
       pair.segments = segments
     }
-    if (surplus.length > 0) {
-      offer(peer, surplus)
+
+    // who did not take it then fetches it if he wants it now
+    const news = surplus.filter(id => !pair.offered.has(keyOfBytes(id)))
+    pair.offered = new Set(surplus.map(keyOfBytes))
+
+    if (news.length > 0) {
+      offer(peer, news)
     }
     // it lacks something, or is to see for itself that nothing differs any more
     if (isBehind || (isEqual && pair.hasLearned)) {
@@ -228,9 +235,10 @@ export class Syncs {
     }
 
     // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different, and is fetched in vain
-    const isMoving = surplus.length > 0 || (!isEqual && !isBehind && missing === 0)
+    const isMoving = news.length > 0 || (!isEqual && !isBehind && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
-    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min((isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL) * 2 ** pair.vain, limits.VAIN_CAP)
+    const [first, cap] = isMoving ? [limits.RETRY_FIRST, limits.COMPARE_INTERVAL] : [limits.COMPARE_INTERVAL, limits.VAIN_CAP]
+    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, cap)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
   }
