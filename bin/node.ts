@@ -2,6 +2,8 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { identify } from '@libp2p/identify'
 import { KEEP_ALIVE } from '@libp2p/interface'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { Key } from 'interface-datastore'
@@ -57,7 +59,14 @@ export async function openNode ({ store: dir, listen, isOffline = false, metrics
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => isOffline },
     peerStore: { maxAddressAge: REMEMBERED, maxPeerAge: REMEMBERED },
-    services: { identify: identify(), pubsub: directSub(), logs: sharedLogs() }
+    services: {
+      identify: identify(),
+      ping: ping(),
+      // nodes that one node leads to each other find out where the others are
+      dht: kadDHT({ protocol: '/libp2p-sheaf/kad/1.0.0', clientMode: listen.length === 0, peerInfoMapper: passthroughMapper }),
+      pubsub: directSub(),
+      logs: sharedLogs()
+    }
   })
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {

@@ -11,6 +11,9 @@ import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
 import type { SharedLog } from '../src/index.ts'
 
+/** Milliseconds that it may take to find somebody, and to connect */
+const DIAL_TIMEOUT = 10_000
+
 export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',
   more: `Runs a node that keeps a log with others, and prints the line with which another one joins it. What was appended before is shown first,
@@ -65,12 +68,14 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
   }
 }
 
-/** Whoever has shared the log is looked for when this node starts again */
+/** Who shares the log is dialled, as whoever leads to him may go, and looked for when this node starts again */
 function remember (node: Node, log: SharedLog): void {
   log.addEventListener('replicator:join', ({ detail: { peerId } }) => {
     if (!peerId.equals(node.peerId)) {
       // it is only a help: where it fails, somebody has to be joined again
-      node.peerStore.merge(peerId, { tags: { [KEEP_ALIVE]: {} } }).catch(() => {})
+      node.peerStore.merge(peerId, { tags: { [KEEP_ALIVE]: {} } })
+        .then(async () => node.dial(peerId, { signal: AbortSignal.timeout(DIAL_TIMEOUT) }))
+        .catch(() => {})
     }
   })
 }
