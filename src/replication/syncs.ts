@@ -225,8 +225,8 @@ export class Syncs {
     if (news.length > 0) {
       offer(peer, news)
     }
-    // it lacks something, or is to see for itself that nothing differs any more
-    if (isBehind || (isEqual && pair.hasLearned)) {
+    // it lacks something, which it is told ever less often; or is to see for itself that nothing differs any more
+    if ((isBehind && Number.isInteger(Math.log2(pair.vain + 1))) || (isEqual && pair.hasLearned)) {
       nudge(peer)
     }
     pair.hasLearned = added > 0 || (pair.hasLearned && !isEqual)
@@ -237,8 +237,8 @@ export class Syncs {
     // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different, and is fetched in vain
     const isMoving = news.length > 0 || (!isEqual && !isBehind && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
-    const [first, cap] = isMoving ? [limits.RETRY_FIRST, limits.COMPARE_INTERVAL] : [limits.COMPARE_INTERVAL, limits.VAIN_CAP]
-    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, cap)
+    const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
+    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
   }
