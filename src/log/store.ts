@@ -56,10 +56,8 @@ export class Store {
   readonly #journal: Journal
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
-  /** Until the trees that are being written are stored, or the store is broken */
-  #flushed: Promise<void> = Promise.resolve()
-  /** Pages may be in memory alone */
-  #isFlushing = false
+  /** Until the trees that are being written are stored, or the store is broken: pages may be in memory alone */
+  #flushing?: Promise<void>
 
   private constructor (datastore: Datastore, base: string, catalogue: Catalogue, journal: number) {
     this.#datastore = datastore
@@ -96,10 +94,7 @@ export class Store {
 
   /** Adds and removes: all of it is stored when this resolves, or nothing after a crash before. Returns the arrival of the first one */
   async write ({ added: entries, absent = [], removed: gone, tip }: Write): Promise<number> {
-    if (this.#broken != null) {
-      throw this.#broken
-    }
-
+    this.#mustBeWhole()
     const { blocks, ...placed } = this.#blocks.place(entries, this.catalogue.arrivals)
     const added = await this.#listing.listAll(entries, locationsOf(placed), absent)
     const removed = await this.#listing.listAll(gone, gone)
@@ -127,9 +122,9 @@ export class Store {
     }
     if (this.#journal.isLarge) {
       // writes go on beside it: only who is faster than the trees are written waits for them
-      await this.#flushed
+      await this.#flushed()
       // what was written is stored, whatever becomes of the trees: the next write hears of it
-      this.#flushed = this.#flush().catch(() => {})
+      this.#flush().catch(() => {})
     }
 
     this.#evict()
@@ -138,7 +133,7 @@ export class Store {
 
   /** Writes the trees, so that the next open need not read the journal */
   async checkpoint (): Promise<void> {
-    await this.#flushed
+    await this.#flushed()
 
     if (this.#broken == null && !this.#journal.isEmpty) {
       await this.#flush()
@@ -146,30 +141,41 @@ export class Store {
   }
 
   async #flush (): Promise<void> {
-    this.#isFlushing = true
+    this.#flushing = this.#writeState()
 
     try {
-      await this.#writeState()
+      await this.#flushing
     } catch (err: any) {
       this.break(new WriteFailedError(`The trees of the log could not be written (${err.message}): close the log, and open it again`))
       throw err
     } finally {
-      this.#isFlushing = false
+      this.#flushing = undefined
+    }
+  }
+
+  /** Nothing is written of the trees */
+  async #flushed (): Promise<void> {
+    while (this.#flushing != null) {
+      await this.#flushing.catch(() => {})
     }
   }
 
   async #writeState (): Promise<void> {
+    this.#mustBeWhole()
     const { snapshot, flushed } = this.catalogue.flush()
     const journal = this.#journal.cut()
     const pages = TREES.flatMap(name => flushed[name].pages.map(page => ({ key: this.#pageKey(name, page.id), page })))
 
     for (let i = 0; i < pages.length; i += limits.FLUSH_PAGES) {
+      // whoever opens the log anew writes its trees
+      this.#mustBeWhole()
       const batch = this.#datastore.batch()
       const some = pages.slice(i, i + limits.FLUSH_PAGES)
       some.forEach(({ key, page }) => { batch.put(key, page.bytes) })
       await commit(this.#datastore, batch, some[0].key)
     }
 
+    this.#mustBeWhole()
     const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
     await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal, freed }))
     await this.#deletePages(freed)
@@ -227,7 +233,7 @@ export class Store {
 
   /** Deletes all there is of the log. If a crash comes in between, the next open goes on with it */
   async drop (): Promise<void> {
-    await this.#flushed
+    await this.#flushed()
     await this.#datastore.put(new Key(`${this.#base}/dropped`, false), new Uint8Array(0))
     await dropAll(this.#datastore, this.#base)
   }
@@ -235,6 +241,12 @@ export class Store {
   /** Nothing is written any more: what is under way may be stored, or not */
   break (reason: Error): void {
     this.#broken ??= reason
+  }
+
+  #mustBeWhole (): void {
+    if (this.#broken != null) {
+      throw this.#broken
+    }
   }
 
   async #prepare (change: Pick<Change, 'added' | 'removed'>): Promise<void> {
@@ -263,7 +275,7 @@ export class Store {
   }
 
   #evict (): void {
-    if (this.#isFlushing) {
+    if (this.#flushing != null) {
       return
     }
 

@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import { CHECKPOINT_ENTRIES } from '../../src/log/constants.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
-import { IS_NODE, tearsOf, WatchedDatastore } from '../fixtures/datastores.ts'
+import { IS_NODE, tearsOf, turns, WatchedDatastore } from '../fixtures/datastores.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
 import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, text, texts } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
@@ -246,6 +246,39 @@ describe('the store of a log after a crash', () => {
         await closeLogs()
       }
       expect(await story.read(WatchedDatastore.from(writes), faceOf)).to.deep.equal(before)
+    }).timeout(60_000)
+
+    it('writes no trees on top of such as could not be written, though somebody waits to do so', async () => {
+      const story = await newStory()
+      await story.open()
+      const stuck = Promise.withResolvers<void>()
+      const waits = Promise.withResolvers<void>()
+      story.datastore.beforeWrite = async changes => {
+        if (isOfTrees(changes)) {
+          await stuck.promise
+        }
+      }
+      let isFirst = true
+      story.datastore.tear = changes => {
+        const torn = isFirst && isOfTrees(changes) ? changes.slice(0, 5) : undefined
+        isFirst &&= torn == null
+        return torn
+      }
+      story.log.addEventListener('entry:add', () => {
+        if (story.log.length >= 2 * CHECKPOINT_ENTRIES) {
+          waits.resolve()
+        }
+      })
+      const appended = story.append(2 * CHECKPOINT_ENTRIES + 1024)
+      await waits.promise
+      await turns(100)
+      stuck.resolve()
+      await appended
+      await story.close()
+      const { writes } = story.datastore
+
+      await story.read(WatchedDatastore.from(writes), async log => { expect(log.length).to.be.at.least(2 * CHECKPOINT_ENTRIES) })
+      expect(writes.some(changes => changes.some(({ key }) => key.endsWith('/state')))).to.equal(false)
     }).timeout(60_000)
 
     it('says at the next write that its trees could not be written, and has all after it is opened again', async () => {
