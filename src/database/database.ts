@@ -12,7 +12,7 @@ import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import { watch } from './watch.ts'
 import type { Operation } from './core/operation.ts'
-import type { Row } from './core/table.ts'
+import type { OnRow, Row } from './core/table.ts'
 import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
@@ -24,8 +24,11 @@ export interface DatabaseInit<T> {
   fields?: string[]
   /** What they say. Throws where it is no value for the key: it is passed over */
   fieldsOf? (key: string, value: T): string[]
-  onRow? (key: string, before: Row | undefined, after: Row | undefined): void
+  onRow?: OnRow
 }
+
+/** Most rows tell of none */
+const NO_FIELDS: string[] = []
 
 /** Logs that have a database on them */
 const open = new WeakSet<SharedLog>()
@@ -37,7 +40,7 @@ const open = new WeakSet<SharedLog>()
 export class Database<T> {
   readonly log: SharedLog
   readonly #init: DatabaseInit<T>
-  readonly #table = new Table()
+  readonly #table: Table
   readonly #rows: Rows
   readonly #feed: Feed
   readonly #reads: Reads<T>
@@ -74,14 +77,11 @@ export class Database<T> {
   private constructor (log: SharedLog, init: DatabaseInit<T>, rows: Rows, { next, stored }: { next: number, stored: Map<string, Row> }) {
     this.log = log
     this.#init = init
+    this.#table = new Table(init.onRow)
     this.#rows = rows
     this.#reads = new Reads({ log, table: this.#table, decode: entry => this.#decode(entry) })
 
-    for (const [key, row] of stored) {
-      this.#table.restore(key, row)
-      init.onRow?.(key, undefined, row)
-    }
-
+    stored.forEach((row, key) => { this.#table.restore(key, row) })
     log.addEventListener('entry:remove', this.#onRemove)
     log.addEventListener('closing', this.#onClosing)
     this.#feed = new Feed({ log, next, apply: (entry, arrival) => { this.#apply(entry, arrival) } })
@@ -174,17 +174,10 @@ export class Database<T> {
 
   /** Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing */
   #apply (entry: Entry, arrival: number): void {
-    const { fieldsOf, onRow } = this.#init
-
     try {
       const { key, value } = this.#decode(entry)
-      const fields = value === undefined ? [] : fieldsOf?.(key, value) ?? []
-      const row: Row = { ...versionOf(entry), arrival, isDeleted: value === undefined, fields }
-      const before = this.#table.get(key)
-
-      if (this.#table.apply(key, row)) {
-        onRow?.(key, before, row)
-      }
+      const fields = value === undefined ? NO_FIELDS : this.#init.fieldsOf?.(key, value) ?? NO_FIELDS
+      this.#table.apply(key, { ...versionOf(entry), arrival, isDeleted: value === undefined, fields })
     } catch (err: any) {
       this.#counters.add(err instanceof MalformedError ? 'no operation on a key' : 'refused by the codec')
     }
@@ -209,10 +202,9 @@ export class Database<T> {
 
   readonly #onRemove = ({ detail: { entry } }: { detail: { entry: Entry } }): void => {
     const key = keyIn(entry)
-    const row = key == null ? undefined : this.#table.forget(key, entry.id.bytes)
 
-    if (key != null && row != null) {
-      this.#init.onRow?.(key, row, undefined)
+    if (key != null) {
+      this.#table.forget(key, entry.id.bytes)
     }
   }
 

@@ -25,6 +25,7 @@ export interface Batch {
   tip?: Uint8Array
 }
 
+const NO_GROUP = new Uint8Array(0)
 const NO_PROOF = new Proofs(new Uint8Array(0))
 
 /**
@@ -137,7 +138,7 @@ export class Appends {
   async #draft ({ items, options }: Pending, tip: Uint8Array | undefined, heads: Uint8Array[]): Promise<TrueEntry[]> {
     const { clock, signer, store, canAppend } = this.#init
     const { replicas = 0 } = options
-    const group = Uint8Array.from(options.group ?? [])
+    const group = options.group == null ? NO_GROUP : new Uint8Array(options.group)
     const entries: TrueEntry[] = []
 
     for (const data of items) {

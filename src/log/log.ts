@@ -98,8 +98,8 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#mustBeOpen()
-    const [entry] = await this.#writes.append([data], options)
-    return new LogEntry(entry)
+    const entries = await this.#writes.append([data], options)
+    return new LogEntry(entries[0])
   }
 
   async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {

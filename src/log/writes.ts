@@ -59,7 +59,7 @@ export class Writes {
     return this.#admissions.waiting
   }
 
-  async append (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
+  append (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
     const appended = this.#appends.add(items, options)
     this.#schedule()
     return appended

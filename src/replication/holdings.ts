@@ -4,6 +4,7 @@ import { EntryId } from '../log/entry-id.ts'
 import { hash } from '../log/signatures.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
+import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { partsOf } from './core/reconcile.ts'
 import { covers, toRange } from './core/ring.ts'
@@ -199,9 +200,9 @@ class Batch {
   }
 }
 
-/** Where on the ring it lies */
-export async function placeOf ({ id, group }: Entry): Promise<number> {
-  return positionOf(group.byteLength === 0 ? id.bytes : await hash(group))
+/** Where on the ring it lies: known at once where the platform hashes at once */
+export function placeOf ({ id, group }: Entry): number | Promise<number> {
+  return group.byteLength === 0 ? positionOf(id.bytes) : then(hash(group), positionOf)
 }
 
 export function rawOf ({ bytes, proof }: Entry): RawEntry {

@@ -6,6 +6,7 @@ import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
+import { then } from '../runtime/then.ts'
 import { Answers } from './answers.ts'
 import { Audits } from './audits.ts'
 import * as limits from './constants.ts'
@@ -21,7 +22,6 @@ import type { LeaveReason, Transition } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Port, PortTopic } from './port.ts'
-import type { SpreadOptions } from './spread.ts'
 import type { Answer, Message, Question } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Entry, JoinOutcome, Log } from '../log/index.ts'
@@ -133,19 +133,20 @@ export class Replica {
   }
 
   /** Entries that were appended here go to those who keep them */
-  async spread (entry: Entry, options: SpreadOptions & { ack?: 'leaders' | number } = {}): Promise<void> {
+  spread (entry: Entry): void | Promise<void> {
+    return then(placeOf(entry), position => { this.#parts?.spread.spread(entry, this.#keepersHere(position)) })
+  }
+
+  /** Resolves when so many, or the leaders of those who are here, have stored it */
+  async acked (entry: Entry, ack: 'leaders' | number, { signal }: AbortOptions): Promise<void> {
     const position = await placeOf(entry)
     const { roster } = this
-    const to = roster.keepers(position).filter(peer => roster.present.has(peer))
+    const to = this.#keepersHere(position)
 
-    if (!covers(roster.kept, position)) {
-      this.#parts?.prunes.mark()
-    }
-
-    await this.#parts?.spread.spread(entry, to, {
-      signal: options.signal,
-      count: typeof options.ack === 'number' ? options.ack : undefined,
-      leaders: options.ack === 'leaders' ? roster.leaders(position).filter(peer => to.includes(peer) && !this.#isFailing(peer)) : [],
+    await this.#parts?.spread.acked(entry, to, {
+      signal,
+      count: ack === 'leaders' ? undefined : ack,
+      leaders: ack === 'leaders' ? roster.leaders(position).filter(peer => to.includes(peer) && !this.#isFailing(peer)) : [],
       wants: peer => roster.keepers(position).includes(peer)
     })
   }
@@ -299,6 +300,17 @@ export class Replica {
     this.#init.onTransition(type, peer, segments, transition.type === 'leave' ? transition.reason : undefined)
   }
 
+  /** To whom an entry that lies there goes. It is appended here, and may not be for us to keep */
+  #keepersHere (position: number): Key[] {
+    const { roster } = this
+
+    if (!covers(roster.kept, position)) {
+      this.#parts?.prunes.mark()
+    }
+
+    return roster.present.size === 0 ? [] : roster.keepers(position).filter(peer => roster.present.has(peer))
+  }
+
   #nudge (peer: Key): void {
     // they compare now and then anyway
     this.#send(peer, { type: 'nudge' }).catch(() => {})
@@ -318,7 +330,7 @@ export class Replica {
   }
 
   #offer (peer: Key, entry: Entry): void {
-    this.#parts?.spread.spread(entry, [peer]).catch(() => {})
+    this.#parts?.spread.spread(entry, [peer])
   }
 
   async #offerAll (peer: Key, ids: Uint8Array[]): Promise<void> {

@@ -344,14 +344,13 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     await Promise.all([...this.#shelves.values()].map(async shelf => shelf.close()))
   }
 
-  async #spread (entries: Entry[], { ack = 'stored', signal }: AppendOptions): Promise<void> {
-    const spreading = Promise.all(entries.map(async entry => this.#replica.spread(entry, ack === 'stored' ? {} : { ack, signal })))
-
-    if (ack === 'stored') {
-      spreading.catch(err => { this.#logger.error('an entry could not be sent - %e', err) })
-    } else {
-      await spreading
+  /** They go to those who keep them. A promise where somebody waits for those */
+  #spread (entries: Entry[], { ack = 'stored', signal }: AppendOptions): Promise<unknown> | undefined {
+    if (ack !== 'stored') {
+      return Promise.all(entries.map(async entry => this.#replica.acked(entry, ack, { signal })))
     }
+
+    entries.forEach(entry => { void this.#replica.spread(entry) })
   }
 
   #onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void {

@@ -32,11 +32,12 @@ interface Waiter {
   reject (err: Error): void
 }
 
-export interface SpreadOptions extends AbortOptions {
-  /** Who is to be waited for; without it nobody is */
+export interface AckOptions extends AbortOptions {
+  /** So many are waited for */
   count?: number
-  leaders?: Key[]
-  wants? (peer: Key): boolean
+  /** Or all of these */
+  leaders: Key[]
+  wants (peer: Key): boolean
 }
 
 /** All there is about what goes to one peer */
@@ -71,25 +72,16 @@ export class Spread {
     return { outgoing: [...this.#ways.values()].reduce((sum, { outgoing }) => sum + outgoing.size, 0), awaited: this.#waiters.size }
   }
 
+  /** Sends it to these, and nobody waits for it */
+  spread (entry: Entry, to: Key[]): void {
+    if (to.length > 0) {
+      this.#addAll(entry, to, () => false)
+    }
+  }
+
   /** Sends it to these. Resolves when as many have stored it as was asked for */
-  async spread (entry: Entry, to: Key[], { count, leaders = [], wants = () => false, signal }: SpreadOptions = {}): Promise<void> {
-    const isAwaited = count != null || leaders.length > 0
-
-    if (to.length === 0 && !isAwaited) {
-      return
-    }
-
-    const id = keyOfBytes(entry.id.bytes)
-    const raw = rawOf(entry)
-    const item = { id, entry: raw, bytes: entrySize(raw) }
-
-    for (const peer of to) {
-      this.#add(peer, { ...item, isAwaited: isAwaited && (count != null || leaders.includes(peer)) })
-    }
-    if (!isAwaited) {
-      return
-    }
-
+  async acked (entry: Entry, to: Key[], { count, leaders, wants, signal }: AckOptions): Promise<void> {
+    const id = this.#addAll(entry, to, peer => count != null || leaders.includes(peer))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), wants, resolve, reject }
     const waiters = this.#waiters.get(id) ?? new Set()
@@ -179,6 +171,14 @@ export class Spread {
     } else if (count == null && left.size === 0) {
       reject(new NotReplicatedError(`${refused.size} of the leaders refused the entry, ${stored.size} stored it. It is in the log: see canAppend of theirs, and their clocks`))
     }
+  }
+
+  #addAll (entry: Entry, to: Key[], isAwaitedFrom: (peer: Key) => boolean): string {
+    const id = keyOfBytes(entry.id.bytes)
+    const raw = rawOf(entry)
+    const bytes = entrySize(raw)
+    to.forEach(peer => { this.#add(peer, { id, entry: raw, bytes, isAwaited: isAwaitedFrom(peer) }) })
+    return id
   }
 
   #add (peer: Key, item: Parameters<Outgoing['add']>[0]): void {

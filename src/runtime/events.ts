@@ -22,6 +22,11 @@ export class SafeEventEmitter<Events extends { [K in keyof Events]: Event }> ext
     super.removeEventListener(type, this.#wrap(listener), options)
   }
 
+  /** An event that nobody hears is not made */
+  safeDispatchEvent<Detail> (type: keyof Events, detail?: CustomEventInit<Detail>): boolean {
+    return this.listenerCount(type as string) === 0 || super.safeDispatchEvent(type, detail)
+  }
+
   #wrap (listener?: any): any {
     if (listener == null) {
       return listener

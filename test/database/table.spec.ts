@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { decodeHead, decodeRows, encodeHead, encodeRows, nameOf, recordOf } from '../../src/database/core/records.ts'
 import { compareVersions, Table } from '../../src/database/core/table.ts'
-import type { Row } from '../../src/database/core/table.ts'
+import type { OnRow, Row } from '../../src/database/core/table.ts'
 
 const KEYS = ['a', 'b', 'c']
 
@@ -62,12 +62,15 @@ describe('the table of a database', () => {
 
   it('forgets an entry that is gone from the log, and no other one in its place', () => {
     fc.assert(fc.property(versions, fc.nat(40), (all, which) => {
-      const table = filled(all)
+      const told: unknown[] = []
+      const table = filled(all, (...change) => { told.push(change) })
       table.changes()
+      told.length = 0
       const [key, { id }] = all[which % Math.max(1, all.length)] ?? ['a', { id: new Uint8Array(32) }]
       const before = table.get(key)
       const isIt = before?.id === id
-      expect(table.forget(key, id)).to.equal(isIt ? before : undefined)
+      table.forget(key, id)
+      expect(told).to.deep.equal(isIt ? [[key, before, undefined]] : [])
       expect(table.get(key)).to.equal(isIt ? undefined : before)
       expect(table.changes()).to.deep.equal(isIt ? [[key, undefined]] : [])
       expect(table.size).to.equal(KEYS.filter(key => table.get(key)?.isDeleted === false).length)
@@ -94,8 +97,8 @@ describe('the table of a database', () => {
   })
 })
 
-function filled (all: Array<[key: string, row: Row]>): Table {
-  const table = new Table()
+function filled (all: Array<[key: string, row: Row]>, onRow?: OnRow): Table {
+  const table = new Table(onRow)
   all.forEach(([key, row]) => { table.apply(key, row) })
   return table
 }

@@ -3,10 +3,16 @@ export type FieldValue = string | number | bigint | boolean | null
 
 /** As indexes and rows name it; '' where it is nothing that can be asked for */
 export function fieldOf (value: unknown): string {
-  if (typeof value === 'bigint') {
-    return `${value}n`
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+      return JSON.stringify(value)
+    case 'bigint':
+      return `${value}n`
+    default:
+      return value === null ? 'null' : ''
   }
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value) ? JSON.stringify(value) : ''
 }
 
 /**

@@ -16,6 +16,9 @@ export interface Row extends Version {
   fields: string[]
 }
 
+/** What counted for a key, and what does now */
+export type OnRow = (key: string, before: Row | undefined, after: Row | undefined) => void
+
 export function versionOf ({ clock: { time, counter }, id: { bytes } }: { clock: { time: bigint, counter: number }, id: { bytes: Uint8Array } }): Version {
   return { time: Number(time), counter, id: bytes }
 }
@@ -31,8 +34,14 @@ export function compareVersions (a: Version, b: Version): number {
  */
 export class Table {
   readonly #rows = new Map<string, Row>()
-  readonly #changed = new Set<string>()
+  /** Keys that changed since somebody asked, some of them more than once */
+  #changed: string[] = []
   #deleted = 0
+  readonly #onRow?: OnRow
+
+  constructor (onRow?: OnRow) {
+    this.#onRow = onRow
+  }
 
   /** Keys that have a value */
   get size (): number {
@@ -56,54 +65,52 @@ export class Table {
     return this.#rows.entries()
   }
 
-  /** False: something later is known already, or this one is */
-  apply (key: string, row: Row): boolean {
+  /** Unless something later is known already, or this very one is */
+  apply (key: string, row: Row): void {
     const before = this.#rows.get(key)
 
-    if (before != null && compareVersions(row, before) <= 0) {
-      return false
+    if (before == null || compareVersions(row, before) > 0) {
+      this.#changed.push(key)
+      this.#set(key, before, row)
     }
-
-    this.#set(key, before, row)
-    return true
   }
 
-  /** It is not in the log any more. Says what was forgotten */
-  forget (key: string, id: Uint8Array): Row | undefined {
+  /** It is not in the log any more */
+  forget (key: string, id: Uint8Array): void {
     const row = this.#rows.get(key)
 
     if (row != null && compare(row.id, id) === 0) {
+      this.#changed.push(key)
       this.#set(key, row, undefined)
-      return row
     }
   }
 
   /** As it was stored */
   restore (key: string, row: Row): void {
     this.#set(key, this.#rows.get(key), row)
-    this.#changed.delete(key)
   }
 
   /** What changed since it was asked last; without a row: it is gone */
   changes (): Array<[key: string, row?: Row]> {
-    const changes = [...this.#changed].map((key): [string, Row?] => [key, this.#rows.get(key)])
-    this.#changed.clear()
-    return changes
+    const changed = new Set(this.#changed)
+    this.#changed = []
+    return Array.from(changed, key => [key, this.#rows.get(key)])
   }
 
   /** Those changes were not stored */
   keepChanges (changes: Array<[key: string, row?: Row]>): void {
-    changes.forEach(([key]) => this.#changed.add(key))
+    changes.forEach(([key]) => { this.#changed.push(key) })
   }
 
   #set (key: string, before: Row | undefined, row: Row | undefined): void {
     this.#deleted += (row?.isDeleted === true ? 1 : 0) - (before?.isDeleted === true ? 1 : 0)
-    this.#changed.add(key)
 
     if (row == null) {
       this.#rows.delete(key)
     } else {
       this.#rows.set(key, row)
     }
+
+    this.#onRow?.(key, before, row)
   }
 }
