@@ -46,7 +46,7 @@ function puts (title: string, what: What, underWay: number, count: NonNullable<C
     title,
     unit: 'puts/s',
     better: 'more',
-    limitIs: 'append() of the same bytes to the same shared log',
+    limitIs: 'append() of the same to a shared log',
     reads: false,
     count,
     target: PUTS_BY_APPENDS,

@@ -2,8 +2,9 @@ import { randomInt } from 'node:crypto'
 import { identify } from '@libp2p/identify'
 import { LevelDatastore } from 'datastore-level'
 import { createLibp2p } from 'libp2p'
-import { encodeOperation, groupOf } from '../../src/database/core/operation.ts'
+import { groupOf } from '../../src/database/core/operation.ts'
 import { Documents, KeyValue } from '../../src/database/index.ts'
+import { json } from '../../src/database/json.ts'
 import { directSub, sharedLogs } from '../../src/index.ts'
 import { openAt, rateOf, someData } from '../log/logs.ts'
 import { serve } from '../workers.ts'
@@ -66,7 +67,7 @@ serve({
 
     return inNode(place, async logs => {
       const log = await logs.open(NAMES[what])
-      return expectAll(log, count, async () => atOnce(work, underWay, async ({ data, group }) => log.append(data, { group })))
+      return expectAll(log, count, async () => atOnce(work, underWay, async ({ data, group }) => log.append(data(), { group })))
     })
   },
 
@@ -76,7 +77,7 @@ serve({
     const { log, close } = await openAt(place)
 
     try {
-      return await expectAll(log, count, async () => atOnce(work, underWay, async ({ data, group }) => log.append(data, { group })))
+      return await expectAll(log, count, async () => atOnce(work, underWay, async ({ data, group }) => log.append(data(), { group })))
     } finally {
       await close()
     }
@@ -229,11 +230,11 @@ function posts (count: number): Post[] {
   return Array.from({ length: count }, (_, i) => ({ id: keyOf(i), author: `${Math.floor(i / POSTS_OF_AUTHOR)}`, text }))
 }
 
-/** What the databases append for that */
-function entriesOf (what: keyof typeof NAMES, count: number): Array<{ data: Uint8Array, group: Uint8Array }> {
-  const encoder = new TextEncoder()
-  const items = what === 'keyValue' ? values(count) : posts(count).map(post => ({ key: post.id, value: encoder.encode(JSON.stringify(post)) }))
-  return items.map(({ key, value }) => ({ data: encodeOperation({ type: 'put', key, value }), group: groupOf(key) }))
+/** What one would append without a database: bytes that are there, or documents, which are made bytes of when they are appended */
+function entriesOf (what: keyof typeof NAMES, count: number): Array<{ data(): Uint8Array, group: Uint8Array }> {
+  return what === 'keyValue'
+    ? values(count).map(({ key, value }) => ({ data: () => value, group: groupOf(key) }))
+    : posts(count).map(post => ({ data: () => json.encode(post), group: groupOf(post.id) }))
 }
 
 function keyOf (i: number): string {

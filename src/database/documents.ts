@@ -57,14 +57,12 @@ export class Documents<T extends object> extends View<T> {
   }
 
   /** Resolves when it is stored, or as `ack` says; `get` and `query` tell it from then on */
-  async put (document: T, options: PutOptions = {}): Promise<Entry> {
+  put (document: T, options: PutOptions = {}): Promise<Entry> {
     const id = idOf(document, this.#id)
 
-    if (id == null) {
-      throw new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`)
-    }
-
-    return this.database.put(id, document, options)
+    return id == null
+      ? Promise.reject(new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`))
+      : this.database.put(id, document, options)
   }
 
   /**

@@ -21,11 +21,11 @@ export abstract class View<T> {
     return this.database.size
   }
 
-  async delete (key: string, options: PutOptions = {}): Promise<Entry> {
+  delete (key: string, options: PutOptions = {}): Promise<Entry> {
     return this.database.delete(key, options)
   }
 
-  async get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
+  get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
     return this.database.get(key, options)
   }
 

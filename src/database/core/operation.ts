@@ -1,5 +1,5 @@
 import { equals } from 'uint8arrays/equals'
-import { encodeString, Reader, Writer } from '../../runtime/codec.ts'
+import { decodeString, encodeString, Reader, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { MAX_GROUP_BYTES, MAX_KEY_BYTES } from '../constants.ts'
 
@@ -30,7 +30,7 @@ export function decodeOperation ({ data, group }: { data: Uint8Array, group: Uin
     throw new MalformedError('it does not lie where its key says')
   }
 
-  const key = new Reader(data, 1).string()
+  const key = decodeString(bytes)
 
   if (type === PUT) {
     return { type: 'put', key, value: reader.rest() }
