@@ -1,12 +1,10 @@
 import { loadOrCreateSelfKey } from '@libp2p/config'
-import { webSockets } from '@libp2p/websockets'
-import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { Documents, KeyValue } from '../../src/database/index.ts'
 import { deleteStores, diskStore } from '../fixtures/datastores.ts'
-import { eventually, range, stopPeers } from '../fixtures/directsub.ts'
+import { range, stopPeers } from '../fixtures/directsub.ts'
 import { collect } from '../fixtures/logs.ts'
-import { createLogNode, eventuallyTrue } from '../fixtures/sharedlogs.ts'
+import { createLogNode } from '../fixtures/sharedlogs.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 import type { Datastore } from 'interface-datastore'
 
@@ -14,9 +12,6 @@ interface Post {
   id: string
   author: string
 }
-
-/** In Node there is none, unless somebody starts it */
-const relay = process.env.RELAY_MULTIADDR
 
 describe('databases on the store of the platform', function () {
   this.timeout(60_000)
@@ -51,33 +46,9 @@ describe('databases on the store of the platform', function () {
     // it asked for the second one, so it has dealt with the first
     expect((await again.watch({ name: 'a mirror' }).next()).value.value).to.equal(1)
   })
-
-  it('are the same on two nodes that meet over a relay', async function () {
-    if (relay == null) {
-      this.skip()
-    }
-
-    const nodes = await Promise.all([createDialer(), createDialer()])
-    const all = await Promise.all(nodes.map(async ({ services }) => KeyValue.open<number>(services.logs, `users of ${nodes[0].peerId}`)))
-    await Promise.all(all.flatMap((users, who) => range(50).map(async i => users.put(`${i}`, who))))
-    await Promise.all(all.map(async ({ log }) => eventually('not all are here', () => log.length === 100)))
-    await eventuallyTrue('they differ', async () => JSON.stringify(await table(all[0])) === JSON.stringify(await table(all[1])))
-    expect(await table(all[0])).to.have.lengthOf(50)
-  })
 })
 
 /** As the README has it: its key lies in its store */
 async function createAlone (datastore: Datastore): Promise<LogNode> {
   return createLogNode({ privateKey: await loadOrCreateSelfKey(datastore), datastore }, { transports: [], listen: [] })
-}
-
-async function createDialer (): Promise<LogNode> {
-  const { datastore } = await diskStore()
-  const node = await createLogNode({ datastore }, { transports: [webSockets()], listen: [], connectionGater: { denyDialMultiaddr: () => false } })
-  await node.dial(multiaddr(relay))
-  return node
-}
-
-async function table (users: KeyValue<number>): Promise<Array<[key: string, value: number]>> {
-  return (await collect(users.entries())).map(({ key, value }): [string, number] => [key, value]).sort(([a], [b]) => Number(a) - Number(b))
 }

@@ -44,7 +44,7 @@ describe('what is kept elsewhere', () => {
     const { elsewhere, asked } = of([{ log }])
     const read = await collect(elsewhere.read({}))
     expect(sorted(read)).to.deep.equal(sorted(entries))
-    const places = await Promise.all(read.map(placeOf))
+    const places = await Promise.all(read.map(async entry => placeOf(entry)))
     expect(places).to.deep.equal([...places].sort((a, b) => a - b))
     expect(asked.length).to.be.within(2, 12)
   })
@@ -53,7 +53,7 @@ describe('what is kept elsewhere', () => {
     const kept = [{ from: 2 ** 30, width: 2 ** 31 }]
     const { elsewhere } = of([{ log }], kept)
     const read = await collect(elsewhere.read({}))
-    const places = await Promise.all(entries.map(placeOf))
+    const places = await Promise.all(entries.map(async entry => placeOf(entry)))
     expect(sorted(read)).to.deep.equal(sorted(entries.filter((_, i) => places[i] < 2 ** 30 || places[i] >= 3 * 2 ** 30)))
     expect(read.length).to.be.greaterThan(0)
   })

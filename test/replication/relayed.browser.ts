@@ -9,19 +9,12 @@ import { allIn, createLogNode, entriesOf, expectSame, filled, has, openAt } from
 import type { Entry, SharedLog } from '../../src/index.ts'
 import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
 
-/** In Node there is neither, unless somebody starts them */
 const relay = process.env.RELAY_MULTIADDR
 const keeper = process.env.LOG_KEEPER
 const gossipSubKeeper = process.env.GOSSIPSUB_LOG_KEEPER
 
 describe('nodes that can only dial, a relay between them, and behind it one that keeps a log', function () {
   this.timeout(60_000)
-
-  before(function () {
-    if (relay == null || keeper == null) {
-      this.skip()
-    }
-  })
 
   afterEach(async () => {
     await stopPeers()
@@ -82,12 +75,6 @@ describe('nodes that can only dial, a relay between them, and behind it one that
 
 describe('nodes that can only dial, and one with GossipSub that keeps a log', function () {
   this.timeout(60_000)
-
-  before(function () {
-    if (gossipSubKeeper == null) {
-      this.skip()
-    }
-  })
 
   afterEach(stopPeers)
 
