@@ -43,11 +43,17 @@ async function * work ({ node, log, isJoined, options: { follow }, signal }: Wor
     yield * caughtUp(log, signal)
   }
 
+  let isEmpty = true
+
   for await (const entry of all(log, signal)) {
+    isEmpty = false
     arriving?.shown(entry)
     yield entryEvent(entry, node.peerId)
   }
 
+  if (isEmpty) {
+    yield { type: 'note', message: `Nothing is in '${log.id}' yet: is it the --log that was meant?` }
+  }
   if (arriving != null) {
     if (keptHere(log) < 1) {
       yield { type: 'note', message: `This node is to keep ${percent(keptHere(log))} of the entries: only those are shown as they arrive` }

@@ -1,4 +1,5 @@
 import { LogClosedError } from '../log/errors.ts'
+import { Bell } from '../runtime/bell.ts'
 import { DatabaseClosedError } from './errors.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLog, SharedLogEvents } from '../replication/index.ts'
@@ -17,7 +18,7 @@ export interface FeedInit {
  */
 export class Feed {
   readonly #init: FeedInit
-  readonly #waiting = new Set<() => void>()
+  readonly #taken = new Bell()
   readonly #controller = new AbortController()
   #next: number
   /** The last arrival that an event told of */
@@ -59,7 +60,7 @@ export class Feed {
     const { end } = this
 
     while (!this.isEnded && !(this.#isOpen && this.#next >= end)) {
-      await this.#more({ signal })
+      await this.#taken.rung({ signal })
     }
     if (this.isEnded) {
       throw this.#failure ?? new DatabaseClosedError('The database is not open any more: open it again')
@@ -69,7 +70,7 @@ export class Feed {
   /** This one is handed over, if it is there, or nothing more comes */
   async reached (arrival: number, { signal }: AbortOptions = {}): Promise<void> {
     while (!this.isEnded && this.#next <= arrival) {
-      await this.#more({ signal })
+      await this.#taken.rung({ signal })
     }
   }
 
@@ -79,7 +80,7 @@ export class Feed {
     log.removeEventListener('entry:add', this.#onAdd)
     log.removeEventListener('close', this.#onClose)
     this.#controller.abort()
-    this.#ring()
+    this.#taken.ring()
     await this.#reading
   }
 
@@ -96,7 +97,7 @@ export class Feed {
 
   readonly #onClose = (): void => {
     this.#controller.abort()
-    this.#ring()
+    this.#taken.ring()
   }
 
   #read (): void {
@@ -127,35 +128,12 @@ export class Feed {
 
     this.#reading = undefined
     this.#isOpen = true
-    this.#ring()
+    this.#taken.ring()
   }
 
   #take (entry: Entry, arrival: number): void {
     this.#next = arrival + 1
     this.#init.apply(entry, arrival)
-    this.#ring()
-  }
-
-  async #more ({ signal }: AbortOptions): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const abort = (): void => { reject(signal?.reason) }
-    signal?.throwIfAborted()
-    signal?.addEventListener('abort', abort)
-    this.#waiting.add(resolve)
-
-    try {
-      await promise
-    } finally {
-      this.#waiting.delete(resolve)
-      signal?.removeEventListener('abort', abort)
-    }
-  }
-
-  #ring (): void {
-    if (this.#waiting.size > 0) {
-      const waiting = [...this.#waiting]
-      this.#waiting.clear()
-      waiting.forEach(wake => { wake() })
-    }
+    this.#taken.ring()
   }
 }

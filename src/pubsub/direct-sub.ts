@@ -1,4 +1,6 @@
 import { NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
+import { aborted } from '../runtime/aborted.ts'
+import { Bell } from '../runtime/bell.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
@@ -8,7 +10,6 @@ import { nextEpoch } from './epoch.ts'
 import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError } from './errors.ts'
 import { keyOf, peerOf } from './keys.ts'
 import { Life } from './life.ts'
-import { aborted } from './publisher.ts'
 import type { Change } from './core/types.ts'
 import type { DirectSub as DirectSubInterface, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, Message, PublishOptions, PublishResult, RequestOptions, SubscriptionChange, TopicValidator, UnsubscribeOptions, WaitOptions } from './index.ts'
 import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
@@ -34,8 +35,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly #log: Logger
   readonly #maxMessageSize: number
   readonly #maxTopics: number
-  /** Those who wait for subscribers: called when there may be more */
-  readonly #watchers = new Set<() => void>()
+  /** For those who wait for subscribers */
+  readonly #changed = new Bell()
   /** Topics that all neighbours were asked about and not all have answered */
   readonly #asking = new Map<string, Promise<void>>()
   /** One start or stop at a time, whatever is called meanwhile: the last one decides */
@@ -133,10 +134,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       }
 
       // registered before it is asked: an answer cannot come too early
-      const more = new Promise<void>(resolve => { this.#watchers.add(resolve) })
-      const again = shared.clock.after(limits.ASKED_TTL / 2, () => { this.#wakeWatchers() })
-      const onAbort = (): void => { this.#wakeWatchers() }
-      signal?.addEventListener('abort', onAbort)
+      const more = this.#changed.rung({ signal })
+      const again = shared.clock.after(limits.ASKED_TTL / 2, () => { this.#changed.ring() })
 
       try {
         if (!control.core.topics.isOn(topic)) {
@@ -145,7 +144,6 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
         await more
       } finally {
         again.cancel()
-        signal?.removeEventListener('abort', onAbort)
       }
     }
   }
@@ -165,7 +163,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
   diagnostics (): DirectSubDiagnostics {
     const diagnostics = this.#life?.diagnostics ?? { epoch: this.#epoch, sizes: {}, dropped: {}, peers: [] }
-    return { ...diagnostics, sizes: { ...diagnostics.sizes, watchers: this.#watchers.size } }
+    return { ...diagnostics, sizes: { ...diagnostics.sizes, watchers: this.#changed.waiting } }
   }
 
   async #start (): Promise<void> {
@@ -195,7 +193,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       this.#life = undefined
       this.#epoch = life.epoch
       const stopped = life.stop()
-      this.#wakeWatchers()
+      this.#changed.ring()
       await stopped
     }
   }
@@ -230,13 +228,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       this.safeDispatchEvent('subscription-change', { detail })
     }
 
-    this.#wakeWatchers()
-  }
-
-  #wakeWatchers (): void {
-    const watchers = [...this.#watchers]
-    this.#watchers.clear()
-    watchers.forEach(watcher => { watcher() })
+    this.#changed.ring()
   }
 
   /** Nobody told us who is on a topic that we did not ask for: ask, and remember it for a while */

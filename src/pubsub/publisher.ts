@@ -1,5 +1,5 @@
-import { AbortError } from '@libp2p/interface'
 import { Lane } from '../link/index.ts'
+import { aborted } from '../runtime/aborted.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import * as limits from './constants.ts'
 import { Deliveries } from './core/deliveries.ts'
@@ -338,20 +338,4 @@ function room (key: Key, entry: Entry, outbox: { withdraw (entry: Entry): boolea
   entry.onDropped = () => { end(new Map([[key, 'unreachable']])) }
   signal?.addEventListener('abort', onAbort, { once: true })
   return promise
-}
-
-/** `work`, or the reason of the signal if that is first */
-export function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () => void = () => {}): Promise<T> {
-  if (signal == null) {
-    return work
-  }
-
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      onAbort()
-      reject(signal.reason ?? new AbortError())
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort) })
-  })
 }

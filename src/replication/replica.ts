@@ -1,30 +1,26 @@
-import { decodeContent } from '../log/core/entry.ts'
-import { positionOf } from '../log/core/keys.ts'
 import { EntryId } from '../log/entry-id.ts'
-import { hash } from '../log/signatures.ts'
 import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
-import { Mailboxes } from '../runtime/mailbox.ts'
 import { then } from '../runtime/then.ts'
 import { Answers } from './answers.ts'
 import { Audits } from './audits.ts'
 import * as limits from './constants.ts'
-import { covers, RING, widthOf } from './core/ring.ts'
+import { covers } from './core/ring.ts'
 import { Holdings, placeOf } from './holdings.ts'
+import { Intake } from './intake.ts'
 import { Prunes } from './prunes.ts'
 import { Questions } from './questions.ts'
 import { Roster } from './roster.ts'
 import { Spread } from './spread.ts'
 import { Syncs } from './syncs.ts'
-import { decodeMessage, encodeMessage, Outcome } from './wire.ts'
+import { decodeMessage, encodeMessage } from './wire.ts'
 import type { LeaveReason, Transition } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Port, PortTopic } from './port.ts'
 import type { Answer, Message, Question } from './wire.ts'
-import type { RawEntry } from '../log/core/types.ts'
-import type { Entry, JoinOutcome, Log } from '../log/index.ts'
+import type { Entry, Log } from '../log/index.ts'
 import type { Sealer } from '../pubsub/seal.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Counters } from '../runtime/counters.ts'
@@ -61,6 +57,7 @@ interface Parts {
   log: Log
   audits: Audits
   holdings: Holdings
+  intake: Intake
   answers: Answers
   spread: Spread
   syncs: Syncs
@@ -78,7 +75,6 @@ export class Replica {
   readonly roster: Roster
   readonly questions: Questions
   readonly #init: ReplicaInit
-  readonly #arrivals: Mailboxes
   readonly #nudges: Alarm
   /** Whom something was learned from since others were nudged */
   readonly #learnedFrom = new Set<Key>()
@@ -89,7 +85,6 @@ export class Replica {
   constructor (init: ReplicaInit) {
     const { clock, logger, replicas, onTransition } = init
     this.#init = init
-    this.#arrivals = new Mailboxes({ name: 'entries of peers', clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
     this.#nudges = new Alarm(clock, () => { this.#nudgeAll() })
     this.questions = new Questions({ clock, send: async (to, message, options) => this.#send(to, message, options) })
     this.roster = new Roster({
@@ -155,7 +150,7 @@ export class Replica {
     this.#isStopped = true
     this.#nudges.set(Infinity)
     this.questions.stop()
-    this.#arrivals.stop()
+    this.#parts?.intake.stop()
     this.#parts?.answers.stop()
     this.#parts?.audits.stop()
     this.#parts?.syncs.stop()
@@ -183,7 +178,7 @@ export class Replica {
         this.roster.heard(from, message)
         break
       case 'entries':
-        this.#onEntries(from, message)
+        this.#parts?.intake.receive(from, message)
         break
       case 'stored':
         this.#parts?.spread.answered(from, message.number, message.outcomes)
@@ -200,28 +195,6 @@ export class Replica {
         }
         break
     }
-  }
-
-  #onEntries (from: Key, { number, reach, entries }: Extract<Message, { type: 'entries' }>): void {
-    if (this.#parts == null) {
-      return
-    }
-
-    // what arrived is a view, and waits
-    const raws = entries.map(({ bytes, proof }) => ({ bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }))
-
-    this.#arrivals.turn(from, async () => {
-      const joined = await this.#store(raws)
-      await this.#send(from, { type: 'stored', number, outcomes: joined.map(outcomeOf) })
-
-      // who sent it does not see all that we see
-      if (joined.some(outcome => outcome?.status === 'added') && this.roster.here.filter(peer => peer !== from).length >= reach) {
-        this.#nudgeOthers(from)
-      }
-    }).catch(err => {
-      // nobody answers, so it is sent again, or found when we compare
-      this.#init.counters.add(`entries: ${err.name}`)
-    })
   }
 
   #onQuestion (from: Key, { number, question }: Extract<Message, { type: 'question' }>): void {
@@ -243,22 +216,6 @@ export class Replica {
       this.#parts.syncs.asked(from)
     }
     return this.#parts.answers.answer(from, question, send)
-  }
-
-  /** Stores what is for us to keep; undefined: it is not */
-  async #store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
-    const { log, prunes } = this.#parts as Parts
-    const { kept } = this.roster
-    const isOurs = widthOf(kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => isWithin(kept, raw)))
-    const joined = await log.join(raws.filter((_, i) => isOurs[i]))
-    let next = 0
-
-    if (kept !== this.roster.kept) {
-      // some may be for others to keep by now
-      prunes.mark()
-    }
-
-    return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
   }
 
   #onPresent (peer: Key): void {
@@ -344,15 +301,31 @@ export class Replica {
   }
 
   #makeParts (log: Log): Parts {
-    const { clock, random, randomBytes, logger, keep, onProgress } = this.#init
+    const { clock, random, randomBytes, logger, counters, keep, onProgress } = this.#init
     const { roster, questions } = this
     const holdings = new Holdings(log, clock)
     const kept = (): Segment[] => roster.kept
     const shared = (peer: Key): Segment[] => roster.shared(peer)
 
+    const intake = new Intake({
+      clock,
+      counters,
+      log,
+      kept,
+      onMoved: () => { this.#parts?.prunes.mark() },
+      send: async (to, message) => this.#send(to, message),
+      onAdded: (from, reach) => {
+        // who sent it does not see all that we see
+        if (roster.here.filter(peer => peer !== from).length >= reach) {
+          this.#nudgeOthers(from)
+        }
+      }
+    })
+
     return {
       log,
       holdings,
+      intake,
       answers: new Answers({ clock, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0 }),
       audits: new Audits({ clock, random, log, questions, shared, suspects: () => roster.reliable }),
       spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
@@ -365,7 +338,7 @@ export class Replica {
         holdings,
         questions,
         shared,
-        join: async entries => (await this.#store(entries)).filter(outcome => outcome?.status === 'added').length,
+        join: async entries => (await intake.store(entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
         offer: (peer, ids) => { this.#offerAll(peer, ids).catch(() => {}) },
         onLearned: from => { this.#nudgeOthers(from) },
@@ -402,22 +375,5 @@ export class Replica {
     }
 
     await this.#topic.send(peerOf(to), encodeMessage(message), options)
-  }
-}
-
-function outcomeOf (joined: JoinOutcome | undefined): Outcome {
-  if (joined == null || joined.status === 'refused') {
-    return joined?.reason?.name === 'FutureEntryError' ? Outcome.LATER : Outcome.REFUSED
-  }
-  return Outcome.STORED
-}
-
-async function isWithin (kept: Segment[], { bytes }: RawEntry): Promise<boolean> {
-  try {
-    const { group } = decodeContent(bytes)
-    return covers(kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
-  } catch {
-    // for the log to refuse by name
-    return true
   }
 }

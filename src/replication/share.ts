@@ -1,15 +1,87 @@
+import { Alarm } from '../runtime/alarm.ts'
 import * as limits from './constants.ts'
-import { segmentsFor } from './core/placement.ts'
+import { segmentsFor, shareOf } from './core/placement.ts'
 import { normalize, RING, widthOf } from './core/ring.ts'
 import { InvalidOptionsError } from './errors.ts'
 import type { Adapting } from './core/placement.ts'
 import type { Segment } from './core/ring.ts'
+import type { Key } from './core/types.ts'
 import type { Replicate } from './index.ts'
+import type { Roster } from './roster.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
+export interface ShareInit {
+  self: Key
+  clock: Clock
+  roster: Roster
+  /** Copies of each entry that there should be */
+  replicas: number
+  /** Of all entries that are here; undefined: that cannot be said now */
+  bytes (): number | undefined
+  /** It follows what others do: this is what it comes to now */
+  onAdapt (segments: Segment[]): void
+}
+
+/**
+ * The share that this node is asked to keep. Where it is to follow what the others do, it does so a while after they have changed, and
+ * now and then.
+ */
+export class Share {
+  readonly #init: ShareInit
+  readonly #adapting: Alarm
+  #replicate: Replicate
+
+  constructor (init: ShareInit, replicate: Replicate) {
+    this.#init = init
+    this.#replicate = replicate
+    this.#adapting = new Alarm(init.clock, () => { this.#adapt() })
+  }
+
+  /** What it comes to, as things are */
+  get segments (): Segment[] {
+    return this.#segmentsFor(this.#replicate)
+  }
+
+  /** Throws an InvalidOptionsError, and then it is as before */
+  set (replicate: Replicate): Segment[] {
+    const segments = this.#segmentsFor(replicate)
+    this.#replicate = replicate
+    return segments
+  }
+
+  /** Who keeps what has changed */
+  changed (): void {
+    if (isAdaptive(this.#replicate)) {
+      this.#adapting.setIfUnset(this.#init.clock.now() + limits.ADAPT_DELAY)
+    }
+  }
+
+  stop (): void {
+    this.#adapting.set(Infinity)
+  }
+
+  #adapt (): void {
+    this.#init.onAdapt(this.segments)
+    this.#adapting.set(this.#init.clock.now() + limits.ADAPT_INTERVAL)
+  }
+
+  #segmentsFor (replicate: Replicate): Segment[] {
+    const { self, roster: { replicators, segments }, replicas, bytes } = this.#init
+    const share = shareOf(segments, replicas)
+
+    return segmentsOf(replicate, {
+      self: { key: self, segments },
+      members: replicators.map(({ peer, segments }) => ({ key: peer, segments })),
+      replicas,
+      totalBytes: share > 0 ? (bytes() ?? 0) / share : 0
+    })
+  }
+}
+
 /** What a node is to keep, by what its user asked for and, if that follows the others, by what they say. Throws an InvalidOptionsError */
-export function segmentsOf (replicate: Replicate, adapting: Omit<Adapting, 'limits'>): Segment[] {
+function segmentsOf (replicate: Replicate, adapting: Omit<Adapting, 'limits'>): Segment[] {
   if (replicate === true) {
     return WHOLE
   }
@@ -39,7 +111,7 @@ export function segmentsOf (replicate: Replicate, adapting: Omit<Adapting, 'limi
 }
 
 /** Whether it follows what others do */
-export function isAdaptive (replicate: Replicate): boolean {
+function isAdaptive (replicate: Replicate): boolean {
   return typeof replicate === 'object' && 'limits' in replicate
 }
 

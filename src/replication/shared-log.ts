@@ -4,21 +4,20 @@ import { LogClosedError } from '../log/errors.ts'
 import { openLog } from '../log/index.ts'
 import { nextEpoch } from '../pubsub/epoch.ts'
 import { keyOf, peerOf } from '../pubsub/keys.ts'
-import { Alarm } from '../runtime/alarm.ts'
+import { Bell } from '../runtime/bell.ts'
 import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import * as limits from './constants.ts'
-import { shareOf } from './core/placement.ts'
 import { hashOf } from './documents.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
 import { Replica } from './replica.ts'
 import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
-import { isAdaptive, segmentsOf } from './share.ts'
-import { Shelf } from './shelf.ts'
+import { Share } from './share.ts'
+import { Shelves } from './shelf.ts'
 import type { Transition } from './core/membership.ts'
 import type { Key } from './core/types.ts'
-import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, SyncReport, WaitForReplicatorsOptions } from './index.ts'
+import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, Shelf, SyncReport, WaitForReplicatorsOptions } from './index.ts'
 import type { Port } from './port.ts'
 import type { EntryId } from '../log/entry-id.ts'
 import type { EntriesOptions, Entry, Log, TrimOptions } from '../log/index.ts'
@@ -58,15 +57,14 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   readonly #init: SharedLogInit
   readonly #self: Key
   readonly #replica: Replica
+  readonly #share: Share
   readonly #elsewhere: Elsewhere
   readonly #counters: Counters
   readonly #logger: Logger
   readonly #replicas: { min: number, max: number }
-  readonly #adapting: Alarm
-  /** Those who wait for replicators: called when there may be more */
-  readonly #watchers = new Set<() => void>()
-  readonly #shelves = new Map<string, Shelf>()
-  #replicate: Replicate
+  /** For those who wait for replicators */
+  readonly #whoKeeps = new Bell()
+  readonly #shelves: Shelves
   #log?: Log
   #status: SharedLogFace['status'] = 'opening'
 
@@ -94,9 +92,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#logger = logger
     this.#self = keyOf(peerIdFromPrivateKey(init.privateKey))
     this.#counters = new Counters()
-    this.#replicate = options.replicate ?? true
+    this.#shelves = new Shelves(datastore, id)
     this.#replicas = checkedReplicas(options.replicas)
-    this.#adapting = new Alarm(clock, () => { this.#adapt() })
     this.#replica = new Replica({
       id,
       logHash,
@@ -119,6 +116,16 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       onTransition: (type, peer, segments, reason) => { this.#onTransition(type, peer, segments, reason) },
       onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) }
     })
+    this.#share = new Share({
+      self: this.#self,
+      clock,
+      roster: this.#replica.roster,
+      replicas: this.#replicas.min,
+      bytes: () => this.synced().isSynced ? this.#log?.diagnostics().bytes : undefined,
+      onAdapt: segments => {
+        this.#replica.roster.say(segments).catch(err => { logger.error('what is kept could not be changed - %e', err) })
+      }
+    }, options.replicate ?? true)
     this.#elsewhere = new Elsewhere({
       id,
       clock,
@@ -190,16 +197,12 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   shelf (program: string): Shelf {
-    let shelf = this.#shelves.get(program)
-
     // one that is in use can be written until it is closed itself
-    if (shelf == null) {
+    if (!this.#shelves.has(program)) {
       this.#expectOpen()
-      shelf = new Shelf(this.#init.datastore, this.id, program)
-      this.#shelves.set(program, shelf)
     }
 
-    return shelf
+    return this.#shelves.of(program)
   }
 
   async trim (options: TrimOptions): Promise<number> {
@@ -208,9 +211,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   async replicate (options: Replicate): Promise<void> {
     this.#expectOpen()
-    const segments = this.#segmentsFor(options)
-    this.#replicate = options
-    await this.#replica.roster.say(segments)
+    await this.#replica.roster.say(this.#share.set(options))
     this.#changed()
   }
 
@@ -249,16 +250,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
         return replicators
       }
 
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#watchers.add(resolve)
-      signal?.addEventListener('abort', resolve as () => void)
-
-      try {
-        await promise
-      } finally {
-        this.#watchers.delete(resolve)
-        signal?.removeEventListener('abort', resolve as () => void)
-      }
+      await this.#whoKeeps.rung({ signal })
     }
   }
 
@@ -278,7 +270,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       copies,
       peers: peersOf(this.#replica),
       problems: problemsOf(this.#replica, copies, min),
-      sizes: { ...sizesOf(this.#replica), watchers: this.#watchers.size },
+      sizes: { ...sizesOf(this.#replica), watchers: this.#whoKeeps.waiting },
       dropped: this.#counters.toJSON()
     }
   }
@@ -305,7 +297,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   async #open (): Promise<void> {
     const { id, datastore, privateKey, logger, clock, options, openLog: open = openLog } = this.#init
     const { canAppend, keep, signal } = options
-    const segments = this.#segmentsFor(this.#replicate)
+    const { segments } = this.#share
     // others may speak as soon as we are on the topic: what they say is noted
     const joining = this.#replica.join()
     // looked at when the log is open, which may be too late for Node
@@ -322,7 +314,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   async #end (end: (log: Log) => Promise<void>): Promise<void> {
     this.#status = 'closing'
-    this.#adapting.set(Infinity)
+    this.#share.stop()
     this.#changed()
 
     try {
@@ -341,7 +333,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const work: Array<Promise<unknown>> = []
     this.safeDispatchEvent('closing', { detail: { waitUntil: (promise: Promise<unknown>) => { work.push(promise) } } })
     await Promise.allSettled(work)
-    await Promise.all([...this.#shelves.values()].map(async shelf => shelf.close()))
+    await this.#shelves.close()
   }
 
   /** They go to those who keep them. A promise where somebody waits for those */
@@ -369,33 +361,11 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   /** Who keeps what has changed */
   #changed (): void {
-    const watchers = [...this.#watchers]
-    this.#watchers.clear()
-    watchers.forEach(watcher => { watcher() })
+    this.#whoKeeps.ring()
 
-    if (isAdaptive(this.#replicate) && this.#status === 'open') {
-      this.#adapting.setIfUnset(this.#init.clock.now() + limits.ADAPT_DELAY)
-    }
-  }
-
-  #adapt (): void {
     if (this.#status === 'open') {
-      this.#replica.roster.say(this.#segmentsFor(this.#replicate)).catch(err => { this.#logger.error('what is kept could not be changed - %e', err) })
-      this.#adapting.set(this.#init.clock.now() + limits.ADAPT_INTERVAL)
+      this.#share.changed()
     }
-  }
-
-  #segmentsFor (replicate: Replicate): Segment[] {
-    const { replicators, segments } = this.#replica.roster
-    const { min } = this.#replicas
-    const share = shareOf(segments, min)
-
-    return segmentsOf(replicate, {
-      self: { key: this.#self, segments },
-      members: replicators.map(({ peer, segments }) => ({ key: peer, segments })),
-      replicas: min,
-      totalBytes: share > 0 && this.#log != null && this.synced().isSynced ? this.#log.diagnostics().bytes / share : 0
-    })
   }
 
   #expectFits ({ byteLength }: Uint8Array): void {

@@ -9,6 +9,34 @@ import type { AbortOptions } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
 /**
+ * What programs have put beside a log.
+ */
+export class Shelves {
+  readonly #datastore: Datastore
+  readonly #logId: string
+  readonly #shelves = new Map<string, Shelf>()
+
+  constructor (datastore: Datastore, logId: string) {
+    this.#datastore = datastore
+    this.#logId = logId
+  }
+
+  has (program: string): boolean {
+    return this.#shelves.has(program)
+  }
+
+  of (program: string): Shelf {
+    const shelf = this.#shelves.get(program) ?? new Shelf(this.#datastore, this.#logId, program)
+    this.#shelves.set(program, shelf)
+    return shelf
+  }
+
+  async close (): Promise<void> {
+    await Promise.all([...this.#shelves.values()].map(async shelf => shelf.close()))
+  }
+}
+
+/**
  * A place in the datastore of a log for what a program made of it. It lies where the log does, so that dropping that deletes both.
  */
 export class Shelf implements ShelfFace {

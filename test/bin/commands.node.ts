@@ -54,6 +54,8 @@ describe('sheaf append, cat, status and bench', function () {
     // another log of the same store
     await run(dir, ['append', '--log', 'other', 'hello'])
     expect((await run(dir, ['cat', '--log', 'other'])).lines).to.deep.equal(['hello'])
+    const mistyped = await run(dir, ['cat', '--log', 'othr'])
+    expect([mistyped.code, mistyped.lines, mistyped.errors]).to.deep.equal([0, [], ["Nothing is in 'othr' yet: is it the --log that was meant?"]])
     await terminal.stop()
 
     // by whom it was appended does not depend on whether the node runs
