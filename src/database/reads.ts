@@ -1,5 +1,5 @@
 import { EntryId } from '../log/entry-id.ts'
-import { chunks } from './chunks.ts'
+import { chunks } from '../runtime/chunks.ts'
 import { groupOf } from './core/operation.ts'
 import { compareVersions, versionOf } from './core/table.ts'
 import type { Table, Version } from './core/table.ts'

@@ -1,5 +1,5 @@
+import { chunks } from '../runtime/chunks.ts'
 import { MalformedError } from '../runtime/errors.ts'
-import { chunks } from './chunks.ts'
 import { ROWS_IN_RECORD } from './constants.ts'
 import { decodeHead, decodeRows, encodeHead, encodeRows, HEAD, nameOf, recordOf } from './core/records.ts'
 import type { Change, Head } from './core/records.ts'

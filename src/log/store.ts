@@ -54,6 +54,8 @@ export class Store {
   readonly #blocks: Blocks
   readonly #listing = new Listing()
   readonly #journal: Journal
+  /** Pages on their way into memory */
+  readonly #loading = new Map<string, Promise<void>>()
   /** What could not be written of the trees: they are of no use after that */
   #broken?: Error
   /** Until the trees that are being written are stored, or the store is broken: pages may be in memory alone */
@@ -259,7 +261,7 @@ export class Store {
   async #load (name: TreeName, pages: number[], gone?: Set<number>): Promise<void> {
     await Promise.all(pages.map(async page => {
       try {
-        this.catalogue.trees[name].load(page, await this.#datastore.get(this.#pageKey(name, page)))
+        await this.#loadOnce(name, page)
       } catch (err: any) {
         const isGone = err.name === 'NotFoundError'
 
@@ -272,6 +274,22 @@ export class Store {
         }
       }
     }))
+  }
+
+  /** Whoever else wants it meanwhile waits for the same */
+  async #loadOnce (name: TreeName, page: number): Promise<void> {
+    const key = this.#pageKey(name, page)
+    const path = key.toString()
+    const load = async (): Promise<void> => {
+      try {
+        this.catalogue.trees[name].load(page, await this.#datastore.get(key))
+      } finally {
+        this.#loading.delete(path)
+      }
+    }
+    const loading = this.#loading.get(path) ?? load()
+    this.#loading.set(path, loading)
+    await loading
   }
 
   #evict (): void {

@@ -56,8 +56,11 @@ export const SKETCH_TTL = 30_000
 export const COMPARE_INTERVAL = 30_000
 /** And at most, where all comparisons find entries that we do not get: those that we refuse */
 export const VAIN_CAP = 300_000
-/** Milliseconds that the one with the larger key leaves the other to begin when they meet, and that one waits that is being compared with */
-export const COURTESY = 50
+/**
+ * Milliseconds that the one with the larger key leaves the other to begin when they meet: as long as its question takes around the
+ * world, or from a process that has just started. And that one waits that is being compared with
+ */
+export const COURTESY = 250
 export const COMPARED_BY_OTHER = 1_000
 /** Milliseconds that nudges are gathered for */
 export const NUDGE_DELAY = 100

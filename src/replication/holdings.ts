@@ -3,6 +3,7 @@ import { positionOf } from '../log/core/keys.ts'
 import { EntryId } from '../log/entry-id.ts'
 import { hash } from '../log/signatures.ts'
 import { LruMap } from '../runtime/bounded.ts'
+import { chunks } from '../runtime/chunks.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
@@ -21,6 +22,9 @@ import type { Clock } from '../runtime/clock.ts'
 
 /** Entries that are looked at for one answer */
 const MAX_SCANNED = 8192
+
+/** Parts of the ring that are read at once. Measured with 992 parts of a million entries, on a LevelDB just opened */
+const READS_AT_ONCE = 64
 
 interface Sketch {
   encoder: SketchEncoder
@@ -43,31 +47,27 @@ export class Holdings {
   }
 
   async summaries (segments: Segment[], parts: number, key: Uint8Array): Promise<Summary[]> {
-    const summaries: Summary[] = []
-
-    for (const segment of segments.flatMap(segment => partsOf(segment, parts))) {
+    return someAtOnce(segments.flatMap(segment => partsOf(segment, parts)), async segment => {
       const { count, fingerprint } = await this.#log.fingerprint(toRange(segment), key)
-      summaries.push({ count, fingerprint: fingerprint.subarray(0, FINGERPRINT_BYTES) })
-    }
-
-    return summaries
+      return { count, fingerprint: fingerprint.subarray(0, FINGERPRINT_BYTES) }
+    })
   }
 
   async ids (segments: Segment[]): Promise<Uint8Array[]> {
-    const ids: Uint8Array[] = []
+    let left = limits.MAX_SKETCHED * 2
 
-    for (const segment of segments) {
+    const ids = await someAtOnce(segments, async segment => {
       const range = toRange(segment)
       const { count } = await this.#log.fingerprint(range, new Uint8Array(0))
+      left -= count
 
-      if (ids.length + count > limits.MAX_SKETCHED * 2) {
+      if (left < 0) {
         throw new RangeError(`there are more than ${limits.MAX_SKETCHED * 2} entries: ask for smaller segments`)
       }
+      return this.#log.idsInRange(range, { limit: count })
+    })
 
-      (await this.#log.idsInRange(range, { limit: count })).forEach(({ bytes }) => { ids.push(bytes) })
-    }
-
-    return ids
+    return ids.flat().map(({ bytes }) => bytes)
   }
 
   async symbols (segments: Segment[], key: Uint8Array, from: number, count: number): Promise<Uint8Array> {
@@ -198,6 +198,17 @@ class Batch {
     this.entries.push(raw)
     return true
   }
+}
+
+/** Many reads wait for the disk together, but not so many that others wait for all of them */
+async function someAtOnce<A, B> (items: A[], read: (item: A) => Promise<B>): Promise<B[]> {
+  const all: B[] = []
+
+  for (const some of chunks(items, READS_AT_ONCE)) {
+    all.push(...await Promise.all(some.map(read)))
+  }
+
+  return all
 }
 
 /** Where on the ring it lies: known at once where the platform hashes at once */

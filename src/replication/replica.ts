@@ -225,7 +225,7 @@ export class Replica {
       if (this.roster.here.includes(peer)) {
         // it was missed for a moment: there was no join
         this.#parts.spread.joined(peer)
-        this.#parts.syncs.mark(peer)
+        this.#compareWith(peer)
         this.#parts.prunes.mark()
       }
     }
@@ -249,12 +249,17 @@ export class Replica {
       this.#parts.audits.gone(peer)
       this.#parts.spread.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
-      this.#parts.syncs.mark(peer, this.#init.self < peer ? 0 : limits.COURTESY)
+      this.#compareWith(peer)
       this.#parts.spread.joined(peer)
     }
 
     this.#parts?.prunes.mark()
     this.#init.onTransition(type, peer, segments, transition.type === 'leave' ? transition.reason : undefined)
+  }
+
+  /** One of us is enough: it tells the other what it finds */
+  #compareWith (peer: Key): void {
+    this.#parts?.syncs.mark(peer, this.#init.self < peer ? 0 : limits.COURTESY)
   }
 
   /** To whom an entry that lies there goes. It is appended here, and may not be for us to keep */
@@ -286,17 +291,11 @@ export class Replica {
     this.#learnedFrom.clear()
   }
 
-  #offer (peer: Key, entry: Entry): void {
-    this.#parts?.spread.spread(entry, [peer])
-  }
+  async #offer (peer: Key, id: Uint8Array): Promise<void> {
+    const entry = await this.#parts?.log.get(new EntryId(id))
 
-  async #offerAll (peer: Key, ids: Uint8Array[]): Promise<void> {
-    for (const id of ids) {
-      const entry = await this.#parts?.log.get(new EntryId(id))
-
-      if (entry != null) {
-        this.#offer(peer, entry)
-      }
+    if (entry != null) {
+      await this.#parts?.spread.acked(entry, [peer], { leaders: [peer], wants: () => false })
     }
   }
 
@@ -340,7 +339,7 @@ export class Replica {
         shared,
         join: async entries => (await intake.store(entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
-        offer: (peer, ids) => { this.#offerAll(peer, ids).catch(() => {}) },
+        offer: async (peer, ids) => { await Promise.all(ids.map(async id => this.#offer(peer, id))) },
         onLearned: from => { this.#nudgeOthers(from) },
         onProgress
       }),
@@ -355,7 +354,7 @@ export class Replica {
         isReliable: peer => roster.reliable.includes(peer) && !this.#isFailing(peer),
         copies: entry => this.#copies(entry),
         keep,
-        offer: (peer, entry) => { this.#offer(peer, entry) }
+        offer: (peer, entry) => { this.#parts?.spread.spread(entry, [peer]) }
       })
     }
   }

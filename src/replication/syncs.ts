@@ -35,8 +35,8 @@ export interface SyncsInit {
   join (entries: RawEntry[]): Promise<number>
   /** The peer lacks something that we have */
   nudge (peer: Key): void
-  /** The peer lacks these */
-  offer (peer: Key, ids: Uint8Array[]): void
+  /** The peer lacks these. Resolves when it has stored them, or is gone; rejects where it refuses some */
+  offer (peer: Key, ids: Uint8Array[]): Promise<void>
   /** Others may lack what this one had */
   onLearned (from: Key): void
   onProgress (peer: Key, done: number, total: number): void
@@ -50,8 +50,8 @@ export interface Compared {
   /** Entries that it had and we did not have, at the end of the last comparison */
   missing: number
   failures: number
-  /** Something came from it since we were equal last: it does not know that we are */
-  hasLearned: boolean
+  /** Entries went between us since we were equal last: it does not know that we are */
+  hasMoved: boolean
   /** Comparisons in a row that found a difference, and changed nothing */
   vain: number
 }
@@ -118,7 +118,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasLearned: false, isRunning: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
+      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isRunning: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
     } else {
       pair.isAgain = pair.isRunning
       pair.at = Math.min(pair.at, at)
@@ -210,7 +210,8 @@ export class Syncs {
   }
 
   #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
-    const { clock, random, nudge, offer, onLearned, shared } = this.#init
+    const { clock, random, nudge, onLearned, shared } = this.#init
+    const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
 
     if (isEqual) {
@@ -218,29 +219,40 @@ export class Syncs {
       pair.segments = segments
     }
 
-    // who did not take it then fetches it if he wants it now
-    const news = surplus.filter(id => !pair.offered.has(keyOfBytes(id)))
-    pair.offered = new Set(surplus.map(keyOfBytes))
-
-    if (news.length > 0) {
-      offer(peer, news)
-    }
     // it lacks something, which it is told ever less often; or is to see for itself that nothing differs any more
-    if ((isBehind && Number.isInteger(Math.log2(pair.vain + 1))) || (isEqual && pair.hasLearned)) {
+    if ((isBehind && Number.isInteger(Math.log2(pair.vain + 1))) || (isEqual && pair.hasMoved)) {
       nudge(peer)
     }
-    pair.hasLearned = added > 0 || (pair.hasLearned && !isEqual)
+    pair.hasMoved = !isEqual && (pair.hasMoved || added > 0 || isOffered)
     if (added > 0) {
       onLearned(peer)
     }
 
     // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different, and is fetched in vain
-    const isMoving = news.length > 0 || (!isEqual && !isBehind && missing === 0)
+    const isMoving = isOffered || (!isEqual && !isBehind && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
     const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
     const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
+  }
+
+  /** What it lacks, and was not sent: who did not take it then fetches it if he wants it now. False: there is nothing */
+  #offer (peer: Key, pair: Pair, surplus: Uint8Array[]): boolean {
+    const news = surplus.filter(id => !pair.offered.has(keyOfBytes(id)))
+    pair.offered = new Set(surplus.map(keyOfBytes))
+
+    if (news.length === 0) {
+      return false
+    }
+
+    // where it does not say that it has them, they are compared in a while
+    this.#init.offer(peer, news).then(() => {
+      if (this.#pairs.get(peer) === pair) {
+        this.mark(peer)
+      }
+    }, () => {})
+    return true
   }
 
   async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {

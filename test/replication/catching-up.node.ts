@@ -1,9 +1,10 @@
 import { expect } from 'aegir/chai'
+import { COMPARED_BY_OTHER } from '../../src/replication/constants.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { eventually, isNeighbour, meet, range, stopPeers } from '../fixtures/directsub.ts'
 import { name, text, texts } from '../fixtures/logs.ts'
-import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, saidIn } from '../fixtures/sharedlogs.ts'
+import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
 import type { Entry, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
@@ -45,6 +46,22 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
       expect(seen).to.have.lengthOf(1_500)
       expect(new Set(seen).size).to.equal(1_500)
     })
+  })
+
+  it('two know that they are in step as soon as they are, whichever of them had more', async () => {
+    for (const richer of [0, 1]) {
+      const { nodes: [a, b], logs } = await together(2, { maturity: LONG, grace: SHORT })
+      await logs[0].appendMany(texts(100))
+      await expectSame(logs, 100)
+      await part(a, b)
+      await eventually('they have not left', () => logs.every(log => log.replicators().length === 1))
+      await logs[richer].appendMany(texts(3, 'more '))
+      const began = systemClock.now()
+      await meet(a, b)
+      await eventually('they are not in step', () => logs.every(log => log.length === 103 && log.synced().isSynced && log.synced().peers.length === 1))
+      expect(systemClock.now() - began, 'they waited').to.be.below(COMPARED_BY_OTHER)
+      await stopPeers()
+    }
   })
 
   it('scenario 38: what three append at once, one by one, is with all of them, in the same order', async () => {
@@ -253,9 +270,9 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
 })
 
 /** As many that know each other, with a log in which all of them are */
-async function together (count: number): Promise<{ nodes: LogNode[], logs: SharedLog[] }> {
+async function together (count: number, options = PATIENT): Promise<{ nodes: LogNode[], logs: SharedLog[] }> {
   const nodes = await mesh(count)
-  const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
+  const logs = await Promise.all(nodes.map(async node => openAt(node, options)))
   await allIn(logs, nodes)
   return { nodes, logs }
 }

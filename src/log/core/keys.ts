@@ -72,7 +72,7 @@ export function placeOf (key: Uint8Array): number {
 }
 
 export function idOnRing (key: Uint8Array): Uint8Array {
-  return key.subarray(POSITION, POSITION + ID_BYTES)
+  return idAt(key, POSITION)
 }
 
 export function foundOnRing (key: Uint8Array): Found {
@@ -84,7 +84,7 @@ export function foundInOrder (key: Uint8Array): Found {
 }
 
 export function foundByArrival (key: Uint8Array): Found {
-  return { id: key.subarray(ARRIVAL, ARRIVAL + ID_BYTES), arrival: read(key, 0, ARRIVAL), slot: key[ARRIVAL_KEY - 1] }
+  return { id: idAt(key, ARRIVAL), arrival: read(key, 0, ARRIVAL), slot: key[ARRIVAL_KEY - 1] }
 }
 
 export function startsWith (key: Uint8Array, prefix: Uint8Array, length: number): boolean {
@@ -96,9 +96,14 @@ export function startsWith (key: Uint8Array, prefix: Uint8Array, length: number)
   return true
 }
 
+/** A copy: of a short array it costs less than a view, and keeps no more than the id */
+function idAt (key: Uint8Array, at: number): Uint8Array {
+  return key.slice(at, at + ID_BYTES)
+}
+
 function found (key: Uint8Array, at: number): Found {
   const end = at + ID_BYTES
-  return { id: key.subarray(at, end), arrival: read(key, end, ARRIVAL), slot: key[end + ARRIVAL] }
+  return { id: idAt(key, at), arrival: read(key, end, ARRIVAL), slot: key[end + ARRIVAL] }
 }
 
 function put (key: Uint8Array, at: number, id: Uint8Array | undefined, { arrival, slot }: Location): Uint8Array {

@@ -156,8 +156,15 @@ function lanesToBytes (lanes: Uint32Array): Uint8Array {
 }
 
 function bytesToLanes (bytes: Uint8Array): Uint32Array {
+  const lanes = new Uint32Array(bytes.byteLength / 4)
   const view = viewOf(bytes)
-  return Uint32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getUint32(i * 4, true))
+
+  // not by Uint32Array.from: that takes ten times as long
+  for (let i = 0; i < lanes.length; i++) {
+    lanes[i] = view.getUint32(i * 4, true)
+  }
+
+  return lanes
 }
 
 function viewOf (bytes: Uint8Array): DataView {
