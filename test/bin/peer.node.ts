@@ -1,31 +1,21 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'aegir/chai'
-import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
-import { endAll, PATIENCE, start } from './terminal.ts'
+import { newPlace, PATIENCE, start } from './terminal.ts'
 
 const STORED = '  (1 other has stored it)'
 const ALONE = '  (stored here; nobody else is there yet)'
 
 describe('npm start, which is sheaf peer', function () {
   this.timeout(4 * PATIENCE)
-  let dir: string
-
-  beforeEach(() => {
-    dir = temporaryDirectory()
-  })
-
-  afterEach(async () => {
-    await endAll()
-    await deleteStores()
-  })
+  const place = newPlace()
 
   it('shows in each terminal what is typed in the other, and says who has stored it', async () => {
-    const a = await start(dir)
+    const a = await start(place.dir)
     a.terminal.type('before you came')
     await a.terminal.sees(ALONE)
     // the line that it prints is all that the second one needs
-    const b = await start(dir, ...a.joinArgs)
+    const b = await start(place.dir, ...a.joinArgs)
     await a.terminal.sees(`* ${b.name} is here, and keeps all of it`)
     await b.terminal.sees(`${a.name}> before you came`)
     a.terminal.type('from the first')
@@ -40,8 +30,8 @@ describe('npm start, which is sheaf peer', function () {
   })
 
   it('brings to each what was appended while it was off, and shows it in order when it starts again', async () => {
-    const a = await start(dir)
-    const b = await start(dir, ...a.joinArgs)
+    const a = await start(place.dir)
+    const b = await start(place.dir, ...a.joinArgs)
     a.terminal.type('1, both are there')
     await b.terminal.sees(`${a.name}> 1, both are there`)
     await a.terminal.stop()
@@ -49,7 +39,7 @@ describe('npm start, which is sheaf peer', function () {
     b.terminal.type('2, the first is off')
     await b.terminal.sees(ALONE)
 
-    const again = await start(dir, '--join', b.address)
+    const again = await start(place.dir, '--join', b.address)
     expect(again.name).to.equal(a.name)
     await again.terminal.sees(`${b.name}> 2, the first is off`)
     await again.terminal.sees('you> 1, both are there')
@@ -58,12 +48,12 @@ describe('npm start, which is sheaf peer', function () {
     again.terminal.type('3, the second is off')
     await again.terminal.sees(ALONE)
 
-    const back = await start(dir, '--join', again.address, '--store', './data2')
+    const back = await start(place.dir, '--join', again.address, '--store', './data2')
     expect(back.name).to.equal(b.name)
     await back.terminal.sees(`${a.name}> 3, the second is off`)
     await Promise.all([again.terminal.stop(), back.terminal.stop()])
 
-    const { terminal, length } = await start(dir)
+    const { terminal, length } = await start(place.dir)
     expect(length).to.equal(3)
     await terminal.sees(/3, the second is off/)
     expect(terminal.lines).to.deep.equal(['you> 1, both are there', `${b.name}> 2, the first is off`])
@@ -71,7 +61,7 @@ describe('npm start, which is sheaf peer', function () {
   })
 
   it('shows the last twenty lines, keeps its key for itself, and takes its input from a pipe', async () => {
-    const a = await start(dir)
+    const a = await start(place.dir)
     const typed = Array.from({ length: 25 }, (_, i) => `line ${i + 1}`)
     typed.forEach(line => { a.terminal.type(line) })
     a.terminal.endInput()
@@ -79,10 +69,10 @@ describe('npm start, which is sheaf peer', function () {
       await a.terminal.sees(ALONE)
     }
     await a.terminal.stop()
-    expect((await stat(join(dir, 'data'))).mode & 0o777).to.equal(0o700)
-    expect((await stat(join(dir, 'data/key'))).mode & 0o777).to.equal(0o600)
+    expect((await stat(join(place.dir, 'data'))).mode & 0o777).to.equal(0o700)
+    expect((await stat(join(place.dir, 'data/key'))).mode & 0o777).to.equal(0o600)
 
-    const again = await start(dir)
+    const again = await start(place.dir)
     expect([again.name, again.length]).to.deep.equal([a.name, 25])
     await again.terminal.sees('you> line 25')
     expect(again.terminal.lines).to.deep.equal(typed.slice(5, 24).map(line => `you> ${line}`))
@@ -90,16 +80,16 @@ describe('npm start, which is sheaf peer', function () {
   })
 
   it('sends on what is typed where nothing is kept, and shows nothing that could steer a terminal', async () => {
-    const a = await start(dir, '--log', 'another one', '--store', 'memory', '--replicate', 'auto')
+    const a = await start(place.dir, '--log', 'another one', '--store', 'memory', '--replicate', 'auto')
     expect(a.joinArgs.join(' ')).to.equal(`--join ${a.address} --store memory --log 'another one'`)
-    const b = await start(dir, '--join', a.address, '--log', 'another one', '--store', './b', '--replicate', 'none')
+    const b = await start(place.dir, '--join', a.address, '--log', 'another one', '--store', './b', '--replicate', 'none')
     b.terminal.type('red \u001b[31m alert')
     await Promise.all([b.terminal.sees(STORED), a.terminal.sees(`${b.name}> red \ufffd[31m alert`)])
     await Promise.all([a.terminal.stop(), b.terminal.stop()])
   })
 
   it('ends at once on the second Ctrl-C', async () => {
-    const { terminal } = await start(dir)
+    const { terminal } = await start(place.dir)
     // both are there before it can do anything about the first; two of a kind would be one
     terminal.signal('SIGSTOP')
     terminal.signal('SIGINT')

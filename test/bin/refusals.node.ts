@@ -2,8 +2,7 @@ import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'aegir/chai'
-import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
-import { endAll, PATIENCE, run, start, Terminal } from './terminal.ts'
+import { newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { AddressInfo } from 'node:net'
 
 /** What they do not begin with, and the one line that they say about it. Nothing is left behind */
@@ -29,16 +28,7 @@ const WRONG: Array<[name: string, code: 1 | 2, says: RegExp, args: string[], env
 
 describe('sheaf, where something is wrong', function () {
   this.timeout(4 * PATIENCE)
-  const place = { dir: '' }
-
-  beforeEach(() => {
-    place.dir = temporaryDirectory()
-  })
-
-  afterEach(async () => {
-    await endAll()
-    await deleteStores()
-  })
+  const place = newPlace()
 
   async function expectFailure (code: number, says: RegExp, args: string[], env?: NodeJS.ProcessEnv): Promise<void> {
     const ended = await run(place.dir, args, { env })

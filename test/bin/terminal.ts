@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
 const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/sheaf.ts' : '../../bin/sheaf.js', import.meta.url))
@@ -143,9 +144,20 @@ export async function run (dir: string, args: string[], { input = '', env }: { i
   return { code: await terminal.ended(), lines: terminal.lines, errors: terminal.errors }
 }
 
-/** Ends every process that is left */
-export async function endAll (): Promise<void> {
-  const left = [...running]
-  left.forEach(terminal => { terminal.signal('SIGKILL') })
-  await Promise.all(left.map(async terminal => terminal.ended()))
+/** A directory, another one for each test: when that is over, so is what runs in it */
+export function newPlace (): { readonly dir: string } {
+  const place = { dir: '' }
+
+  beforeEach(() => {
+    place.dir = temporaryDirectory()
+  })
+
+  afterEach(async () => {
+    const left = [...running]
+    left.forEach(terminal => { terminal.signal('SIGKILL') })
+    await Promise.all(left.map(async terminal => terminal.ended()))
+    await deleteStores()
+  })
+
+  return place
 }

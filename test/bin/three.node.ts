@@ -1,6 +1,5 @@
 import { expect } from 'aegir/chai'
-import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
-import { endAll, PATIENCE, run, start } from './terminal.ts'
+import { newPlace, PATIENCE, run, start } from './terminal.ts'
 
 /** What must be the same whichever node says it */
 interface Story {
@@ -11,14 +10,10 @@ interface Story {
 
 describe('three nodes of sheaf', function () {
   this.timeout(8 * PATIENCE)
-
-  afterEach(async () => {
-    await endAll()
-    await deleteStores()
-  })
+  const place = newPlace()
 
   it('tell the same story; one is killed, the others go on, and when it is back it has caught up', async () => {
-    const dir = temporaryDirectory()
+    const { dir } = place
     const storyOf = async (args: string[]): Promise<Story & { safe: boolean, length: number }> => {
       const { lines, errors } = await run(dir, ['status', '--json', ...args])
       expect(errors).to.deep.equal([])
