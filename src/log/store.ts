@@ -280,14 +280,8 @@ export class Store {
   async #loadOnce (name: TreeName, page: number): Promise<void> {
     const key = this.#pageKey(name, page)
     const path = key.toString()
-    const load = async (): Promise<void> => {
-      try {
-        this.catalogue.trees[name].load(page, await this.#datastore.get(key))
-      } finally {
-        this.#loading.delete(path)
-      }
-    }
-    const loading = this.#loading.get(path) ?? load()
+    const load = async (): Promise<void> => { this.catalogue.trees[name].load(page, await this.#datastore.get(key)) }
+    const loading = this.#loading.get(path) ?? load().finally(() => { this.#loading.delete(path) })
     this.#loading.set(path, loading)
     await loading
   }

@@ -322,6 +322,35 @@ describe('the store of a log after a crash', () => {
 describe('the store of a log on a disk that fails once', () => {
   afterEach(closeLogs)
 
+  it('reads a page again that could not be read, and once for all who want it', async () => {
+    const story = await newStory()
+    await story.open()
+    await story.append(1_000)
+    await story.close()
+    const datastore = WatchedDatastore.from(story.datastore.writes)
+
+    await story.read(datastore, async log => {
+      const read: string[] = []
+      const get = datastore.get.bind(datastore)
+      datastore.get = key => {
+        if (read.push(key.toString()) === 1) {
+          // as some stores do, before they return a promise
+          throw new Error('the disk is busy')
+        }
+        return get(key)
+      }
+      const halves = async (): Promise<string[]> => {
+        const settled = await Promise.allSettled([1, 2, 3, 4].map(async from => log.fingerprint({ from, to: 2 ** 31 }, FINGERPRINT_KEY)))
+        return settled.map(({ status }) => status)
+      }
+      expect(await halves()).to.include('rejected')
+      read.splice(1)
+      expect(await halves()).to.deep.equal(new Array(4).fill('fulfilled'))
+      expect(read.length).to.be.greaterThan(1)
+      expect(new Set(read.slice(1)).size, 'a page was read twice').to.equal(read.length - 1)
+    })
+  })
+
   it('keeps what it said is stored, whatever became of the write that failed, now and after a restart', async () => {
     const random = seededRandom(7)
     const first = await newStory()
