@@ -100,6 +100,12 @@ export class Control {
     this.#run(this.core.down(key, this.#now))
   }
 
+  /** What was for these did not arrive by this neighbour */
+  failed (peers: Key[], via: Key): void {
+    peers.forEach(peer => { this.core.failed(peer, via) })
+    this.#arm()
+  }
+
   /** Throws a MalformedError */
   onGossip (from: Neighbour, body: Uint8Array): void {
     const gossip = wire.decodeGossip(body)

@@ -77,7 +77,12 @@ export class Life implements LinkHandlers {
       core: this.control.core,
       validators: life.validators,
       onMessage: message => { life.onMessage(message) },
-      onReceipt: (receipt, from) => { this.publisher.onReceipt(receipt, from) },
+      onReceipt: (receipt, from) => {
+        if (receipt.status === 'unreachable') {
+          this.control.failed(receipt.about, from)
+        }
+        this.publisher.onReceipt(receipt)
+      },
       onHeard: origin => { this.publisher.onHeard(origin) },
       sendReceipt: (to, receipt) => { this.#parcels.sendReceipt(to, receipt) },
       forward: (from, parcel, sealed, bytes) => { this.#parcels.forward(from, parcel, sealed, bytes) }

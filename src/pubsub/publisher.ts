@@ -76,11 +76,8 @@ export class Publisher {
   }
 
   /** A receipt about our own messages */
-  onReceipt ({ status, topic, seqs, about }: wire.Receipt, from: Key): void {
+  onReceipt ({ status, topic, seqs, about }: wire.Receipt): void {
     for (const seq of seqs) {
-      if (status === 'unreachable') {
-        about.forEach(key => { this.#core.routes.fail(key, from) })
-      }
       this.#run(this.deliveries.receipt(status, topic, seq, about))
     }
   }

@@ -257,6 +257,29 @@ describe('the rules of subscriptions', () => {
     expect(hand.changes.at(-1)).to.deep.equal({ peer: 'far', topic: T, subscribe: false, reason: 'unreachable' })
   })
 
+  it('rule 8: a relay whose message did not arrive says so to the only one that leads there now, or two would vouch for each other', () => {
+    const hand = new Hand({ isRelay: true })
+    const lostBy = (): string[] => {
+      hand.advance(REFRESH / 10)
+      return hand.take().flatMap(({ to, gossip }) => gossip.lost.map(peer => `${peer} to ${to}`))
+    }
+    hand.up('one', { isRelay: true })
+    hand.up('other', { isRelay: true })
+    hand.announce('far', { on: [T], seq: 7, hops: 1 }, 'one')
+    hand.announce('far', { on: [T], seq: 7, hops: 2 }, 'other')
+    expect(lostBy()).to.deep.equal([])
+
+    hand.core.failed('far', 'one')
+    expect(lostBy()).to.deep.equal(['far to other'])
+    // that it is lost there, too, is no news to the other one; and if no way is left, a search may find one
+    hand.hear('one', { lost: ['far'] })
+    hand.core.failed('far', 'other')
+    expect(lostBy()).to.deep.equal([])
+    expect(hand.core.subscribers.isOn('far', T)).to.be.true()
+    hand.hear('other', { lost: ['far'] })
+    expect(hand.core.subscribers.isOn('far', T)).to.be.false()
+  })
+
   it('rule 8: when the relay that vouched for them is gone they expire', () => {
     const hand = subscribed('relay')
     hand.announce('far', { on: [T] }, 'relay')

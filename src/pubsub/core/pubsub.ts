@@ -221,6 +221,16 @@ export class PubsubCore {
     return effects
   }
 
+  /**
+   * What was for a peer did not arrive by a neighbour. The peer is still believed in, until that neighbour says that it is lost, or a
+   * search finds it; but whoever is the only one that leads there must not take us for another way
+   */
+  failed (peer: Key, via: Key): void {
+    if (this.routes.fail(peer, via) && this.routes.next(peer) != null) {
+      this.#relaying.tellLost(peer, via, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
+    }
+  }
+
   /** Time has come for something: see `nextWake` */
   wake (now: number): Effect[] {
     const effects: Effect[] = []
