@@ -92,11 +92,11 @@ export class Database<T> {
   }
 
   put (key: string, value: T, options: PutOptions): Promise<Entry> {
-    return this.#append(key, () => ({ type: 'put', key, value: this.#init.codec.encode(value) }), options)
+    return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
   }
 
   delete (key: string, options: PutOptions): Promise<Entry> {
-    return this.#append(key, () => ({ type: 'delete', key }), options)
+    return this.#append({ type: 'delete', key }, options)
   }
 
   async get (key: string, options: ReadOptions): Promise<T | undefined> {
@@ -158,11 +158,11 @@ export class Database<T> {
     await this.log.close()
   }
 
-  async #append (key: string, operation: () => Operation, options: PutOptions): Promise<Entry> {
-    const group = groupOf(key)
-    expectKey(key, group)
+  async #append (operation: Operation, options: PutOptions): Promise<Entry> {
+    const group = groupOf(operation.key)
+    expectKey(operation.key, group)
     this.#expectOpen()
-    const entry = await this.log.append(encodeOperation(operation()), { ...options, group })
+    const entry = await this.log.append(encodeOperation(operation), { ...options, group })
 
     // who reads next reads it
     if (!this.#feed.isCaughtUp) {

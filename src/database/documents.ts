@@ -57,12 +57,14 @@ export class Documents<T extends object> extends View<T> {
   }
 
   /** Resolves when it is stored, or as `ack` says; `get` and `query` tell it from then on */
-  put (document: T, options: PutOptions = {}): Promise<Entry> {
+  async put (document: T, options: PutOptions = {}): Promise<Entry> {
     const id = idOf(document, this.#id)
 
-    return id == null
-      ? Promise.reject(new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`))
-      : this.database.put(id, document, options)
+    if (id == null) {
+      throw new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`)
+    }
+
+    return this.database.put(id, document, options)
   }
 
   /**

@@ -25,7 +25,7 @@ export class KeyValue<T> extends View<T> {
   }
 
   /** Resolves when it is stored, or as `ack` says; `get` tells it from then on */
-  put (key: string, value: T, options: PutOptions = {}): Promise<Entry> {
+  async put (key: string, value: T, options: PutOptions = {}): Promise<Entry> {
     return this.database.put(key, value, options)
   }
 

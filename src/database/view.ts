@@ -21,11 +21,11 @@ export abstract class View<T> {
     return this.database.size
   }
 
-  delete (key: string, options: PutOptions = {}): Promise<Entry> {
+  async delete (key: string, options: PutOptions = {}): Promise<Entry> {
     return this.database.delete(key, options)
   }
 
-  get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
+  async get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
     return this.database.get(key, options)
   }
 

@@ -48,6 +48,8 @@ export class Share {
   set (replicate: Replicate): Segment[] {
     const segments = this.#segmentsFor(replicate)
     this.#replicate = replicate
+    // what follows nobody has nothing to adapt
+    this.stop()
     return segments
   }
 

@@ -1,15 +1,12 @@
-import { webSockets } from '@libp2p/websockets'
-import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 import { deleteStores, diskStore } from '../fixtures/datastores.ts'
+import { createDialer } from '../fixtures/dialers.ts'
 import { eventually, isNeighbour, stopPeers } from '../fixtures/directsub.ts'
 import { KEPT_ENTRIES, KEPT_LOG } from '../fixtures/log-keeper.ts'
 import { newKey, said, texts } from '../fixtures/logs.ts'
-import { allIn, createLogNode, entriesOf, expectSame, filled, has, openAt } from '../fixtures/sharedlogs.ts'
+import { allIn, entriesOf, expectSame, filled, has, openAt } from '../fixtures/sharedlogs.ts'
 import type { Entry, SharedLog } from '../../src/index.ts'
-import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
 
-const relay = process.env.RELAY_MULTIADDR
 const keeper = process.env.LOG_KEEPER
 const gossipSubKeeper = process.env.GOSSIPSUB_LOG_KEEPER
 
@@ -95,16 +92,4 @@ describe('nodes that can only dial, and one with GossipSub that keeps a log', fu
 /** What is there from the beginning: other tests write into it, too */
 async function keptIn (log: SharedLog): Promise<Entry[]> {
   return (await entriesOf(log)).filter(({ author }) => author.toString() === keeper)
-}
-
-async function createDialer (init?: LogNodeInit, address = relay): Promise<LogNode> {
-  const node = await createLogNode(init, {
-    transports: [webSockets()],
-    listen: [],
-    // browsers are not to dial what is on their own machine: here that is all there is
-    connectionGater: { denyDialMultiaddr: () => false }
-  })
-  await node.dial(multiaddr(address))
-  await eventually('what it dialled is no neighbour', () => node.services.pubsub.getPeers().length > 0)
-  return node
 }
