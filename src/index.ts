@@ -23,10 +23,10 @@
  */
 
 export { openLog } from './log/index.ts'
-export { EntryId } from './log/entry-id.ts'
+export { EntryId, RingId } from './log/entry-id.ts'
 export {
-  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, InvalidMarkError, LogClosedError, StoreCorruptError,
-  TooManyAppendsError, WriteFailedError
+  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, InvalidMarkError, LogClosedError,
+  StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError, WriteFailedError
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
 export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'

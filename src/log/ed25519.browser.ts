@@ -1,18 +1,158 @@
-import { sha256 } from 'multiformats/hashes/sha2'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
+import { withArrayBuffer } from 'uint8arrays/with-array-buffer'
+import { sha256 } from '../runtime/sha256.ts'
+import { isStrictPoint, isStrictSignature } from './core/strict-ed25519.ts'
+import { fallbackSigner, fallbackVerifier } from './ed25519-fallback.ts'
 import type { Sign, Verify } from './ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
-/** What `ed25519.ts` is to Node: here all is asked of WebCrypto, by way of the libraries */
+/** What `ed25519.ts` is to Node: WebCrypto, where it has Ed25519 and keeps the rule of the log, else JavaScript */
+
+const ALGORITHM = 'Ed25519'
+const SEED_BYTES = 32
+
+interface Probe {
+  key: string
+  message: string
+  r: string
+  s: string
+  isTrue: boolean
+}
+
+/** One signature for each way in which implementations are known to differ */
+const PROBES: Probe[] = [{
+  // honest
+  key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
+  message: '00',
+  r: '0beb733c35ba2497e33d11c0757353b5d0555f7e59c9af3c5eb004466fb89ba4',
+  s: 'c1983ab7f39834f37b2e474ccb8678cc558bdf116db167c42786aca851a89300',
+  isTrue: true
+}, {
+  // R with a component of small order: true only if all is multiplied by the cofactor
+  key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
+  message: '00',
+  r: '35dbea31ddd4290fbdeff2da9b7dd0773b601a8684582a8fb5fd01ede58ef4cc',
+  s: '9ddeaa35c44c2a7863d57bef0f6477def81ec7272bd97082dd6be3b5f51fc10d',
+  isTrue: false
+}, {
+  // a key with a component of small order: true only if such keys are taken and k is reduced modulo L
+  key: '9158312a9a8d6e3b34c891d6d61444f8b8211c5117ebad15bdb0bd68b07e0245',
+  message: '02',
+  r: '0beb733c35ba2497e33d11c0757353b5d0555f7e59c9af3c5eb004466fb89ba4',
+  s: '2d5c5ca5f9a3f502a232832247cef485f2617c796d68f373d646fd5cf97ef60f',
+  isTrue: true
+}]
+
+/** Whether WebCrypto keeps the rule: probed once a life */
+const verdicts = new WeakMap<SubtleCrypto, Promise<boolean>>()
+
+/** Undefined in a page that came over plain HTTP */
+const webCrypto = globalThis.crypto?.subtle as SubtleCrypto | undefined
 
 /** SHA-256 */
 export function hash (bytes: Uint8Array): Uint8Array | Promise<Uint8Array> {
-  return sha256.encode(bytes)
+  return sha256(bytes)
 }
 
 export function signWith (privateKey: PrivateKey): Sign {
-  return message => privateKey.sign(message)
+  return signBy(webCrypto, privateKey)
 }
 
 export function verifyWith (publicKey: PublicKey): Verify {
-  return (message, signature) => publicKey.verify(message, signature)
+  return verifyBy(webCrypto, publicKey)
+}
+
+/** libp2p imports the key anew for each signature */
+export function signBy (subtle: SubtleCrypto | undefined, privateKey: PrivateKey): Sign {
+  if (privateKey.type !== 'Ed25519') {
+    return message => privateKey.sign(message)
+  }
+
+  const seed = privateKey.raw.subarray(0, SEED_BYTES)
+  const fallback = fallbackSigner(seed)
+
+  if (subtle == null) {
+    return fallback
+  }
+
+  let key: Promise<CryptoKey> | undefined
+
+  return async message => {
+    try {
+      key ??= importPrivateKey(subtle, seed, privateKey.publicKey.raw)
+      return new Uint8Array(await subtle.sign(ALGORITHM, await key, withArrayBuffer(message)))
+    } catch {
+      // no Ed25519 here
+      return fallback(message)
+    }
+  }
+}
+
+export function verifyBy (subtle: SubtleCrypto | undefined, publicKey: PublicKey): Verify {
+  if (publicKey.type !== 'Ed25519') {
+    return (message, signature) => publicKey.verify(message, signature)
+  }
+
+  const { raw } = publicKey
+  const isStrictKey = isStrictPoint(raw)
+  const fallback = fallbackVerifier(raw)
+  let key: Promise<CryptoKey> | undefined
+
+  return async (message, signature) => {
+    if (!isStrictKey || !isStrictSignature(signature)) {
+      return false
+    }
+    if (subtle == null || !await keepsRule(subtle)) {
+      return fallback(message, signature)
+    }
+
+    try {
+      key ??= importPublicKey(subtle, raw)
+      return await verifyImported(subtle, await key, message, signature)
+    } catch {
+      // some refuse to import bytes that are no point, others say that nothing was signed with them
+      return fallback(message, signature)
+    }
+  }
+}
+
+async function keepsRule (subtle: SubtleCrypto): Promise<boolean> {
+  let verdict = verdicts.get(subtle)
+
+  if (verdict == null) {
+    verdict = probe(subtle)
+    verdicts.set(subtle, verdict)
+  }
+
+  return verdict
+}
+
+async function probe (subtle: SubtleCrypto): Promise<boolean> {
+  try {
+    const kept = await Promise.all(PROBES.map(async ({ key, message, r, s, isTrue }) => {
+      const imported = await importPublicKey(subtle, fromString(key, 'base16'))
+      const verdict = await verifyImported(subtle, imported, fromString(message, 'base16'), fromString(r + s, 'base16'))
+      return verdict === isTrue
+    }))
+    return kept.every(isKept => isKept)
+  } catch {
+    // no Ed25519 here, or one that refuses a key that is a point
+    return false
+  }
+}
+
+async function importPublicKey (subtle: SubtleCrypto, raw: Uint8Array): Promise<CryptoKey> {
+  return subtle.importKey('raw', withArrayBuffer(raw), ALGORITHM, false, ['verify'])
+}
+
+async function importPrivateKey (subtle: SubtleCrypto, seed: Uint8Array, publicKey: Uint8Array): Promise<CryptoKey> {
+  const jwk = { kty: 'OKP', crv: ALGORITHM, x: toString(publicKey, 'base64url'), d: toString(seed, 'base64url') }
+  return subtle.importKey('jwk', jwk, ALGORITHM, false, ['sign'])
+}
+
+async function verifyImported (
+  subtle: SubtleCrypto, key: CryptoKey, message: Uint8Array, signature: Uint8Array
+): Promise<boolean> {
+  return subtle.verify(ALGORITHM, key, withArrayBuffer(signature), withArrayBuffer(message))
 }

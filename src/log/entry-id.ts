@@ -20,15 +20,20 @@ const SHA2_256 = 0x12
  * ```
  */
 export class EntryId {
-  /** The SHA-256 of the content */
-  readonly bytes: Uint8Array
+  readonly #bytes: Uint8Array
 
   constructor (bytes: Uint8Array) {
     if (bytes.byteLength !== ID_BYTES) {
       throw new InvalidEntryIdError(`an id has ${ID_BYTES} bytes, not ${bytes.byteLength}: hand over the SHA-256 of an entry`)
     }
 
-    this.bytes = bytes
+    // our own: whoever handed it in may use those again
+    this.#bytes = new Uint8Array(bytes)
+  }
+
+  /** The SHA-256 of the content: a copy */
+  get bytes (): Uint8Array {
+    return new Uint8Array(this.#bytes)
   }
 
   /** Takes what `toString` gives, and no other spelling of it. Throws an InvalidEntryIdError */
@@ -43,11 +48,11 @@ export class EntryId {
   }
 
   equals (other: EntryId): boolean {
-    return equals(this.bytes, other.bytes)
+    return equals(this.#bytes, other.#bytes)
   }
 
   toString (): string {
-    return CID.createV1(RAW, create(SHA2_256, this.bytes)).toString()
+    return CID.createV1(RAW, create(SHA2_256, this.#bytes)).toString()
   }
 }
 
@@ -65,4 +70,16 @@ function digestIn (text: string): Uint8Array {
   }
 
   return cid.multihash.digest
+}
+
+/**
+ * An id and where its entry lies on the ring: from here a walk over the ring goes on, also when the entry is gone meanwhile.
+ */
+export class RingId extends EntryId {
+  readonly position: number
+
+  constructor (bytes: Uint8Array, position: number) {
+    super(bytes)
+    this.position = position
+  }
 }

@@ -18,10 +18,22 @@ export class FalseProofError extends Error {
   name = 'FalseProofError'
 }
 
-/** What lies in the datastore is not what was written there */
-export class StoreCorruptError extends Error {
-  static name = 'StoreCorruptError'
-  name = 'StoreCorruptError'
+/** What lies in the datastore was written by another version, which this one does not read */
+export class StoreVersionError extends Error {
+  static name = 'StoreVersionError'
+  name = 'StoreVersionError'
+}
+
+/** The datastore failed, or takes too long. The message says with what */
+export class StoreFailedError extends Error {
+  static name = 'StoreFailedError'
+  name = 'StoreFailedError'
+}
+
+/** A page of the index is damaged: the index is made anew from the records. Nobody outside of the log sees it */
+export class DamagedIndexError extends Error {
+  static name = 'DamagedIndexError'
+  name = 'DamagedIndexError'
 }
 
 /** The clock of an entry is further ahead of ours than is allowed. Offer it again later */
@@ -30,7 +42,7 @@ export class FutureEntryError extends Error {
   name = 'FutureEntryError'
 }
 
-/** `canAppend` said no */
+/** `canAppend` said no, or did not say anything in time */
 export class AppendRefusedError extends Error {
   static name = 'AppendRefusedError'
   name = 'AppendRefusedError'
@@ -66,6 +78,8 @@ export class InvalidMarkError extends Error {
   name = 'InvalidMarkError'
 }
 
-export function corrupt (what: string, { message }: Error): StoreCorruptError {
-  return new StoreCorruptError(`${what} cannot be read (${message}): restore the datastore, or drop the log`)
+/** Somebody else has the log open on the same store, or has taken the store over. The message says who, and what to do */
+export class StoreInUseError extends Error {
+  static name = 'StoreInUseError'
+  name = 'StoreInUseError'
 }

@@ -1,9 +1,10 @@
 import { Log as LogShell } from './log.ts'
-import type { EntryId } from './entry-id.ts'
+import type { EntryId, RingId } from './entry-id.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, ComponentLogger, PeerId, PrivateKey, TypedEventTarget } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
+/** Whatever bytes it hands out are copies: what becomes of them changes nothing. Keep them in a variable where they are used often */
 export interface Entry {
   readonly id: EntryId
   readonly author: PeerId
@@ -22,8 +23,6 @@ export interface Entry {
   readonly bytes: Uint8Array
   /** That its author made it */
   readonly proof: Uint8Array
-  /** Whether that proof was looked at. If not, a later entry of its author came with it and vouches for it: pass both on together */
-  readonly isProved: boolean
 }
 
 export interface LogInit {
@@ -37,12 +36,10 @@ export interface LogInit {
    * @default the clock of the machine
    */
   clock?: Clock
-  /** Asked about every entry before it is added, our own and others' */
+  /** Asked about every entry before it is added, our own and others', one after the other: it must not wait for this log, and has 30 seconds */
   canAppend? (entry: Entry): boolean | Promise<boolean>
   /** What is never trimmed */
   keep? (entry: Entry): boolean
-  /** Entries came before these parents, and wait for them: join them, or `giveUp`. Without it nobody waits */
-  requestParents? (ids: EntryId[]): void
 }
 
 export interface AppendOptions extends AbortOptions {
@@ -60,7 +57,7 @@ export interface AppendOptions extends AbortOptions {
   replicas?: number
 }
 
-/** What became of an entry that was joined */
+/** What became of an entry that was joined. `waiting`: its time has not come yet, so it is only in memory, and is added when it has */
 export type JoinOutcome =
   | { id: EntryId, status: 'added' | 'known' | 'waiting' }
   /** `id` is missing where the bytes are no entry at all */
@@ -98,11 +95,14 @@ export interface LogDiagnostics {
   heads: number
   /** Appends that are not written yet */
   pending: number
-  /** Entries whose parents are not here */
+  /** Entries of others whose time has not come yet */
   waiting: number
-  /** Pages of the trees in memory */
-  pages: number
+  /** Bytes of pages of the index in memory */
+  cached: number
+  /** Entries that were refused, by why */
   dropped: Record<string, number>
+  /** What a person should know: damage that was found, a disk that fails, authors that wrote with one key in two places */
+  problems: Array<{ kind: string, message: string }>
 }
 
 export interface LogEvents {
@@ -123,8 +123,6 @@ export interface Log extends TypedEventTarget<LogEvents> {
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
   /** Entries that others made: each is verified first. Resolves when they are stored, with what became of each */
   join (entries: Array<{ bytes: Uint8Array, proof: Uint8Array }>, options?: AbortOptions): Promise<JoinOutcome[]>
-  /** Nobody has these: whoever waits for them does so no longer */
-  giveUp (ids: EntryId[]): Promise<void>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>
   /** Entries that no other one here names as its parent */
@@ -138,8 +136,8 @@ export interface Log extends TypedEventTarget<LogEvents> {
   mark (program: string, arrival: number): Promise<void>
   /** Says whether two hold the same entries in a range of the ring: 16 bytes, keyed, so that nobody can aim at a collision */
   fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }>
-  /** Ids of entries in a range of the ring, in its order, from `after` on */
-  idsInRange (range: RingRange, options: { limit: number, after?: EntryId }): Promise<EntryId[]>
+  /** Ids of entries in a range of the ring, in its order, behind `after`: the last one of before, also when it was removed meanwhile */
+  idsInRange (range: RingRange, options: { limit: number, after?: RingId }): Promise<RingId[]>
   remove (ids: EntryId[]): Promise<number>
   /** Says how many went */
   trim (options: TrimOptions): Promise<number>

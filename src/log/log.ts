@@ -4,26 +4,27 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
-import { TREES } from './core/catalogue.ts'
-import { foundInOrder } from './core/keys.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
-import { Joins } from './joins.ts'
+import { AppendRefusedError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
-import { Reads, successor } from './reads.ts'
+import { Reads } from './reads.ts'
 import { Signer } from './signatures.ts'
 import { Store } from './store.ts'
-import { Writes } from './writes.ts'
-import type { StoredEntry } from './blocks.ts'
-import type { RawEntry } from './core/types.ts'
+import { Writer } from './writer.ts'
+import type { Sizes } from './constants.ts'
+import type { Ordered } from './core/hybrid-clock.ts'
+import type { StoredEntry } from './core/record.ts'
+import type { RawEntry, TrueEntry } from './core/types.ts'
+import type { RingId } from './entry-id.ts'
 import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log as LogFace, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions } from './index.ts'
+import type { From } from './reads.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, Logger } from '@libp2p/interface'
-import type { Datastore } from 'interface-datastore'
 
-/** Logs that are open, by where they are stored: two at once would write over each other */
-const open = new WeakMap<Datastore, Set<string>>()
+/** Entries that a trim looks at in one turn */
+const TRIM_ENTRIES = 1024
 
 /**
  * The face of a log: what is asked of it is handed to those who know, what happens in it is told.
@@ -35,57 +36,71 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   readonly #clock: Clock
   readonly #store: Store
   readonly #reads: Reads
-  readonly #writes: Writes
+  readonly #writer: Writer
   readonly #joins: Joins
+  readonly #sizes: Sizes
   readonly #counters = new Counters()
   #status: 'open' | 'closing' | 'closed' = 'open'
   #ended?: Promise<void>
   #isDropped = false
+  #isUnlisting = false
 
-  static async open (init: LogInit): Promise<Log> {
+  /** `sizes`: for tests, which want little data to go all the ways */
+  static async open (init: LogInit, sizes: Partial<Sizes> = {}): Promise<Log> {
     const bytes = encodeString(init.id).byteLength
 
     if (bytes === 0 || bytes > limits.MAX_LOG_ID_BYTES) {
       throw new InvalidLogIdError(`The id of a log has 1 to ${limits.MAX_LOG_ID_BYTES} bytes, this one has ${bytes}`)
     }
 
-    const others = open.get(init.datastore) ?? new Set()
+    const logger = init.logger.forComponent('libp2p-sheaf:log')
+    const all = { ...limits.SIZES, ...sizes }
+    // damage is found while it is opened, and looked after when there is a log
+    let log: Log | undefined
+    let isDamaged = false
+    const store = await Store.open({
+      datastore: init.datastore,
+      logId: init.id,
+      clock: init.clock ?? systemClock,
+      logger,
+      sizes: all,
+      onDamaged: () => {
+        isDamaged = true
+        if (log != null) {
+          log.#unlist()
+        }
+      }
+    })
+    log = new Log(init, store, logger, all)
 
-    if (others.has(init.id)) {
-      throw new InvalidLogIdError(`The log '${init.id}' is open already: use that one, or close it`)
+    if (isDamaged) {
+      log.#unlist()
     }
 
-    open.set(init.datastore, others.add(init.id))
-
-    try {
-      return new Log(init, await Store.open(init.datastore, init.id))
-    } catch (err) {
-      others.delete(init.id)
-      throw err
-    }
+    return log
   }
 
-  private constructor (init: LogInit, store: Store) {
-    const log = init.logger.forComponent('libp2p-sheaf:log')
+  private constructor (init: LogInit, store: Store, log: Logger, sizes: Sizes) {
     super(err => { log.error('a listener of %s failed - %e', init.id, err) })
-    const { id, clock = systemClock, privateKey, canAppend, requestParents } = init
+    const { id, clock = systemClock, privateKey, canAppend } = init
     this.id = id
     this.#init = init
     this.#log = log
     this.#clock = clock
     this.#store = store
-    this.#reads = new Reads(store)
-    this.#writes = new Writes({
+    this.#sizes = sizes
+    this.#reads = new Reads(store, clock)
+    this.#writer = new Writer({
       id,
       clock,
       store,
+      sizes,
       signer: new Signer(privateKey, id),
-      canAppend: canAppend == null ? undefined : entry => canAppend(new LogEntry(entry)),
-      requestParents: requestParents == null ? undefined : ids => { requestParents(ids.map(bytes => new EntryId(bytes))) },
+      admit: canAppend == null ? undefined : entry => this.#admit(entry, canAppend),
       onAdded: (entry, arrival) => { this.#tell('entry:add', () => ({ entry: new LogEntry(entry), arrival })) },
       onRemoved: entry => { this.#tell('entry:remove', () => ({ entry: new LogEntry(entry) })) }
     })
-    this.#joins = new Joins({ id, clock, store, writes: this.#writes })
+    this.#joins = new Joins({ id, clock, store, logger: log, writer: this.#writer })
   }
 
   get status (): 'open' | 'closing' | 'closed' {
@@ -93,31 +108,38 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   get length (): number {
-    return this.#store.catalogue.length
+    return this.#store.index.length
   }
 
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#mustBeOpen()
-    const entries = await this.#writes.append([data], options)
+    const entries = await this.#writer.append([data], options)
     return new LogEntry(entries[0])
   }
 
   async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
     const all: Entry[] = []
     let chunk: Uint8Array[] = []
+    let bytes = 0
     let before = Promise.resolve()
     const write = async (): Promise<void> => {
       this.#mustBeOpen()
-      const written = this.#writes.append(chunk, options).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
+      const written = this.#writer.append(chunk, options).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
       // looked at when the next one is gathered, which may be too late for Node
       written.catch(() => {})
-      chunk = []
+      ;[chunk, bytes] = [[], 0]
       await before
       before = written
     }
 
     for await (const item of items) {
-      if (chunk.push(item) === limits.COMMIT_ENTRIES) {
+      if (bytes + item.byteLength > limits.COMMIT_BYTES && chunk.length > 0) {
+        await write()
+      }
+
+      bytes += item.byteLength
+
+      if (chunk.push(item) === this.#sizes.recordEntries) {
         await write()
       }
     }
@@ -144,11 +166,6 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     })
   }
 
-  async giveUp (ids: EntryId[]): Promise<void> {
-    this.#mustBeOpen()
-    await this.#writes.giveUp(ids.map(({ bytes }) => bytes))
-  }
-
   async get (id: EntryId): Promise<Entry | undefined> {
     this.#mustNotBeClosed()
     const entry = await this.#store.find(id.bytes)
@@ -167,7 +184,9 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async * entries ({ from, reverse = false, signal }: EntriesOptions = {}): AsyncGenerator<Entry> {
     this.#mustNotBeClosed()
-    const first = from != null && 'time' in from ? { time: Number(from.time), counter: from.counter } : from && await this.#store.find(from.bytes)
+    const first: From | undefined = from != null && 'time' in from
+      ? { time: Number(from.time), counter: from.counter }
+      : from && await this.#store.find(from.bytes)
 
     if (from != null && first == null) {
       return
@@ -205,29 +224,38 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     return this.#reads.fingerprint(range, key)
   }
 
-  async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: EntryId }): Promise<EntryId[]> {
+  async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: RingId }): Promise<RingId[]> {
     this.#mustNotBeClosed()
-    return (await this.#reads.idsInRange(range, limit, after?.bytes)).map(id => new EntryId(id))
+    return this.#reads.idsInRange(range, limit, after)
   }
 
   async remove (ids: EntryId[]): Promise<number> {
     this.#mustBeOpen()
     const unique = new Map(ids.map(({ bytes }) => [keyOfBytes(bytes), bytes]))
 
-    return this.#writes.remove(async () => {
-      const found = await Promise.all([...unique.values()].map(async id => this.#store.find(id)))
-      return found.filter(entry => entry != null)
+    return this.#writer.remove(async () => {
+      const found: StoredEntry[] = []
+
+      for (const id of unique.values()) {
+        const entry = await this.#store.find(id)
+
+        if (entry != null) {
+          found.push(entry)
+        }
+      }
+
+      return found
     })
   }
 
   async trim (options: TrimOptions): Promise<number> {
     const { length = Infinity, bytes = Infinity, age, when } = options
     let trimmed = 0
-    let from: Uint8Array | undefined
+    let from: Ordered | undefined
 
     this.#mustBeOpen()
 
-    if (age == null && when == null && this.length <= length && this.#store.catalogue.bytes <= bytes) {
+    if (age == null && when == null && this.length <= length && this.#store.index.bytes <= bytes) {
       return 0
     }
 
@@ -243,16 +271,23 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   diagnostics (): LogDiagnostics {
-    const { length, bytes, heads, trees } = this.#store.catalogue
+    const { length, bytes, authors, forks } = this.#store.index
     return {
       status: this.#status,
       length,
       bytes,
-      heads: heads.length,
-      pending: this.#writes.pending,
-      waiting: this.#writes.waiting.size,
-      pages: TREES.reduce((sum, name) => sum + trees[name].loaded, 0),
-      dropped: this.#counters.toJSON()
+      heads: authors.headCount,
+      pending: this.#writer.pending,
+      waiting: this.#joins.waiting,
+      cached: this.#store.cached,
+      dropped: this.#counters.toJSON(),
+      problems: [
+        ...this.#store.problems,
+        ...[...forks.values()].slice(0, limits.MAX_PROBLEMS).map(author => ({
+          kind: 'fork',
+          message: `${LogEntry.authorOf(author)} made two entries on top of the same one: its key is used in two places, or a store of it was restored`
+        }))
+      ]
     }
   }
 
@@ -272,52 +307,91 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   /** How many of the next ones went, and where to go on */
-  async #trimFrom (from: Uint8Array | undefined, options: TrimOptions): Promise<[number, Uint8Array?]> {
-    let next: Uint8Array | undefined
-    const count = await this.#writes.remove(async () => {
-      const keys = await this.#reads.orderKeys(from, false, limits.COMMIT_ENTRIES)
-      next = keys.length < limits.COMMIT_ENTRIES ? undefined : successor(keys[keys.length - 1])
-      return this.#tooMuch(await this.#store.entriesAt(keys.map(foundInOrder)), options)
-    })
+  async #trimFrom (from: Ordered | undefined, options: TrimOptions): Promise<[number, Ordered?]> {
+    const { length = Infinity, bytes = Infinity, age = Infinity, when } = options
+    const { index } = this.#store
+    let last: Ordered | undefined
+    let isEnd = true
+    const count = await this.#writer.remove(async () => {
+      const entries: StoredEntry[] = []
+      const oldest = this.#clock.now() - age
+      let tooMany = index.length - length
+      let tooLarge = index.bytes - bytes
+      let looked = 0
 
-    return [count, next]
-  }
+      for await (const entry of this.#reads.inOrder(from, false, options)) {
+        if (looked++ === TRIM_ENTRIES) {
+          isEnd = false
+          break
+        }
+        if (tooMany <= 0 && tooLarge <= 0 && entry.time >= oldest && when == null) {
+          break
+        }
 
-  /** Those of these, the oldest ones, that have to go */
-  #tooMuch (entries: StoredEntry[], { length = Infinity, bytes = Infinity, age = Infinity, when }: TrimOptions): StoredEntry[] {
-    const { catalogue } = this.#store
-    const { keep } = this.#init
-    let tooMany = catalogue.length - length
-    let tooLarge = catalogue.bytes - bytes
+        last = entry
 
-    return entries.filter(entry => {
-      const face = new LogEntry(entry)
-      const goes = tooMany > 0 || tooLarge > 0 || entry.time < this.#clock.now() - age || when?.(face) === true
-
-      if (!goes || keep?.(face) === true) {
-        return false
+        if (this.#isToGo(entry, tooMany > 0 || tooLarge > 0 || entry.time < oldest, options)) {
+          tooMany--
+          tooLarge -= sizeOf(entry)
+          entries.push(entry)
+        }
       }
 
-      tooMany--
-      tooLarge -= sizeOf(entry)
-      return true
+      return entries
+    })
+
+    return [count, isEnd ? undefined : last]
+  }
+
+  #isToGo (entry: TrueEntry, isTooMuch: boolean, { when }: TrimOptions): boolean {
+    const { keep } = this.#init
+    const face = new LogEntry(entry)
+    return (isTooMuch || when?.(face) === true) && keep?.(face) !== true
+  }
+
+  /** Why an entry may not go in, by what the program says */
+  #admit (entry: TrueEntry, canAppend: NonNullable<LogInit['canAppend']>): Error | undefined | Promise<Error | undefined> {
+    const refusal = (is: boolean): Error | undefined => is ? undefined : new AppendRefusedError('canAppend of this log refused the entry')
+    const asked = canAppend(new LogEntry(entry))
+
+    if (!(asked instanceof Promise)) {
+      return refusal(asked)
+    }
+
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.after(limits.CAN_APPEND_DEADLINE, () => {
+        resolve(new AppendRefusedError(`canAppend of this log did not say anything for ${limits.CAN_APPEND_DEADLINE} ms: it must not wait for the log`))
+      })
+      asked.then(is => { resolve(refusal(is)) }, reject).finally(() => { timer.cancel() })
+    })
+  }
+
+  /** Entries whose bytes are damaged are taken out when nothing else is written */
+  #unlist (): void {
+    if (this.#isUnlisting) {
+      return
+    }
+
+    this.#isUnlisting = true
+    this.#writer.run(async () => {
+      this.#isUnlisting = false
+      await this.#store.unlist()
+    }).catch(err => {
+      this.#isUnlisting = false
+      this.#log.error('what is damaged in %s could not be taken out - %e', this.id, err)
     })
   }
 
   async #end (): Promise<void> {
     this.#status = 'closing'
 
-    await this.#writes.end(async () => {
+    await this.#writer.end(async () => {
+      this.#joins.stop()
+
       try {
-        if (!this.#isDropped) {
-          await this.#store.checkpoint()
-        }
-        if (this.#isDropped) {
-          await this.#store.drop()
-        }
+        await (this.#isDropped ? this.#store.drop() : this.#store.close())
       } finally {
         this.#status = 'closed'
-        open.get(this.#init.datastore)?.delete(this.id)
       }
     })
   }

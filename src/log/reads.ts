@@ -1,133 +1,306 @@
-import { compare } from 'uint8arrays/compare'
 import { Writer } from '../runtime/codec.ts'
+import { Pacer } from '../runtime/pacer.ts'
+import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
-import { nextMoment } from './core/hybrid-clock.ts'
-import { arrivalKey, foundByArrival, foundInOrder, idOnRing, orderKey, positionOf, ringKey } from './core/keys.ts'
-import { addLanes, LANES } from './core/lanes.ts'
-import { hash } from './signatures.ts'
-import type { StoredEntry } from './blocks.ts'
-import type { Moment } from './core/hybrid-clock.ts'
+import { MAX_COUNTER, MAX_TIME } from './core/entry.ts'
+import { addLanes, LANES } from './core/fingerprint.ts'
+import { compareEntries, compareMoments, nextMoment } from './core/hybrid-clock.ts'
+import { aboveArrival, FENCES_BY_MOMENT, fenceOfMoment, idOnRing, isByArrival, orderPrefix, placeInOrder, positionInRow, readDead, readFence, ringPrefix, seqPrefix, successor } from './core/rows.ts'
+import { RingId } from './entry-id.ts'
+import type { Moment, Ordered } from './core/hybrid-clock.ts'
+import type { StoredEntry, StoredRecord } from './core/record.ts'
+import type { Fence } from './core/rows.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** Bytes of a fingerprint */
 const FINGERPRINT_BYTES = 16
+/** Fences that are read at once */
+const FENCES = 64
+
+/** Where a walk in the order of the log begins: at an entry, or at all that are of a moment */
+export type From = Ordered | Moment
 
 /**
  * Everything that is asked of a log, and changes nothing.
  */
 export class Reads {
   readonly #store: Store
+  readonly #pacer: Pacer
 
-  constructor (store: Store) {
+  constructor (store: Store, clock: Clock) {
     this.#store = store
+    this.#pacer = new Pacer(clock)
   }
 
   async heads (): Promise<StoredEntry[]> {
-    const heads = await Promise.all(this.#store.catalogue.heads.map(async id => this.#store.find(id)))
-    return heads.filter(entry => entry != null).sort((a, b) => a.time - b.time || a.counter - b.counter)
-  }
+    const ids = await this.#store.read(({ authors }) => authors.heads(Infinity))
+    const heads: StoredEntry[] = []
 
-  /** In the total order, from this entry or moment on, or from it down */
-  async * inOrder (from: StoredEntry | Moment | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
-    // downwards keys are read below what is given, and this one is to be among them
-    let at = from == null ? undefined : boundOf(from, reverse)
-
-    for (let keys = await this.orderKeys(at, reverse); keys.length > 0; keys = await this.orderKeys(at, reverse)) {
-      signal?.throwIfAborted()
-      const last = keys[keys.length - 1]
-      at = reverse ? last : successor(last)
-      yield * await this.#store.entriesAt(keys.map(foundInOrder))
+    for (let i = 0; i < ids.length; i += limits.READ_AHEAD) {
+      const found = await Promise.all(ids.slice(i, i + limits.READ_AHEAD).map(async id => this.#store.find(id)))
+      heads.push(...found.filter(entry => entry != null))
+      await this.#pacer.pause()
     }
+
+    return heads.sort(compareEntries)
   }
 
-  async orderKeys (from: Uint8Array | undefined, reverse: boolean, limit: number = limits.READ_AHEAD): Promise<Uint8Array[]> {
-    return this.#store.read('order', order => order.keys({ from, limit, reverse }))
+  /**
+   * In the total order, from this entry or moment on, or from it down. Entries that came in order lie so in the records; of those
+   * that came late a table says where they belong in between.
+   */
+  async * inOrder (from: From | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+    const sign = reverse ? -1 : 1
+    const isWanted = (entry: StoredEntry): boolean => {
+      const compared = from == null ? 0 : 'id' in from ? compareEntries(entry, from) : compareMoments(entry, from)
+      return compared * sign >= 0
+    }
+    const walks = [this.#onTime(from, reverse), this.#late(from, reverse)]
+    const next = await Promise.all(walks.map(async walk => walk.next()))
+
+    try {
+      for (;;) {
+        signal?.throwIfAborted()
+        const [a, b] = next.map(({ value, done }) => done === true ? undefined : value as StoredEntry)
+        const isFirst = b == null || (a != null && compareEntries(a, b) * sign < 0)
+        const entry = isFirst ? a : b
+
+        if (entry == null) {
+          return
+        }
+        if (isWanted(entry)) {
+          yield entry
+        }
+
+        next[isFirst ? 0 : 1] = await walks[isFirst ? 0 : 1].next()
+        await this.#pacer.pause()
+      }
+    } finally {
+      await Promise.all(walks.map(async walk => walk.return(undefined)))
+    }
   }
 
   /** As they came, from this arrival on */
   async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
-    const next = async (at: number): Promise<Uint8Array[]> => this.#store.read('arrivals', arrivals => arrivals.keys({ from: arrivalKey(at), limit: limits.READ_AHEAD }))
+    const [row] = await this.#store.read(({ tables }) => tables.fences.scan({ from: aboveArrival(from), reverse: true, limit: 1 }))
 
-    for (let keys = await next(from); keys.length > 0;) {
+    for await (const record of this.#records(row == null ? undefined : readFence(row))) {
       signal?.throwIfAborted()
-      const found = keys.map(foundByArrival)
-      yield * await this.#store.entriesAt(found)
-      keys = await next(found[found.length - 1].arrival + 1)
+
+      if (record.arrival + record.size > from) {
+        yield * (await this.#living(record)).filter(({ arrival }) => arrival >= from)
+      }
     }
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
-    const parts = await Promise.all(partsOf(range).map(async ([from, to]) => this.#store.read('ring', ring => ring.summary(from, to))))
-    const count = parts.reduce((sum, { count }) => sum + count, 0)
+    for (const sum of [...this.#store.index.tables.ring.unsummed()]) {
+      sum()
+      await this.#pacer.pause()
+    }
+
+    const parts = await Promise.all(partsOf(range).map(async ([from, to]) => this.#store.read(({ tables }) => tables.ring.summary(from, to))))
     const sum = new Uint32Array(LANES)
-    parts.forEach(part => { addLanes(sum, 0, part.sum as Uint32Array) })
+    parts.forEach(part => { addLanes(sum, 0, part.sum) })
+    const count = parts.reduce((sum, { count }) => sum + count, 0)
     const writer = new Writer(key.byteLength + LANES * 4 + 16).bytes(key).uvarint(count)
     sum.forEach(lane => writer.byte(lane & 0xff).byte((lane >>> 8) & 0xff).byte((lane >>> 16) & 0xff).byte(lane >>> 24))
-    return { count, fingerprint: (await hash(writer.finish())).subarray(0, FINGERPRINT_BYTES) }
+    return { count, fingerprint: sha256(writer.finish()).subarray(0, FINGERPRINT_BYTES) }
   }
 
-  async idsInRange (range: RingRange, limit: number, after?: Uint8Array): Promise<Uint8Array[]> {
+  async idsInRange (range: RingRange, limit: number, after?: RingId): Promise<RingId[]> {
     const parts = partsOf(range)
 
     if (after != null) {
-      const last = await this.#store.find(after)
-      // of one that was removed only its id is known: it lies where its group did, if it had none
-      const position = positionOf(last == null || last.group.byteLength === 0 ? after : await hash(last.group))
+      const { position, bytes } = after
 
       // past the first part, if it lies in the second one of a range that wraps
       if (parts.length > 1 && position < (range.from ?? 0)) {
         parts.shift()
       }
-      parts[0][0] = successor(ringKey(position, after, last))
+
+      const from = successor(ringPrefix(position, bytes))
+
+      if (from == null) {
+        parts.shift()
+      } else {
+        parts[0][0] = from
+      }
     }
 
-    const ids: Uint8Array[] = []
+    const ids: RingId[] = []
 
-    for (const [from, to] of parts) {
-      const keys = await this.#store.read('ring', ring => ring.keys({ from, limit: limit - ids.length }))
-
-      for (const key of keys) {
-        if (to == null || compare(key, to) < 0) {
-          ids.push(idOnRing(key))
-        }
+    for (const [first, to] of parts) {
+      for (let from = first, isEnd = false; !isEnd && ids.length < limit;) {
+        const wanted = Math.min(limit - ids.length, limits.READ_AHEAD * 4)
+        const rows = await this.#store.read(({ tables }) => tables.ring.scan({ from, to, limit: wanted }))
+        rows.forEach(row => { ids.push(new RingId(idOnRing(row), positionInRow(row))) })
+        isEnd = rows.length < wanted
+        from = isEnd ? undefined : successor(rows[rows.length - 1])
+        await this.#pacer.pause()
       }
     }
 
     return ids
   }
-}
 
-/** The least key of this entry or moment, or the least one that is above all of it */
-function boundOf (from: StoredEntry | Moment, isAbove: boolean): Uint8Array {
-  if ('id' in from) {
-    const key = orderKey(from, from.id, from)
-    return isAbove ? successor(key) : key
-  }
+  /** Those that came in order: as they lie in the records */
+  async * #onTime (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry> {
+    const fence = await this.#fenceOf(from, reverse)
 
-  return orderKey(isAbove ? nextMoment(from) : from)
-}
-
-/** The least key above this one */
-export function successor (key: Uint8Array): Uint8Array {
-  const next = Uint8Array.from(key)
-
-  for (let i = next.byteLength - 1; i >= 0; i--) {
-    next[i] = (next[i] + 1) & 0xff
-
-    if (next[i] !== 0) {
-      break
+    for await (const record of reverse ? this.#recordsDown(fence) : this.#records(fence)) {
+      const entries = (await this.#living(record)).filter(({ isLate }) => !isLate)
+      yield * reverse ? entries.reverse() : entries
     }
   }
 
-  return next
+  /** Those that came late: where a table says that they lie */
+  async * #late (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry> {
+    let at = from == null ? undefined : orderPrefix(clamp(reverse ? nextMoment(from) : from))
+
+    for (;;) {
+      const rows = await this.#store.read(({ tables }) => tables.order.scan({ from: at, reverse, limit: limits.READ_AHEAD }))
+      const entries = await this.#store.entriesAt(rows.map(placeInOrder))
+      // the rows know only the start of an id
+      yield * entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
+
+      if (rows.length < limits.READ_AHEAD) {
+        return
+      }
+
+      at = reverse ? rows[rows.length - 1] : successor(rows[rows.length - 1])
+    }
+  }
+
+  /** Before this one there is nothing that is wanted: upwards. After it there is nothing: downwards */
+  async #fenceOf (from: From | undefined, reverse: boolean): Promise<Fence | undefined> {
+    if (from == null) {
+      return
+    }
+
+    const [row] = await this.#store.read(({ tables }) => {
+      return tables.fences.scan({ from: fenceOfMoment(clamp(reverse ? nextMoment(from) : from)), reverse: true, limit: 1 })
+    })
+    return row == null || isByArrival(row) ? undefined : readFence(row)
+  }
+
+  /** From this fence on, or from the first one */
+  async * #records (from?: Fence): AsyncGenerator<StoredRecord> {
+    let at = from == null ? undefined : aboveArrival(from.arrival - 1)
+    let before: Fence | undefined
+
+    for (;;) {
+      const rows = await this.#store.read(({ tables }) => tables.fences.scan({ from: at, to: FENCES_BY_MOMENT, limit: FENCES }))
+      const fences = rows.map(readFence)
+
+      for (const fence of fences) {
+        if (before != null) {
+          yield * this.#segment(before, fence)
+        }
+        before = fence
+      }
+
+      if (fences.length < FENCES) {
+        break
+      }
+
+      at = successor(rows[rows.length - 1])
+    }
+
+    if (before != null) {
+      yield * this.#segment(before, { arrival: this.#store.index.arrivals, seq: this.#store.nextSeq })
+    }
+  }
+
+  /** From the segment behind this fence down, or from the last one */
+  async * #recordsDown (from?: Fence): AsyncGenerator<StoredRecord> {
+    let at = from == null ? FENCES_BY_MOMENT : aboveArrival(from.arrival)
+    const above = from == null ? [] : (await this.#store.read(({ tables }) => tables.fences.scan({ from: at, to: FENCES_BY_MOMENT, limit: 1 }))).map(readFence)
+    let end: Pick<Fence, 'arrival' | 'seq'> = above[0] ?? { arrival: this.#store.index.arrivals, seq: this.#store.nextSeq }
+
+    for (;;) {
+      const rows = await this.#store.read(({ tables }) => tables.fences.scan({ from: at, reverse: true, limit: FENCES }))
+
+      for (const fence of rows.map(readFence)) {
+        const records: StoredRecord[] = []
+
+        for await (const record of this.#segment(fence, end)) {
+          records.push(record)
+        }
+
+        yield * records.reverse()
+        end = fence
+      }
+
+      if (rows.length < FENCES) {
+        return
+      }
+
+      at = rows[rows.length - 1]
+    }
+  }
+
+  /** The records between two fences: their numbers follow each other, as far as there are any */
+  async * #segment (fence: Pick<Fence, 'arrival' | 'seq'>, end: Pick<Fence, 'arrival' | 'seq'>): AsyncGenerator<StoredRecord> {
+    const missing: number[] = []
+    let { arrival } = fence
+
+    for (let seq = fence.seq; seq < end.seq && arrival < end.arrival; seq += limits.RECORDS_AT_ONCE) {
+      const seqs = Array.from({ length: Math.min(limits.RECORDS_AT_ONCE, end.seq - seq) }, (_, i) => seq + i)
+      const records = await Promise.all(seqs.map(async seq => this.#store.records.read(seq)))
+
+      for (const [i, record] of records.entries()) {
+        if (arrival >= end.arrival) {
+          break
+        }
+        if (record == null) {
+          missing.push(seqs[i])
+        } else if (record.size > 0) {
+          arrival = record.arrival + record.size
+          yield record
+        }
+      }
+    }
+
+    this.#store.suspect(missing)
+  }
+
+  /** The entries of a record that are not removed */
+  async #living (record: StoredRecord): Promise<StoredEntry[]> {
+    const { seq, size } = record
+    const rows = await this.#store.read(({ tables: { dead } }) => {
+      return dead.isEmpty ? [] : dead.scan({ from: seqPrefix(seq), to: seqPrefix(seq + 1), limit: size })
+    })
+    const slots = new Set(rows.map(row => readDead(row).slot))
+    const entries: StoredEntry[] = []
+
+    for (let slot = 0; slot < size; slot++) {
+      const entry = slots.has(slot) ? undefined : record.entryAt(slot)
+
+      if (entry != null) {
+        entries.push(entry)
+      }
+    }
+
+    return entries
+  }
+}
+
+/** A moment that a row can name */
+function clamp ({ time, counter }: Moment): Moment {
+  if (time < 0) {
+    return { time: 0, counter: 0 }
+  }
+  return time > MAX_TIME ? { time: MAX_TIME, counter: MAX_COUNTER } : { time, counter: Math.min(Math.max(counter, 0), MAX_COUNTER) }
 }
 
 /** A range that wraps has two parts */
 function partsOf ({ from = 0, to = 0 }: RingRange): Array<[from?: Uint8Array, to?: Uint8Array]> {
-  const start = from === 0 ? undefined : ringKey(from)
-  const end = to === 0 ? undefined : ringKey(to)
+  const start = from === 0 ? undefined : ringPrefix(from)
+  const end = to === 0 ? undefined : ringPrefix(to)
 
   if (from === to) {
     return [[undefined, undefined]]

@@ -1,23 +1,21 @@
 import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { equals } from 'uint8arrays/equals'
-import { toString } from 'uint8arrays/to-string'
 import { LruMap } from '../runtime/bounded.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
-import { then } from '../runtime/then.ts'
-import { Covering } from './core/covering.ts'
+import { LARGE_BYTES, sha256, sha256Sliced } from '../runtime/sha256.ts'
 import { decodeContent } from './core/entry.ts'
-import { decodeProof, encodeProof, MAX_BATCH, pathOf, rootsOf, treeOf } from './core/merkle.ts'
-import { Proofs } from './core/proofs.ts'
-import { hash, signWith, verifyWith } from './ed25519.ts'
+import { besideOf, decodeProof, MAX_BATCH, rootOf, Subtree } from './core/merkle.ts'
+import { SharedProof } from './core/shared-proof.ts'
+import { isStrictPoint } from './core/strict-ed25519.ts'
+import { signWith, verifyWith } from './ed25519.ts'
 import { BatchTooLargeError, FalseProofError } from './errors.ts'
-import type { Hashing, Proof } from './core/merkle.ts'
-import type { DecodedEntry, RawEntry } from './core/types.ts'
+import type { Proof } from './core/merkle.ts'
+import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
 import type { Sign, Verify } from './ed25519.ts'
+import type { Pacer } from '../runtime/pacer.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
-
-export { hash }
 
 /**
  * Says who made an entry, and finds out whether that is so.
@@ -26,132 +24,200 @@ export { hash }
  */
 const DOMAIN = encodeString('libp2p-sheaf/log/1:')
 const HASH_BYTES = 32
-const POINT_BYTES = 32
-const ED25519_SIGNATURE_BYTES = 64
 /** Authors whose keys are kept. A guess: they take about 2 KB each */
 const MAX_AUTHORS = 1024
 /** As many as Node's threads are kept busy by, and not so many that files wait for long. Measured: 4 are too few, 64 are no faster */
 const CHECKS_AT_ONCE = 16
+const NOTHING = new Uint8Array(0)
 
-/**
- * `proved`: its own proof is true, and stands alone. `vouched`: a later entry of its author, one that was handed in with it,
- * says that it is his; its own proof was not looked at. Otherwise why it is refused
- */
-export type Verdict = 'proved' | 'vouched' | FalseProofError | MalformedError
+/** An entry and what proves it, or why it is refused */
+export type Verdict = TrueEntry | FalseProofError | MalformedError
 
 /** Signs what one author says in one log */
 export class Signer {
   /** The key that verifies, as entries name it */
   readonly author: Uint8Array
   readonly #sign: Sign
-  readonly #log: Uint8Array | Promise<Uint8Array>
+  readonly #log: Uint8Array
 
   constructor (privateKey: PrivateKey, logId: string) {
     this.author = publicKeyToProtobuf(privateKey.publicKey)
     this.#sign = signWith(privateKey)
-    this.#log = hash(encodeString(logId))
+    this.#log = sha256(encodeString(logId))
   }
 
-  /** The proof that they share, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
-  prove (ids: Uint8Array[]): Proofs | Promise<Proofs> {
+  /** The proof that at least one entry shares with others, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
+  prove (ids: Uint8Array[]): SharedProof | Promise<SharedProof> {
     const size = ids.length
 
     if (size > MAX_BATCH) {
       throw new BatchTooLargeError(`${size} entries where one signature is for at most ${MAX_BATCH}: hand over fewer at once`)
     }
-    if (size === 0) {
-      return new Proofs(new Uint8Array(0), 0)
-    }
 
-    return then(hashing(treeOf(ids)), tree => then(this.#log, log => {
-      const message = messageOf(log, size, tree[tree.length - 1][0])
-      return then(this.#sign(message), signature => new Proofs(encodeProof({ size, index: 0, path: pathOf(tree, 0, size), signature }), size))
-    }))
+    const share = (signature: Uint8Array): SharedProof => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids: () => ids })
+    const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids, NOTHING).root))
+    return signature instanceof Promise ? signature.then(share) : share(signature)
   }
 }
 
-/** Takes an entry apart, without looking whether it is true. Throws a MalformedError, at once */
-export function decodeEntry ({ bytes, proof }: RawEntry): DecodedEntry | Promise<DecodedEntry> {
+/** Takes an entry apart, without looking whether it is true. Throws a MalformedError. Large ones are hashed in slices */
+export function decodeEntry (raw: RawEntry, pacer?: Pacer): DecodedEntry | Promise<DecodedEntry> {
+  const { bytes, proof } = raw
   const { time, counter, author, previous, parents, group, replicas, data } = decodeContent(bytes)
   authorOf(author)
-  return then(hash(bytes), id => ({ id, time, counter, author, previous, parents, group, replicas, data, bytes, proof }))
+  const named = (id: Uint8Array): DecodedEntry => ({ id, time, counter, author, previous, parents, group, replicas, data, bytes, proof })
+  const id = hashOf(bytes, pacer)
+  return id instanceof Promise ? id.then(named) : named(id)
+}
+
+/** At once, or of large ones in slices */
+export function hashOf (bytes: Uint8Array, pacer?: Pacer): Uint8Array | Promise<Uint8Array> {
+  return pacer == null || bytes.byteLength <= LARGE_BYTES ? sha256(bytes) : sha256Sliced(bytes, async () => pacer.yield())
+}
+
+/** Neighbours of one batch, whose ids lead to one root */
+interface Range {
+  author: Author
+  proof: Proof
+  /** Where they stand in what was handed in */
+  entries: number[]
+  root: Uint8Array
 }
 
 /**
- * Says of each entry whether its author made it for the log. At most one signature is checked for an entry, mostly far fewer:
- * one for what an author made in a row, one for what was signed at once
+ * Says of each entry whether its author made it for the log. Each stands alone: its own proof is looked at, or what it shares with its
+ * neighbours, which is as good. One signature is checked for what was signed at once.
  */
-export async function verifyEntries (entries: DecodedEntry[], logId: string): Promise<Verdict[]> {
-  const covering = new Covering(entries)
-  const refusals = new Map<number, FalseProofError | MalformedError>()
-  const log = await hash(encodeString(logId))
-
-  for (let asked = covering.next(); asked.length > 0; asked = covering.next()) {
-    const outcomes = await checkProofs(asked.map(i => entries[i]), log)
-
-    asked.forEach((i, k) => {
-      const outcome = outcomes[k]
-      covering.settle(i, outcome === true)
-
-      if (outcome !== true) {
-        refusals.set(i, outcome)
-      }
-    })
-  }
-
-  return covering.covers.map((cover, i) => cover === 'none' ? refusals.get(i) ?? falseProof() : cover)
-}
-
-type Outcome = true | FalseProofError | MalformedError
-
-/** One signature that may be named by many entries */
-interface Check {
-  verify: Verify
-  message: Uint8Array
-  signature: Uint8Array
-  isTrue: boolean
-}
-
-/** Looks at the own proof of each */
-async function checkProofs (entries: DecodedEntry[], log: Uint8Array): Promise<Outcome[]> {
+export async function verifyEntries (entries: DecodedEntry[], logId: string, pacer?: Pacer): Promise<Verdict[]> {
+  const log = sha256(encodeString(logId))
   const proofs = entries.map(readProof)
-  const roots = await hashing(rootsOf(proofs.filter(isRead)))
-  const checks = new Map<string, Check>()
-  let read = 0
+  const verdicts: Verdict[] = proofs.map(proof => proof instanceof MalformedError ? proof : falseProof())
+  const checks = new Checks(log)
+  const left: number[] = []
 
-  const found = proofs.map(proof => {
-    if (!isRead(proof)) {
-      return proof
-    }
-
-    const { author, size, signature } = proof
-    const message = messageOf(log, size, roots[read++])
-    // the length of the first is named, and the second tells its own: no two checks have the same key
-    const key = `${author.key.length}:${author.key}${keyOfBytes(message)}${keyOfBytes(signature)}`
-    const check = checks.get(key) ?? { verify: author.verify, message, signature, isTrue: false }
-    checks.set(key, check)
-    return check
-  })
-
-  await runChecks(checks.values())
-  return found.map(check => 'isTrue' in check ? check.isTrue || falseProof() : check)
-}
-
-async function runChecks (checks: Iterable<Check>): Promise<void> {
-  const left = [...checks].reverse()
-
-  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, async () => {
-    for (let check = left.pop(); check != null; check = left.pop()) {
-      check.isTrue = await check.verify(check.message, check.signature)
+  await Promise.all((await rangesOf(entries, proofs, pacer)).map(async range => {
+    if (await checks.isTrue(range)) {
+      const { proof: { size, index, signature }, entries: numbers } = range
+      const ids = numbers.map(i => entries[i].id)
+      const last = proofs[numbers[numbers.length - 1]] as Proof
+      const shared = new SharedProof({ size, first: index, count: ids.length, beside: besideOf(range.proof, last), signature, ids: () => ids })
+      numbers.forEach((i, at) => { verdicts[i] = trueEntry(entries[i], shared, at) })
+    } else if (range.entries.length > 1) {
+      // one of them is false, and the others may be true
+      left.push(...range.entries)
     }
   }))
+
+  await Promise.all(left.map(async i => {
+    const proof = proofs[i] as Proof
+    const entry = entries[i]
+
+    if (await checks.isTrue({ author: authorOf(entry.author), proof, entries: [i], root: rootOf(entry.id, proof) })) {
+      verdicts[i] = trueEntry(entry, aloneOf(entry, proof), 0)
+    }
+  }))
+
+  return verdicts
 }
 
-type ReadProof = Proof & Pick<DecodedEntry, 'id'> & { author: Author }
+function trueEntry ({ proof, ...content }: DecodedEntry, proofs: SharedProof, at: number): TrueEntry {
+  return { ...content, proofs, at }
+}
 
-function readProof ({ id, author, proof }: DecodedEntry): ReadProof | MalformedError {
+/** What proves one entry alone */
+export function aloneOf ({ id }: { id: Uint8Array }, proof: Proof): SharedProof {
+  const { size, index, signature } = proof
+  return new SharedProof({ size, first: index, count: 1, beside: besideOf(proof, proof), signature, ids: () => [id] })
+}
+
+/** Entries that follow each other in their batch, whatever the order in which they were handed in */
+async function rangesOf (entries: DecodedEntry[], proofs: Array<Proof | MalformedError>, pacer?: Pacer): Promise<Range[]> {
+  const batches = new Map<string, number[]>()
+
+  for (const [i, proof] of proofs.entries()) {
+    if (!(proof instanceof MalformedError)) {
+      const key = `${authorOf(entries[i].author).key} ${proof.size} ${keyOfBytes(proof.signature)}`
+      const batch = batches.get(key)
+
+      if (batch == null) {
+        batches.set(key, [i])
+      } else {
+        batch.push(i)
+      }
+    }
+  }
+
+  const ranges: Range[] = []
+
+  for (const batch of batches.values()) {
+    batch.sort((a, b) => (proofs[a] as Proof).index - (proofs[b] as Proof).index)
+    let from = 0
+
+    for (let i = 1; i <= batch.length; i++) {
+      if (i === batch.length || (proofs[batch[i]] as Proof).index !== (proofs[batch[i - 1]] as Proof).index + 1) {
+        ranges.push(rangeOf(entries, proofs, batch.slice(from, i)))
+        from = i
+      }
+    }
+
+    await pacer?.pause()
+  }
+
+  return ranges
+}
+
+function rangeOf (entries: DecodedEntry[], proofs: Array<Proof | MalformedError>, numbers: number[]): Range {
+  const [first, last] = [proofs[numbers[0]], proofs[numbers[numbers.length - 1]]] as [Proof, Proof]
+  const tree = new Subtree(first.size, first.index, numbers.map(i => entries[i].id), besideOf(first, last))
+  return { author: authorOf(entries[numbers[0]].author), proof: first, entries: numbers, root: tree.root }
+}
+
+/** Signatures that are checked, each once */
+class Checks {
+  readonly #log: Uint8Array
+  readonly #outcomes = new Map<string, Promise<boolean>>()
+  #running = 0
+  readonly #waiting: Array<() => void> = []
+
+  constructor (log: Uint8Array) {
+    this.#log = log
+  }
+
+  async isTrue ({ author, proof: { size, signature }, root }: Pick<Range, 'author' | 'proof' | 'root' | 'entries'>): Promise<boolean> {
+    const message = messageOf(this.#log, size, root)
+    const key = `${author.key} ${keyOfBytes(message)}${keyOfBytes(signature)}`
+    const outcome = this.#outcomes.get(key) ?? this.#check(author, message, signature)
+    this.#outcomes.set(key, outcome)
+    return outcome
+  }
+
+  async #check ({ verify }: Author, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+    if (this.#running === CHECKS_AT_ONCE) {
+      await new Promise<void>(resolve => { this.#waiting.push(resolve) })
+    } else {
+      this.#running++
+    }
+
+    try {
+      return await verify(message, signature)
+    } catch {
+      // a signature that no key of this type can have made: it is refused with the wrong ones
+      return false
+    } finally {
+      const next = this.#waiting.shift()
+
+      if (next == null) {
+        this.#running--
+      } else {
+        next()
+      }
+    }
+  }
+}
+
+function readProof ({ proof }: DecodedEntry): Proof | MalformedError {
   try {
-    return { ...decodeProof(proof), id, author: authorOf(author) }
+    return decodeProof(proof)
   } catch (err: any) {
     if (err instanceof MalformedError) {
       return err
@@ -160,31 +226,12 @@ function readProof ({ id, author, proof }: DecodedEntry): ReadProof | MalformedE
   }
 }
 
-function isRead (proof: ReadProof | MalformedError): proof is ReadProof {
-  return !(proof instanceof MalformedError)
-}
-
 function falseProof (): FalseProofError {
   return new FalseProofError('the signature is not one of its author for this entry in this log: ask somebody else for the entry')
 }
 
 function messageOf (log: Uint8Array, size: number, root: Uint8Array): Uint8Array {
   return new Writer(DOMAIN.byteLength + 2 * HASH_BYTES + 8).raw(DOMAIN).raw(log).uvarint(size).raw(root).finish()
-}
-
-/** Does some work of a core, with its hashes */
-function hashing <T> (work: Hashing<T>, step = work.next()): T | Promise<T> {
-  while (step.done !== true) {
-    const hashes = step.value.map(hash)
-
-    if (hashes[0] instanceof Promise) {
-      return Promise.all(hashes as Array<Promise<Uint8Array>>).then(hashes => hashing(work, work.next(hashes)))
-    }
-
-    step = work.next(hashes as Uint8Array[])
-  }
-
-  return step.value
 }
 
 interface Author {
@@ -200,7 +247,7 @@ function authorOf (bytes: Uint8Array): Author {
   let author = authors.get(key)
 
   if (author == null) {
-    author = { key, verify: verifyStrictly(parseKey(bytes)) }
+    author = { key, verify: verifyWith(parseKey(bytes)) }
     authors.set(key, author)
   }
 
@@ -226,42 +273,4 @@ function parseKey (bytes: Uint8Array): PublicKey {
   }
 
   return publicKey
-}
-
-/** All platforms have to agree on what is true, or peers would never come to hold the same: so what only some take, none does */
-function verifyStrictly (publicKey: PublicKey): Verify {
-  const verify = verifyWith(publicKey)
-  const isEd25519 = publicKey.type === 'Ed25519'
-
-  return async (message, signature) => {
-    if (isEd25519 && (signature.byteLength !== ED25519_SIGNATURE_BYTES || !isStrictPoint(signature.subarray(0, POINT_BYTES)))) {
-      return false
-    }
-
-    try {
-      return await verify(message, signature)
-    } catch {
-      // a signature that no key of this type can have made: it is refused with the wrong ones
-      return false
-    }
-  }
-}
-
-/** What is of small order, the sign aside: such a key verifies signatures that anybody can make, on some platforms */
-const SMALL_ORDER = new Set([
-  '0000000000000000000000000000000000000000000000000000000000000000',
-  '0100000000000000000000000000000000000000000000000000000000000000',
-  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
-  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a'
-])
-/** From p - 1, which is of small order, too, to 2^255 - 1: what is p or more is another spelling of something less */
-const FROM_P_MINUS_1 = /^(e[c-f]|f.)(ff){30}7f$/
-
-/** A point of Ed25519 that every implementation takes for the same */
-function isStrictPoint (bytes: Uint8Array): boolean {
-  // not slice: that of a Buffer is a view, and what was handed in is not ours to change
-  const y = Uint8Array.from(bytes)
-  y[POINT_BYTES - 1] &= 0x7f
-  const text = toString(y, 'base16')
-  return !SMALL_ORDER.has(text) && !FROM_P_MINUS_1.test(text)
 }

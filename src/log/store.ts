@@ -1,22 +1,29 @@
 import { Key } from 'interface-datastore'
 import { toString } from 'uint8arrays/to-string'
-import { encodeString, Reader, Writer } from '../runtime/codec.ts'
+import { encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
-import { Blocks } from './blocks.ts'
-import { commit } from './commit.ts'
-import * as limits from './constants.ts'
-import { Catalogue, TREES } from './core/catalogue.ts'
-import { positionOf } from './core/keys.ts'
-import { PagesMissing } from './core/pages.ts'
-import { decodeState, encodeState, locationsOf } from './core/records.ts'
-import { corrupt, WriteFailedError } from './errors.ts'
-import { Journal } from './journal.ts'
-import { Listing } from './listing.ts'
-import type { StoredEntry } from './blocks.ts'
-import type { Change, TreeName } from './core/catalogue.ts'
-import type { Found } from './core/keys.ts'
-import type { Tree } from './core/tree.ts'
+import { Pacer } from '../runtime/pacer.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { MAX_PROBLEMS } from './constants.ts'
+import { begin, finish, Kind, open } from './core/checksummed.ts'
+import { LogIndex } from './core/log-index.ts'
+import { encodeRecord } from './core/record.ts'
+import { readPlace, SPECS, successor } from './core/rows.ts'
+import { Disk, mayStillWrite } from './disk.ts'
+import { DamagedIndexError, StoreInUseError, StoreVersionError } from './errors.ts'
+import { ownStore } from './owner.ts'
+import { Pages } from './pages.ts'
+import { readManifests, readTail, rebuild, replay } from './recovery.ts'
+import { Records } from './records.ts'
+import { additionOf } from './state.ts'
+import type { Sizes } from './constants.ts'
+import type { RemovedRows, StoredEntry } from './core/record.ts'
+import type { Place, RingRow, TableName } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
+import type { Ownership } from './owner.ts'
+import type { StoreState } from './state.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
 /** Under this everything of a log is stored, and is gone when it is dropped */
@@ -24,321 +31,385 @@ export function baseOf (logId: string): string {
   return `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
 }
 
-/** What is to be written at once; the store says where it will lie */
-export interface Write {
-  added: TrueEntry[]
-  /** One for each that is added: its parents that are not here. Without it none has any */
-  absent?: Uint8Array[][]
-  removed: StoredEntry[]
-  /** The last entry of our own, if there is a new one */
-  tip?: Uint8Array
+export interface StoreInit {
+  datastore: Datastore
+  logId: string
+  clock: Clock
+  logger: Logger
+  sizes: Sizes
+  /** Records were found that cannot be read: call `unlist` when nothing is being written */
+  onDamaged (): void
 }
 
+/** What is to be written at once */
+export interface Write {
+  added: TrueEntry[]
+  /** One for each that is added: its parents that are not here, but for the previous entry of its author */
+  absent?: Uint8Array[][]
+  removed?: RemovedRows
+}
+
+/** That a log was dropped, and not all of it is deleted yet */
+const DROPPED = 'dropped'
+/** Rows that are looked at before others get a turn */
+const ROWS = 1024
+
 /**
- * A log in a datastore:
+ * A log in a datastore. An append is one value: a record, see core/record.ts. It is also where the entry stays. What finds it
+ * again is the index, whose memtables become runs at checkpoints, see checkpoints.ts. Everything carries a checksum.
  *
- * - state: the roots of the trees, heads, counters: written last, so that it names only what is there
- * - page/T/N: pages of the trees; never overwritten, deleted when no state names them
- * - journal/N: what changed since the state, a record a write
- * - block/N: entries, verbatim, as they came
- * - mark/P: how far a program has come
- * - shelf/P/N: what a program made of the log, see replication/shelf.ts
- *
- * A write is one batch, its journal record first. What is in the log is what the catalogue says, whatever lies in blocks. Of
- * the last record a crash may have torn away blocks: then nobody was told that any of it is stored, and none of it is kept.
+ * - <shelf>/<number>r: records, and <shelf>/<number>p: pages of the index; the numbers ascend with time
+ * - manifest/0 and /1: what there was at the last two checkpoints. Later records are read when the log is opened
+ * - owner: who has it open; mark/<program>: how far a program has come; dropped: it is being deleted
+ * - shelf/<program>/<name>: what a program made of the log, see replication/shelf.ts
  */
 export class Store {
-  readonly catalogue: Catalogue
-  readonly #datastore: Datastore
-  readonly #base: string
-  readonly #blocks: Blocks
-  readonly #listing = new Listing()
-  readonly #journal: Journal
-  /** Pages on their way into memory */
-  readonly #loading = new Map<string, Promise<void>>()
-  /** What could not be written of the trees: they are of no use after that */
-  #broken?: Error
-  /** Until the trees that are being written are stored, or the store is broken: pages may be in memory alone */
-  #flushing?: Promise<void>
+  readonly #state: StoreState
+  readonly #ownership: Ownership
+  readonly #onDamaged: () => void
+  readonly #damaged = new Map<number, string>()
+  /** Records that were looked for in vain, and that no row names */
+  readonly #vacant = new Set<number>()
+  readonly #problems: string[] = []
+  #checkpoints: Checkpoints
+  /** A number under which a record may lie that could not be written: the next one takes its place */
+  #failed?: number
+  #writing?: Promise<void>
+  #rebuilding?: Promise<void>
 
-  private constructor (datastore: Datastore, base: string, catalogue: Catalogue, journal: number) {
-    this.#datastore = datastore
-    this.#base = base
-    this.#blocks = new Blocks(datastore, base)
-    this.catalogue = catalogue
-    this.#journal = new Journal({ datastore, base, blocks: this.#blocks, listing: this.#listing, stored: journal })
+  private constructor (state: StoreState, ownership: Ownership, onDamaged: () => void) {
+    this.#state = state
+    this.#ownership = ownership
+    this.#onDamaged = onDamaged
+    this.#checkpoints = new Checkpoints(state, undefined, this.#onDamagedIndex)
   }
 
-  static async open (datastore: Datastore, logId: string): Promise<Store> {
+  /** Throws a StoreInUseError, or a StoreVersionError */
+  static async open ({ datastore, logId, clock, logger, sizes, onDamaged }: StoreInit): Promise<Store> {
+    if (mayStillWrite(datastore)) {
+      throw new StoreInUseError(`The datastore of the log '${logId}' has not ended a write that was given up: wait for it, or open the datastore again`)
+    }
+
     const base = baseOf(logId)
-    const key = new Key(`${base}/state`, false)
-
-    if (await datastore.has(new Key(`${base}/dropped`, false))) {
-      await dropAll(datastore, base)
-    }
-
-    const state = await datastore.has(key) ? readState(await datastore.get(key)) : undefined
-    const store = new Store(datastore, base, new Catalogue(state), state?.journal ?? 0)
-
-    if (state != null) {
-      // it may have come to its end before it deleted these
-      await store.#deletePages(state.freed)
-    }
-
-    await store.#journal.replay(async change => {
-      await store.#prepare(change)
-      store.catalogue.apply(change)
-    })
-    store.#blocks.settle(store.catalogue.arrivals)
-    store.#evict()
-    return store
-  }
-
-  /** Adds and removes: all of it is stored when this resolves, or nothing after a crash before. Returns the arrival of the first one */
-  async write ({ added: entries, absent = [], removed: gone, tip }: Write): Promise<number> {
-    this.#mustBeWhole()
-    const { blocks, ...placed } = this.#blocks.place(entries, this.catalogue.arrivals)
-    const added = await this.#listing.listAll(entries, locationsOf(placed), absent)
-    const removed = await this.#listing.listAll(gone, gone)
-    await this.#prepare({ added, removed })
-    const batch = this.#datastore.batch()
-    const record = this.#journal.next(placed, { added, removed, tip })
-    batch.put(record.key, record.bytes)
-    blocks.forEach(({ key, bytes }) => { batch.put(key, bytes) })
+    const ownership = await ownStore({ datastore, key: new Key(`${base}/owner`, false), name: logId, clock })
 
     try {
-      await commit(this.#datastore, batch, record.key)
+      const disk = new Disk({ datastore, base, clock, shelfKeys: sizes.shelfKeys })
+      disk.own(ownership)
+      const pages = new Pages(disk, sizes.cacheBytes)
+      const records = new Records(disk, sizes.cacheBytes / 2, (seq, why) => { store.#noteDamaged(seq, why) })
+      const state: StoreState = { clock, logger, sizes, disk, pages, records, index: new LogIndex(pages), nextSeq: 0 }
+      const store = new Store(state, ownership, onDamaged)
+      await store.#open()
+      return store
     } catch (err) {
-      // what is in it may be stored, or not: nothing goes on top of it
-      this.#blocks.leave()
+      await ownership.release()
       throw err
     }
-
-    this.#journal.settle({ added, removed })
-    this.catalogue.apply({ added, removed, tip })
-    this.#blocks.settle(this.catalogue.arrivals)
-
-    if (removed.length > 0) {
-      // they are not in the log any more, whatever lies in blocks
-      await this.#blocks.remove(removed).catch(() => {})
-    }
-    if (this.#journal.isLarge) {
-      // writes go on beside it: only who is faster than the trees are written waits for them
-      await this.#flushed()
-      // what was written is stored, whatever becomes of the trees: the next write hears of it
-      this.#flush().catch(() => {})
-    }
-
-    this.#evict()
-    return placed.arrival
   }
 
-  /** Writes the trees, so that the next open need not read the journal */
-  async checkpoint (): Promise<void> {
-    await this.#flushed()
-
-    if (this.#broken == null && !this.#journal.isEmpty) {
-      await this.#flush()
-    }
+  get index (): LogIndex {
+    return this.#state.index
   }
 
-  async #flush (): Promise<void> {
-    this.#flushing = this.#writeState()
-
-    try {
-      await this.#flushing
-    } catch (err: any) {
-      this.break(new WriteFailedError(`The trees of the log could not be written (${err.message}): close the log, and open it again`))
-      throw err
-    } finally {
-      this.#flushing = undefined
-    }
+  get problems (): Array<{ kind: string, message: string }> {
+    const { failure } = this.#checkpoints
+    return [
+      ...this.#problems.map(message => ({ kind: 'damage', message })),
+      ...failure == null ? [] : [{ kind: 'disk', message: `a checkpoint could not be written (${failure.message}): make room on the disk` }]
+    ]
   }
 
-  /** Nothing is written of the trees */
-  async #flushed (): Promise<void> {
-    while (this.#flushing != null) {
-      await this.#flushing.catch(() => {})
-    }
+  /** Bytes of pages in memory */
+  get cached (): number {
+    return this.#state.pages.bytes
   }
 
-  async #writeState (): Promise<void> {
-    this.#mustBeWhole()
-    const { snapshot, flushed } = this.catalogue.flush()
-    const journal = this.#journal.cut()
-    const pages = TREES.flatMap(name => flushed[name].pages.map(page => ({ key: this.#pageKey(name, page.id), page })))
+  /** What `ask` says of the index: it reads the pages that it needs, and where one is damaged, makes the index anew */
+  async read<T> (ask: (index: LogIndex) => T): Promise<T> {
+    for (;;) {
+      const { index, pages } = this.#state
 
-    for (let i = 0; i < pages.length; i += limits.FLUSH_PAGES) {
-      // whoever opens the log anew writes its trees
-      this.#mustBeWhole()
-      const batch = this.#datastore.batch()
-      const some = pages.slice(i, i + limits.FLUSH_PAGES)
-      some.forEach(({ key, page }) => { batch.put(key, page.bytes) })
-      await commit(this.#datastore, batch, some[0].key)
+      try {
+        return await pages.read(() => ask(this.#state.index))
+      } catch (err) {
+        if (!(err instanceof DamagedIndexError)) {
+          throw err
+        }
+        await this.#rebuild(index, err)
+      }
     }
-
-    this.#mustBeWhole()
-    const freed = Object.fromEntries(TREES.map(name => [name, flushed[name].freed])) as Record<TreeName, number[]>
-    await this.#datastore.put(new Key(`${this.#base}/state`, false), encodeState({ ...snapshot, journal, freed }))
-    await this.#deletePages(freed)
-    await this.#journal.clear(journal)
   }
 
   /** Where an entry lies; undefined: it is not in the log */
-  async locate (id: Uint8Array): Promise<Found | undefined> {
-    const found = await this.read('ring', () => this.catalogue.findAt(positionOf(id), id))
-
-    if (found != null || this.catalogue.trees.places.count === 0) {
-      return found
-    }
-
-    const position = await this.read('places', () => this.catalogue.placeOf(id))
-    return position == null ? undefined : this.read('ring', () => this.catalogue.findAt(position, id))
+  async locate (id: Uint8Array): Promise<RingRow | undefined> {
+    const row = await this.read(index => index.find(id))
+    return row == null || this.#damaged.has(row.seq) ? undefined : row
   }
 
   async find (id: Uint8Array): Promise<StoredEntry | undefined> {
-    const found = await this.locate(id)
-    return found == null ? undefined : (await this.#blocks.read([found]))[0]
+    const row = await this.locate(id)
+    return row == null ? undefined : (await this.entriesAt([row]))[0]
   }
 
-  /** Those that are still there, with their arrivals */
-  async entriesAt (all: Found[]): Promise<StoredEntry[]> {
-    return this.#blocks.read(all)
+  /** The entries that lie in these places, as far as they can be read */
+  async entriesAt (places: Place[]): Promise<StoredEntry[]> {
+    return (await this.#state.records.entriesAt(places)).filter(entry => entry != null)
   }
 
-  /** Asks a tree, and loads the pages that it needs for the answer */
-  async read<T> (name: TreeName, run: (tree: Tree) => T): Promise<T> {
-    const tree = this.catalogue.trees[name]
-    const gone = new Set<number>()
+  /** Records by their numbers, those left out that are not there or cannot be read */
+  get records (): Records {
+    return this.#state.records
+  }
 
-    for (;;) {
-      try {
-        return run(tree)
-      } catch (err) {
-        if (!(err instanceof PagesMissing)) {
-          throw err
+  get nextSeq (): number {
+    return this.#state.nextSeq
+  }
+
+  /** Records were not found where some may have been: whether rows name them is found out by `unlist` */
+  suspect (seqs: number[]): void {
+    for (const seq of seqs) {
+      if (!this.#vacant.has(seq) && this.#vacant.size < ROWS * 64) {
+        this.#vacant.add(seq)
+        this.#damaged.set(seq, 'it is missing')
+      }
+    }
+
+    if (seqs.some(seq => this.#damaged.has(seq))) {
+      this.#onDamaged()
+    }
+  }
+
+  /** Adds and removes: all of it is stored when this resolves, or nothing. Nothing else may be written meanwhile. Returns the arrival of the first one */
+  async write ({ added: entries, absent = [], removed = {} }: Write): Promise<number> {
+    const { disk } = this.#state
+    disk.check()
+    await this.#checkpoints.ready()
+    const added = entries.map((entry, i) => additionOf(entry, absent[i] ?? []))
+    let index = this.index
+    let prepared = await this.read(index => index.prepare(added, removed))
+
+    while (this.#rebuilding != null || index !== this.index) {
+      await this.#rebuilding
+      index = this.index
+      prepared = await this.read(index => index.prepare(added, removed))
+    }
+
+    index.place(added)
+    const arrival = index.arrivals
+    const seq = this.#failed ?? this.#state.nextSeq++
+    const bytes = encodeRecord({ seq, arrival, removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
+    const writing = disk.put(seq, 'record', bytes)
+    // whoever makes the index anew waits for it, whatever becomes of it
+    this.#writing = writing.catch(() => {})
+
+    try {
+      await writing
+      this.#failed = undefined
+    } catch (err) {
+      this.#failed = seq
+      throw err
+    } finally {
+      this.#writing = undefined
+    }
+
+    index.apply({ seq, arrival, added, removed }, prepared)
+    this.#checkpoints.note(seq, added.length, bytes.byteLength)
+    this.#checkpoints.begin()
+    return arrival
+  }
+
+  /** Takes out of the index what lay in records that cannot be read: so it is asked for again. Nothing else may be written meanwhile */
+  async unlist (): Promise<void> {
+    while (this.#damaged.size > 0) {
+      const seqs = new Map(this.#damaged)
+      const removed = await this.#rowsOf(new Set(seqs.keys()))
+      const lost = new Set((removed.ring ?? []).map(row => seqOf('ring', row)))
+
+      if (lost.size > 0) {
+        await this.write({ added: [], removed })
+      }
+
+      for (const [seq, why] of seqs) {
+        if (lost.has(seq)) {
+          this.#tell(`record ${seq} is damaged (${why}): its entries are not in the log any more, until others send them again`)
         }
-        await this.#load(name, err.pages, gone)
+        this.#damaged.delete(seq)
       }
     }
   }
 
   /** Up to which arrival a program has dealt with everything */
   async marked (program: string): Promise<number> {
-    const key = this.#markKey(program)
-    return await this.#datastore.has(key) ? new Reader(await this.#datastore.get(key)).uvarint() : 0
+    const bytes = await this.#state.disk.getNamed(markOf(program))
+
+    try {
+      return bytes == null ? 0 : open(bytes, Kind.MARK, 0).uvarint()
+    } catch (err: any) {
+      if (!(err instanceof MalformedError)) {
+        throw err
+      }
+      this.#tell(`the mark of the program '${program}' is damaged (${err.message}): it begins anew`)
+      return 0
+    }
   }
 
   async mark (program: string, arrival: number): Promise<void> {
-    await this.#datastore.put(this.#markKey(program), new Writer(8).uvarint(arrival).finish())
+    await this.#state.disk.putNamed(markOf(program), finish(begin(Kind.MARK, 0, 16).uvarint(arrival)))
   }
 
-  /** Deletes all there is of the log. If a crash comes in between, the next open goes on with it */
-  async drop (): Promise<void> {
-    await this.#flushed()
-    await this.#datastore.put(new Key(`${this.#base}/dropped`, false), new Uint8Array(0))
-    await dropAll(this.#datastore, this.#base)
-  }
+  /** Writes what makes the next open fast, and lets go of the store */
+  async close (): Promise<void> {
+    const { disk } = this.#state
 
-  /** Nothing is written any more: what is under way may be stored, or not */
-  break (reason: Error): void {
-    this.#broken ??= reason
-  }
+    try {
+      await this.#rebuilding
 
-  #mustBeWhole (): void {
-    if (this.#broken != null) {
-      throw this.#broken
-    }
-  }
-
-  async #prepare (change: Pick<Change, 'added' | 'removed'>): Promise<void> {
-    for (let missing = this.catalogue.missing(change); missing.length > 0; missing = this.catalogue.missing(change)) {
-      await Promise.all(missing.map(async ({ tree, pages }) => this.#load(tree, pages)))
-    }
-  }
-
-  /** A page that is `gone` may have been written anew, under another id, while we read: then the tree does not ask for it again */
-  async #load (name: TreeName, pages: number[], gone?: Set<number>): Promise<void> {
-    await Promise.all(pages.map(async page => {
-      try {
-        await this.#loadOnce(name, page)
-      } catch (err: any) {
-        const isGone = err.name === 'NotFoundError'
-
-        if (isGone && gone?.has(page) === false) {
-          gone.add(page)
-        } else if (isGone || err instanceof MalformedError) {
-          throw corrupt(`Page ${page} of the tree '${name}'`, err)
-        } else {
-          throw err
-        }
+      if (this.#failed != null) {
+        // it is no record of this log
+        await disk.delete([this.#failed], 'record')
       }
-    }))
+
+      await this.#checkpoints.finish()
+    } finally {
+      await this.#ownership.release()
+    }
   }
 
-  /** Whoever else wants it meanwhile waits for the same */
-  async #loadOnce (name: TreeName, page: number): Promise<void> {
-    const key = this.#pageKey(name, page)
-    const path = key.toString()
-    const load = async (): Promise<void> => { this.catalogue.trees[name].load(page, await this.#datastore.get(key)) }
-    const loading = this.#loading.get(path) ?? load().finally(() => { this.#loading.delete(path) })
-    this.#loading.set(path, loading)
-    await loading
+  /** Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with it */
+  async drop (): Promise<void> {
+    const { disk } = this.#state
+
+    try {
+      await this.#rebuilding
+      await this.#checkpoints.stop()
+      await disk.putNamed(DROPPED, new Uint8Array(0))
+      await disk.clear(DROPPED)
+    } finally {
+      await this.#ownership.release()
+    }
   }
 
-  #evict (): void {
-    if (this.#flushing != null) {
+  async #open (): Promise<void> {
+    const { disk, pages } = this.#state
+
+    if (await disk.getNamed('state') != null) {
+      throw new StoreVersionError('The log was stored by a release before the first, in a form that this one does not read: open it with the release that wrote it')
+    }
+    if (await disk.getNamed(DROPPED) != null) {
+      await disk.clear(DROPPED, 'owner')
+    }
+
+    const { newest, before, isDamaged } = await readManifests(disk)
+    const tail = await readTail(disk, newest)
+    this.#state.nextSeq = tail.nextSeq
+    this.#checkpoints = new Checkpoints(this.#state, newest, this.#onDamagedIndex)
+
+    if (newest == null && (isDamaged || tail.pages.length > 0)) {
+      await this.#rebuild(this.index, new DamagedIndexError('no manifest can be read'), false)
+      return
+    }
+    if (newest != null) {
+      this.#state.index = new LogIndex(pages, newest.counters)
+
+      for (const name of Object.keys(newest.runs) as TableName[]) {
+        this.index.tables[name].runs = newest.runs[name]
+      }
+    }
+
+    try {
+      await this.#replay(tail)
+    } catch (err) {
+      if (!(err instanceof DamagedIndexError)) {
+        throw err
+      }
+      await this.#rebuild(this.index, err, false)
       return
     }
 
-    for (const name of TREES) {
-      const tree = this.catalogue.trees[name]
+    this.#checkpoints.start([...before?.freed ?? [], ...tail.pages], before?.freedRecords ?? [])
+  }
 
-      // a sweep costs as much as it has pages to look at
-      if (tree.loaded > limits.MAX_PAGES * 1.25) {
-        tree.evict(limits.MAX_PAGES)
+  async #replay (tail: Awaited<ReturnType<typeof readTail>>): Promise<void> {
+    await replay(this.#state, this.index, tail.records, {
+      onApplied: record => { this.#checkpoints.note(record.seq, record.size, record.byteLength) },
+      onDamaged: async (seq, why, isLast) => {
+        // a crash tears what was being written: nobody was told that it is stored
+        if (!isLast) {
+          this.#tell(`record ${seq} is damaged (${why}): its entries are lost, until others send them again`)
+        }
+        await this.#state.disk.delete([seq], 'record')
       }
+    })
+  }
+
+  readonly #onDamagedIndex = (err: Error): void => {
+    this.#rebuild(this.index, err).catch(err => { this.#state.logger.error('the index could not be made anew - %e', err) })
+  }
+
+  /** `before`: the index that is damaged. Whoever else found that out waits for the same */
+  async #rebuild (before: LogIndex, { message }: Error, isOpen = true): Promise<void> {
+    if (before === this.index) {
+      this.#rebuilding ??= this.#rebuildNow(before, isOpen).finally(() => { this.#rebuilding = undefined })
+      this.#tell(`${message}: the index was made anew from the records`)
+      await this.#rebuilding
     }
   }
 
-  async #deletePages (freed: Record<TreeName, number[]>): Promise<void> {
-    const batch = this.#datastore.batch()
-    TREES.forEach(name => { freed[name].forEach(page => { batch.delete(this.#pageKey(name, page)) }) })
-    await batch.commit()
+  async #rebuildNow (before: LogIndex, isOpen: boolean): Promise<void> {
+    const { disk } = this.#state
+    await this.#writing
+    await this.#checkpoints.stop()
+    const { index, freed, damaged } = await rebuild(this.#state, isOpen || before.length > 0 ? before : undefined)
+    damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
+    await disk.delete(damaged, 'record')
+    this.#state.index = index
+    await this.#checkpoints.replace(freed)
   }
 
-  #markKey (program: string): Key {
-    return new Key(`${this.#base}/mark/${toString(encodeString(program), 'base64url')}`, false)
+  #noteDamaged (seq: number, why: string): void {
+    if (!this.#damaged.has(seq)) {
+      this.#damaged.set(seq, why)
+      this.#onDamaged()
+    }
   }
 
-  #pageKey (name: TreeName, page: number): Key {
-    return new Key(`${this.#base}/page/${name}/${page.toString(36)}`, false)
+  #tell (problem: string): void {
+    this.#state.logger.error('%s', problem)
+
+    if (!this.#problems.includes(problem)) {
+      this.#problems.push(problem)
+      this.#problems.splice(0, this.#problems.length - MAX_PROBLEMS)
+    }
+  }
+
+  /** All rows that name one of these records */
+  async #rowsOf (seqs: Set<number>): Promise<RemovedRows> {
+    const removed: RemovedRows = {}
+    const pacer = new Pacer(this.#state.clock)
+
+    for (const name of ['ring', 'order', 'groups'] as const) {
+      const found: Uint8Array[] = []
+
+      for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
+        const rows = await this.read(({ tables }) => tables[name].scan({ from, limit: ROWS }))
+        found.push(...rows.filter(row => seqs.has(seqOf(name, row))))
+        from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
+        isEnd = from == null
+        await pacer.pause()
+      }
+
+      removed[name] = found
+    }
+
+    return removed
   }
 }
 
-function readState (bytes: Uint8Array): ReturnType<typeof decodeState> {
-  try {
-    return decodeState(bytes)
-  } catch (err: any) {
-    throw corrupt('The state of the log', err)
-  }
+function seqOf (name: TableName, row: Uint8Array): number {
+  return readPlace(row, SPECS[name].placeAt ?? 0).seq
 }
 
-async function dropAll (datastore: Datastore, base: string): Promise<void> {
-  const mark = new Key(`${base}/dropped`, false)
-  let batch = datastore.batch()
-  let size = 0
-
-  for await (const key of datastore.queryKeys({ prefix: `${base}/` })) {
-    if (key.toString() !== mark.toString()) {
-      batch.delete(key)
-    }
-    if (++size % limits.FLUSH_PAGES === 0) {
-      await batch.commit()
-      batch = datastore.batch()
-    }
-  }
-
-  await batch.commit()
-  await datastore.delete(mark)
+function markOf (program: string): string {
+  return `mark/${toString(encodeString(program), 'base64url')}`
 }

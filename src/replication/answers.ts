@@ -96,7 +96,7 @@ export class Answers {
   async #keeps (id: Uint8Array): Promise<boolean> {
     const { log, kept } = this.#init
     const entry = await log.get(new EntryId(id))
-    const position = entry == null ? undefined : await placeOf(entry)
+    const position = entry == null ? undefined : placeOf(entry)
     return position != null && covers(kept(), position)
   }
 }

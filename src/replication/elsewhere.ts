@@ -1,9 +1,8 @@
 import { compare } from 'uint8arrays/compare'
 import { MAX_AHEAD } from '../log/constants.ts'
-import { positionOf } from '../log/core/keys.ts'
-import { Proofs } from '../log/core/proofs.ts'
 import { LogEntry } from '../log/log-entry.ts'
-import { decodeEntry, hash, verifyEntries } from '../log/signatures.ts'
+import { positionIn, positionOfGroup } from '../log/position.ts'
+import { decodeEntry, verifyEntries } from '../log/signatures.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { ANSWER_TIMEOUT } from './constants.ts'
 import { keptRanges } from './core/placement.ts'
@@ -56,11 +55,11 @@ export class Elsewhere {
   }
 
   async keeps (group: Uint8Array): Promise<boolean> {
-    return covers(this.#init.roster.kept, positionOf(await hash(group)))
+    return covers(this.#init.roster.kept, positionOfGroup(group))
   }
 
   async * read ({ group, signal }: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry> {
-    const wanted = group == null ? WHOLE : [{ from: positionOf(await hash(group)), width: 1 }]
+    const wanted = group == null ? WHOLE : [{ from: positionOfGroup(group), width: 1 }]
     let left = difference(wanted, this.#init.roster.kept)
     let cause: Error | undefined
 
@@ -117,7 +116,7 @@ export class Elsewhere {
       }
 
       for (const entry of await this.#verified(listed.entries)) {
-        const offset = wrap(await placeOf(entry) - part.from)
+        const offset = wrap(placeOf(entry) - part.from)
 
         if (offset > width) {
           yield * byGroup(held)
@@ -138,12 +137,12 @@ export class Elsewhere {
 
   /** What it answers is in its order, and comes nearer to the end: so it ends */
   async #ask (peer: Key, part: Segment, after: DecodedEntry | undefined, options: AskOptions): Promise<{ entries: DecodedEntry[], isEnd: boolean }> {
-    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: part, after: after?.id }, options), options)
+    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: behind(part, after), after: after?.id }, options), options)
     const entries = await Promise.all(raws.map(decode))
-    let last = after == null ? undefined : { id: after.id, offset: wrap(await placeOf(faceOf(after, false)) - part.from) }
+    let last = after == null ? undefined : { id: after.id, offset: wrap(positionIn(after) - part.from) }
 
     for (const entry of entries) {
-      const offset = wrap(await placeOf(faceOf(entry, false)) - part.from)
+      const offset = wrap(positionIn(entry) - part.from)
 
       if (offset >= part.width || (last != null && (offset < last.offset || (offset === last.offset && compare(entry.id, last.id) <= 0)))) {
         throw new NoAnswerError('it answered with other entries, or in another order')
@@ -204,13 +203,11 @@ export class Elsewhere {
   /** Those that the log would take, too */
   async #verified (entries: DecodedEntry[]): Promise<Entry[]> {
     const { id, clock, canAppend } = this.#init
-    const verdicts = await verifyEntries(entries, id)
     const latest = clock.now() + MAX_AHEAD
     const verified: Entry[] = []
 
-    for (const [i, entry] of entries.entries()) {
-      const verdict = verdicts[i]
-      const face = verdict instanceof Error || entry.time > latest ? undefined : faceOf(entry, verdict === 'proved')
+    for (const verdict of await verifyEntries(entries, id)) {
+      const face = verdict instanceof Error || verdict.time > latest ? undefined : new LogEntry(verdict)
 
       if (face != null && (canAppend == null || await canAppend(face))) {
         verified.push(face)
@@ -257,6 +254,12 @@ async function decode ({ bytes, proof }: RawEntry): Promise<DecodedEntry> {
   }
 }
 
-function faceOf ({ proof, ...content }: DecodedEntry, isProved: boolean): Entry {
-  return new LogEntry({ ...content, proofs: new Proofs(proof), at: 0, isProved })
+/** What of a part is left from this entry on: should it be gone meanwhile, the other one still knows where it lay */
+function behind (part: Segment, after?: DecodedEntry): Segment {
+  if (after == null) {
+    return part
+  }
+
+  const position = positionIn(after)
+  return { from: position, width: part.width - wrap(position - part.from) }
 }

@@ -1,11 +1,10 @@
 import { compareMoments, nextMoment } from '../log/core/hybrid-clock.ts'
-import { positionOf } from '../log/core/keys.ts'
-import { EntryId } from '../log/entry-id.ts'
-import { hash } from '../log/signatures.ts'
+import { EntryId, RingId } from '../log/entry-id.ts'
+import { LogEntry } from '../log/log-entry.ts'
+import { positionIn } from '../log/position.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { chunks } from '../runtime/chunks.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
-import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { partsOf } from './core/reconcile.ts'
 import { covers, toRange } from './core/ring.ts'
@@ -108,9 +107,11 @@ export class Holdings {
     return batch.entries
   }
 
-  /** As many as go into one message, in the order of the ring, behind this one */
+  /** As many as go into one message, in the order of the ring, behind this one. If it is gone, it lay where the segment begins */
   async list (segment: Segment, after?: Uint8Array): Promise<{ entries: RawEntry[], isEnd: boolean }> {
-    const ids = await this.#log.idsInRange(toRange(segment), { limit: limits.BATCH_ENTRIES, after: after == null ? undefined : new EntryId(after) })
+    const last = after == null ? undefined : await this.#log.get(new EntryId(after))
+    const from = after == null ? undefined : new RingId(after, last == null ? segment.from : placeOf(last))
+    const ids = await this.#log.idsInRange(toRange(segment), { limit: limits.BATCH_ENTRIES, after: from })
     const batch = new Batch()
 
     for (const id of ids) {
@@ -132,7 +133,7 @@ export class Holdings {
     let next = from
 
     for await (const { arrival, entry } of this.#log.arrivals(from)) {
-      if (scanned++ >= MAX_SCANNED || (covers(segments, await placeOf(entry)) && !batch.add(entry))) {
+      if (scanned++ >= MAX_SCANNED || (covers(segments, placeOf(entry)) && !batch.add(entry))) {
         return { entries: batch.entries, next, isEnd: false }
       }
 
@@ -153,7 +154,7 @@ export class Holdings {
       if (compareMoments(at, to) >= 0) {
         break
       }
-      if (looked++ >= MAX_SCANNED || (covers(segments, await placeOf(entry)) && !batch.add(entry))) {
+      if (looked++ >= MAX_SCANNED || (covers(segments, placeOf(entry)) && !batch.add(entry))) {
         // where more are of one moment than go into a message, what is left out is found by comparing
         return { kind: 'window', entries: batch.entries, looked, next: compareMoments(at, from) > 0 ? at : nextMoment(from) }
       }
@@ -211,11 +212,11 @@ async function someAtOnce<A, B> (items: A[], read: (item: A) => Promise<B>): Pro
   return all
 }
 
-/** Where on the ring it lies: known at once where the platform hashes at once */
-export function placeOf ({ id, group }: Entry): number | Promise<number> {
-  return group.byteLength === 0 ? positionOf(id.bytes) : then(hash(group), positionOf)
+/** Where on the ring it lies */
+export function placeOf ({ id, group }: Entry): number {
+  return positionIn({ id: id.bytes, group })
 }
 
-export function rawOf ({ bytes, proof }: Entry): RawEntry {
-  return { bytes, proof }
+export function rawOf (entry: Entry): RawEntry {
+  return LogEntry.raw(entry)
 }

@@ -1,7 +1,8 @@
 import { decodeContent } from '../log/core/entry.ts'
-import { positionOf } from '../log/core/keys.ts'
-import { hash } from '../log/signatures.ts'
+import { positionOf } from '../log/core/rows.ts'
+import { positionOfGroup } from '../log/position.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
+import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
 import { covers, RING, widthOf } from './core/ring.ts'
 import { Outcome } from './wire.ts'
@@ -61,7 +62,7 @@ export class Intake {
   async store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
     const { log, kept: keptNow, onMoved } = this.#init
     const kept = keptNow()
-    const isOurs = widthOf(kept) === RING ? raws.map(() => true) : await Promise.all(raws.map(async raw => isWithin(kept, raw)))
+    const isOurs = widthOf(kept) === RING ? raws.map(() => true) : raws.map(raw => isWithin(kept, raw))
     const joined = await log.join(raws.filter((_, i) => isOurs[i]))
     let next = 0
 
@@ -81,13 +82,14 @@ function outcomeOf (joined: JoinOutcome | undefined): Outcome {
   if (joined == null || joined.status === 'refused') {
     return joined?.reason?.name === 'FutureEntryError' ? Outcome.LATER : Outcome.REFUSED
   }
-  return Outcome.STORED
+  // what waits for its time is in memory alone
+  return joined.status === 'waiting' ? Outcome.LATER : Outcome.STORED
 }
 
-async function isWithin (kept: Segment[], { bytes }: RawEntry): Promise<boolean> {
+function isWithin (kept: Segment[], { bytes }: RawEntry): boolean {
   try {
     const { group } = decodeContent(bytes)
-    return covers(kept, positionOf(await hash(group.byteLength === 0 ? bytes : group)))
+    return covers(kept, group.byteLength === 0 ? positionOf(sha256(bytes)) : positionOfGroup(group))
   } catch {
     // for the log to refuse by name
     return true

@@ -160,7 +160,7 @@ export class Prunes {
     const confirmed = new Map<string, number>()
 
     for (const entry of entries) {
-      for (const peer of keepers(await placeOf(entry))) {
+      for (const peer of keepers(placeOf(entry))) {
         const asked = byPeer.get(peer) ?? []
         byPeer.set(peer, asked)
         asked.push(entry)

@@ -128,13 +128,13 @@ export class Replica {
   }
 
   /** Entries that were appended here go to those who keep them */
-  spread (entry: Entry): void | Promise<void> {
-    return then(placeOf(entry), position => { this.#parts?.spread.spread(entry, this.#keepersHere(position)) })
+  spread (entry: Entry): void {
+    this.#parts?.spread.spread(entry, this.#keepersHere(placeOf(entry)))
   }
 
   /** Resolves when so many, or the leaders of those who are here, have stored it */
   async acked (entry: Entry, ack: 'leaders' | number, { signal }: AbortOptions): Promise<void> {
-    const position = await placeOf(entry)
+    const position = placeOf(entry)
     const { roster } = this
     const to = this.#keepersHere(position)
 

@@ -342,7 +342,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       return Promise.all(entries.map(async entry => this.#replica.acked(entry, ack, { signal })))
     }
 
-    entries.forEach(entry => { void this.#replica.spread(entry) })
+    entries.forEach(entry => { this.#replica.spread(entry) })
   }
 
   #onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void {

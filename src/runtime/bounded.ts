@@ -61,6 +61,61 @@ export class LruMap<K, V> {
   }
 }
 
+/**
+ * A map whose values are worth some bytes each. It grows past its bound until `evict` drops those that were not used for longest:
+ * so whoever needs several values at once has them all.
+ */
+export class ByteLru<K, V> {
+  readonly #map = new Map<K, { value: V, bytes: number }>()
+  readonly #maxBytes: number
+  #bytes = 0
+
+  constructor (maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  get (key: K): V | undefined {
+    const item = this.#map.get(key)
+
+    if (item != null) {
+      this.#map.delete(key)
+      this.#map.set(key, item)
+    }
+
+    return item?.value
+  }
+
+  set (key: K, value: V, bytes: number): void {
+    this.delete(key)
+    this.#map.set(key, { value, bytes })
+    this.#bytes += bytes
+  }
+
+  delete (key: K): void {
+    this.#bytes -= this.#map.get(key)?.bytes ?? 0
+    this.#map.delete(key)
+  }
+
+  clear (): void {
+    this.#map.clear()
+    this.#bytes = 0
+  }
+
+  evict (): void {
+    for (const [key, { bytes }] of this.#map) {
+      if (this.#bytes <= this.#maxBytes) {
+        return
+      }
+      this.#map.delete(key)
+      this.#bytes -= bytes
+    }
+  }
+}
+
 /** What all empty queues hold: most of a node's queues are empty most of the time */
 const EMPTY: never[] = []
 

@@ -8,8 +8,15 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Milliseconds, never running backwards within a life, near to Unix time */
+  /** Milliseconds, never running backwards within a life, near to Unix time: what waits and ages are measured with */
   now (): number
+  /**
+   * Unix time in milliseconds as the machine's clock stands now. It may jump back when the clock was wrong. The moments
+   * of entries are told by it.
+   *
+   * @default now()
+   */
+  wall? (): number
   /** Calls `fn` once, `ms` from now */
   after (ms: number, fn: () => void): Timer
   /** Calls `fn` once, after the work and the microtasks of the present tick */
@@ -35,14 +42,45 @@ function macrotask (): (fn: () => void) => void {
   }
 }
 
-export const systemClock: Clock = {
-  now: () => performance.timeOrigin + performance.now(),
-  after: (ms, fn) => {
-    const handle = setTimeout(fn, ms)
-    return { cancel: () => { clearTimeout(handle) } }
-  },
-  soon: macrotask()
+/**
+ * How far the wall clock may be ahead before it is followed. Less is no correction: `Date.now()` is a whole number, and
+ * browsers make it coarser. A guess
+ */
+const MAX_BEHIND_MS = 5
+
+/**
+ * The clock of the machine. `performance.now()` counts no corrections by NTP, and on Linux not the sleep of a laptop.
+ * So `now` follows the wall clock forwards. While the wall clock is behind because somebody set it back, `now` runs on
+ * evenly.
+ *
+ * @param wall - Unix time, which may jump
+ * @param elapsed - milliseconds since any moment, never running backwards
+ */
+export function newSystemClock (wall = (): number => Date.now(), elapsed = (): number => performance.now()): Clock {
+  /** The time when `elapsed` was 0: it only ever grows */
+  let start = wall() - elapsed()
+
+  return {
+    now: () => {
+      const ran = elapsed()
+      const ahead = wall() - (start + ran)
+
+      if (ahead > MAX_BEHIND_MS) {
+        start += ahead
+      }
+
+      return start + ran
+    },
+    wall,
+    after: (ms, fn) => {
+      const handle = setTimeout(fn, ms)
+      return { cancel: () => { clearTimeout(handle) } }
+    },
+    soon: macrotask()
+  }
 }
+
+export const systemClock: Clock = newSystemClock()
 
 interface Alarm {
   at: number

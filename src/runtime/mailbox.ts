@@ -11,7 +11,7 @@ export interface MailboxesInit {
   /** What these mailboxes are for, as `mailboxes()` prints it */
   name: string
   clock: Clock
-  /** The longest that one turn may take, in milliseconds */
+  /** The longest that one turn may take, in milliseconds; Infinity where each thing that a turn waits for has a deadline itself */
   deadline: number
   /** How many turns of one owner may wait */
   capacity: number
@@ -79,7 +79,7 @@ class Mailbox {
     const controller = new AbortController()
     const running = this.#running = { since, controller }
     const end = (): void => {
-      timer.cancel()
+      timer?.cancel()
       // a turn that ran out of time has been left behind already
       if (this.#running === running) {
         this.#longest = Math.max(this.#longest, this.#init.clock.now() - since)
@@ -87,7 +87,7 @@ class Mailbox {
         this.next()
       }
     }
-    const timer = this.#init.clock.after(this.#init.deadline, () => {
+    const timer = this.#init.deadline === Infinity ? undefined : this.#init.clock.after(this.#init.deadline, () => {
       const err = new TurnTimeoutError(`A turn of ${this.#init.name} for ${this.#owner} took longer than ${this.#init.deadline} ms`)
       turn.reject(err)
       controller.abort(err)

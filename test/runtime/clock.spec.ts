@@ -1,6 +1,7 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { newSystemClock, systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
 
 describe('the virtual clock', () => {
   it('stands still until it is told to move', () => {
@@ -77,12 +78,118 @@ describe('the virtual clock', () => {
   })
 })
 
+const START = Date.UTC(2030, 0)
+const HOUR = 3_600_000
+
+/** A machine whose wall clock somebody sets */
+class Machine {
+  /** What the wall clock shows, and the fraction that it leaves out */
+  wall: number
+  #elapsed = 777
+  readonly clock: Clock
+
+  constructor (wall = START) {
+    this.wall = wall
+    this.clock = newSystemClock(() => Math.floor(this.wall), () => this.#elapsed)
+  }
+
+  pass (ms: number): void {
+    this.#elapsed += ms
+    this.wall += ms
+  }
+}
+
 describe('the clock of the machine', () => {
   it('never runs backwards and is near to Unix time', () => {
     const first = systemClock.now()
 
     expect(systemClock.now()).to.be.at.least(first)
     expect(Math.abs(first - Date.now())).to.be.below(60_000)
+  })
+
+  it('follows a wall clock that jumps forwards, as after sleep', () => {
+    const machine = new Machine()
+    machine.pass(10)
+    machine.wall += 8 * HOUR
+
+    expect(machine.clock.now()).to.equal(START + 10 + 8 * HOUR)
+    machine.pass(10)
+    expect(machine.clock.now()).to.equal(START + 20 + 8 * HOUR)
+  })
+
+  it('runs on evenly while the wall clock is set back', () => {
+    const machine = new Machine()
+    machine.pass(10)
+    machine.wall -= HOUR
+
+    expect(machine.clock.now()).to.equal(START + 10)
+    machine.pass(10)
+    expect(machine.clock.now()).to.equal(START + 20)
+    machine.pass(2 * HOUR)
+    expect(machine.clock.now()).to.equal(START + 20 + 2 * HOUR)
+  })
+
+  it('follows a wall clock again that was repaired', () => {
+    const behind = new Machine()
+    behind.wall -= HOUR
+    behind.clock.now()
+    behind.wall += HOUR
+    behind.pass(10)
+    expect(behind.clock.now()).to.equal(START + 10)
+    behind.wall += HOUR
+    expect(behind.clock.now()).to.equal(START + 10 + HOUR)
+
+    const ahead = new Machine()
+    ahead.wall += HOUR
+    ahead.clock.now()
+    ahead.wall -= HOUR
+    expect(ahead.clock.now()).to.equal(START + HOUR)
+    // it is behind for as long as the mistake was large
+    ahead.pass(10)
+    ahead.wall += 3 * HOUR
+    expect(ahead.clock.now()).to.equal(START + 10 + 3 * HOUR)
+  })
+
+  it('does not jump for the fractions that a wall clock of whole milliseconds leaves out', () => {
+    const machine = new Machine(START + 0.9)
+    const first = machine.clock.now()
+    const lags: number[] = []
+
+    for (let i = 1; i <= 1000; i++) {
+      machine.pass(0.25)
+      lags.push(machine.clock.now() - first - i / 4)
+    }
+
+    expect(lags.every(lag => Math.abs(lag) < 0.001)).to.equal(true)
+  })
+
+  it('never runs backwards, whatever the wall clock does', () => {
+    const anyStep = fc.tuple(fc.double({ min: 0, max: 50, noNaN: true }), fc.integer({ min: -60, max: 60 }))
+
+    fc.assert(fc.property(fc.array(anyStep), steps => {
+      const machine = new Machine()
+      let last = machine.clock.now()
+
+      for (const [elapsed, jump] of steps) {
+        machine.pass(elapsed)
+        machine.wall += jump
+        const now = machine.clock.now()
+        expect(now).to.be.at.least(last)
+        expect(now - Math.floor(machine.wall)).to.be.at.least(-5)
+        last = now
+      }
+    }))
+  })
+
+  it('tells what the wall clock shows, also when it was set back', () => {
+    const machine = new Machine()
+    machine.wall += HOUR
+    machine.clock.now()
+    machine.wall -= HOUR
+
+    expect(machine.clock.wall?.()).to.equal(START)
+    expect(Math.abs((systemClock.wall?.() ?? 0) - Date.now())).to.be.below(60_000)
+    expect((new VirtualClock() as Clock).wall).to.equal(undefined)
   })
 
   it('calls soon after the microtasks of this tick, in order', async () => {

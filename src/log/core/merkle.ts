@@ -1,8 +1,7 @@
 import { allocUnsafe } from 'uint8arrays/alloc'
-import { compare } from 'uint8arrays/compare'
-import { equals } from 'uint8arrays/equals'
 import { Reader, uvarintLength, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
+import { sha256 } from '../../runtime/sha256.ts'
 import { ID_BYTES } from './types.ts'
 
 /**
@@ -14,7 +13,8 @@ import { ID_BYTES } from './types.ts'
  *
  * proof = uvarint size · uvarint index · path, from the leaf up · bytes signature
  *
- * Neighbours can share one: its index is that of the first, and its path has the partners of all of them, each level once.
+ * Neighbours share one: their ids give back all nodes between them, so it needs only the nodes beside them: on each level at
+ * most one to the left and one to the right. Of a whole batch there are none.
  */
 
 /** Entries that one signature is for. A path then has 16 steps, 512 bytes */
@@ -35,27 +35,17 @@ export interface Proof {
   signature: Uint8Array
 }
 
-/** What is to be the leaf of a tree */
-export interface Claim extends Proof {
-  id: Uint8Array
-}
-
-/**
- * Work that has to have something hashed now and then: a core does not know whether that takes a promise. It hands out what
- * is to be hashed, and is handed the hashes
- */
-export type Hashing<T> = Generator<Uint8Array[], T, Uint8Array[]>
-
-/** Ids, what they hash to, and so on up to the root */
-export type Tree = Uint8Array[][]
-
 export function encodeProof ({ size, index, path, signature }: Proof): Uint8Array {
-  const length = uvarintLength(size) + uvarintLength(index) + path.byteLength + uvarintLength(signature.byteLength) + signature.byteLength
-  return new Writer(length).uvarint(size).uvarint(index).raw(path).bytes(signature).finish()
+  return new Writer(proofLength(size, index, signature)).uvarint(size).uvarint(index).raw(path).bytes(signature).finish()
 }
 
-/** Of one entry, or the shared one of `count` neighbours. Throws a MalformedError. What it hands out are views of the input */
-export function decodeProof (bytes: Uint8Array, count = 1): Proof {
+/** Bytes of the proof of one entry */
+export function proofLength (size: number, index: number, { byteLength }: Uint8Array): number {
+  return uvarintLength(size) + uvarintLength(index) + ID_BYTES * pathLength(size, index) + uvarintLength(byteLength) + byteLength
+}
+
+/** Throws a MalformedError. What it hands out are views of the input */
+export function decodeProof (bytes: Uint8Array): Proof {
   const reader = new Reader(bytes)
   const size = reader.uvarint()
 
@@ -65,11 +55,11 @@ export function decodeProof (bytes: Uint8Array, count = 1): Proof {
 
   const index = reader.uvarint()
 
-  if (index + count > size) {
-    throw new MalformedError(`entry ${index + count - 1} of a batch of ${size}`)
+  if (index >= size) {
+    throw new MalformedError(`entry ${index} of a batch of ${size}`)
   }
 
-  const path = reader.raw(ID_BYTES * pathLength(size, index, count))
+  const path = reader.raw(ID_BYTES * pathLength(size, index))
   const signature = reader.bytes(MAX_SIGNATURE_BYTES)
 
   if (reader.left > 0) {
@@ -79,170 +69,158 @@ export function decodeProof (bytes: Uint8Array, count = 1): Proof {
   return { size, index, path, signature }
 }
 
-/** How many partners a leaf has on its way up; or `count` neighbours, from this one on, on their way up together */
-export function pathLength (size: number, index: number, count = 1): number {
+/** How many partners a leaf has on its way up */
+export function pathLength (size: number, index: number): number {
   let length = 0
-  let end = index + count - 1
 
-  for (let last = size - 1; last > 0; last >>= 1, index >>= 1, end >>= 1) {
-    length += partnersOf(index, end, last)
+  for (let last = size - 1; last > 0; last >>= 1, index >>= 1) {
+    length += hasPartner(index, last) ? 1 : 0
   }
 
   return length
 }
 
-/** The tree over at least one id. Its last level is the root */
-export function * treeOf (ids: Uint8Array[]): Hashing<Tree> {
-  const tree = [ids]
-
-  for (let level = ids; level.length > 1; tree.push(level)) {
-    const pairs: Uint8Array[] = []
-
-    for (let left = 0; left + 1 < level.length; left += 2) {
-      pairs.push(pairOf(level[left], level[left + 1]))
-    }
-
-    const nodes = yield pairs
-    level = level.length % 2 === 0 ? nodes : [...nodes, level[level.length - 1]]
-  }
-
-  return tree
-}
-
-/**
- * The partners on the way of a leaf up to the root. Or those of `count` neighbours: on each level, one behind the other, the
- * partners of all the nodes that are on their way
- */
-export function pathOf (tree: Tree, index: number, count = 1): Uint8Array {
-  const path = allocUnsafe(ID_BYTES * pathLength(tree[0].length, index, count))
-  let end = index + count - 1
+/** The root that the proof of one entry leads to */
+export function rootOf (id: Uint8Array, { size, index, path }: Proof): Uint8Array {
+  let node = id
   let offset = 0
 
-  for (const level of tree) {
-    const partners = partnersOf(index, end, level.length - 1)
+  for (let last = size - 1; last > 0; last >>= 1, index >>= 1) {
+    if (hasPartner(index, last)) {
+      const partner = path.subarray(offset, offset += ID_BYTES)
+      node = index % 2 === 0 ? hashPair(node, partner) : hashPair(partner, node)
+    }
+  }
 
-    for (let i = index; i < index + partners; i++) {
-      path.set(level[i ^ 1], offset)
+  return node
+}
+
+/** How many nodes neighbours need beside them, from `first` on */
+export function besideLength (size: number, first: number, count: number): number {
+  let length = 0
+
+  for (let last = size - 1, end = first + count - 1; last > 0; last >>= 1, first >>= 1, end >>= 1) {
+    length += first % 2 + (needsRight(end, last) ? 1 : 0)
+  }
+
+  return length
+}
+
+/** The nodes beside neighbours, from the proofs of the first and the last of them: on each level the left one, then the right one */
+export function besideOf (first: Proof, last: Proof): Uint8Array {
+  const beside = allocUnsafe(ID_BYTES * besideLength(first.size, first.index, last.index - first.index + 1))
+  let offset = 0
+  let [left, right, leftAt, rightAt] = [first.index, last.index, 0, 0]
+
+  for (let top = first.size - 1; top > 0; top >>= 1, left >>= 1, right >>= 1) {
+    if (left % 2 === 1) {
+      beside.set(first.path.subarray(leftAt, leftAt + ID_BYTES), offset)
+      offset += ID_BYTES
+    }
+    if (needsRight(right, top)) {
+      beside.set(last.path.subarray(rightAt, rightAt + ID_BYTES), offset)
       offset += ID_BYTES
     }
 
-    index >>= 1
-    end >>= 1
+    leftAt += hasPartner(left, top) ? ID_BYTES : 0
+    rightAt += hasPartner(right, top) ? ID_BYTES : 0
   }
 
-  return path
+  return beside
 }
 
-/** Of the proof that `count` neighbours share, that of `few` of them, from number `from` on. Of one it is what that one shows to others */
-export function partOf ({ size, index, path, signature }: Proof, count: number, from: number, few = 1): Proof {
-  const part = allocUnsafe(ID_BYTES * pathLength(size, index + from, few))
-  let [first, end, own, ownEnd] = [index, index + count - 1, index + from, index + from + few - 1]
-  let read = 0
-  let written = 0
-
-  for (let last = size - 1; last > 0; last >>= 1, first >>= 1, end >>= 1, own >>= 1, ownEnd >>= 1) {
-    const at = read + (own - first) * ID_BYTES
-    const bytes = partnersOf(own, ownEnd, last) * ID_BYTES
-    part.set(path.subarray(at, at + bytes), written)
-    written += bytes
-    read += partnersOf(first, end, last) * ID_BYTES
-  }
-
-  return { size, index: index + from, path: part, signature }
+/** Nodes of one level that lie side by side */
+interface Level {
+  first: number
+  nodes: Uint8Array[]
 }
 
 /**
- * The roots that the claims lead to. Those of one batch meet on their way up, and go on as one: a whole batch takes fewer
- * hashes than it has entries.
+ * The part of a tree that is above neighbours, with the nodes beside it: gives back the root, the path of each, and what some
+ * of them need beside them.
  */
-export function * rootsOf (claims: Claim[]): Hashing<Uint8Array[]> {
-  const climbs = claims.map(claim => new Climb(claim))
+export class Subtree {
+  readonly #size: number
+  readonly #levels: Level[] = []
 
-  for (let left = climbs.filter(isBelow).sort(sideBySide); left.length > 0; left = left.filter(isBelow)) {
-    const pairs: Uint8Array[] = []
-    let before: Climb | undefined
+  /** `ids`: of the neighbours, from number `first` of the batch on */
+  constructor (size: number, first: number, ids: Uint8Array[], beside: Uint8Array) {
+    this.#size = size
+    let level: Level = { first, nodes: ids }
+    let offset = 0
 
-    for (const climb of left) {
-      if (!climb.step()) {
-        continue
+    for (let last = size - 1; last > 0; last >>= 1) {
+      const { first, nodes } = level
+      const end = first + nodes.length - 1
+      const whole = nodes.slice()
+
+      if (first % 2 === 1) {
+        whole.unshift(beside.subarray(offset, offset += ID_BYTES))
       }
-      if (before == null || !climb.meets(before)) {
-        pairs.push(pairOf(climb.left, climb.right))
+      if (needsRight(end, last)) {
+        whole.push(beside.subarray(offset, offset += ID_BYTES))
       }
-      climb.pair = pairs.length - 1
-      before = climb
+
+      this.#levels.push({ first: first - first % 2, nodes: whole })
+      level = { first: first >> 1, nodes: parentsOf(whole) }
     }
 
-    const nodes = yield pairs
-
-    for (const climb of left) {
-      climb.node = climb.pair < 0 ? climb.node : nodes[climb.pair]
-    }
+    this.#levels.push(level)
   }
 
-  return climbs.map(({ node }) => node)
-}
-
-function isBelow ({ isAtRoot }: Climb): boolean {
-  return !isAtRoot
-}
-
-/** Those that meet follow each other if those of one batch do, in its order */
-function sideBySide ({ claim: a }: Climb, { claim: b }: Climb): number {
-  return compare(a.signature, b.signature) || a.index - b.index
-}
-
-/** A claim on its way up */
-class Climb {
-  readonly claim: Claim
-  node: Uint8Array
-  /** What its next node is the hash of */
-  left: Uint8Array
-  right: Uint8Array
-  /** Which of those that are being hashed that is; less than 0: it moves up as it is */
-  pair = -1
-  #offset = 0
-  #index: number
-  #last: number
-
-  constructor (claim: Claim) {
-    const { id, size, index } = claim
-    this.claim = claim
-    this.node = this.left = this.right = id
-    this.#index = index
-    this.#last = size - 1
+  get root (): Uint8Array {
+    return this.#levels[this.#levels.length - 1].nodes[0]
   }
 
-  get isAtRoot (): boolean {
-    return this.#last === 0
-  }
+  /** The partners on the way of entry `index` of the batch up to the root */
+  path (index: number): Uint8Array {
+    const path = allocUnsafe(ID_BYTES * pathLength(this.#size, index))
+    let offset = 0
 
-  /** One level up. Whether there is something to hash for it */
-  step (): boolean {
-    const isPair = hasPartner(this.#index, this.#last)
-
-    if (isPair) {
-      const partner = this.claim.path.subarray(this.#offset, this.#offset += ID_BYTES)
-      const isLeft = this.#index % 2 === 0
-      this.left = isLeft ? this.node : partner
-      this.right = isLeft ? partner : this.node
+    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, index >>= 1) {
+      if (hasPartner(index, last)) {
+        path.set(this.#node(height, index ^ 1), offset)
+        offset += ID_BYTES
+      }
     }
 
-    this.pair = -1
-    this.#index >>= 1
-    this.#last >>= 1
-    return isPair
+    return path
   }
 
-  /** Whether it hashes the same as another one */
-  meets ({ left, right }: Climb): boolean {
-    return equals(this.left, left) && equals(this.right, right)
+  /** The nodes beside `count` of the neighbours, from entry `first` of the batch on */
+  beside (first: number, count: number): Uint8Array {
+    const beside = allocUnsafe(ID_BYTES * besideLength(this.#size, first, count))
+    let offset = 0
+    let end = first + count - 1
+
+    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, first >>= 1, end >>= 1) {
+      if (first % 2 === 1) {
+        beside.set(this.#node(height, first - 1), offset)
+        offset += ID_BYTES
+      }
+      if (needsRight(end, last)) {
+        beside.set(this.#node(height, end + 1), offset)
+        offset += ID_BYTES
+      }
+    }
+
+    return beside
+  }
+
+  #node (height: number, index: number): Uint8Array {
+    const { first, nodes } = this.#levels[height]
+    return nodes[index - first]
   }
 }
 
-/** How many of these neighbours have a partner */
-function partnersOf (first: number, end: number, last: number): number {
-  return end - first + (hasPartner(end, last) ? 1 : 0)
+function parentsOf (nodes: Uint8Array[]): Uint8Array[] {
+  const parents: Uint8Array[] = []
+
+  for (let left = 0; left < nodes.length; left += 2) {
+    parents.push(left + 1 < nodes.length ? hashPair(nodes[left], nodes[left + 1]) : nodes[left])
+  }
+
+  return parents
 }
 
 /** All nodes of a level but the last have one; the last one has it if it is a right one */
@@ -250,10 +228,16 @@ function hasPartner (index: number, last: number): boolean {
   return index < last || index % 2 === 1
 }
 
-function pairOf (left: Uint8Array, right: Uint8Array): Uint8Array {
-  const pair = allocUnsafe(1 + 2 * ID_BYTES)
-  pair[0] = NODE
+/** Whether neighbours that end here need the node to their right */
+function needsRight (end: number, last: number): boolean {
+  return end % 2 === 0 && end < last
+}
+
+const pair = new Uint8Array(1 + 2 * ID_BYTES)
+pair[0] = NODE
+
+function hashPair (left: Uint8Array, right: Uint8Array): Uint8Array {
   pair.set(left, 1)
   pair.set(right, 1 + ID_BYTES)
-  return pair
+  return sha256(pair)
 }

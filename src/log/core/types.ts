@@ -1,10 +1,7 @@
-import type { Proofs } from './proofs.ts'
+import type { SharedProof } from './shared-proof.ts'
 
 /** Bytes of an id: a SHA-256 */
 export const ID_BYTES = 32
-
-/** Where the id lies in the keys of the ring: behind a position of 4 bytes */
-export const ID_AT = 4
 
 /** What an entry says. Two that say the same are the same entry */
 export interface Content {
@@ -37,14 +34,13 @@ export interface DecodedEntry extends RawEntry, Content {
   id: Uint8Array
 }
 
-/** An entry that its author made: by its own proof, or because a later one of his, that was proved, stands on it */
+/** An entry that its author made: its proof was checked. Nobody outside of the log gets hold of these bytes */
 export interface TrueEntry extends Content {
   id: Uint8Array
   bytes: Uint8Array
-  /** Where its proof is, and which of those in there it is */
-  proofs: Proofs
+  /** What proves it and its neighbours, and which of those it is */
+  proofs: SharedProof
   at: number
-  isProved: boolean
 }
 
 /** Bytes of an entry and its proof */

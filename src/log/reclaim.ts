@@ -1,0 +1,111 @@
+import { MalformedError } from '../runtime/errors.ts'
+import { Pacer } from '../runtime/pacer.ts'
+import { RECORDS_AT_ONCE } from './constants.ts'
+import { StoredRecord } from './core/record.ts'
+import { fenceRows, isByArrival, readDead, readFence, seqPrefix } from './core/rows.ts'
+import type { StoreState } from './state.ts'
+
+/** Rows of the table `dead` that are read at once: of several records, which have at most 256 each */
+const ROWS = 4096
+/** One entry of so many may be dead before the room of all that are is taken back: what stays is copied for less than it costs */
+const SHARE = 4
+
+/**
+ * Takes the bytes of removed entries off the disk, once there are many: records of which something is left are written anew under
+ * their number, without them. Only records from before `before` are touched: no manifest needs those to be as they were.
+ * Says whether it found any.
+ */
+export async function reclaim (state: StoreState, before: number, isStopped: () => boolean): Promise<boolean> {
+  const { dead, ring } = state.index.tables
+
+  if (dead.count === 0 || dead.count * SHARE < ring.count + dead.count) {
+    return false
+  }
+
+  const pacer = new Pacer(state.clock, 1)
+  let hasFound = false
+  let from: Uint8Array | undefined
+
+  for (let isEnd = false; !isEnd && !isStopped();) {
+    const rows = await state.pages.read(() => dead.scan({ from, to: seqPrefix(before), limit: ROWS }))
+    isEnd = rows.length < ROWS
+    const bySeq = Map.groupBy(rows, row => readDead(row).seq)
+    const last = rows.at(-1)
+
+    if (!isEnd && last != null) {
+      // more rows of the last record may follow: it is looked at with them
+      const { seq } = readDead(last)
+      bySeq.delete(seq)
+      from = seqPrefix(seq)
+    }
+
+    for (const [seq, rows] of bySeq) {
+      if (isStopped()) {
+        break
+      }
+
+      await reclaimRecord(state, seq, new Set(rows.map(row => readDead(row).slot)))
+      rows.forEach(row => { dead.remove(row) })
+      hasFound = true
+      await pacer.pause()
+    }
+  }
+
+  await reclaimFences(state, before)
+  return hasFound
+}
+
+async function reclaimRecord ({ disk, records }: StoreState, seq: number, slots: Set<number>): Promise<void> {
+  const bytes = await disk.get(seq, 'record')
+  const left = bytes == null ? undefined : leftOf(bytes, seq, slots)
+
+  if (left != null) {
+    await disk.put(seq, 'record', left)
+  } else if (bytes != null) {
+    await disk.delete([seq], 'record')
+  }
+
+  records.forget(seq)
+}
+
+function leftOf (bytes: Uint8Array, seq: number, slots: Set<number>): Uint8Array | undefined {
+  try {
+    return new StoredRecord(bytes, seq).without(slots)
+  } catch (err) {
+    // it is damaged: whoever reads what else was in it finds that out
+    if (err instanceof MalformedError) {
+      return bytes
+    }
+    throw err
+  }
+}
+
+/** Takes away the first fences as long as no records follow them any more */
+async function reclaimFences ({ index, pages, records }: StoreState, before: number): Promise<void> {
+  const { fences } = index.tables
+
+  for (;;) {
+    const [row, next] = await pages.read(() => fences.scan({ limit: 2 }))
+
+    if (row == null || next == null || !isByArrival(next)) {
+      return
+    }
+
+    const fence = readFence(row)
+    const end = readFence(next).seq
+
+    if (end > before) {
+      return
+    }
+
+    for (let seq = fence.seq; seq < end && seq < fence.seq + 256; seq += RECORDS_AT_ONCE) {
+      const seqs = Array.from({ length: Math.min(RECORDS_AT_ONCE, end - seq) }, (_, i) => seq + i)
+
+      if ((await Promise.all(seqs.map(async seq => records.read(seq)))).some(record => record != null && record.size > 0)) {
+        return
+      }
+    }
+
+    fenceRows(fence).forEach(row => { fences.remove(row) })
+  }
+}

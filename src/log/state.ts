@@ -1,0 +1,41 @@
+import { sizeOf } from './core/types.ts'
+import { positionIn } from './position.ts'
+import type { Sizes } from './constants.ts'
+import type { Addition, LogIndex } from './core/log-index.ts'
+import type { StoredRecord } from './core/record.ts'
+import type { TrueEntry } from './core/types.ts'
+import type { Disk } from './disk.ts'
+import type { Pages } from './pages.ts'
+import type { Records } from './records.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '@libp2p/interface'
+
+/** What the parts of a store share */
+export interface StoreState {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly sizes: Sizes
+  readonly disk: Disk
+  readonly pages: Pages
+  readonly records: Records
+  /** Another one when it had to be made anew */
+  index: LogIndex
+  /** The next number that nothing is stored under */
+  nextSeq: number
+}
+
+/** What the index is to know of an entry */
+export function additionOf (entry: TrueEntry, absent: Uint8Array[], isLate = false): Addition {
+  const { id, time, counter, author, previous, parents, group } = entry
+  return { id, time, counter, author, previous, parents, group, position: positionIn(entry), size: sizeOf(entry), absent, isLate }
+}
+
+/** What the index is to know of a stored record. Entries that are dead are left out */
+export function additionsOf (record: StoredRecord, isDead: (slot: number) => boolean = () => false): Array<Addition | undefined> {
+  const absent = new Map(record.absent.map(({ slot, absent }) => [slot, absent]))
+
+  return Array.from({ length: record.size }, (_, slot) => {
+    const entry = isDead(slot) ? undefined : record.entryAt(slot)
+    return entry == null ? undefined : additionOf(entry, absent.get(slot) ?? [], entry.isLate)
+  })
+}

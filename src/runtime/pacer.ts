@@ -1,0 +1,66 @@
+import type { Clock } from './clock.ts'
+
+/**
+ * The last yield of each clock, which the next one waits for: callbacks that are queued together run in one phase of
+ * the loop, and no timer fires between them
+ */
+const lastYields = new WeakMap<Clock, Promise<void>>()
+
+/**
+ * Keeps a long piece of work from holding the event loop. What follows an await of a resolved promise is a microtask:
+ * no timer fires and no I/O comes in before the last microtask has run.
+ *
+ * ```ts
+ * for (const entry of entries) {
+ *   await store(entry)
+ *   await pacer.pause()
+ * }
+ * ```
+ *
+ * The time measured is real time, under a virtual clock too: a run that must be replayed takes an infinite budget.
+ */
+export class Pacer {
+  readonly #clock: Clock
+  readonly #budgetMs: number
+  /** When this pacer last knew that the loop was free */
+  #freeAt = performance.now()
+
+  /**
+   * @param clock - yields by its `soon`
+   * @param budgetMs - for how long the loop may be held. A guess: a quarter of a frame at 60 Hz
+   */
+  constructor (clock: Clock, budgetMs = 4) {
+    this.#clock = clock
+    this.#budgetMs = budgetMs
+  }
+
+  /** Whether the loop has been held for the budget since it was last free */
+  get isDue (): boolean {
+    return performance.now() - this.#freeAt >= this.#budgetMs
+  }
+
+  /** Tells that the loop was free just now, as after an await of real I/O: no pause is due for a whole budget */
+  wasFree (): void {
+    this.#freeAt = performance.now()
+  }
+
+  /** Lets timers and I/O run, if a pause is due */
+  async pause (): Promise<void> {
+    if (this.isDue) {
+      await this.yield()
+    }
+  }
+
+  /** Lets timers and I/O run. Of those that wait to go on, each turn of the loop wakes only one */
+  async yield (): Promise<void> {
+    const previous = lastYields.get(this.#clock) ?? Promise.resolve()
+    const own = previous.then(async () => this.#nextTurn())
+    lastYields.set(this.#clock, own)
+    await own
+    this.wasFree()
+  }
+
+  async #nextTurn (): Promise<void> {
+    return new Promise(resolve => { this.#clock.soon(resolve) })
+  }
+}

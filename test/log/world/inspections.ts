@@ -1,0 +1,94 @@
+import { randomInt } from '../../../src/runtime/random.ts'
+import { name, naiveHeads, said, text } from '../../fixtures/logs.ts'
+import { nameOf } from './copies.ts'
+import { checkMarks, compareWithOthers, read, readFromSomewhere } from './checks.ts'
+import { anyDamage, described, inflict, mend } from './damage.ts'
+import type { Content } from './checks.ts'
+import type { Life } from './life.ts'
+import type { World } from './world.ts'
+
+/** A log that was just opened: all that was promised is kept, and what nobody could be sure of is settled */
+export async function lookAtOpened (life: Life): Promise<void> {
+  const { world, world: { ledger, chain, options, fail } } = life
+
+  if (options.isRot) {
+    await lookAtDamaged(life)
+  } else {
+    const content = await read(life.reading)
+    fail(...ledger.compare(content.entries, content.arrivals))
+    ledger.settle(content.entries, content.arrivals).forEach(entry => { fail(...chain.add(entry, false)) })
+    await readFromSomewhere(life, content)
+    await compareWithOthers(life, content)
+  }
+
+  if (!options.isRot && !life.datastore.hasFailed) {
+    // a key that was used in two places is none of the disk's
+    const problems = life.log.diagnostics().problems.filter(({ kind }) => kind !== 'fork')
+    fail(...problems.map(({ kind, message }) => `a process that dies damages nothing, and the log of the next one says ${kind}: ${message}`))
+  }
+
+  await checkMarks(life)
+  world.chain.rest()
+}
+
+/** A log that is open and has nothing under way */
+export async function lookAtRest (life: Life): Promise<void> {
+  const { world: { ledger, chain, fail } } = life
+  const content = await read(life.reading)
+  fail(...ledger.compare(content.entries, content.arrivals))
+  await readFromSomewhere(life, content)
+  await compareWithOthers(life, content)
+  await checkMarks(life)
+  chain.rest()
+  await appendOnHeads(life, content)
+}
+
+/** Something happens to the disk between two lives, or while the log is open */
+export async function damageDisk (world: World, isOpen: boolean): Promise<void> {
+  const { random, disk, neighbour } = world
+  // an owner whose lock somebody else writes on has lost it
+  const keys = [...disk.keys()].filter(key => !neighbour.has(key) && !(isOpen && key.endsWith('/owner')))
+
+  for (let left = keys.length === 0 ? 0 : randomInt(random, 4); left > 0; left--) {
+    const damage = anyDamage(disk, keys, random)
+    inflict(disk, damage)
+    world.damages.push(`${world.where}: ${described(damage)}`)
+  }
+}
+
+/** A log on a disk that may be damaged: what it lost is handed in again, and what it forgot to be removed is removed again */
+export async function lookAtDamaged (life: Life): Promise<void> {
+  const { world: { ledger } } = life
+  const arrivalOf = (id: string): number => ledger.arrival(id) ?? 0
+  const wanted = ledger.here.sort((a, b) => arrivalOf(nameOf(a)) - arrivalOf(nameOf(b)))
+  const gone = ledger.seen.filter(entry => ledger.state(nameOf(entry)) === 'gone')
+  // of these nobody knows, so that they are wanted if they are there
+  const unsure = (id: string): boolean => ledger.state(id) === 'unsure' || ledger.state(id) == null
+
+  const content = await mend(life.reading, wanted, gone, ({ entries, arrivals }) => {
+    wanted.push(...entries.filter(entry => unsure(nameOf(entry)) && (ledger.state(nameOf(entry)) != null || ledger.isAsked(said(entry)))))
+    ledger.settle(entries, arrivals)
+    ledger.highest = Math.max(-1, ...arrivals.values())
+  })
+  life.world.fail(...ledger.compare(content.entries, content.arrivals))
+  await compareWithOthers(life, content)
+}
+
+/** An append names the heads as its parents */
+async function appendOnHeads (life: Life, { entries }: Content): Promise<void> {
+  const { world: { ledger, newName, options, fail } } = life
+  const here = new Set(entries.map(nameOf))
+  const heads = naiveHeads(entries, ledger.seen.filter(entry => !here.has(nameOf(entry))))
+  const what = newName()
+  ledger.ask([what])
+
+  await life.attempt(async () => life.log.append(text(what)), {
+    done: entry => {
+      const parents = life.take(entry).parents.map(id => name({ id })).sort()
+
+      if (!options.isRot && parents.join() !== heads.join()) {
+        fail(`an append has the parents ${parents.join()} where the heads are ${heads.join()}`)
+      }
+    }
+  })
+}
