@@ -4,6 +4,8 @@ export interface Options {
   suite: string
   /** Fewer and shorter rounds */
   quick: boolean
+  /** Also what takes minutes more, where a suite has such cases */
+  long: boolean
   /** A line of JSON a case instead of a table */
   json: boolean
   /** Only cases with this in their title */
@@ -18,6 +20,7 @@ export function parseOptions (args: string[]): Options {
     allowPositionals: true,
     options: {
       quick: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       case: { type: 'string', default: '' },
       only: { type: 'string', default: '' }
@@ -27,6 +30,7 @@ export function parseOptions (args: string[]): Options {
   return {
     suite: positionals[0] ?? '',
     quick: values.quick,
+    long: values.long,
     json: values.json,
     case: values.case,
     only: values.only.split(',').filter(name => name !== '')

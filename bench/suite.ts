@@ -1,5 +1,5 @@
 import type { Options } from './options.ts'
-import type { CaseResult } from './report.ts'
+import type { CaseResult, Table } from './report.ts'
 
 /**
  * What a suite has besides its results
@@ -28,9 +28,6 @@ export interface SuiteRun {
   note (text: string): void
 }
 
-export interface Suite {
-  /** The other packages that stand beside ours, in the order of the table's columns */
-  peers: string[]
-
+export interface Suite extends Table {
   run (run: SuiteRun): AsyncGenerator<CaseResult>
 }

@@ -1,63 +1,91 @@
-import { randomBytes, randomInt } from 'node:crypto'
-import { LevelDatastore } from 'datastore-level'
+import { randomFillSync, randomInt } from 'node:crypto'
 import { serve } from '../workers.ts'
+import { levelAt } from './level.ts'
 import { rateOf, STORED_BYTES } from './logs.ts'
-import { more, settledMemory } from './memory.ts'
-import type { Memory } from './memory.ts'
+import type { Measured } from './measure.ts'
 import type { Place } from './workspace.ts'
+import type { LevelDatastore } from 'datastore-level'
+
+/** Values that are written at once */
+const WRITTEN_AT_ONCE = 1_000
 
 /** Values that are read at once, and bytes of them */
 const READ_AT_ONCE = 256
 const READ_BYTES = 1024 * 1024
 
+/** Of a second */
+const UNITS = { ms: 1e3, us: 1e6 }
+
+let db: LevelDatastore['db']
+let length = 0
+
 /**
- * LevelDB without a log, with the very files of one: what opening, reading and keeping them costs without us
+ * Reads a LevelDB without a log, which holds a value for each entry, in their order
  */
 serve({
-  async live ({ place, length, appends }: { place: Place, length: number, appends: number }): Promise<{ rate: number, memory: Memory }> {
-    const before = await settledMemory()
-    const datastore = await open(place)
-    const rate = await rateOf(length, async () => readAll(datastore.db))
-    await Promise.all(Array.from({ length: appends }, async (_, i) => datastore.db.put(`/bench/${i}`, randomBytes(STORED_BYTES))))
-    const memory = more(await settledMemory(), before)
-    await datastore.close()
+  async fill ({ place, count }: { place: Place, count: number }) {
+    const datastore = levelAt(place.dir)
+    await datastore.open()
+    db = datastore.db
 
-    return { rate, memory }
+    for (; length < count; length += WRITTEN_AT_ONCE) {
+      await db.batch(puts(length))
+    }
   },
 
-  /** Milliseconds that it takes to get two random values, again and again: a range has two ends */
-  async gets ({ place, count }: { place: Place, count: number }) {
-    const datastore = await open(place)
-    const { db } = datastore
-    const keys = await db.keys().all()
-    const times: number[] = []
+  /** Values a second */
+  async values ({ count = length }: { count?: number }): Promise<Measured> {
+    return { value: await rateOf(count, async () => readValues(count)) }
+  },
 
-    for (let i = 0; i < count; i++) {
-      const ends = [keys[randomInt(keys.length)], keys[randomInt(keys.length)]]
-      const began = performance.now()
-      await Promise.all(ends.map(async key => db.get(key)))
-      times.push(performance.now() - began)
-    }
-    await datastore.close()
+  /** Time to get one random value, or `together` of them at once */
+  async get ({ count, together, unit }: { count: number, together: number, unit: keyof typeof UNITS }): Promise<Measured> {
+    const rate = await rateOf(count, async () => {
+      for (let i = 0; i < count; i++) {
+        await Promise.all(anyKeys(together).map(get))
+      }
+    })
 
-    return times
+    return { value: UNITS[unit] / rate }
   }
 })
 
-async function open ({ dir }: Place): Promise<LevelDatastore> {
-  const datastore = new LevelDatastore(dir)
-  await datastore.open()
+function puts (from: number): Array<{ type: 'put', key: string, value: Uint8Array }> {
+  const values = randomFillSync(new Uint8Array(WRITTEN_AT_ONCE * STORED_BYTES))
 
-  return datastore
+  return Array.from({ length: WRITTEN_AT_ONCE }, (_, i) => {
+    return { type: 'put', key: keyOf(from + i), value: values.subarray(i * STORED_BYTES, (i + 1) * STORED_BYTES) }
+  })
 }
 
-async function readAll (db: LevelDatastore['db']): Promise<void> {
+function anyKeys (count: number): string[] {
+  return Array.from({ length: count }, () => keyOf(randomInt(length)))
+}
+
+async function get (key: string): Promise<void> {
+  if (await db.get(key) == null) {
+    throw new Error(`LevelDB does not have ${key}`)
+  }
+}
+
+function keyOf (i: number): string {
+  return `/bench/${i.toString().padStart(12, '0')}`
+}
+
+async function readValues (count: number): Promise<void> {
   // it takes what LevelDB can, which its type does not tell
   const options: { highWaterMarkBytes: number } = { highWaterMarkBytes: READ_BYTES }
   const values = db.values(options)
+  let left = count
 
-  while ((await values.nextv(READ_AT_ONCE)).length > 0) {
-    // read, and forgotten
+  while (left > 0) {
+    const read = await values.nextv(READ_AT_ONCE)
+
+    if (read.length === 0) {
+      throw new Error(`${left} of ${count} values are not there`)
+    }
+
+    left -= read.length
   }
   await values.close()
 }

@@ -1,8 +1,9 @@
 import crypto from 'node:crypto'
-import { LevelDatastore } from 'datastore-level'
 import { serve } from '../workers.ts'
+import { levelAt } from './level.ts'
 import { CONTENT_BYTES, DATA_BYTES, rateOf, STORED_BYTES } from './logs.ts'
 import type { Place } from './workspace.ts'
+import type { LevelDatastore } from 'datastore-level'
 
 /** What is written to LevelDB at once */
 const BATCH = 512
@@ -84,7 +85,7 @@ function puts (count: number): Array<{ type: 'put', key: string, value: Uint8Arr
 }
 
 async function inLevel<T> ({ dir }: Place, use: (db: LevelDatastore['db']) => Promise<T>): Promise<T> {
-  const datastore = new LevelDatastore(dir)
+  const datastore = levelAt(dir)
   await datastore.open()
   const result = await use(datastore.db)
   await datastore.close()

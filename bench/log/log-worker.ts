@@ -1,5 +1,8 @@
+import { need } from '../clock.ts'
 import { serve } from '../workers.ts'
+import { withLag } from './lag.ts'
 import { openAt, rateOf, someData } from './logs.ts'
+import type { OpenAtOptions } from './logs.ts'
 import type { Place } from './workspace.ts'
 import type { Log } from '../../src/log/index.ts'
 
@@ -8,15 +11,18 @@ interface Raw { bytes: Uint8Array, proof: Uint8Array }
 /** What is joined: made once, by another log than those that take it */
 let made: Raw[] = []
 
+/** The p99 of the loop lag in the last measurement, in milliseconds */
+let lastLag = 0
+
 /**
- * Our log in the cases that begin with an empty one. All methods but `make` return entries a second
+ * Our log in the cases that begin with an empty one: `append`, `appendMany` and `join` return entries a second
  */
 serve({
   /** As many callers at once, each of which waits for its last append before the next */
   async append ({ place, count, underWay }: { place: Place, count: number, underWay: number }) {
     const data = someData(count)
 
-    return inLog(place, async log => rateOf(count, async () => {
+    return inLog(place, async log => timed(count, async () => {
       await Promise.all(Array.from({ length: underWay }, async () => {
         for (let next = data.pop(); next != null; next = data.pop()) {
           await log.append(next)
@@ -25,10 +31,18 @@ serve({
     }), count)
   },
 
+  /** With a `canAppend` and a listener, as most programs have them */
   async appendMany ({ place, count }: { place: Place, count: number }) {
     const data = someData(count)
+    let heard = 0
 
-    return inLog(place, async log => rateOf(count, async () => log.appendMany(data)), count)
+    return inLog(place, async log => {
+      log.addEventListener('entry:add', () => { heard++ })
+      const rate = await timed(count, async () => log.appendMany(data))
+      await need(`a listener hears of ${count}`, () => heard === count)
+
+      return rate
+    }, count, { canAppend: () => true })
   },
 
   /** Entries of one author, each on top of the one before: signed together, or each of them alone and then shuffled */
@@ -53,17 +67,28 @@ serve({
   },
 
   async join ({ place, piece }: { place: Place, piece: number }) {
-    return inLog(place, async log => rateOf(made.length, async () => {
+    return inLog(place, async log => timed(made.length, async () => {
       for (let i = 0; i < made.length; i += piece) {
         await log.join(made.slice(i, i + piece))
       }
     }), made.length)
+  },
+
+  async lag () {
+    return lastLag
   }
 })
 
+async function timed (count: number, run: () => Promise<unknown>): Promise<number> {
+  const { result, lag } = await withLag(async () => rateOf(count, run))
+  lastLag = lag.p99
+
+  return result
+}
+
 /** A log that does not end with all of them was not measured, but lost something */
-async function inLog<T> (place: Place, use: (log: Log) => Promise<T>, length: number): Promise<T> {
-  const { log, close } = await openAt(place)
+async function inLog<T> (place: Place, use: (log: Log) => Promise<T>, length: number, options?: OpenAtOptions): Promise<T> {
+  const { log, close } = await openAt(place, options)
   const result = await use(log)
 
   if (log.length !== length) {

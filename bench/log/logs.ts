@@ -1,15 +1,19 @@
 import { randomFillSync } from 'node:crypto'
 import { privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'
-import { LevelDatastore } from 'datastore-level'
 import { fromString } from 'uint8arrays/from-string'
 import { openLog } from '../../src/log/index.ts'
+import { levelAt } from './level.ts'
 import type { Place } from './workspace.ts'
-import type { Log } from '../../src/log/index.ts'
+import type { Log, LogInit } from '../../src/log/index.ts'
+import type { LevelDatastore } from 'datastore-level'
 
 export const DATA_BYTES = 100
 
-/** Bytes of an entry with so much data that its id is the hash of, and with its part of the proof that it shares in its block. Measured: 215 and 286 */
+/**
+ * Bytes of an entry with so much data that its id is the hash of, and with its part of the proof that it shares in its
+ * block. Measured: 215 and 286
+ */
 export const CONTENT_BYTES = 215
 export const STORED_BYTES = 286
 
@@ -21,16 +25,21 @@ export interface OpenLog {
   close (): Promise<void>
 }
 
-export async function openAt ({ dir, key }: Place): Promise<OpenLog> {
+export interface OpenAtOptions extends Pick<LogInit, 'canAppend'> {
+  /** In place of one that does nothing else */
+  datastore?: LevelDatastore
+}
+
+export async function openAt ({ dir, key }: Place, { datastore = levelAt(dir), canAppend }: OpenAtOptions = {}): Promise<OpenLog> {
   const began = performance.now()
-  const datastore = new LevelDatastore(dir)
   await datastore.open()
   const between = performance.now()
   const log = await openLog({
     id: 'bench',
     datastore,
     privateKey: privateKeyFromProtobuf(fromString(key, 'base64url')),
-    logger: defaultLogger()
+    logger: defaultLogger(),
+    canAppend
   })
   const opened = { datastore: between - began, log: performance.now() - between }
 

@@ -1,63 +1,75 @@
-import { readFileSync } from 'node:fs'
-import { sleep } from '../clock.ts'
+import { takes, wants } from '../options.ts'
+import { inProcess } from './in-process.ts'
+import { figure } from './measure.ts'
+import { say } from './say.ts'
+import type { LongLogPart } from './long-log.ts'
+import type { Memory } from './memory-worker.ts'
+import type { Place } from './workspace.ts'
+import type { CaseResult } from '../report.ts'
+import type { SuiteRun } from '../suite.ts'
 
-/** Bytes */
-export interface Memory {
-  rss: number
-  /** What of it is no file: LevelDB maps its files, and the system takes those pages back when it wants to. Only Linux tells */
-  anonymous?: number
-  /** The heap, and what lies outside for it */
-  heap: number
-}
+const TITLE = 'memory'
+export const TITLE_AT_TEN_MILLION = 'memory at 10,000,000'
 
-/** Collections until the heap stays as it is: each one may free what the last one made unreachable */
-const COLLECTIONS = 20
+/** MB that a log of ten million entries may take, so a log of one million as well */
+const MOST = 120
 
-/** Share of the heap below which a difference between two collections is no difference */
-const STILL = 0.0005
+const ROUNDS = { full: 3, quick: 1 }
 
-/** What this process has, when all that is unreachable is gone */
-export async function settledMemory (): Promise<Memory> {
-  if (globalThis.gc == null) {
-    throw new Error('Run with --expose-gc')
-  }
+/** Milliseconds that a process may take */
+const DEADLINE = 120_000
 
-  let before = Infinity
+/**
+ * Measures the anonymous memory of a process that uses an open log, minus that of the same process when it uses LevelDB
+ * on the same files without a log
+ */
+export const memory: LongLogPart = {
+  titles: [TITLE],
 
-  for (let i = 0; i < COLLECTIONS; i++) {
-    globalThis.gc()
-    const { heapUsed, external } = process.memoryUsage()
-    // `external` has the array buffers in it
-    const heap = heapUsed + external
-
-    if (Math.abs(heap - before) < heap * STILL) {
-      break
+  async * run (run, workspace, { place, note }) {
+    if (run.timeFor(TITLE)) {
+      yield * memoryOf(run, TITLE, place, note)
     }
-
-    before = heap
-    // what is done with a promise or a timer lets go of it in a later turn
-    await sleep(20)
-  }
-
-  const { heapUsed, external, rss } = process.memoryUsage()
-
-  return { rss, anonymous: anonymous(), heap: heapUsed + external }
-}
-
-export function more (after: Memory, before: Memory): Memory {
-  return {
-    rss: after.rss - before.rss,
-    anonymous: after.anonymous == null || before.anonymous == null ? undefined : after.anonymous - before.anonymous,
-    heap: after.heap - before.heap
   }
 }
 
-function anonymous (): number | undefined {
-  if (process.platform !== 'linux') {
-    return undefined
+export async function * memoryOf (run: SuiteRun, title: string, place: Place, note?: string): AsyncGenerator<CaseResult> {
+  if (!wants(run.options, title) || !takes(run.options, 'ours')) {
+    return
   }
 
-  const kilobytes = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  const differences: number[] = []
+  const lag: number[] = []
+  let last = ''
 
-  return kilobytes == null ? undefined : Number(kilobytes) * 1024
+  try {
+    for (let i = 0; i < ROUNDS[run.length]; i++) {
+      const withLog = await ask(place, 'withLog')
+      const without = await ask(place, 'withoutLog')
+
+      if (withLog.anonymous == null || without.anonymous == null) {
+        run.note(`left out, this system does not tell: ${title}`)
+        return
+      }
+
+      differences.push((withLog.anonymous - without.anonymous) / 1e6)
+      lag.push(withLog.lag)
+      last = `in the last round ${megabytes(withLog.anonymous)} with it, ${megabytes(without.anonymous)} without`
+    }
+  } catch (err: any) {
+    say(run, 'ours', `${title}: ${err.message}`)
+  }
+
+  yield figure({ case: title, unit: 'MB', better: 'less', wanted: { ours: MOST } }, new Map([['ours', differences]]), {
+    lag,
+    note: note == null ? last : `${note}; ${last}`
+  })
+}
+
+async function ask (place: Place, method: 'withLog' | 'withoutLog'): Promise<Memory> {
+  return inProcess('memory', async worker => worker.call<Memory>(method, { place }, DEADLINE))
+}
+
+function megabytes (bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`
 }

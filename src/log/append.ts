@@ -62,7 +62,7 @@ export class Appends {
     return this.#pending.size === 0
   }
 
-  /** At most as many items as a record takes */
+  /** At most as many items as a record takes. Nobody else may change them, nor the group */
   add (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
     const { signal } = options
     const bytes = items.reduce((sum, { byteLength }) => sum + byteLength, 0)
@@ -191,16 +191,15 @@ export class Appends {
   async #draft ({ items, options }: Pending, { previous, heads }: Base): Promise<TrueEntry[]> {
     const { clock, signer: { author }, store, admit } = this.#init
     const { replicas = 0 } = options
-    const group = options.group == null ? NOTHING : new Uint8Array(options.group)
+    const { group = NOTHING } = options
     const entries: TrueEntry[] = []
 
     for (const item of items) {
-      const now = clock.wall?.() ?? clock.now()
-      const { time, counter } = store.index.clock.tick(now)
+      const { time, counter } = store.index.clock.tick(clock.now())
       const bytes = encodeContent({ time, counter, author, previous, parents: heads, group, replicas, data: item })
       const hashed = hashOf(bytes, this.#pacer)
       const id = hashed instanceof Promise ? await hashed : hashed
-      // what is kept is ours: whoever appended may use its bytes again. They stand at the end
+      // they stand at the end
       const data = bytes.subarray(bytes.byteLength - item.byteLength)
       const entry = { time, counter, author, previous, parents: heads, group, replicas, data, id, bytes, proofs: NO_PROOF, at: 0 }
       const asked = admit?.(entry)
@@ -218,4 +217,3 @@ export class Appends {
     return entries
   }
 }
-

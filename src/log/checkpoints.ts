@@ -260,7 +260,10 @@ export class Checkpoints {
         this.#cut = undefined
       })
     } catch (err) {
-      await writer.undo()
+      // a manifest that names them may be stored, although that failed: then the next open takes them for garbage, or not
+      if (!(err instanceof ManifestError)) {
+        await writer.undo()
+      }
       throw err
     } finally {
       this.#unfinished.delete(writer)
@@ -337,7 +340,10 @@ export class Checkpoints {
         return { ...before, tailBefore: before.tail, runs: { ...before.runs, [name]: merged }, freed, freedRecords: [] }
       }, () => { table.replace(runs, run) })
     } catch (err) {
-      await writer.undo()
+      // a manifest that names them may be stored, although that failed: then the next open takes them for garbage, or not
+      if (!(err instanceof ManifestError)) {
+        await writer.undo()
+      }
       throw err
     } finally {
       this.#unfinished.delete(writer)
@@ -351,7 +357,9 @@ export class Checkpoints {
       const { freed, freedRecords, generation } = this.#manifest
       const sweepFrom = Math.min(this.#state.nextSeq, ...[...this.#unfinished].flatMap(({ seqs }) => seqs.slice(0, 1)))
       const manifest = { ...change(this.#manifest), generation: generation + 1, nextSeq: this.#state.nextSeq, sweepFrom }
-      await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
+      await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest)).catch(err => {
+        throw new ManifestError(err.message, { cause: err })
+      })
       this.#manifest = manifest
       committed()
       pages.forget(freed)
@@ -361,6 +369,12 @@ export class Checkpoints {
       })
     })
   }
+}
+
+/** Whether the manifest is stored nobody knows */
+class ManifestError extends Error {
+  static name = 'ManifestError'
+  name = 'ManifestError'
 }
 
 function rowsFrom (runs: Run[], first: number): number {

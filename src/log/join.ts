@@ -50,10 +50,12 @@ export class Joins {
   async join (raws: RawEntry[], { signal }: AbortOptions): Promise<Joined[]> {
     const { id, store, writer } = this.#init
     const { changes } = writer
+    // our own: whoever hands them in may use its bytes again at once
+    const own = raws.map(({ bytes, proof }) => ({ bytes: new Uint8Array(bytes), proof: new Uint8Array(proof) }))
     const joined: Joined[] = []
     const decoded: Array<{ i: number, entry: DecodedEntry }> = []
 
-    for (const [i, raw] of raws.entries()) {
+    for (const [i, raw] of own.entries()) {
       await this.#pause(signal)
       const entry = await decode(raw, this.#pacer)
 
@@ -76,7 +78,7 @@ export class Joins {
 
     const verdicts = await verifyEntries(fresh.map(({ entry }) => entry), id, this.#pacer)
     signal?.throwIfAborted()
-    const now = this.#now()
+    const now = this.#init.clock.now()
     const isTrue: Array<{ i: number, entry: TrueEntry }> = []
     fresh.forEach(({ i }, k) => {
       const verdict = verdicts[k]
@@ -115,24 +117,19 @@ export class Joins {
 
     if (next != null) {
       // a timer takes 31 bits
-      const wait = Math.min(next - limits.MAX_AHEAD - this.#now(), 2 ** 30)
+      const wait = Math.min(next - limits.MAX_AHEAD - this.#init.clock.now(), 2 ** 30)
       this.#timer = this.#init.clock.after(Math.max(wait, 1), () => { this.#letIn().catch(err => { this.#init.logger.error('entries that had waited could not be stored - %e', err) }) })
     }
   }
 
   async #letIn (): Promise<void> {
-    const due = this.#early.take(this.#now() + limits.MAX_AHEAD)
+    const due = this.#early.take(this.#init.clock.now() + limits.MAX_AHEAD)
     this.#setTimer()
 
     if (due.length > 0) {
       // another one may have brought them meanwhile
       await this.#init.writer.join(due, -1)
     }
-  }
-
-  #now (): number {
-    const { clock } = this.#init
-    return clock.wall?.() ?? clock.now()
   }
 
   async #pause (signal?: AbortSignal): Promise<void> {
@@ -145,8 +142,7 @@ export class Joins {
 
 async function decode (raw: RawEntry, pacer: Pacer): Promise<DecodedEntry | MalformedError> {
   try {
-    // our own copy: whoever handed it in may use its bytes again
-    return await decodeEntry({ bytes: new Uint8Array(raw.bytes), proof: new Uint8Array(raw.proof) }, pacer)
+    return await decodeEntry(raw, pacer)
   } catch (err: any) {
     if (err instanceof MalformedError) {
       return err

@@ -6,7 +6,7 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { AppendRefusedError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { AppendRefusedError, InvalidContentError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads } from './reads.ts'
@@ -113,18 +113,21 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#mustBeOpen()
-    const entries = await this.#writer.append([data], options)
+    const entries = await this.#writer.append([copyOf(data)], ownOptions(options))
     return new LogEntry(entries[0])
   }
 
   async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
     const all: Entry[] = []
+    const own = ownOptions(options)
+    // what is in an array is taken at once, what comes from elsewhere when it comes
+    const source = Array.isArray(items) ? items.map(copyOf) : items
     let chunk: Uint8Array[] = []
     let bytes = 0
     let before = Promise.resolve()
     const write = async (): Promise<void> => {
       this.#mustBeOpen()
-      const written = this.#writer.append(chunk, options).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
+      const written = this.#writer.append(chunk, own).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
       // looked at when the next one is gathered, which may be too late for Node
       written.catch(() => {})
       ;[chunk, bytes] = [[], 0]
@@ -132,7 +135,9 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       before = written
     }
 
-    for await (const item of items) {
+    for await (const taken of source) {
+      const item = source === items ? copyOf(taken) : taken
+
       if (bytes + item.byteLength > limits.COMMIT_BYTES && chunk.length > 0) {
         await write()
       }
@@ -415,6 +420,19 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       throw closed(this.id)
     }
   }
+}
+
+/** Our own: whoever hands bytes in may use them again at once */
+function copyOf (bytes: Uint8Array): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new InvalidContentError(`an entry is made of a Uint8Array, not of ${typeof bytes}: encode it`)
+  }
+
+  return new Uint8Array(bytes)
+}
+
+function ownOptions (options: AppendOptions): AppendOptions {
+  return options.group == null ? options : { ...options, group: copyOf(options.group) }
 }
 
 function closed (id: string): LogClosedError {

@@ -60,6 +60,7 @@ export class Reads {
     }
     const walks = [this.#onTime(from, reverse), this.#late(from, reverse)]
     const next = await Promise.all(walks.map(async walk => walk.next()))
+    let last: StoredEntry | undefined
 
     try {
       for (;;) {
@@ -71,8 +72,10 @@ export class Reads {
         if (entry == null) {
           return
         }
-        if (isWanted(entry)) {
+        // one that was removed, and came again, may be met in both
+        if (isWanted(entry) && (last == null || compareEntries(entry, last) !== 0)) {
           yield entry
+          last = entry
         }
 
         next[isFirst ? 0 : 1] = await walks[isFirst ? 0 : 1].next()
@@ -258,7 +261,8 @@ export class Reads {
         }
         if (record == null) {
           missing.push(seqs[i])
-        } else if (record.size > 0) {
+        } else if (record.size > 0 && record.arrival < end.arrival) {
+          // what is behind it is being written, or could not be
           arrival = record.arrival + record.size
           yield record
         }
@@ -268,12 +272,19 @@ export class Reads {
     this.#store.suspect(missing)
   }
 
-  /** The entries of a record that are not removed */
+  /** The entries of a record that are not removed: what is dead is no longer named once it is out of the record, so both are read together */
   async #living (record: StoredRecord): Promise<StoredEntry[]> {
     const { seq, size } = record
+    const { records } = this.#store
     const rows = await this.#store.read(({ tables: { dead } }) => {
       return dead.isEmpty ? [] : dead.scan({ from: seqPrefix(seq), to: seqPrefix(seq + 1), limit: size })
     })
+
+    if (records.isStale(record)) {
+      const current = await records.read(seq)
+      return current == null ? [] : this.#living(current)
+    }
+
     const slots = new Set(rows.map(row => readDead(row).slot))
     const entries: StoredEntry[] = []
 

@@ -305,7 +305,7 @@ export class Store {
     this.#state.nextSeq = tail.nextSeq
     this.#checkpoints = new Checkpoints(this.#state, newest, this.#onDamagedIndex)
 
-    if (newest == null && (isDamaged || tail.pages.length > 0)) {
+    if (newest == null && isDamaged) {
       await this.#rebuild(this.index, new DamagedIndexError('no manifest can be read'), false)
       return
     }

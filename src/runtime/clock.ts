@@ -10,13 +10,6 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds, never running backwards within a life, near to Unix time: what waits and ages are measured with */
   now (): number
-  /**
-   * Unix time in milliseconds as the machine's clock stands now. It may jump back when the clock was wrong. The moments
-   * of entries are told by it.
-   *
-   * @default now()
-   */
-  wall? (): number
   /** Calls `fn` once, `ms` from now */
   after (ms: number, fn: () => void): Timer
   /** Calls `fn` once, after the work and the microtasks of the present tick */
@@ -71,7 +64,6 @@ export function newSystemClock (wall = (): number => Date.now(), elapsed = (): n
 
       return start + ran
     },
-    wall,
     after: (ms, fn) => {
       const handle = setTimeout(fn, ms)
       return { cancel: () => { clearTimeout(handle) } }

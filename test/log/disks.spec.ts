@@ -2,7 +2,8 @@ import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { VirtualClock } from '../../src/runtime/clock.ts'
 import { IS_NODE, turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, text, texts } from '../fixtures/logs.ts'
+import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, SMALL, text, texts, watched } from '../fixtures/logs.ts'
+import type { Change } from '../fixtures/datastores.ts'
 import type { Batch } from 'interface-datastore'
 
 describe('a log on a disk that is slow', () => {
@@ -30,7 +31,7 @@ describe('a log on a disk that is slow', () => {
     expect(await idsOf(await newLog({ datastore, privateKey }))).to.deep.equal(entries.map(name))
   })
 
-  it('finds all of a block that grew while it was read', async () => {
+  it('finds all of what was appended while a record was read', async () => {
     const datastore = new WatchedDatastore()
     const log = await newLog({ datastore })
     const first = await log.append(text('first'))
@@ -65,7 +66,7 @@ describe('a log on a disk that is slow', () => {
     }
     const append = nameOfError(log.append(text('stuck')))
     await reached.promise
-    clock.advance(120_001)
+    clock.advance(122_001)
     const first = await Promise.race([append, turns(20).then(() => 'it hangs')])
     const second = await nameOfError(log.append(text('after')))
     datastore.beforeWrite = undefined
@@ -73,7 +74,7 @@ describe('a log on a disk that is slow', () => {
     await turns(5)
     await Promise.allSettled([log.close()])
 
-    expect([first, second]).to.deep.equal(['TurnTimeoutError', 'WriteFailedError'])
+    expect([first, second]).to.deep.equal(['StoreFailedError', 'StoreFailedError'])
     const again = await newLog({ datastore, privateKey, clock })
     expect(await again.has(before.id)).to.equal(true)
     await again.append(text('after'))
@@ -133,31 +134,38 @@ describe('a log on a disk that fails', () => {
     await expectSound(log)
   })
 
-  it('still has who waited when their parent came and could not be written', async () => {
-    const datastore = new WatchedDatastore()
-    const [log, other] = await Promise.all([newLog({ datastore, requestParents: () => {} }), newLog()])
-    const [parent, child] = await other.appendMany(texts(2))
-    await log.join([child])
-    datastore.tear = () => []
-    expect(await nameOfError(log.join([parent]))).to.equal('DiskError')
-    datastore.tear = undefined
-    await log.join([parent])
-
-    expect([log.length, log.diagnostics().waiting]).to.deep.equal([2, 0])
-  })
-
-  it('tells of a removal that is stored, and says so, also when it cannot clear up behind it', async () => {
+  it('removes nothing of what the disk did not take, tells of none of it, and takes it out when it is asked again', async () => {
     const datastore = new WatchedDatastore()
     const log = await newLog({ datastore })
     const entries = await log.appendMany(texts(20))
-    const removed: string[] = []
-    log.addEventListener('entry:remove', ({ detail: { entry } }) => { removed.push(said(entry)) })
-    datastore.tear = changes => changes.some(({ key }) => key.includes('/journal/')) ? undefined : []
-    const error = await nameOfError(log.remove([entries[0].id]))
+    const { removed } = watched(log)
+    datastore.tear = () => []
+    expect(await nameOfError(log.remove([entries[0].id]))).to.equal('DiskError')
     datastore.tear = undefined
 
-    // either it went, or it did not: whoever keeps a state by the events has to know
-    expect({ error, isGone: !await log.has(entries[0].id), removed }).to.deep.equal({ error: 'none', isGone: true, removed: ['0'] })
+    // whoever keeps a state by the events has to know
+    expect([await log.has(entries[0].id), removed]).to.deep.equal([true, []])
+    await expectSound(log)
+    expect(await log.remove([entries[0].id])).to.equal(1)
+    expect([await log.has(entries[0].id), removed]).to.deep.equal([false, ['0']])
+    await expectSound(log)
+  })
+
+  it('tells of a removal that is stored, also when it cannot write a checkpoint behind it', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore }, SMALL)
+    const entries = await log.appendMany(texts(35))
+    const { removed } = watched(log)
+    const isData = ({ key }: Change): boolean => key.endsWith('r')
+    datastore.tear = changes => changes.some(isData) ? undefined : []
+
+    for (let i = 0; i < 30; i++) {
+      expect(await nameOfError(log.remove([entries[i].id]))).to.equal('none')
+    }
+
+    datastore.tear = undefined
+    expect(removed).to.deep.equal(entries.slice(0, 30).map(said))
+    expect((await expectSound(log)).map(said)).to.deep.equal(entries.slice(30).map(said))
   })
 
   it('is as good as any after a restart when the disk said that it failed, and had written all', async () => {
@@ -178,13 +186,13 @@ describe('a log on a disk that fails', () => {
     await expectSound(again)
   })
 
-  it('says that its trees could not be written, and has all after it is opened again', async () => {
+  it('says that its checkpoint could not be written, and has all after it is opened again', async () => {
     const datastore = new WatchedDatastore()
     const privateKey = await newKey()
     const log = await newLog({ datastore, privateKey })
     const entries = await log.appendMany(texts(300))
     datastore.tear = changes => changes.slice(0, 1)
-    expect(await nameOfError(log.close())).to.equal('DiskError')
+    expect(await nameOfError(log.close())).to.equal('StoreFailedError')
     datastore.tear = undefined
 
     expect(log.status).to.equal('closed')

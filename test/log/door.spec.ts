@@ -1,7 +1,10 @@
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { heldStore, turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, expectSound, nameOfError, newLog, said, saidIn, text, texts } from '../fixtures/logs.ts'
+import { closeLogs, expectSound, nameOfError, newLog, outcomes, said, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import { until } from '../fixtures/nodes.ts'
+import type { Log } from '../../src/log/index.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
 
 describe('the door of a log', () => {
   afterEach(closeLogs)
@@ -16,7 +19,8 @@ describe('the door of a log', () => {
       nameOfError(log.append(text('x'), { replicas: -1 })),
       nameOfError(log.append(text('x'), { replicas: 1.5 })),
       nameOfError(log.append(text('x'), { replicas: NaN })),
-      nameOfError(log.appendMany([text('a'), new Uint8Array(4 * 1024 * 1024 + 1), text('b')]))
+      nameOfError(log.appendMany([text('a'), text('b')], { replicas: 256 })),
+      nameOfError(log.appendMany([new Uint8Array(4 * 1024 * 1024 + 1), text('b')]))
     ])
 
     expect(refused).to.deep.equal(refused.map(() => 'InvalidContentError'))
@@ -54,7 +58,7 @@ describe('the door of a log', () => {
     const datastore = new MemoryDatastore()
     const first = await newLog({ datastore })
 
-    expect(await nameOfError(newLog({ datastore }))).to.equal('InvalidLogIdError')
+    expect(await nameOfError(newLog({ datastore }))).to.equal('StoreInUseError')
     expect((await newLog({ datastore, id: 'another' })).status).to.equal('open')
     expect((await newLog()).status).to.equal('open')
     await first.close()
@@ -88,7 +92,7 @@ describe('the door of a log', () => {
     const { id } = await log.append(text('here'))
     await log.close()
     const refused = await Promise.all([
-      log.append(text('x')), log.appendMany(texts(2)), log.appendMany([]), log.join([]), log.giveUp([id]), log.remove([id]), log.trim({ length: 0 }), log.mark('a', 1), log.drop()
+      log.append(text('x')), log.appendMany(texts(2)), log.appendMany([]), log.join([]), log.remove([id]), log.trim({ length: 0 }), log.mark('a', 1), log.drop()
     ].map(nameOfError))
 
     expect(refused).to.deep.equal(refused.map(() => 'LogClosedError'))
@@ -100,10 +104,9 @@ describe('the door of a log', () => {
     const log = await newLog()
     await log.mark('a', 3)
 
-    // there is no name for the error yet
-    const refused = await Promise.all([-1, 1.5, NaN, 2 ** 60].map(async wrong => await nameOfError(log.mark('a', wrong)) !== 'none'))
+    const refused = await Promise.all([-1, 1.5, NaN, Infinity, 2 ** 60].map(async wrong => nameOfError(log.mark('a', wrong))))
 
-    expect(refused).to.deep.equal([true, true, true, true])
+    expect(refused).to.deep.equal(refused.map(() => 'InvalidMarkError'))
     expect(await log.marked('a')).to.equal(3)
   })
 
@@ -113,18 +116,40 @@ describe('the door of a log', () => {
     const controller = new AbortController()
     const first = log.append(text('first'))
     await reached
-    const names = Promise.all(Array.from({ length: 130 }, async () => nameOfError(log.appendMany(texts(511), { signal: controller.signal }))))
+    const names = Promise.all(Array.from({ length: 260 }, async () => nameOfError(log.appendMany(texts(256), { signal: controller.signal }))))
     await turns(3)
-    expect(await nameOfError(log.appendMany(texts(511)))).to.equal('TooManyAppendsError')
+    expect(await nameOfError(log.appendMany(texts(256)))).to.equal('TooManyAppendsError')
     controller.abort()
     release()
 
-    expect((await names).filter(error => error === 'TooManyAppendsError')).to.have.lengthOf.within(1, 2)
+    expect((await names).filter(error => error === 'TooManyAppendsError')).to.have.lengthOf.within(1, 4)
     await first
     await log.append(text('last'))
     expect(log.diagnostics().pending).to.equal(0)
   })
 })
+
+/** Rings none of its alarms but those that a test tells it to */
+class AlarmClock extends SetClock {
+  readonly #alarms = new Set<{ ms: number, fn(): void }>()
+
+  after (ms: number, fn: () => void): Timer {
+    const alarm = { ms, fn }
+    this.#alarms.add(alarm)
+    return { cancel: () => { this.#alarms.delete(alarm) } }
+  }
+
+  isSet (ms: number): boolean {
+    return [...this.#alarms].some(alarm => alarm.ms === ms)
+  }
+
+  ring (ms: number): void {
+    for (const alarm of [...this.#alarms].filter(alarm => alarm.ms === ms)) {
+      this.#alarms.delete(alarm)
+      alarm.fn()
+    }
+  }
+}
 
 describe('canAppend', () => {
   afterEach(closeLogs)
@@ -181,6 +206,75 @@ describe('canAppend', () => {
 
     expect(await nameOfError(log.append(text('x')))).to.equal('RangeError')
     expect(await nameOfError(log.append(text('y')))).to.equal('none')
+    await expectSound(log)
+  })
+
+  it('that does not say anything in time refuses by name, and the log goes on', async () => {
+    const clock = new AlarmClock()
+    const late = Promise.withResolvers<boolean>()
+    const log = await newLog({ clock, canAppend: entry => said(entry) === 'slow' ? late.promise : true })
+    const slow = nameOfError(log.append(text('slow')))
+    const behind = log.append(text('behind it'))
+    await until(() => clock.isSet(30_000))
+    clock.ring(30_000)
+
+    expect(await slow).to.equal('AppendRefusedError')
+    expect(said(await behind)).to.equal('behind it')
+    late.resolve(true)
+    await log.append(text('after'))
+    expect(await saidIn(log)).to.deep.equal(['behind it', 'after'])
+    await expectSound(log)
+  })
+
+  it('that does not say anything of an entry of others in time refuses that, and not those that came with it', async () => {
+    const clock = new AlarmClock()
+    const [other, log] = await Promise.all([newLog(), newLog({ clock, canAppend: entry => said(entry) === '1' ? new Promise(() => {}) : true })])
+    const joined = log.join(await other.appendMany(texts(3)))
+    await until(() => clock.isSet(30_000))
+    clock.ring(30_000)
+
+    expect(outcomes(await joined)).to.deep.equal(['added', 'AppendRefusedError', 'added'])
+    await expectSound(log)
+  })
+
+  it('that waits for an append of its own is refused in the end, and both the log and that append go on', async () => {
+    const clock = new AlarmClock()
+    const inner: Array<Promise<string>> = []
+    const log: Log = await newLog({
+      clock,
+      canAppend: async entry => {
+        if (said(entry) === 'outer') {
+          inner.push(log.append(text('inner')).then(said))
+          await inner[0]
+        }
+        return true
+      }
+    })
+    const outer = nameOfError(log.append(text('outer')))
+    await until(() => clock.isSet(30_000))
+    clock.ring(30_000)
+
+    expect(await outer).to.equal('AppendRefusedError')
+    expect(await inner[0]).to.equal('inner')
+    expect(await saidIn(log)).to.deep.equal(['inner'])
+    await expectSound(log)
+  })
+
+  it('that throws at an entry of others rejects that join, and the next one goes on', async () => {
+    let isBroken = true
+    const [other, log] = await Promise.all([newLog(), newLog({
+      canAppend: () => {
+        if (isBroken) {
+          throw new RangeError('thrown')
+        }
+        return true
+      }
+    })])
+    const entries = await other.appendMany(texts(2))
+
+    expect(await nameOfError(log.join(entries))).to.equal('RangeError')
+    isBroken = false
+    expect(outcomes(await log.join(entries))).to.deep.equal(['added', 'added'])
     await expectSound(log)
   })
 

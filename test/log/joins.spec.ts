@@ -1,25 +1,17 @@
 import { expect } from 'aegir/chai'
-import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newLog, outcomes, said, SetClock, text, texts } from '../fixtures/logs.ts'
-import type { EntryId } from '../../src/log/entry-id.ts'
-import type { Entry, Log, LogInit } from '../../src/log/index.ts'
+import { MemoryDatastore } from 'datastore-core'
+import { concat } from 'uint8arrays/concat'
+import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched } from '../fixtures/logs.ts'
+import { until } from '../fixtures/nodes.ts'
+import type { Entry, Log } from '../../src/log/index.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
 
 function raw ({ bytes, proof }: Entry): { bytes: Uint8Array, proof: Uint8Array } {
   return { bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }
 }
 
-/** A log that waits for parents, and what it asked for */
-async function patientLog (init: Partial<LogInit> = {}): Promise<{ log: Log, asked: string[][] }> {
-  const asked: string[][] = []
-  const log = await newLog({ requestParents: ids => { asked.push(ids.map(id => name({ id }))) }, ...init })
-  return { log, asked }
-}
-
 async function chain (length: number): Promise<Entry[]> {
   return (await newLog()).appendMany(texts(length))
-}
-
-function ids (entries: Entry[]): EntryId[] {
-  return entries.map(({ id }) => id)
 }
 
 describe('joining', () => {
@@ -67,14 +59,27 @@ describe('joining', () => {
     await expectSound(log)
   })
 
-  it('takes entries that another one of their author vouches for, and says which were proved', async () => {
-    const log = await newLog()
-    const author = await newLog()
-    const entries = [await author.append(text('a')), await author.append(text('b')), await author.append(text('c'))]
-    await log.join(entries.map(raw))
+  it('takes each entry by its own proof: a later one of its author does not stand in for it', async () => {
+    const [log, third] = await Promise.all([newLog(), newLog()])
+    const [a, b] = (await chain(2)).map(raw)
+    const junk = { bytes: a.bytes, proof: new Uint8Array(4000) }
 
-    expect((await allOf(log)).map(({ isProved }) => isProved)).to.deep.equal([false, false, true])
+    expect(outcomes(await log.join([junk, b]))).to.deep.equal(['MalformedError', 'added'])
+    // the good one is not known by then, and is passed on with its proof
+    expect(outcomes(await log.join([a]))).to.deep.equal(['added'])
+    expect(outcomes(await third.join((await allOf(log)).map(raw)))).to.deep.equal(['added', 'added'])
     await expectSound(log)
+  })
+
+  it('refuses proofs of any size that no entry can have, and keeps none of their bytes', async () => {
+    const log = await newLog()
+    const [a, b] = (await chain(2)).map(raw)
+
+    for (const size of [0, 1, 4632, 1_040_000]) {
+      expect(outcomes(await log.join([{ bytes: a.bytes, proof: new Uint8Array(size) }]))).to.deep.equal(['MalformedError'])
+    }
+    expect(outcomes(await log.join([{ bytes: a.bytes, proof: concat([a.proof, new Uint8Array(1_040_000)]) }, b]))).to.deep.equal(['MalformedError', 'added'])
+    expect(log.diagnostics().bytes).to.equal(b.bytes.byteLength + b.proof.byteLength)
   })
 
   it('keeps its own copy: whoever handed the bytes in may use them again', async () => {
@@ -89,24 +94,6 @@ describe('joining', () => {
     await log.appendMany(texts(2, 'more '))
 
     expect((await allOf(log)).map(said)).to.deep.equal(['0', '1', '2', 'more 0', 'more 1'])
-    await expectSound(log)
-  })
-
-  it('refuses an entry whose clock is too far ahead, by name, and takes it later', async () => {
-    const [own, other] = [new SetClock(1_000_000), new SetClock(1_060_000)]
-    const [log, author] = [await newLog({ clock: own }), await newLog({ clock: other })]
-    const near = await author.append(text('60 s ahead'))
-    other.time += 1
-    const far = await author.append(text('60.001 s ahead'))
-    other.time += 1000
-    const farther = await author.append(text('61.001 s ahead'))
-    const all = [near, far, farther].map(raw)
-
-    expect(outcomes(await log.join(all))).to.deep.equal(['added', 'FutureEntryError', 'FutureEntryError'])
-    own.time += 1
-    expect(outcomes(await log.join(all))).to.deep.equal(['known', 'added', 'FutureEntryError'])
-    own.time += 1000
-    expect(outcomes(await log.join(all))).to.deep.equal(['known', 'known', 'added'])
     await expectSound(log)
   })
 
@@ -140,10 +127,10 @@ describe('joining', () => {
   })
 })
 
-describe('waiting for parents', () => {
+describe('joining in any order', () => {
   afterEach(closeLogs)
 
-  it('is for nobody where nobody is asked for them: the heads are right all the same', async () => {
+  it('waits for nobody: children go in before their parents, and the heads are right all the same', async () => {
     const log = await newLog()
     const entries = await chain(3)
     const stranger = await (await newLog()).append(text('a stranger'))
@@ -155,103 +142,221 @@ describe('waiting for parents', () => {
     expect(await headsOf(log)).to.deep.equal([entries[2], stranger].map(name).sort())
   })
 
-  it('keeps an entry out of the log, and asks for what it waits for', async () => {
-    const { log, asked } = await patientLog()
-    const [a, b] = await chain(2)
+  it('takes a child whose parent canAppend refuses', async () => {
+    const log = await newLog({ canAppend: entry => said(entry) !== '0' })
+    const entries = (await chain(2)).map(raw)
 
-    expect(outcomes(await log.join([raw(b)]))).to.deep.equal(['waiting'])
-    expect(asked).to.deep.equal([[name(a)]])
-    expect([log.length, await log.has(b.id), log.diagnostics().waiting]).to.deep.equal([0, false, 1])
-    expect(outcomes(await log.join([raw(b)]))).to.deep.equal(['waiting'])
+    expect(outcomes(await log.join(entries))).to.deep.equal(['AppendRefusedError', 'added'])
+    expect((await allOf(log)).map(said)).to.deep.equal(['1'])
     await expectSound(log)
   })
 
-  it('ends when they come, and parents arrive before their children', async () => {
-    const { log } = await patientLog()
-    const entries = await chain(5)
-    const [a, b, c, d, e] = entries.map(raw)
-    expect(outcomes(await log.join([c, e]))).to.deep.equal(['waiting', 'waiting'])
-    expect(outcomes(await log.join([d]))).to.deep.equal(['waiting'])
-    expect(outcomes(await log.join([a]))).to.deep.equal(['added'])
-    expect(outcomes(await log.join([b]))).to.deep.equal(['added'])
+  it('makes no head of a parent that comes behind its child of another author', async () => {
+    const [log, author, other] = await Promise.all([newLog(), newLog(), newLog()])
+    const parent = await author.append(text('parent'))
+    await other.join([parent])
+    const child = await other.append(text('child'))
 
-    expect((await collect(log.arrivals())).map(({ entry }) => name(entry))).to.deep.equal(entries.map(name))
+    await log.join([raw(child)])
+    await log.join([raw(parent)])
+    expect(await headsOf(log)).to.deep.equal([name(child)])
+    await expectSound(log)
+  })
+})
+
+describe('an entry whose clock is ahead', () => {
+  afterEach(closeLogs)
+
+  /** One that is 60 s ahead, one that is a millisecond more, and one that is a second more */
+  async function ahead (): Promise<{ clock: WindClock, log: Log, all: Array<ReturnType<typeof raw>> }> {
+    const [clock, other] = [new WindClock(), new SetClock(1_060_000)]
+    const author = await newLog({ clock: other })
+    const entries = [await author.append(text('near'))]
+    other.time += 1
+    entries.push(await author.append(text('far')))
+    other.time += 1000
+    entries.push(await author.append(text('farther')))
+    return { clock, log: await newLog({ clock }), all: entries.map(raw) }
+  }
+
+  it('by more than 60 s waits, and is not in the log', async () => {
+    const { log, all } = await ahead()
+
+    expect(outcomes(await log.join(all))).to.deep.equal(['added', 'waiting', 'waiting'])
+    expect((await allOf(log)).map(said)).to.deep.equal(['near'])
+    expect(log.diagnostics().waiting).to.equal(2)
+    expect(outcomes(await log.join(all))).to.deep.equal(['known', 'waiting', 'waiting'])
+    expect(log.diagnostics().waiting).to.equal(2)
+    await expectSound(log)
+  })
+
+  it('goes in by itself when its time has come, and is told of', async () => {
+    const { clock, log, all } = await ahead()
+    const { added } = watched(log)
+    await log.join(all)
+    clock.wind(1)
+    await until(() => log.length === 2)
+    expect((await allOf(log)).map(said)).to.deep.equal(['near', 'far'])
+    clock.wind(1000)
+    await until(() => log.length === 3)
+
+    expect(added).to.deep.equal([[0, 'near'], [1, 'far'], [2, 'farther']])
     expect(log.diagnostics().waiting).to.equal(0)
+    expect(outcomes(await log.join(all))).to.deep.equal(['known', 'known', 'known'])
     await expectSound(log)
   })
 
-  it('does not hold up others', async () => {
-    const { log } = await patientLog()
-    const [[, child], [free]] = [await chain(2), await chain(1)]
+  it('is there once, also when somebody brings it again at the moment when its time comes', async () => {
+    const { clock, log, all } = await ahead()
+    const { added } = watched(log)
+    await log.join(all)
+    const again = log.join(all)
+    clock.wind(2000)
+    await again
+    await until(() => log.length === 3 && log.diagnostics().waiting === 0)
 
-    expect(outcomes(await log.join([child, free].map(raw)))).to.deep.equal(['waiting', 'added'])
-    const own = await log.append(text('own'))
-    expect(own.parents.map(id => name({ id }))).to.deep.equal([name(free)])
+    expect(added.map(([, data]) => data).sort()).to.deep.equal(['far', 'farther', 'near'])
     await expectSound(log)
   })
 
-  it('ends when nobody has them', async () => {
-    const { log } = await patientLog()
-    const entries = await chain(3)
-    await log.join([raw(entries[2])])
-    await log.giveUp(ids(entries.slice(0, 1)))
-    expect(log.diagnostics().waiting).to.equal(1)
-    await log.giveUp(ids(entries.slice(1, 2)))
-
-    expect(log.diagnostics().waiting).to.equal(0)
-    expect(await idsOf(log)).to.deep.equal([name(entries[2])])
-    expect(outcomes(await log.join(entries.slice(0, 2).map(raw)))).to.deep.equal(['added', 'added'])
-    await expectSound(log)
-  })
-
-  it('ends with the giving up of one, for all that stand on who waited for it', async () => {
-    const { log } = await patientLog()
-    const entries = await chain(4)
-    await log.join(entries.slice(1).reverse().map(raw))
-    expect(log.length).to.equal(0)
-    await log.giveUp([entries[0].id])
-
-    expect((await collect(log.arrivals())).map(({ entry }) => name(entry))).to.deep.equal(entries.slice(1).map(name))
-    await expectSound(log)
-  })
-
-  it('ends when canAppend refuses the parent', async () => {
-    const { log } = await patientLog({ canAppend: entry => said(entry) !== '0' })
-    const entries = await chain(2)
-    await log.join([raw(entries[1])])
-
-    expect(outcomes(await log.join([raw(entries[0])]))).to.deep.equal(['AppendRefusedError'])
-    expect(await idsOf(log)).to.deep.equal([name(entries[1])])
-    await expectSound(log)
-  })
-
-  it('is over when the log is closed: who waited may come again', async () => {
-    const { log } = await patientLog()
-    const entries = await chain(2)
-    await log.join([raw(entries[1])])
-    await log.close()
-
-    expect(log.diagnostics().waiting).to.equal(0)
-  })
-
-  it('does not lose who waited when a parent comes and canAppend throws', async () => {
-    let isBroken = true
-    const { log } = await patientLog({
+  it('is asked about when its time has come, not before', async () => {
+    const { clock, all } = await ahead()
+    const asked: string[] = []
+    const log = await newLog({
+      clock,
       canAppend: entry => {
-        if (isBroken && said(entry) === '1') {
-          throw new RangeError('thrown')
-        }
-        return true
+        asked.push(said(entry))
+        return said(entry) !== 'far'
       }
     })
-    const entries = (await chain(2)).map(raw)
-    await log.join([entries[1]])
-    expect(await nameOfError(log.join([entries[0]]))).to.equal('RangeError')
-    isBroken = false
-    await log.join([entries[0]])
+    await log.join(all)
+    expect(asked).to.deep.equal(['near'])
+    clock.wind(2000)
+    await until(() => log.length === 2)
 
-    // nobody offers it again: it was 'waiting'
-    expect([log.length, log.diagnostics().waiting]).to.deep.equal([2, 0])
-    await expectSound(log)
+    expect(asked).to.deep.equal(['near', 'far', 'farther'])
+    expect((await allOf(log)).map(said)).to.deep.equal(['near', 'farther'])
+  })
+
+  it('has to prove itself as any other one before it waits', async () => {
+    const { log, all: [near, far] } = await ahead()
+
+    expect(outcomes(await log.join([{ bytes: far.bytes, proof: near.proof }]))).to.deep.equal(['FalseProofError'])
+    expect(log.diagnostics().waiting).to.equal(0)
+  })
+
+  it('is only in memory: it has to come again when the log was closed', async () => {
+    const datastore = new MemoryDatastore()
+    const { clock, all } = await ahead()
+    const log = await newLog({ datastore, clock })
+    await log.join(all)
+    await log.close()
+    expect(log.diagnostics().waiting).to.equal(0)
+    const again = await newLog({ datastore, clock })
+
+    expect((await allOf(again)).map(said)).to.deep.equal(['near'])
+    expect(outcomes(await again.join(all))).to.deep.equal(['known', 'waiting', 'waiting'])
+  })
+
+  it('is refused by name where there is no room for more of them', async () => {
+    const [log, author] = await Promise.all([newLog(), newLog({ clock: new SetClock(2_000_000) })])
+    const large = new Uint8Array(1024 * 1024)
+    const entries = await author.appendMany([large, large, large, large, large].map((bytes, i) => bytes.slice(i)))
+    const joined = await log.join(entries.map(raw))
+
+    expect(outcomes(joined).sort()).to.deep.equal(['FutureEntryError', 'FutureEntryError', 'waiting', 'waiting', 'waiting'])
+    expect(log.diagnostics().waiting).to.equal(3)
+    expect(log.diagnostics().dropped).to.deep.equal({ FutureEntryError: 2 })
+  })
+})
+
+/** Time that stands still until it is wound. Everything but the alarms goes on by itself */
+class WindClock extends SetClock {
+  readonly #alarms = new Set<{ at: number, fn(): void }>()
+
+  after (ms: number, fn: () => void): Timer {
+    const alarm = { at: this.time + ms, fn }
+    this.#alarms.add(alarm)
+    return { cancel: () => { this.#alarms.delete(alarm) } }
+  }
+
+  wind (ms: number): void {
+    this.time += ms
+
+    for (const alarm of [...this.#alarms].filter(({ at }) => at <= this.time)) {
+      this.#alarms.delete(alarm)
+      alarm.fn()
+    }
+  }
+}
+
+describe('entries of one author, in several places', () => {
+  afterEach(closeLogs)
+
+  it('go on from the last one that came back, where the store of their author was lost', async () => {
+    const [privateKey, keeper] = [await newKey(), await newLog()]
+    const first = await newLog({ privateKey })
+    await keeper.join((await first.appendMany(texts(3))).map(raw))
+    await first.close()
+    // in memory, or from a backup: nothing of it is left
+    const second = await newLog({ privateKey })
+    await second.join((await allOf(keeper)).map(raw))
+    const next = await second.append(text('next'))
+
+    expect(next.previous?.equals((await allOf(keeper))[2].id)).to.equal(true)
+    expect(next.parents.map(id => name({ id }))).to.deep.equal([name((await allOf(keeper))[2])])
+    await keeper.join([raw(next)])
+    expect(keeper.diagnostics().problems).to.deep.equal([])
+    expect(await headsOf(keeper)).to.deep.equal([name(next)])
+    await expectSound(keeper)
+  })
+
+  it('name the one before also when entries of others came before the first append of a life', async () => {
+    const [datastore, privateKey] = [new MemoryDatastore(), await newKey()]
+    const first = await newLog({ datastore, privateKey })
+    const tip = await first.append(text('the tip'))
+    await first.close()
+    const second = await newLog({ datastore, privateKey })
+    const foreign = (await chain(3)).map(raw)
+    await second.join(foreign)
+    const next = await second.append(text('next'))
+
+    expect(next.previous?.equals(tip.id)).to.equal(true)
+    expect(next.parents).to.have.lengthOf(2)
+    expect(await headsOf(second)).to.deep.equal([name(next)])
+    await expectSound(second)
+  })
+
+  it('that stand on one are told of as a fork, once for each author, whoever notices', async () => {
+    const [privateKey, keeper] = [await newKey(), await newLog()]
+    const [here, there] = await Promise.all([newLog({ privateKey }), newLog({ privateKey })])
+    const common = await here.append(text('common'))
+    await there.join([raw(common)])
+    const [a, b] = [await here.append(text('a')), await there.append(text('b'))]
+    await keeper.join([common, a].map(raw))
+    expect(keeper.diagnostics().problems).to.deep.equal([])
+    await keeper.join([raw(b)])
+    await here.join([raw(b)])
+
+    for (const log of [keeper, here]) {
+      const { problems } = log.diagnostics()
+      expect(problems.map(({ kind }) => kind)).to.deep.equal(['fork'])
+      expect(problems[0].message).to.include(a.author.toString()).and.include('two places')
+      await expectSound(log)
+    }
+    // one of the two is its latest: where it goes on, there is one chain again
+    const next = await here.append(text('next'))
+    expect(await headsOf(here)).to.deep.equal([name(next)])
+  })
+
+  it('are told of as a fork also where each side went on before they met', async () => {
+    const [privateKey, keeper] = [await newKey(), await newLog()]
+    const [here, there] = await Promise.all([newLog({ privateKey }), newLog({ privateKey })])
+    const common = await here.append(text('common'))
+    await there.join([raw(common)])
+    await keeper.join([common, ...await here.appendMany(texts(3, 'here '))].map(raw))
+    await keeper.join((await there.appendMany(texts(3, 'there '))).map(raw))
+
+    expect(keeper.diagnostics().problems.map(({ kind }) => kind)).to.deep.equal(['fork'])
   })
 })

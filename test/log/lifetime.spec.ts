@@ -9,7 +9,7 @@ async function faceOf (log: Log): Promise<unknown> {
   return {
     ids: await idsOf(log),
     heads: await headsOf(log),
-    arrivals: (await collect(log.arrivals())).map(({ arrival, entry }) => `${arrival} ${name(entry)} ${entry.isProved}`),
+    arrivals: (await collect(log.arrivals())).map(({ arrival, entry }) => `${arrival} ${name(entry)} ${entry.proof.join()}`),
     fingerprints: await Promise.all(ranges.map(async range => log.fingerprint(range, FINGERPRINT_KEY))),
     marks: await Promise.all(['a', 'b'].map(async program => log.marked(program))),
     length: log.length,
@@ -57,6 +57,29 @@ describe('closing a log', () => {
     const stored = (await allOf(await newLog({ datastore, privateKey: await newKey(), id: log.id }))).map(said)
     expect(results.slice(0, 31)).to.deep.equal(stored)
     expect(new Set(results.slice(31))).to.deep.equal(new Set(['LogClosedError']))
+  })
+
+  it('keeps every append that it resolved, and rejects none that is stored, whenever the close comes', async () => {
+    for (let pause = 0; pause < 12; pause++) {
+      const datastore = new WatchedDatastore()
+      datastore.beforeWrite = async () => turns(1)
+      const privateKey = await newKey()
+      const log = await newLog({ datastore, privateKey })
+      const told: string[] = []
+      log.addEventListener('entry:add', ({ detail: { entry } }) => { told.push(said(entry)) })
+      const settled = Promise.all(Array.from({ length: 12 }, async (_, i) => {
+        await turns(i)
+        return log.append(text(`${i}`)).then(said, err => err.name as string)
+      }))
+      await turns(pause)
+      await log.close()
+      const results = (await settled).filter(result => result !== 'LogClosedError')
+      const stored = (await allOf(await newLog({ datastore, privateKey }))).map(said)
+
+      expect(results.every(result => /^\d+$/.test(result))).to.equal(true)
+      expect(stored).to.deep.equal(results)
+      expect(told).to.deep.equal(results)
+    }
   })
 
   it('is done once, whoever asks', async () => {
@@ -168,7 +191,7 @@ describe('opening a log again', () => {
     const again = await newLog({ datastore, canAppend: () => { throw new RangeError('asked') }, id: 'a log' }).catch(err => err.name)
 
     // the first one is open still
-    expect(again).to.equal('InvalidLogIdError')
+    expect(again).to.equal('StoreInUseError')
     await closeLogs()
     expect(await allOf(await newLog({ datastore, canAppend: () => { throw new RangeError('asked') } }))).to.have.lengthOf(5)
   })

@@ -1,8 +1,11 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
+import { MemoryDatastore } from 'datastore-core'
 import { EntryId } from '../../src/log/entry-id.ts'
-import { heldStore } from '../fixtures/datastores.ts'
-import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, name, nameOfError, newKey, newLog, said, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import { newSystemClock } from '../../src/runtime/clock.ts'
+import { heldStore, turns, WatchedDatastore } from '../fixtures/datastores.ts'
+import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import type { RingId } from '../../src/log/entry-id.ts'
 import type { Entry } from '../../src/log/index.ts'
 
 const NOBODY = new EntryId(new Uint8Array(32).fill(7))
@@ -19,7 +22,6 @@ describe('a log', () => {
     expect(said(second)).to.equal('second')
     expect(second.author.equals(peerIdFromPrivateKey(privateKey))).to.equal(true)
     expect(second.clock).to.deep.equal({ time: 1_000_000n, counter: 1 })
-    expect(second.isProved).to.equal(true)
     expect([first.previous, first.parents]).to.deep.equal([undefined, []])
     expect(second.previous?.equals(first.id)).to.equal(true)
     expect(second.parents.map(id => id.toString())).to.deep.equal([first.id.toString()])
@@ -238,7 +240,7 @@ describe('a log', () => {
     for (const range of [{}, { from: 2 ** 30 }, { to: 2 ** 31 }, { from: 2 ** 30, to: 3 * 2 ** 30 }]) {
       const whole = (await log.idsInRange(range, { limit: 1000 })).map(id => name({ id }))
       const paged: string[] = []
-      let after: EntryId | undefined
+      let after: RingId | undefined
 
       do {
         const page = await log.idsInRange(range, { limit: 7, after })
@@ -261,6 +263,30 @@ describe('a log', () => {
     expect((await log.idsInRange({}, { limit: 10, after: page[9] })).map(id => name({ id }))).to.deep.equal(all.slice(10, 20))
   })
 
+  it('goes on with the ids of a range behind one of a group that was removed meanwhile, however many went', async () => {
+    const log = await newLog()
+
+    for (let i = 0; i < 40; i++) {
+      await log.appendMany(texts(5), { group: text(`group ${i}`) })
+    }
+
+    const range = { from: 2 ** 30, to: 3 * 2 ** 30 }
+    const whole = await log.idsInRange(range, { limit: 1000 })
+    const visited: RingId[] = []
+    let page = await log.idsInRange(range, { limit: 7 })
+
+    while (page.length > 0) {
+      visited.push(...page)
+      await log.remove(page)
+      page = await log.idsInRange(range, { limit: 7, after: page[page.length - 1] })
+    }
+
+    expect(visited.map(id => name({ id }))).to.deep.equal(whole.map(id => name({ id })))
+    expect(visited.every(({ position }) => position >= range.from && position < range.to)).to.equal(true)
+    expect(await log.idsInRange(range, { limit: 1000 })).to.deep.equal([])
+    expect(log.length).to.equal(200 - whole.length)
+  })
+
   it('takes a range that ends before it begins for one that goes round', async () => {
     const log = await newLog()
     await log.appendMany(texts(10), { group: text('a') })
@@ -268,7 +294,7 @@ describe('a log', () => {
     const [from, to] = [3 * 2 ** 30, 2 ** 30]
     const round = [...await log.idsInRange({ from }, { limit: 100 }), ...await log.idsInRange({ to }, { limit: 100 })].map(id => name({ id }))
     const paged: string[] = []
-    let after: EntryId | undefined
+    let after: RingId | undefined
 
     do {
       const page = await log.idsInRange({ from, to }, { limit: 7, after })
@@ -299,6 +325,241 @@ describe('a log', () => {
 
     expect(new Set(seen.map(({ fingerprint }) => fingerprint.join())).size).to.equal(4)
     expect(seen.every(({ fingerprint }) => fingerprint.byteLength === 16)).to.equal(true)
+  })
+})
+
+/** All bytes that an entry hands out, and those of what it hands out */
+function bytesOf ({ id, data, bytes, proof, group, previous, parents }: Entry): Uint8Array[] {
+  return [id.bytes, data, bytes, proof, group, ...[previous, ...parents].flatMap(id => id?.bytes ?? [])]
+}
+
+function spoil (entry: Entry): void {
+  bytesOf(entry).forEach(bytes => bytes.fill(0xff))
+}
+
+describe('bytes that a log hands out, or was handed', () => {
+  afterEach(closeLogs)
+
+  it('are copies: whoever changes those of an entry changes nothing, here or on the disk', async () => {
+    const datastore = new MemoryDatastore()
+    const privateKey = await newKey()
+    const [log, other] = await Promise.all([newLog({ datastore, privateKey }), newLog()])
+    const told: Entry[] = []
+    log.addEventListener('entry:add', ({ detail: { entry } }) => {
+      spoil(entry)
+      told.push(entry)
+    })
+    const appended = [await log.append(text('one'), { group: text('group') }), ...await log.appendMany(texts(20))]
+    await log.join(await other.appendMany(texts(3, 'f')))
+    const before = (await allOf(log)).map(entry => bytesOf(entry).join())
+
+    for (const entry of [...appended, ...told, ...await allOf(log), ...await log.heads(), ...(await collect(log.arrivals())).map(({ entry }) => entry)]) {
+      spoil(entry)
+    }
+
+    // what lies together with them is written after
+    await log.append(text('after'))
+    expect((await allOf(log)).slice(0, -1).map(entry => bytesOf(entry).join())).to.deep.equal(before)
+    await expectSound(log)
+    await log.close()
+    const again = await newLog({ datastore, privateKey })
+    expect((await expectSound(again)).slice(0, -1).map(entry => bytesOf(entry).join())).to.deep.equal(before)
+  })
+
+  it('are copies also of an entry that is told to be gone, and that comes back', async () => {
+    const log = await newLog()
+    const [first, second] = await log.appendMany(texts(2))
+    const raw = { bytes: first.bytes, proof: first.proof }
+    log.addEventListener('entry:remove', ({ detail: { entry } }) => { spoil(entry) })
+    await log.remove([first.id])
+    await log.join([raw])
+    raw.bytes.fill(0)
+    raw.proof.fill(0)
+
+    expect((await allOf(log)).map(name)).to.deep.equal([first, second].map(name))
+    await expectSound(log)
+  })
+
+  it('are copies of ids: a changed one names what it named', async () => {
+    const log = await newLog()
+    const entry = await log.append(text('here'))
+    const bytes = entry.id.bytes
+    const id = new EntryId(bytes)
+    bytes.fill(0)
+    id.bytes.fill(0)
+    const [onRing] = await log.idsInRange({}, { limit: 1 })
+    onRing.bytes.fill(0)
+
+    expect(await Promise.all([id, onRing, entry.id].map(async id => log.has(id)))).to.deep.equal([true, true, true])
+  })
+
+  it('may be changed while an append of them is still to be written', async () => {
+    const { datastore, reached, release } = heldStore()
+    const log = await newLog({ datastore })
+    const [data, group] = [text('mine'), text('group')]
+    const appending = log.append(data, { group })
+    await reached
+    data.fill(0)
+    group.fill(0)
+    release()
+    const entry = await appending
+
+    expect([said(entry), new TextDecoder().decode(entry.group)]).to.deep.equal(['mine', 'group'])
+    await expectSound(log)
+  })
+})
+
+describe('the moments of a log', () => {
+  afterEach(closeLogs)
+
+  it('are those of the wall clock, also when the machine slept and what it measures time with did not count that', async () => {
+    let unix = 1_000_000
+    const clock = newSystemClock(() => unix, () => 5_000)
+    const other = new SetClock(unix)
+    const [log, author] = await Promise.all([newLog({ clock }), newLog({ clock: other })])
+    await log.append(text('in the evening'))
+    unix += 8 * 3600 * 1000
+    other.time = unix
+
+    expect(outcomes(await log.join([await author.append(text('fresh'))]))).to.deep.equal(['added'])
+    expect((await log.append(text('in the morning'))).clock.time).to.equal(BigInt(unix))
+    expect(outcomes(await author.join(await allOf(log)))).to.deep.equal(['added', 'known', 'added'])
+  })
+
+  it('do not go back with the wall clock', async () => {
+    let unix = 1_000_000
+    const log = await newLog({ clock: newSystemClock(() => unix, () => 5_000) })
+    const before = await log.append(text('before'))
+    unix -= 3600 * 1000
+
+    expect((await log.append(text('after'))).clock).to.deep.equal({ time: before.clock.time, counter: 1 })
+    await expectSound(log)
+  })
+
+  it('are right from the append on that follows the repair of a clock that was ahead: others take all but what it made meanwhile', async () => {
+    const years = 5 * 365 * 24 * 3600 * 1000
+    const clock = new SetClock()
+    const datastore = new MemoryDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ clock, datastore, privateKey })
+    const other = await newLog()
+    const before = await log.append(text('before'))
+    clock.time += years
+    const wrong = await log.append(text('wrong'))
+    clock.time -= years - 1000
+    const after = [await log.append(text('after')), await log.append(text('after that'))]
+    await log.close()
+    const again = await newLog({ clock, datastore, privateKey })
+    after.push(...await again.appendMany(texts(3, 'after opening ')), await again.append(text('the last')))
+
+    expect(after.map(({ clock: { time } }) => Number(time))).to.deep.equal(after.map(() => clock.time))
+    expect(after.every(({ clock: { counter } }, i) => i === 0 || counter > after[i - 1].clock.counter)).to.equal(true)
+    expect(outcomes(await other.join([before, wrong, ...after]))).to.deep.equal(['added', 'waiting', ...after.map(() => 'added')])
+    expect((await allOf(other)).map(said)).to.deep.equal([before, ...after].map(said))
+    await expectSound(again)
+  })
+
+  it('are those of one chain after the repair of a clock: nobody takes it for a key that is used in two places', async () => {
+    const clock = new SetClock()
+    const [log, other] = await Promise.all([newLog({ clock }), newLog()])
+    const before = await log.append(text('before'))
+    clock.time += 24 * 3600 * 1000
+    const wrong = await log.append(text('wrong'))
+    clock.time -= 24 * 3600 * 1000 - 1000
+    const after: Entry[] = []
+
+    for (let i = 0; i < 4; i++) {
+      after.push(await log.append(text(`after ${i}`)))
+    }
+
+    await other.join([before, wrong, ...after])
+    expect(after.slice(1).map(({ previous }) => previous?.toString())).to.deep.equal(after.slice(0, -1).map(({ id }) => id.toString()))
+    expect([...other.diagnostics().problems, ...log.diagnostics().problems]).to.deep.equal([])
+    expect(await headsOf(other)).to.deep.equal([name(after[3])])
+  })
+
+  it('that no entry can have may be asked for: there is nothing before the first one, and nothing behind the last', async () => {
+    const log = await newLog()
+    const ids = (await log.appendMany(texts(10))).map(name)
+    const read = async (time: bigint, counter: number, reverse: boolean): Promise<string[]> => (await collect(log.entries({ from: { time, counter }, reverse }))).map(name)
+
+    for (const time of [2n ** 48n, 2n ** 48n + 1_000_000n, 2n ** 60n, 2n ** 80n]) {
+      expect(await read(time, 0, false)).to.deep.equal([])
+      expect(await read(time, 0, true)).to.deep.equal(ids.toReversed())
+    }
+    for (const time of [-1n, -(2n ** 48n), -(2n ** 80n)]) {
+      expect(await read(time, 0, false)).to.deep.equal(ids)
+      expect(await read(time, 0, true)).to.deep.equal([])
+    }
+
+    const { time } = (await allOf(log))[0].clock
+    expect(await read(time, -1, false)).to.deep.equal(ids)
+    expect(await read(time, -1, true)).to.deep.equal([])
+    expect(await read(time, 65_536, false)).to.deep.equal([])
+    expect(await read(time, 65_536, true)).to.deep.equal(ids.toReversed())
+  })
+})
+
+describe('appending much', () => {
+  afterEach(closeLogs)
+
+  it('of large data writes it in pieces, none of which is much larger than one entry', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore })
+    const large = new Uint8Array(4 * 1024 * 1024 - 100).fill(1)
+    const sizes = [...Array.from({ length: 6 }, () => large), ...Array.from({ length: 30 }, () => new Uint8Array(300_000)), ...texts(300)]
+    await log.appendMany(sizes)
+    const puts = datastore.writes.flat().map(({ value }) => value?.byteLength ?? 0)
+
+    expect(log.length).to.equal(sizes.length)
+    expect(Math.max(...puts)).to.be.below(6 * 1024 * 1024)
+    // small ones go together
+    expect(puts.length).to.be.below(30)
+  })
+
+  it('with one signal does not take long to end when that aborts', async () => {
+    const { datastore, reached, release } = heldStore()
+    const log = await newLog({ datastore })
+    const first = log.append(text('is written'))
+    await reached
+    const controller = new AbortController()
+    const appends = Array.from({ length: 20_000 }, async (_, i) => nameOfError(log.append(text(`${i}`), { signal: controller.signal })))
+    await turns(1)
+    const begun = performance.now()
+    controller.abort(new RangeError('enough'))
+    const names = await Promise.all(appends)
+    const took = performance.now() - begun
+    release()
+    await first
+
+    // one that the log had taken up to write it is written
+    expect(names.filter(error => error === 'RangeError').length).to.be.at.least(19_000)
+    expect(names.filter(error => error !== 'RangeError' && error !== 'none')).to.deep.equal([])
+    expect(log.length).to.equal(1 + names.filter(error => error === 'none').length)
+    expect(took).to.be.below(1_000)
+    expect(log.diagnostics().pending).to.equal(0)
+  })
+
+  it('one by one, in memory, lets timers fire meanwhile', async () => {
+    const log = await newLog()
+    let fired = 0
+    let isOver = false
+    const tick = (): void => {
+      fired++
+      if (!isOver) {
+        setTimeout(tick)
+      }
+    }
+    setTimeout(tick)
+    const begun = performance.now()
+
+    // without a pause no timer would fire before the end, however long it takes
+    for (let i = 0; i < 20_000 && fired < 3; i++) {
+      await log.append(text(`${i}`))
+    }
+
+    isOver = true
+    expect(fired, `after ${log.length} appends in ${performance.now() - begun} ms`).to.equal(3)
   })
 })
 

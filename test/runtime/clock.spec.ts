@@ -181,17 +181,6 @@ describe('the clock of the machine', () => {
     }))
   })
 
-  it('tells what the wall clock shows, also when it was set back', () => {
-    const machine = new Machine()
-    machine.wall += HOUR
-    machine.clock.now()
-    machine.wall -= HOUR
-
-    expect(machine.clock.wall?.()).to.equal(START)
-    expect(Math.abs((systemClock.wall?.() ?? 0) - Date.now())).to.be.below(60_000)
-    expect((new VirtualClock() as Clock).wall).to.equal(undefined)
-  })
-
   it('calls soon after the microtasks of this tick, in order', async () => {
     const order: string[] = []
     const { promise, resolve } = Promise.withResolvers<void>()

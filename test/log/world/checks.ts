@@ -5,7 +5,7 @@ import { collect, FINGERPRINT_KEY, inOrder, naiveHeads } from '../../fixtures/lo
 import { nameOf } from './copies.ts'
 import { anyRange } from './reads.ts'
 import { naiveRange, pages } from './ring.ts'
-import type { Life } from './life.ts'
+import type { Mirror } from './mirror.ts'
 import type { Truth } from './truth.ts'
 import type { Entry, Log } from '../../../src/log/index.ts'
 import type { Random } from '../../../src/runtime/random.ts'
@@ -61,56 +61,42 @@ export async function read (reading: Reading): Promise<Content> {
 }
 
 /** Parts of a log: what is read from somewhere on is the same as the end of the whole */
-export async function readFromSomewhere (life: Life, { entries, arrivals }: Content): Promise<void> {
-  const { world: { random }, log } = life
+export async function readFromSomewhere (reading: Reading, { entries, arrivals }: Content): Promise<void> {
+  const { log, random } = reading
 
   if (entries.length === 0) {
     return
   }
 
   const at = randomInt(random, entries.length)
-  const read = async (options: Parameters<typeof log.entries>[0]): Promise<string[]> => (await collect(log.entries(options))).map(entry => nameOf(life.take(entry)))
+  const read = async (options: Parameters<typeof log.entries>[0]): Promise<string[]> => (await collect(log.entries(options))).map(entry => nameOf(reading.take(entry)))
   const ids = entries.map(nameOf)
-  expectSame(life.reading, 'from an id on', await read({ from: entries[at].id }), ids.slice(at))
-  expectSame(life.reading, 'from an id down', await read({ from: entries[at].id, reverse: true }), ids.slice(0, at + 1).reverse())
+  expectSame(reading, 'from an id on', await read({ from: entries[at].id }), ids.slice(at))
+  expectSame(reading, 'from an id down', await read({ from: entries[at].id, reverse: true }), ids.slice(0, at + 1).reverse())
   const { time, counter } = entries[at].clock
   const isBefore = ({ clock }: Entry): boolean => clock.time < time || (clock.time === time && clock.counter < counter)
-  expectSame(life.reading, 'from a moment on', await read({ from: entries[at].clock }), ids.slice(entries.filter(isBefore).length))
+  expectSame(reading, 'from a moment on', await read({ from: entries[at].clock }), ids.slice(entries.filter(isBefore).length))
 
   const numbers = [...arrivals.values()].sort((a, b) => a - b)
   const arrived = (await collect(log.arrivals(numbers[at]))).map(({ arrival }) => arrival)
-  expectSame(life.reading, 'from an arrival on', arrived, numbers.slice(at))
+  expectSame(reading, 'from an arrival on', arrived, numbers.slice(at))
 }
 
-/** What the heads and the fingerprint say: that takes all that was ever here, and another log that has the same */
-export async function compareWithOthers (life: Life, { entries }: Content): Promise<void> {
-  const { world, log } = life
+/** What the heads say of all that ever was in the log */
+export async function checkHeads (reading: Reading, { entries }: Content, seen: Entry[]): Promise<void> {
   const here = new Set(entries.map(nameOf))
-  const heads = (await log.heads()).map(entry => nameOf(life.take(entry))).sort()
+  const heads = (await reading.log.heads()).map(entry => nameOf(reading.take(entry))).sort()
+  expectSame(reading, 'as heads', heads, naiveHeads(entries, seen.filter(entry => !here.has(nameOf(entry)))))
+}
 
-  // a disk that is damaged forgets what was there once
-  if (!world.options.isRot) {
-    expectSame(life.reading, 'as heads', heads, naiveHeads(entries, world.ledger.seen.filter(entry => !here.has(nameOf(entry)))))
-  }
-
-  const mirror = await world.mirror.of(entries)
-  const [own, others] = await Promise.all([log, mirror].map(async log => log.fingerprint({}, FINGERPRINT_KEY)))
-  expectSame(life.reading, 'as the count of the fingerprint', [own.count], [entries.length])
+/** The fingerprint is that of another log which has the same entries */
+export async function checkFingerprint (reading: Reading, { entries }: Content, mirror: Mirror): Promise<void> {
+  const other = await mirror.of(entries)
+  const [own, others] = await Promise.all([reading.log, other].map(async log => log.fingerprint({}, FINGERPRINT_KEY)))
+  expectSame(reading, 'as the count of the fingerprint', [own.count], [entries.length])
 
   if (!equals(own.fingerprint, others.fingerprint)) {
-    world.fail('the fingerprint is another one than that of a log which has the same entries')
-  }
-}
-
-export async function checkMarks ({ world: { ledger, options, fail }, log }: Life): Promise<void> {
-  for (const program of ledger.programs) {
-    const marked = await log.marked(program)
-
-    if (!ledger.marked(program).has(marked) && !options.isRot) {
-      fail(`${program} is marked with ${marked}, and not with ${[...ledger.marked(program)].join(' or ')}`)
-    }
-
-    ledger.setMarked(program, marked)
+    reading.fail('the fingerprint is another one than that of a log which has the same entries')
   }
 }
 
@@ -121,5 +107,7 @@ function expectSame <T> ({ fail }: Reading, what: string, found: T[], expected: 
 
   const missing = expected.filter(item => !found.includes(item))
   const extra = found.filter(item => !expected.includes(item))
-  fail(`${what}: ${found.length} where ${expected.length} are expected; missing ${missing.join()}; extra ${extra.join()}`)
+  fail(found.length === 1 && expected.length === 1
+    ? `${what}: ${found[0]} where ${expected[0]} is expected`
+    : `${what}: ${found.length} where ${expected.length} are expected; missing ${missing.join()}; extra ${extra.join()}`)
 }

@@ -154,13 +154,14 @@ export class HostileDatastore extends BaseDatastore {
         act()
       }
     }
-    await this.#operate(act, this.failingWrites, mayAct)
+    await this.#operate(act, 'failingWrites', mayAct)
   }
 
-  async #operate <T> (act: () => T, failing = this.failingReads, actHalf: () => void = () => {}): Promise<T> {
+  async #operate <T> (act: () => T, kind: 'failingReads' | 'failingWrites' = 'failingReads', actHalf: () => void = () => {}): Promise<T> {
     await this.#delay()
     this.#mustLive()
     const number = ++this.operations
+    const { from, to } = this[kind]
 
     if (number >= this.diesAt) {
       actHalf()
@@ -169,9 +170,9 @@ export class HostileDatastore extends BaseDatastore {
 
     this.#mustLive()
 
-    if (number >= failing.from && number < failing.to) {
+    if (number >= from && number < to) {
       // a disk that fails for ever is full: that one surely did nothing
-      if (failing.to < Infinity) {
+      if (to < Infinity) {
         actHalf()
       }
       this.hasFailed = true

@@ -1,46 +1,82 @@
 import { randomInt } from '../../../src/runtime/random.ts'
 import { name, naiveHeads, said, text } from '../../fixtures/logs.ts'
 import { nameOf } from './copies.ts'
-import { checkMarks, compareWithOthers, read, readFromSomewhere } from './checks.ts'
+import { checkFingerprint, checkHeads, read, readFromSomewhere } from './checks.ts'
 import { anyDamage, described, inflict, mend } from './damage.ts'
 import type { Content } from './checks.ts'
 import type { Life } from './life.ts'
 import type { World } from './world.ts'
 
+/** Times that a log is read until nothing comes or goes meanwhile */
+const MOST_READS = 10
+
 /** A log that was just opened: all that was promised is kept, and what nobody could be sure of is settled */
 export async function lookAtOpened (life: Life): Promise<void> {
-  const { world, world: { ledger, chain, options, fail } } = life
+  const { world: { ledger, chain, options, fail } } = life
 
   if (options.isRot) {
     await lookAtDamaged(life)
-  } else {
-    const content = await read(life.reading)
-    fail(...ledger.compare(content.entries, content.arrivals))
-    ledger.settle(content.entries, content.arrivals).forEach(entry => { fail(...chain.add(entry, false)) })
-    await readFromSomewhere(life, content)
-    await compareWithOthers(life, content)
+    return
   }
 
-  if (!options.isRot && !life.datastore.hasFailed) {
+  const { entries, arrivals } = await lookAtAll(life)
+  ledger.settle(entries, arrivals).forEach(entry => { fail(...chain.add(entry, false)) })
+  await checkMarks(life)
+  chain.rest()
+
+  if (!life.datastore.hasFailed) {
     // a key that was used in two places is none of the disk's
     const problems = life.log.diagnostics().problems.filter(({ kind }) => kind !== 'fork')
     fail(...problems.map(({ kind, message }) => `a process that dies damages nothing, and the log of the next one says ${kind}: ${message}`))
   }
-
-  await checkMarks(life)
-  world.chain.rest()
 }
 
 /** A log that is open and has nothing under way */
 export async function lookAtRest (life: Life): Promise<void> {
-  const { world: { ledger, chain, fail } } = life
-  const content = await read(life.reading)
-  fail(...ledger.compare(content.entries, content.arrivals))
-  await readFromSomewhere(life, content)
-  await compareWithOthers(life, content)
+  const content = await lookAtAll(life)
   await checkMarks(life)
-  chain.rest()
+  life.world.chain.rest()
   await appendOnHeads(life, content)
+}
+
+/**
+ * Everything that can be read. An entry may come meanwhile: when its time has come, or when its append was aborted too late.
+ * Then all is read once more
+ */
+async function lookAtAll (life: Life): Promise<Content> {
+  const { ledger, mirror, options, fail } = life.world
+
+  for (let reads = 1; ; reads++) {
+    const { events } = ledger
+    const wrong: string[] = []
+    const reading = { ...life.reading, fail: (...what: string[]) => { wrong.push(...what) } }
+    const content = await read(reading)
+    reading.fail(...ledger.compare(content.entries, content.arrivals))
+    await readFromSomewhere(reading, content)
+    await checkFingerprint(reading, content, mirror)
+
+    // a disk that was damaged forgets what was there once
+    if (!options.isRot) {
+      await checkHeads(reading, content, ledger.seen)
+    }
+    if (ledger.events === events || reads === MOST_READS) {
+      fail(...wrong)
+      return content
+    }
+  }
+}
+
+/** Programs are marked with what was asked for */
+async function checkMarks ({ world: { ledger, options, fail }, log }: Life): Promise<void> {
+  for (const program of ledger.programs) {
+    const marked = await log.marked(program)
+
+    if (!ledger.marked(program).has(marked) && !options.isRot) {
+      fail(`${program} is marked with ${marked}, and not with ${[...ledger.marked(program)].join(' or ')}`)
+    }
+
+    ledger.setMarked(program, marked)
+  }
 }
 
 /** Something happens to the disk between two lives, or while the log is open */
@@ -71,7 +107,8 @@ export async function lookAtDamaged (life: Life): Promise<void> {
     ledger.highest = Math.max(-1, ...arrivals.values())
   })
   life.world.fail(...ledger.compare(content.entries, content.arrivals))
-  await compareWithOthers(life, content)
+  await checkFingerprint(life.reading, content, life.world.mirror)
+  await checkMarks(life)
 }
 
 /** An append names the heads as its parents */

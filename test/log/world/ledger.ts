@@ -29,6 +29,8 @@ export class Ledger {
   readonly #asked = new Map<string, string | undefined>()
   readonly #offered = new Set<string>()
   readonly #marks = new Map<string, Mark>()
+  /** How often the log told that something came or went */
+  events = 0
   /** The highest number of an arrival so far */
   highest = -1
 
@@ -72,6 +74,7 @@ export class Ledger {
 
   /** The log told that an entry is in it. Says what is wrong with that */
   added (entry: Entry, arrival: number): string[] {
+    this.events++
     const id = nameOf(entry)
     const wrong = this.#origin(entry)
     const { state, changes = 0 } = this.#known.get(id) ?? {}
@@ -90,6 +93,7 @@ export class Ledger {
 
   /** The log told that an entry is in it no longer */
   removed (entry: Entry): string[] {
+    this.events++
     const id = nameOf(entry)
     const { state, changes = 0 } = this.#known.get(id) ?? {}
     this.#known.set(id, { entry, state: 'gone', changes: changes + 1 })

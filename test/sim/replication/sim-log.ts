@@ -1,15 +1,14 @@
 import { MAX_AHEAD } from '../../../src/log/constants.ts'
 import { decodeContent, encodeContent } from '../../../src/log/core/entry.ts'
 import { compareMoments, HybridClock } from '../../../src/log/core/hybrid-clock.ts'
-import { positionOf } from '../../../src/log/core/keys.ts'
-import { Proofs } from '../../../src/log/core/proofs.ts'
-import { EntryId } from '../../../src/log/entry-id.ts'
+import { SharedProof } from '../../../src/log/core/shared-proof.ts'
+import { EntryId, RingId } from '../../../src/log/entry-id.ts'
 import { AppendRefusedError, FutureEntryError, LogClosedError } from '../../../src/log/errors.ts'
 import { LogEntry } from '../../../src/log/log-entry.ts'
-import { hash } from '../../../src/log/signatures.ts'
-import { MalformedError } from '../../../src/runtime/errors.ts'
+import { positionIn } from '../../../src/log/position.ts'
 import { SafeEventEmitter } from '../../../src/runtime/events.ts'
 import { keyOfBytes } from '../../../src/runtime/keys.ts'
+import { sha256 } from '../../../src/runtime/sha256.ts'
 import type { SimDisk } from './disk.ts'
 import type { RawEntry, TrueEntry } from '../../../src/log/core/types.ts'
 import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
@@ -27,7 +26,7 @@ export interface SimLogInit {
 
 const RING = 2 ** 32
 const NOTHING = new Uint8Array(0)
-const NO_PROOF = new Proofs(NOTHING, 1)
+const NO_PROOF = new SharedProof({ size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [NOTHING] })
 
 /**
  * What replication needs of a log, without its trees and signatures: they have tests of their own, and would take all of the time.
@@ -112,13 +111,15 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     const bytes = new Uint8Array(key.byteLength + 32 * ids.length)
     bytes.set(key)
     ids.forEach((id, i) => { bytes.set(id, key.byteLength + 32 * i) })
-    return { count: ids.length, fingerprint: await hash(bytes) }
+    return { count: ids.length, fingerprint: sha256(bytes) }
   }
 
-  async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: EntryId }): Promise<EntryId[]> {
-    const ids = this.#idsIn(range).map(bytes => new EntryId(bytes))
-    const first = after == null ? 0 : ids.findIndex(id => id.equals(after)) + 1
-    return ids.slice(first, first + limit)
+  async idsInRange (range: RingRange, { limit, after }: { limit: number, after?: RingId }): Promise<RingId[]> {
+    const { from = 0 } = range
+    const ids = this.#idsIn(range).map(id => new RingId(id, this.#init.disk.entries.get(keyOfBytes(id))?.position ?? 0))
+    const offset = (id: RingId): number => (id.position - from + RING) % RING
+    const isBehind = (id: RingId, last: RingId): boolean => offset(id) - offset(last) > 0 || (offset(id) === offset(last) && keyOfBytes(id.bytes) > keyOfBytes(last.bytes))
+    return ids.filter(id => after == null || isBehind(id, after)).slice(0, limit)
   }
 
   /** From a moment on */
@@ -149,7 +150,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
 
   diagnostics (): LogDiagnostics {
     const bytes = [...this.#init.disk.entries.values()].reduce((sum, { entry }) => sum + entry.bytes.byteLength, 0)
-    return { status: this.status, length: this.length, bytes, heads: 0, pending: 0, waiting: 0, pages: 0, dropped: {} }
+    return { status: this.status, length: this.length, bytes, heads: 0, pending: 0, waiting: 0, cached: 0, dropped: {}, problems: [] }
   }
 
   async close (): Promise<void> {
@@ -181,7 +182,7 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     if (this.status !== 'closed' && !disk.has(entry.id)) {
       const arrival = disk.arrivals++
       this.#hlc.hear(entry)
-      disk.entries.set(keyOfBytes(entry.id), { entry, position: placeOf(entry), arrival })
+      disk.entries.set(keyOfBytes(entry.id), { entry, position: positionIn(entry), arrival })
       this.safeDispatchEvent('entry:add', { detail: { entry: new LogEntry(entry), arrival } })
     }
   }
@@ -204,15 +205,5 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
 }
 
 function decode (bytes: Uint8Array): TrueEntry {
-  const id = hash(bytes)
-
-  if (id instanceof Promise) {
-    throw new MalformedError('the simulation runs in Node, which hashes at once')
-  }
-
-  return { ...decodeContent(bytes), id, bytes, proofs: NO_PROOF, at: 0, isProved: true }
-}
-
-function placeOf ({ id, group }: TrueEntry): number {
-  return positionOf(group.byteLength === 0 ? id : hash(group) as Uint8Array)
+  return { ...decodeContent(bytes), id: sha256(bytes), bytes, proofs: NO_PROOF, at: 0 }
 }
