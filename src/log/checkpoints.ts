@@ -65,6 +65,8 @@ export class Checkpoints {
   #records = 0
   #bytes = 0
   #empty: number[] = []
+  /** Pages of runs that were not finished */
+  #garbage: number[] = []
   /** Why the last attempt failed */
   failure?: Error
   readonly #onDamaged: (err: Error) => void
@@ -122,12 +124,17 @@ export class Checkpoints {
     await this.stop()
     await this.#flushAll()
 
-    for (let next = this.#next(true); next != null; next = this.#next(true)) {
-      await this.#mergeRuns(...next, () => false)
-    }
-    // what is not stored any more is not to be looked for again
-    if (await reclaim(this.#state, this.#manifest.tailBefore, () => false)) {
-      await this.#flushAll()
+    try {
+      for (let next = this.#next(true); next != null; next = this.#next(true)) {
+        await this.#mergeRuns(...next, () => false)
+      }
+      // what is not stored any more is not to be looked for again
+      if (await reclaim(this.#state, this.#manifest.tailBefore, () => false)) {
+        await this.#flushAll()
+      }
+    } catch (err) {
+      // all is stored: the next one who opens the log does it
+      this.#state.logger.error('runs could not be merged - %e', err)
     }
   }
 
@@ -260,10 +267,8 @@ export class Checkpoints {
         this.#cut = undefined
       })
     } catch (err) {
-      // a manifest that names them may be stored, although that failed: then the next open takes them for garbage, or not
-      if (!(err instanceof ManifestError)) {
-        await writer.undo()
-      }
+      // not deleted yet: a manifest that names them may be stored, although that failed
+      this.#garbage.push(...await writer.abandon())
       throw err
     } finally {
       this.#unfinished.delete(writer)
@@ -340,10 +345,8 @@ export class Checkpoints {
         return { ...before, tailBefore: before.tail, runs: { ...before.runs, [name]: merged }, freed, freedRecords: [] }
       }, () => { table.replace(runs, run) })
     } catch (err) {
-      // a manifest that names them may be stored, although that failed: then the next open takes them for garbage, or not
-      if (!(err instanceof ManifestError)) {
-        await writer.undo()
-      }
+      // not deleted yet: a manifest that names them may be stored, although that failed
+      this.#garbage.push(...await writer.abandon())
       throw err
     } finally {
       this.#unfinished.delete(writer)
@@ -357,10 +360,10 @@ export class Checkpoints {
       const { freed, freedRecords, generation } = this.#manifest
       const sweepFrom = Math.min(this.#state.nextSeq, ...[...this.#unfinished].flatMap(({ seqs }) => seqs.slice(0, 1)))
       const manifest = { ...change(this.#manifest), generation: generation + 1, nextSeq: this.#state.nextSeq, sweepFrom }
-      await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest)).catch(err => {
-        throw new ManifestError(err.message, { cause: err })
-      })
+      manifest.freed = [...manifest.freed, ...this.#garbage]
+      await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
       this.#manifest = manifest
+      this.#garbage = []
       committed()
       pages.forget(freed)
       await Promise.all([disk.delete(freed, 'page'), disk.delete(freedRecords, 'record')]).catch(err => {
@@ -369,12 +372,6 @@ export class Checkpoints {
       })
     })
   }
-}
-
-/** Whether the manifest is stored nobody knows */
-class ManifestError extends Error {
-  static name = 'ManifestError'
-  name = 'ManifestError'
 }
 
 function rowsFrom (runs: Run[], first: number): number {

@@ -37,7 +37,8 @@ export class Disk {
   readonly #datastore: Datastore
   readonly #base: string
   readonly #clock: Clock
-  readonly #shelfKeys: number
+  /** Numbers under one prefix */
+  readonly shelfKeys: number
   #ownership?: Ownership
   #broken?: Error
 
@@ -45,7 +46,7 @@ export class Disk {
     this.#datastore = datastore
     this.#base = base
     this.#clock = clock
-    this.#shelfKeys = shelfKeys
+    this.shelfKeys = shelfKeys
   }
 
   /** Nothing is written without it */
@@ -63,12 +64,12 @@ export class Disk {
 
   /** The number with which the shelf of this one begins */
   shelfOf (seq: number): number {
-    return seq - seq % this.#shelfKeys
+    return seq - seq % this.shelfKeys
   }
 
   /** The first number from this one on that begins a shelf */
   nextShelf (seq: number): number {
-    return Math.ceil(seq / this.#shelfKeys) * this.#shelfKeys
+    return Math.ceil(seq / this.shelfKeys) * this.shelfKeys
   }
 
   async get (seq: number, kind: Stored): Promise<Uint8Array | undefined> {
@@ -196,11 +197,11 @@ export class Disk {
   }
 
   #shelfName (seq: number): string {
-    return Math.floor(seq / this.#shelfKeys).toString(36).padStart(SHELF_DIGITS, '0')
+    return Math.floor(seq / this.shelfKeys).toString(36).padStart(SHELF_DIGITS, '0')
   }
 
   #name (seq: number, kind: Stored): string {
-    return `${this.#shelfName(seq)}/${(seq % this.#shelfKeys).toString(36).padStart(NUMBER_DIGITS, '0')}${kind === 'record' ? 'r' : 'p'}`
+    return `${this.#shelfName(seq)}/${(seq % this.shelfKeys).toString(36).padStart(NUMBER_DIGITS, '0')}${kind === 'record' ? 'r' : 'p'}`
   }
 
   /** Undefined: it is the key of something else */
@@ -208,7 +209,7 @@ export class Disk {
     const match = /\/([0-9a-z]{8})\/([0-9a-z]{4})([rp])$/.exec(key.toString().slice(this.#base.length))
 
     if (match?.index === 0) {
-      return { seq: parseInt(match[1], 36) * this.#shelfKeys + parseInt(match[2], 36), kind: match[3] === 'r' ? 'record' : 'page' }
+      return { seq: parseInt(match[1], 36) * this.shelfKeys + parseInt(match[2], 36), kind: match[3] === 'r' ? 'record' : 'page' }
     }
   }
 

@@ -17,8 +17,8 @@ import type { Disk } from './disk.ts'
 import type { Pages } from './pages.ts'
 import type { StoreState } from './state.ts'
 
-/** Shelves behind the last one that has something on it, which are looked at: a disk that failed may have left some empty */
-const EMPTY_SHELVES = 2
+/** Numbers that a disk that fails may leave empty between two that it does not: those of pages that two runs write at once, and some more */
+const MAX_GAP = 64
 /** Rows of the table `dead` that are read at once */
 const ROWS = 4096
 
@@ -76,7 +76,7 @@ export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> 
   const found: Tail = { records: [], pages: [], nextSeq }
   let empty = 0
 
-  for (let shelf = disk.shelfOf(Math.min(tail, sweepFrom)); shelf < nextSeq || empty < EMPTY_SHELVES; shelf = disk.nextShelf(shelf + 1)) {
+  for (let shelf = disk.shelfOf(Math.min(tail, sweepFrom)); shelf < nextSeq || empty * disk.shelfKeys < MAX_GAP; shelf = disk.nextShelf(shelf + 1)) {
     const { record, page } = await disk.shelf(shelf)
     empty = record.length + page.length === 0 ? empty + 1 : 0
     found.records.push({ seqs: record.filter(seq => seq >= tail), isWhole: shelf >= tail })

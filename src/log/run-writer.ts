@@ -29,12 +29,13 @@ export interface RunInit {
 }
 
 /**
- * Writes one run from several inputs, in slices. What it wrote is garbage until a manifest names it, and is deleted if that
- * does not come to pass.
+ * Writes one run from several inputs, in slices. What it wrote is garbage until a manifest names it.
  */
 export class RunWriter {
-  /** What it wrote so far */
+  /** The numbers that it took */
   readonly seqs: number[] = []
+  /** Those under which something is stored */
+  readonly #stored = new Set<number>()
   readonly #state: StoreState
   readonly #isStopped: () => boolean
   readonly #pacer: Pacer
@@ -83,12 +84,19 @@ export class RunWriter {
     return parts.length === 0 ? undefined : { tier, parts }
   }
 
-  /** What it wrote is of no use */
-  async undo (): Promise<void> {
+  /**
+   * What it wrote is of no use: returns that. Numbers of pages that could not be stored are given back: an open does not look for
+   * records behind a long gap
+   */
+  async abandon (): Promise<number[]> {
     await Promise.allSettled(this.#writes)
-    await this.#state.disk.delete(this.seqs, 'page').catch(() => {
-      // the disk fails still: the next open finds and deletes them
-    })
+
+    for (let seq = this.seqs.at(-1); seq === this.#state.nextSeq - 1 && !this.#stored.has(seq); seq = this.seqs.at(-1)) {
+      this.seqs.pop()
+      this.#state.nextSeq--
+    }
+
+    return [...this.#stored]
   }
 
   async #writePage (table: TableName, rows: Rows, part: PartWriter): Promise<void> {
@@ -113,7 +121,9 @@ export class RunWriter {
 
   /** Returns when there is room for another one */
   async #put (seq: number, bytes: Uint8Array): Promise<void> {
-    const writing = this.#state.disk.put(seq, 'page', bytes).finally(() => { this.#writes.delete(writing) })
+    const writing = this.#state.disk.put(seq, 'page', bytes)
+      .then(() => { this.#stored.add(seq) })
+      .finally(() => { this.#writes.delete(writing) })
     // looked at below, which may be too late for Node
     writing.catch(() => {})
     this.#writes.add(writing)

@@ -81,12 +81,12 @@ interface Range {
   proof: Proof
   /** Where they stand in what was handed in */
   entries: number[]
-  root: Uint8Array
+  tree: Subtree
 }
 
 /**
- * Says of each entry whether its author made it for the log. Each stands alone: its own proof is looked at, or what it shares with its
- * neighbours, which is as good. One signature is checked for what was signed at once.
+ * Says of each entry whether its author made it for the log. Each stands alone, by its own proof. Those of neighbours are looked at
+ * together, and one signature is checked for what was signed at once.
  */
 export async function verifyEntries (entries: DecodedEntry[], logId: string, pacer?: Pacer): Promise<Verdict[]> {
   const log = sha256(encodeString(logId))
@@ -96,12 +96,17 @@ export async function verifyEntries (entries: DecodedEntry[], logId: string, pac
   const left: number[] = []
 
   await Promise.all((await rangesOf(entries, proofs, pacer)).map(async range => {
-    if (await checks.isTrue(range)) {
+    if (await checks.isTrue(range.author, range.proof, range.tree.root)) {
       const { proof: { size, index, signature }, entries: numbers } = range
       const ids = numbers.map(i => entries[i].id)
       const last = proofs[numbers[numbers.length - 1]] as Proof
       const shared = new SharedProof({ size, first: index, count: ids.length, beside: besideOf(range.proof, last), signature, ids: () => ids })
-      numbers.forEach((i, at) => { verdicts[i] = trueEntry(entries[i], shared, at) })
+      numbers.forEach((i, at) => {
+        // what its neighbours prove is true, but others would not believe a proof that is not
+        if (range.tree.isPath(index + at, (proofs[i] as Proof).path)) {
+          verdicts[i] = trueEntry(entries[i], shared, at)
+        }
+      })
     } else if (range.entries.length > 1) {
       // one of them is false, and the others may be true
       left.push(...range.entries)
@@ -112,7 +117,7 @@ export async function verifyEntries (entries: DecodedEntry[], logId: string, pac
     const proof = proofs[i] as Proof
     const entry = entries[i]
 
-    if (await checks.isTrue({ author: authorOf(entry.author), proof, entries: [i], root: rootOf(entry.id, proof) })) {
+    if (await checks.isTrue(authorOf(entry.author), proof, rootOf(entry.id, proof))) {
       verdicts[i] = trueEntry(entry, aloneOf(entry, proof), 0)
     }
   }))
@@ -169,7 +174,7 @@ async function rangesOf (entries: DecodedEntry[], proofs: Array<Proof | Malforme
 function rangeOf (entries: DecodedEntry[], proofs: Array<Proof | MalformedError>, numbers: number[]): Range {
   const [first, last] = [proofs[numbers[0]], proofs[numbers[numbers.length - 1]]] as [Proof, Proof]
   const tree = new Subtree(first.size, first.index, numbers.map(i => entries[i].id), besideOf(first, last))
-  return { author: authorOf(entries[numbers[0]].author), proof: first, entries: numbers, root: tree.root }
+  return { author: authorOf(entries[numbers[0]].author), proof: first, entries: numbers, tree }
 }
 
 /** Signatures that are checked, each once */
@@ -183,7 +188,7 @@ class Checks {
     this.#log = log
   }
 
-  async isTrue ({ author, proof: { size, signature }, root }: Pick<Range, 'author' | 'proof' | 'root' | 'entries'>): Promise<boolean> {
+  async isTrue (author: Author, { size, signature }: Proof, root: Uint8Array): Promise<boolean> {
     const message = messageOf(this.#log, size, root)
     const key = `${author.key} ${keyOfBytes(message)}${keyOfBytes(signature)}`
     const outcome = this.#outcomes.get(key) ?? this.#check(author, message, signature)

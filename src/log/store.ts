@@ -361,6 +361,8 @@ export class Store {
     await this.#writing
     await this.#checkpoints.stop()
     const { index, freed, damaged } = await rebuild(this.#state, isOpen || before.length > 0 ? before : undefined)
+    // if it is stored after all, it is a record now
+    this.#failed = undefined
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
     await disk.delete(damaged, 'record')
     this.#state.index = index

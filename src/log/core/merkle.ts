@@ -187,6 +187,27 @@ export class Subtree {
     return path
   }
 
+  /** Whether these are the partners on the way of entry `index` */
+  isPath (index: number, path: Uint8Array): boolean {
+    let offset = 0
+
+    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, index >>= 1) {
+      if (hasPartner(index, last)) {
+        const node = this.#node(height, index ^ 1)
+
+        for (let i = 0; i < ID_BYTES; i++) {
+          if (node[i] !== path[offset + i]) {
+            return false
+          }
+        }
+
+        offset += ID_BYTES
+      }
+    }
+
+    return true
+  }
+
   /** The nodes beside `count` of the neighbours, from entry `first` of the batch on */
   beside (first: number, count: number): Uint8Array {
     const beside = allocUnsafe(ID_BYTES * besideLength(this.#size, first, count))
