@@ -21,8 +21,8 @@ export interface Lease {
 
 /** Milliseconds for which a lease counts where nobody can say whether its owner lives. A guess */
 export const LEASE_MS = 30_000
-/** Milliseconds that an owner has to answer, or the lock of a tab that is gone to become free. A guess */
-export const ANSWER_MS = 1_000
+/** Milliseconds after which the lock of a page that was left is free. A guess: Chromium frees it before the next page runs */
+const FREE_MS = 300
 
 // Node has locks as well, but each process its own ones
 const isNode = typeof process !== 'undefined' && process.versions?.node != null
@@ -110,10 +110,10 @@ export async function heldLocks (): Promise<string[]> {
   return held.map(({ name = '' }) => name)
 }
 
-/** Asked with patience: the lock of a page that was left is free a moment after the next one has begun */
+/** Asked with patience: nothing says that a page that is loaded anew comes after the end of its own lock */
 async function isHeld (name: string, clock: Clock): Promise<boolean> {
   const controller = new AbortController()
-  const timer = clock.after(ANSWER_MS, () => { controller.abort() })
+  const timer = clock.after(FREE_MS, () => { controller.abort() })
 
   try {
     await locks?.request(name, { signal: controller.signal }, () => {})

@@ -2,7 +2,7 @@ import { toString } from 'uint8arrays/to-string'
 import { systemClock } from '../runtime/clock.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { StoreInUseError, WriteFailedError } from './errors.ts'
-import { alone, ANSWER_MS, decodeLease, encodeLease, heldLocks, hold, holderOf, leaseFor, locks, whereIs } from './lease.ts'
+import { alone, decodeLease, encodeLease, heldLocks, hold, holderOf, leaseFor, locks, whereIs } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Datastore, Key } from 'interface-datastore'
@@ -11,6 +11,8 @@ import type { Datastore, Key } from 'interface-datastore'
 const RENEW_MS = 10_000
 /** Milliseconds until a new owner looks whether another process took the store at the same moment. A guess */
 const CONFIRM_MS = 500
+/** Milliseconds that an owner has to answer. A guess */
+const ANSWER_MS = 1_000
 /** Looks at the store, and turns of the event loop, while an owner is waited for: on a busy store both take longer */
 const LOOKS = 4
 /** Milliseconds that opening may take before it holds up others no longer. A guess */

@@ -214,7 +214,7 @@ export class Reads {
     }
 
     if (before != null) {
-      yield * this.#segment(before, { arrival: this.#store.index.arrivals, seq: this.#store.nextSeq })
+      yield * this.#segment(before, { arrival: this.#store.index.arrivals, seq: this.#store.end })
     }
   }
 
@@ -222,7 +222,7 @@ export class Reads {
   async * #recordsDown (from?: Fence): AsyncGenerator<StoredRecord> {
     let at = from == null ? FENCES_BY_MOMENT : aboveArrival(from.arrival)
     const above = from == null ? [] : (await this.#store.read(({ tables }) => tables.fences.scan({ from: at, to: FENCES_BY_MOMENT, limit: 1 }))).map(readFence)
-    let end: Pick<Fence, 'arrival' | 'seq'> = above[0] ?? { arrival: this.#store.index.arrivals, seq: this.#store.nextSeq }
+    let end: Pick<Fence, 'arrival' | 'seq'> = above[0] ?? { arrival: this.#store.index.arrivals, seq: this.#store.end }
 
     for (;;) {
       const rows = await this.#store.read(({ tables }) => tables.fences.scan({ from: at, reverse: true, limit: FENCES }))

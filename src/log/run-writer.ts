@@ -39,7 +39,10 @@ export class RunWriter {
   readonly #state: StoreState
   readonly #isStopped: () => boolean
   readonly #pacer: Pacer
+  /** None of them rejects */
   readonly #writes = new Set<Promise<void>>()
+  /** Why the first one that failed did */
+  #failure?: Error
 
   constructor (state: StoreState, isStopped: () => boolean = () => false) {
     this.#state = state
@@ -80,7 +83,7 @@ export class RunWriter {
       parts.push(await this.#writePart(part))
     }
 
-    await Promise.all(this.#writes)
+    await this.#written()
     return parts.length === 0 ? undefined : { tier, parts }
   }
 
@@ -89,7 +92,7 @@ export class RunWriter {
    * records behind a long gap
    */
   async abandon (): Promise<number[]> {
-    await Promise.allSettled(this.#writes)
+    await Promise.all(this.#writes)
 
     for (let seq = this.seqs.at(-1); seq === this.#state.nextSeq - 1 && !this.#stored.has(seq); seq = this.seqs.at(-1)) {
       this.seqs.pop()
@@ -122,14 +125,20 @@ export class RunWriter {
   /** Returns when there is room for another one */
   async #put (seq: number, bytes: Uint8Array): Promise<void> {
     const writing = this.#state.disk.put(seq, 'page', bytes)
-      .then(() => { this.#stored.add(seq) })
+      .then(() => { this.#stored.add(seq) }, err => { this.#failure ??= err })
       .finally(() => { this.#writes.delete(writing) })
-    // looked at below, which may be too late for Node
-    writing.catch(() => {})
     this.#writes.add(writing)
 
     if (this.#writes.size >= WRITES) {
-      await Promise.all(this.#writes)
+      await this.#written()
+    }
+  }
+
+  async #written (): Promise<void> {
+    await Promise.all(this.#writes)
+
+    if (this.#failure != null) {
+      throw this.#failure
     }
   }
 

@@ -74,6 +74,7 @@ export class Store {
   #checkpoints: Checkpoints
   /** A number under which a record may lie that could not be written: the next one takes its place */
   #failed?: number
+  #end = 0
   #writing?: Promise<void>
   #rebuilding?: Promise<void>
 
@@ -162,8 +163,9 @@ export class Store {
     return this.#state.records
   }
 
-  get nextSeq (): number {
-    return this.#state.nextSeq
+  /** Records have lower numbers. Another one may be on its way to the disk, and is none yet */
+  get end (): number {
+    return this.#end
   }
 
   /** Records were not found where some may have been: whether rows name them is found out by `unlist` */
@@ -214,6 +216,7 @@ export class Store {
     }
 
     index.apply({ seq, arrival, added, removed }, prepared)
+    this.#end = seq + 1
     this.#checkpoints.note(seq, added.length, bytes.byteLength)
     this.#checkpoints.begin()
     return arrival
@@ -302,7 +305,7 @@ export class Store {
 
     const { newest, before, isDamaged } = await readManifests(disk)
     const tail = await readTail(disk, newest)
-    this.#state.nextSeq = tail.nextSeq
+    this.#state.nextSeq = this.#end = tail.nextSeq
     this.#checkpoints = new Checkpoints(this.#state, newest, this.#onDamagedIndex)
 
     if (newest == null && isDamaged) {
@@ -366,6 +369,7 @@ export class Store {
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
     await disk.delete(damaged, 'record')
     this.#state.index = index
+    this.#end = this.#state.nextSeq
     await this.#checkpoints.replace(freed)
   }
 

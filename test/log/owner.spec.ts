@@ -340,7 +340,7 @@ describe('the owner of a store', () => {
       const clock = new VirtualClock()
       const datastore = new SharingDatastore(new Map([[PATH, encodeLease({ token: 'of this tab before' })]]))
       const close = await holdAs('of this tab before')
-      clock.after(900, close)
+      clock.after(200, close)
       expect(await during(clock, attempt(datastore, { clock }))).to.equal('none')
     })
 
