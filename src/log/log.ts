@@ -197,15 +197,21 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       return
     }
 
-    for await (const entry of this.#reads.inOrder(first, reverse, { signal })) {
-      yield new LogEntry(entry)
+    for await (const entries of this.#reads.inOrder(first, reverse, { signal })) {
+      for (const entry of entries) {
+        signal?.throwIfAborted()
+        yield new LogEntry(entry)
+      }
     }
   }
 
   async * arrivals (from = 0, options: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
     this.#mustNotBeClosed()
-    for await (const entry of this.#reads.arrivals(from, options)) {
-      yield { arrival: entry.arrival, entry: new LogEntry(entry) }
+    for await (const entries of this.#reads.arrivals(from, options)) {
+      for (const entry of entries) {
+        options.signal?.throwIfAborted()
+        yield { arrival: entry.arrival, entry: new LogEntry(entry) }
+      }
     }
   }
 
@@ -324,21 +330,26 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       let tooLarge = index.bytes - bytes
       let looked = 0
 
-      for await (const entry of this.#reads.inOrder(from, false, options)) {
-        if (looked++ === TRIM_ENTRIES) {
+      for await (const next of this.#reads.inOrder(from, false, options)) {
+        for (const entry of next) {
+          if (tooMany <= 0 && tooLarge <= 0 && entry.time >= oldest && when == null) {
+            return entries
+          }
+
+          last = entry
+
+          if (this.#isToGo(entry, tooMany > 0 || tooLarge > 0 || entry.time < oldest, options)) {
+            tooMany--
+            tooLarge -= sizeOf(entry)
+            entries.push(entry)
+          }
+        }
+
+        looked += next.length
+
+        if (looked >= TRIM_ENTRIES) {
           isEnd = false
           break
-        }
-        if (tooMany <= 0 && tooLarge <= 0 && entry.time >= oldest && when == null) {
-          break
-        }
-
-        last = entry
-
-        if (this.#isToGo(entry, tooMany > 0 || tooLarge > 0 || entry.time < oldest, options)) {
-          tooMany--
-          tooLarge -= sizeOf(entry)
-          entries.push(entry)
         }
       }
 

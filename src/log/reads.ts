@@ -36,12 +36,14 @@ export class Reads {
   }
 
   async heads (): Promise<StoredEntry[]> {
-    const ids = await this.#store.read(({ authors }) => authors.heads(Infinity))
     const heads: StoredEntry[] = []
 
-    for (let i = 0; i < ids.length; i += limits.READ_AHEAD) {
-      const found = await Promise.all(ids.slice(i, i + limits.READ_AHEAD).map(async id => this.#store.find(id)))
+    for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
+      const { ids, next } = await this.#store.read(({ authors }) => authors.heads(limits.READ_AHEAD, from))
+      const found = await Promise.all(ids.map(async id => this.#store.find(id)))
       heads.push(...found.filter(entry => entry != null))
+      from = next
+      isEnd = next == null
       await this.#pacer.pause()
     }
 
@@ -52,33 +54,31 @@ export class Reads {
    * In the total order, from this entry or moment on, or from it down. Entries that came in order lie so in the records; of those
    * that came late a table says where they belong in between.
    */
-  async * inOrder (from: From | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+  async * inOrder (from: From | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
     const sign = reverse ? -1 : 1
     const isWanted = (entry: StoredEntry): boolean => {
-      const compared = from == null ? 0 : 'id' in from ? compareEntries(entry, from) : compareMoments(entry, from)
-      return compared * sign >= 0
+      return from == null || ('id' in from ? compareEntries(entry, from) : compareMoments(entry, from)) * sign >= 0
     }
     const walks = [this.#onTime(from, reverse), this.#late(from, reverse)]
-    const next = await Promise.all(walks.map(async walk => walk.next()))
+    const [onTime, late] = walks.map(walk => new Batches(walk))
     let last: StoredEntry | undefined
 
     try {
       for (;;) {
         signal?.throwIfAborted()
-        const [a, b] = next.map(({ value, done }) => done === true ? undefined : value as StoredEntry)
-        const isFirst = b == null || (a != null && compareEntries(a, b) * sign < 0)
-        const entry = isFirst ? a : b
+        await Promise.all([onTime.fill(), late.fill()])
 
-        if (entry == null) {
+        if (onTime.isEmpty && late.isEmpty) {
           return
         }
-        // one that was removed, and came again, may be met in both
-        if (isWanted(entry) && (last == null || compareEntries(entry, last) !== 0)) {
-          yield entry
-          last = entry
-        }
 
-        next[isFirst ? 0 : 1] = await walks[isFirst ? 0 : 1].next()
+        const merged = merge(onTime, late, sign).filter((entry, i, all) => {
+          // one that was removed, and came again, may be met in both
+          const before = i === 0 ? last : all[i - 1]
+          return isWanted(entry) && (late.isUnused || before == null || compareEntries(entry, before) !== 0)
+        })
+        last = merged.at(-1) ?? last
+        yield merged
         await this.#pacer.pause()
       }
     } finally {
@@ -87,14 +87,15 @@ export class Reads {
   }
 
   /** As they came, from this arrival on */
-  async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry> {
+  async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
     const [row] = await this.#store.read(({ tables }) => tables.fences.scan({ from: aboveArrival(from), reverse: true, limit: 1 }))
 
     for await (const record of this.#records(row == null ? undefined : readFence(row))) {
       signal?.throwIfAborted()
 
       if (record.arrival + record.size > from) {
-        yield * (await this.#living(record)).filter(({ arrival }) => arrival >= from)
+        yield (await this.#living(record)).filter(({ arrival }) => arrival >= from)
+        await this.#pacer.pause()
       }
     }
   }
@@ -151,24 +152,24 @@ export class Reads {
   }
 
   /** Those that came in order: as they lie in the records */
-  async * #onTime (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry> {
+  async * #onTime (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     const fence = await this.#fenceOf(from, reverse)
 
     for await (const record of reverse ? this.#recordsDown(fence) : this.#records(fence)) {
       const entries = (await this.#living(record)).filter(({ isLate }) => !isLate)
-      yield * reverse ? entries.reverse() : entries
+      yield reverse ? entries.reverse() : entries
     }
   }
 
   /** Those that came late: where a table says that they lie */
-  async * #late (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry> {
+  async * #late (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     let at = from == null ? undefined : orderPrefix(clamp(reverse ? nextMoment(from) : from))
 
     for (;;) {
       const rows = await this.#store.read(({ tables }) => tables.order.scan({ from: at, reverse, limit: limits.READ_AHEAD }))
       const entries = await this.#store.entriesAt(rows.map(placeInOrder))
       // the rows know only the start of an id
-      yield * entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
+      yield entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
 
       if (rows.length < limits.READ_AHEAD) {
         return
@@ -298,6 +299,62 @@ export class Reads {
 
     return entries
   }
+}
+
+/** Entries of a walk that were not taken yet */
+class Batches {
+  entries: StoredEntry[] = []
+  index = 0
+  /** Nothing ever came of it */
+  isUnused = true
+  readonly #walk: AsyncGenerator<StoredEntry[]>
+  #isAtEnd = false
+
+  constructor (walk: AsyncGenerator<StoredEntry[]>) {
+    this.#walk = walk
+  }
+
+  get isEmpty (): boolean {
+    return this.index >= this.entries.length
+  }
+
+  get first (): StoredEntry {
+    return this.entries[this.index]
+  }
+
+  /** Nothing is taken before it has something, or is at its end */
+  async fill (): Promise<void> {
+    while (this.isEmpty && !this.#isAtEnd) {
+      const { value, done } = await this.#walk.next()
+      this.#isAtEnd = done === true
+      this.entries = value ?? []
+      this.index = 0
+      this.isUnused &&= this.entries.length === 0
+    }
+  }
+
+  rest (): StoredEntry[] {
+    const rest = this.index === 0 ? this.entries : this.entries.slice(this.index)
+    this.index = this.entries.length
+    return rest
+  }
+}
+
+/** Of two walks in one direction what comes before either has to go on */
+function merge (a: Batches, b: Batches, sign: number): StoredEntry[] {
+  if (a.isEmpty || b.isEmpty) {
+    return (a.isEmpty ? b : a).rest()
+  }
+
+  const merged: StoredEntry[] = []
+
+  while (!a.isEmpty && !b.isEmpty) {
+    const first = compareEntries(a.first, b.first) * sign < 0 ? a : b
+    merged.push(first.first)
+    first.index++
+  }
+
+  return merged
 }
 
 /** A moment that a row can name */

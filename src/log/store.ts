@@ -76,6 +76,8 @@ export class Store {
   #failed?: number
   #end = 0
   #writing?: Promise<void>
+  /** Marks that are being stored */
+  readonly #marking = new Set<Promise<void>>()
   #rebuilding?: Promise<void>
 
   private constructor (state: StoreState, ownership: Ownership, onDamaged: () => void) {
@@ -258,7 +260,10 @@ export class Store {
   }
 
   async mark (program: string, arrival: number): Promise<void> {
-    await this.#state.disk.putNamed(markOf(program), finish(begin(Kind.MARK, 0, 16).uvarint(arrival)))
+    const marking = this.#state.disk.putNamed(markOf(program), finish(begin(Kind.MARK, 0, 16).uvarint(arrival)))
+    const settled = marking.catch(() => {}).finally(() => { this.#marking.delete(settled) })
+    this.#marking.add(settled)
+    await marking
   }
 
   /** Writes what makes the next open fast, and lets go of the store */
@@ -266,7 +271,7 @@ export class Store {
     const { disk } = this.#state
 
     try {
-      await this.#rebuilding
+      await Promise.all([this.#rebuilding, ...this.#marking])
 
       if (this.#failed != null) {
         // it is no record of this log
@@ -284,7 +289,7 @@ export class Store {
     const { disk } = this.#state
 
     try {
-      await this.#rebuilding
+      await Promise.all([this.#rebuilding, ...this.#marking])
       await this.#checkpoints.stop()
       await disk.putNamed(DROPPED, new Uint8Array(0))
       await disk.clear(DROPPED)

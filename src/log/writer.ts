@@ -189,7 +189,7 @@ export class Writer {
     const { store, signer } = this.#init
     let base: Base = await store.read(({ authors }) => ({
       previous: authors.load(signer.author)?.id,
-      heads: authors.heads(MAX_PARENTS).sort(compare)
+      heads: authors.heads(MAX_PARENTS).ids.sort(compare)
     }))
     let written: Promise<Error | undefined> = Promise.resolve(undefined)
 

@@ -13,6 +13,9 @@ const MAX_AUTHORS = 1024
 /** Authors whose hashes are kept */
 const MAX_HASHES = 4096
 
+/** Below the id of every head */
+const FIRST_HEAD = new Uint8Array(1)
+
 /** The latest entry of an author, in the order of the log */
 interface Latest extends AuthorRow {
   /** What the tables say of it; absent: nothing yet */
@@ -103,26 +106,27 @@ export class Authors {
     }
   }
 
-  /** Ids of heads: so many at most */
-  heads (limit: number): Uint8Array[] {
+  /** Ids of so many heads at most, from one on; `next`: where to go on */
+  heads (limit: number, from?: Uint8Array): { ids: Uint8Array[], next?: Uint8Array } {
     this.#settle()
-    const heads = [...this.#headsById.values()].slice(0, limit).map(({ id }) => id)
+    // those in memory come first, and what tables say of their authors is older
+    const ids = from == null ? [...this.#headsById.values()].slice(0, limit).map(({ id }) => id) : []
+    let next = from ?? FIRST_HEAD
 
-    for (let from: Uint8Array | undefined, isEnd = this.#heads.isEmpty; heads.length < limit && !isEnd;) {
-      const rows = this.#heads.scan({ from, limit: MAX_AUTHORS })
+    while (ids.length < limit && !this.#heads.isEmpty) {
+      const wanted = limit - ids.length
+      const rows = this.#heads.scan({ from: next, limit: wanted })
+      const after = rows.length < wanted ? undefined : successor(rows[rows.length - 1])
+      ids.push(...rows.map(readHeadRow).filter(({ hash }) => !this.#latest.has(keyOfBytes(hash))).map(({ id }) => id))
 
-      for (const { id, hash } of rows.map(readHeadRow)) {
-        // what is in memory is newer
-        if (heads.length < limit && !this.#latest.has(keyOfBytes(hash))) {
-          heads.push(id)
-        }
+      if (after == null) {
+        return { ids }
       }
 
-      from = rows.length < MAX_AUTHORS ? undefined : successor(rows[rows.length - 1])
-      isEnd = from == null
+      next = after
     }
 
-    return heads
+    return this.#heads.isEmpty ? { ids } : { ids, next }
   }
 
   get headCount (): number {

@@ -7,7 +7,7 @@ import { SPECS, TABLES } from './rows.ts'
 import { SharedProof } from './shared-proof.ts'
 import { ID_BYTES } from './types.ts'
 import type { Place, TableName } from './rows.ts'
-import type { TrueEntry } from './types.ts'
+import type { Content, TrueEntry } from './types.ts'
 import type { Reader, Writer } from '../../runtime/codec.ts'
 
 /**
@@ -35,10 +35,80 @@ const FLAGS = 8
 /** Bytes of an entry from which on its id is stored, too */
 const LARGE = 16 * 1024
 
-export interface StoredEntry extends TrueEntry, Place {
+/** An entry as it lies in its record: taken apart, and hashed, when somebody looks into it */
+export class StoredEntry implements TrueEntry, Place {
+  readonly #record: StoredRecord
+  readonly #item: Item
+  readonly slot: number
+  readonly proofs: SharedProof
+  readonly at: number
+  #content?: Content
+
+  constructor (record: StoredRecord, item: Item, slot: number, proofs: SharedProof, at: number) {
+    this.#record = record
+    this.#item = item
+    this.slot = slot
+    this.proofs = proofs
+    this.at = at
+  }
+
+  get seq (): number {
+    return this.#record.seq
+  }
+
   /** Its number among all that came here */
-  arrival: number
-  isLate: boolean
+  get arrival (): number {
+    return this.#record.arrival + this.slot
+  }
+
+  get isLate (): boolean {
+    return (this.#item.flags & LATE) !== 0
+  }
+
+  get id (): Uint8Array {
+    return idOf(this.#item)
+  }
+
+  get bytes (): Uint8Array {
+    return this.#item.bytes
+  }
+
+  get time (): number {
+    return this.#decoded.time
+  }
+
+  get counter (): number {
+    return this.#decoded.counter
+  }
+
+  get author (): Uint8Array {
+    return this.#decoded.author
+  }
+
+  get previous (): Uint8Array | undefined {
+    return this.#decoded.previous
+  }
+
+  get parents (): Uint8Array[] {
+    return this.#decoded.parents
+  }
+
+  get group (): Uint8Array {
+    return this.#decoded.group
+  }
+
+  get replicas (): number {
+    return this.#decoded.replicas
+  }
+
+  get data (): Uint8Array {
+    return this.#decoded.data
+  }
+
+  get #decoded (): Content {
+    this.#content ??= decodeContent(this.#item.bytes)
+    return this.#content
+  }
 }
 
 /** Keys that a write removes from the tables of the index */
@@ -182,25 +252,14 @@ export class StoredRecord {
       return undefined
     }
 
-    const { bytes } = item
-    return {
-      ...decodeContent(bytes),
-      id: this.#idOf(item),
-      bytes,
-      proofs: batch.proof,
-      at: slot - batch.slot,
-      seq: this.seq,
-      slot,
-      arrival: this.arrival + slot,
-      isLate: (item.flags & LATE) !== 0
-    }
+    return new StoredEntry(this, item, slot, batch.proof, slot - batch.slot)
   }
 
   /** The same without the bytes of some entries. Undefined: nothing is left of it */
   without (slots: Set<number>): Uint8Array | undefined {
     const items = this.#items.map((item, slot): Item => {
       const isGone = item == null || slots.has(slot) || (item.flags & HOLE) !== 0
-      return isGone ? { flags: HOLE, id: item == null ? NOTHING : this.#idOf(item), bytes: NOTHING } : item
+      return isGone ? { flags: HOLE, id: item == null ? NOTHING : idOf(item), bytes: NOTHING } : item
     })
     const batches = this.#batches.map(({ slot, count, proof }): Batch => {
       const isLeft = items.slice(slot, slot + count).some(({ flags }) => (flags & HOLE) === 0)
@@ -236,14 +295,15 @@ export class StoredRecord {
       this.#items.push(readItem(reader))
     }
 
-    const ids = (): Uint8Array[] => this.#items.slice(slot, slot + count).map(item => this.#idOf(item as Item))
+    const ids = (): Uint8Array[] => this.#items.slice(slot, slot + count).map(item => idOf(item as Item))
     return { slot, count, proof: new SharedProof({ size, first, count, beside, signature, ids }) }
   }
 
-  #idOf (item: Item): Uint8Array {
-    item.id ??= sha256(item.bytes)
-    return item.id
-  }
+}
+
+function idOf (item: Item): Uint8Array {
+  item.id ??= sha256(item.bytes)
+  return item.id
 }
 
 function readItem (reader: Reader): Item {
