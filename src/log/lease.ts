@@ -4,8 +4,8 @@ import { MalformedError } from '../runtime/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 /**
- * What an owner leaves in its store, and how others find out whether it lives. A browser needs no more than the token: the
- * owner holds a lock that is named by it.
+ * What an owner leaves in its store, and how others find out whether it lives. A browser needs no more than the token:
+ * the owner holds a lock that is named by it.
  */
 export interface Lease {
   token: string
@@ -21,13 +21,13 @@ export interface Lease {
 
 /** Milliseconds for which a lease counts where nobody can say whether its owner lives. A guess */
 export const LEASE_MS = 30_000
-/** Milliseconds after which the lock of a page that was left is free. A guess: Chromium frees it before the next page runs */
+/** Milliseconds after which the lock of a page that was left is free. A guess: Chromium needed none in 60 reloads */
 const FREE_MS = 300
 
 // Node has locks as well, but each process its own ones
 const isNode = typeof process !== 'undefined' && process.versions?.node != null
 export const locks = isNode ? undefined : globalThis.navigator?.locks
-// an import would be one for browsers, too. Node 22.2 has no such function: there a process counts as one of another host
+// an import would be one for browsers, too. Node 22.2 cannot do this: its processes count as those of another host
 const fs = isNode ? process.getBuiltinModule?.('node:fs') : undefined
 const os = isNode ? process.getBuiltinModule?.('node:os') : undefined
 
@@ -65,7 +65,9 @@ export function whereIs ({ pid, host }: Lease): string {
 /** Where the owner is, and what to do about it; undefined: it is gone. For leases that nobody in this realm wrote */
 export async function holderOf (lease: Lease, lock: string, clock: Clock): Promise<string | undefined> {
   if (locks != null) {
-    return await isHeld(lock, clock) ? `${whereIs(lease)}: close it there, or let one tab lead, and open it for all` : undefined
+    return await isHeld(lock, clock)
+      ? `${whereIs(lease)}: close it there, or let one tab lead, and open it for all`
+      : undefined
   }
 
   const { host, place, pid, started } = thisProcess()
@@ -166,10 +168,13 @@ function isAlive ({ pid = 0, started, renewed = 0 }: Lease, clock: Clock): boole
   return now == null || now === started
 }
 
-/** Which boot of the machine, and how many ticks later. undefined: only Linux says so. A zombie has no start that any lease names */
+/**
+ * Which boot of the machine, and how many ticks later: only Linux says so. A zombie has no start that any lease names:
+ * it was killed, and its parent has not asked what became of it
+ */
 function startOf (pid: number): string | undefined {
   const stat = contentOf(`/proc/${pid}/stat`)
-  // the name of a program comes before, and may have spaces and parentheses in it. Here begins the third field of proc(5)
+  // from the third field of proc(5) on: the second one, a name, may have spaces and parentheses in it
   const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const start = state === 'Z' || state === 'X' ? 'dead' : fields[18]
   return start == null ? undefined : `${contentOf('/proc/sys/kernel/random/boot_id')} ${start}`

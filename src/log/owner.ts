@@ -22,7 +22,7 @@ const UNREADABLE = ''
 const CLOSE = 'nothing of it is written here any more. Close it, and open it again when the other one is closed'
 
 export interface Ownership {
-  /** Throws a StoreInUseError if the store was given up, or somebody else has taken it over: to be asked before each write */
+  /** Throws a StoreInUseError if the store was given up, or somebody else has taken it over. Ask before each write */
   check (): void
   /** Gives the store up. Never throws because the disk failed */
   release (): Promise<void>
@@ -45,7 +45,7 @@ const owners = new Map<string, WeakRef<Owner>>()
 const garbage = new FinalizationRegistry<string>(token => { owners.delete(token) })
 /** The keys under which a datastore object is in use */
 const inUse = new WeakMap<Datastore, Set<string>>()
-/** In this realm, nobody takes or gives up a store while somebody else does so under the same key: the stores may be one */
+/** In this realm, a store is taken or given up by one at a time under each key: the stores may be the same */
 const turns = new Mailboxes({ name: 'owners of logs', clock: systemClock, deadline: DEADLINE_MS, capacity: Infinity })
 
 /**
@@ -58,8 +58,9 @@ const turns = new Mailboxes({ name: 'owners of logs', clock: systemClock, deadli
  * - in another process of this machine: whether that process lives. A stopped one does
  * - on another machine, or in another thread: whether it renewed its lease lately
  *
- * Only the last is a matter of trust: an owner that was stopped for LEASE_MS may write until its next renewal tells it that it
- * has lost the store. And of two processes that open a store at the same moment both may get it: one loses it after CONFIRM_MS.
+ * Only the last is a matter of trust: an owner that was stopped for LEASE_MS may write until its next renewal tells it
+ * that it has lost the store. And two processes that open a store at the same moment may both get it: one of them loses
+ * the store after CONFIRM_MS.
  *
  * Throws a StoreInUseError
  */
@@ -138,12 +139,15 @@ class Owner implements Ownership {
       throw new WriteFailedError('The datastore did not store what it said it did: it may be full')
     }
     if (lease.token !== this.#token) {
-      const isHere = lease.token.startsWith(REALM)
-      throw this.#inUse(isHere ? 'through another datastore object here: use that log, or close it' : `${whereIs(lease)}: close it there`)
+      throw this.#inUse(lease.token.startsWith(REALM)
+        ? 'through another datastore object here: use that log, or close it'
+        : `${whereIs(lease)}: close it there`)
     }
 
     signal.throwIfAborted()
-    suspects.filter((_, i) => verdicts[i] === 'loses').forEach(owner => { owner.#lose(`was opened anew in this program: ${CLOSE}`) })
+    suspects.filter((_, i) => verdicts[i] === 'loses').forEach(owner => {
+      owner.#lose(`was opened anew in this program: ${CLOSE}`)
+    })
     this.#before = undefined
     owners.set(this.#token, new WeakRef(this))
     garbage.register(this, this.#token)
@@ -200,7 +204,8 @@ class Owner implements Ownership {
   /** What becomes of an owner if our lease is still in the store afterwards. Whoever cannot answer cannot write */
   async #challenge (owner: Owner): Promise<'keeps' | 'loses'> {
     let verdict: 'keeps' | 'loses' | undefined
-    const answer = owner.#answer(this.#token).then(sees => { verdict = sees ? 'loses' : 'keeps' }, () => { verdict = 'loses' })
+    const answer = owner.#answer(this.#token)
+      .then(sees => { verdict = sees ? 'loses' : 'keeps' }, () => { verdict = 'loses' })
 
     for (let i = 0; i < LOOKS; i++) {
       await atMost(this.#init.clock, ANSWER_MS / LOOKS, answer)
@@ -215,7 +220,7 @@ class Owner implements Ownership {
     return 'loses'
   }
 
-  /** Whether that lease lies in our store. If so, ours is put back, to show that we live. If not, the other store is a copy */
+  /** Whether that lease lies in our store. If so, ours is put back: that shows that we live. If not, the other is a copy */
   async #answer (token: string): Promise<boolean> {
     const sees = (await this.#read())?.token === token
 

@@ -1,8 +1,8 @@
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
-import { RECORDS_AT_ONCE } from './constants.ts'
 import { StoredRecord } from './core/record.ts'
 import { fenceRows, isByArrival, readDead, readFence, seqPrefix } from './core/rows.ts'
+import type { Disk } from './disk.ts'
 import type { StoreState } from './state.ts'
 
 /** Rows of the table `dead` that are read at once: of several records, which have at most 256 each */
@@ -81,7 +81,7 @@ function leftOf (bytes: Uint8Array, seq: number, slots: Set<number>): Uint8Array
 }
 
 /** Takes away the first fences as long as no records follow them any more */
-async function reclaimFences ({ index, pages, records }: StoreState, before: number): Promise<void> {
+async function reclaimFences ({ index, pages, disk }: StoreState, before: number): Promise<void> {
   const { fences } = index.tables
 
   for (;;) {
@@ -94,18 +94,22 @@ async function reclaimFences ({ index, pages, records }: StoreState, before: num
     const fence = readFence(row)
     const end = readFence(next).seq
 
-    if (end > before) {
+    if (end > before || await hasRecords(disk, fence.seq, end)) {
       return
-    }
-
-    for (let seq = fence.seq; seq < end && seq < fence.seq + 256; seq += RECORDS_AT_ONCE) {
-      const seqs = Array.from({ length: Math.min(RECORDS_AT_ONCE, end - seq) }, (_, i) => seq + i)
-
-      if ((await Promise.all(seqs.map(async seq => records.read(seq)))).some(record => record != null && record.size > 0)) {
-        return
-      }
     }
 
     fenceRows(fence).forEach(row => { fences.remove(row) })
   }
+}
+
+async function hasRecords (disk: Disk, from: number, end: number): Promise<boolean> {
+  for (let shelf = disk.shelfOf(from); shelf < end; shelf = disk.nextShelf(shelf + 1)) {
+    const { record } = await disk.shelf(shelf)
+
+    if (record.some(seq => seq >= from && seq < end)) {
+      return true
+    }
+  }
+
+  return false
 }

@@ -11,8 +11,6 @@ import { rowsOfChunks, RunWriter } from './run-writer.ts'
 import { additionsOf } from './state.ts'
 import type { Addition } from './core/log-index.ts'
 import type { Manifest } from './core/manifest.ts'
-import type { RemovedRows } from './core/record.ts'
-import type { TableName } from './core/rows.ts'
 import type { Disk } from './disk.ts'
 import type { Pages } from './pages.ts'
 import type { StoreState } from './state.ts'
@@ -109,14 +107,12 @@ export async function replay ({ disk, pages, clock }: StoreState, index: LogInde
 
       if (record instanceof StoredRecord) {
         const added = additionsOf(record, isDead == null ? undefined : slot => isDead(seq, slot))
-        const removed = await presentIn(pages, index, record.removed)
-
         if (isDoubtful) {
-          await leaveOutKnown(pages, index, added)
+          await leaveOutKnown(pages, index, seq, added)
         }
 
-        const prepared = await pages.read(() => index.prepare(added, removed))
-        index.apply({ seq, arrival: record.arrival, added, removed }, prepared)
+        const prepared = await pages.read(() => index.prepare(added, record.removed))
+        index.apply({ seq, arrival: record.arrival, added, ...prepared })
         await onApplied(record)
       } else {
         isDoubtful = true
@@ -128,22 +124,18 @@ export async function replay ({ disk, pages, clock }: StoreState, index: LogInde
   }
 }
 
-/** The rows that are there: what added the others may have been in a record that is damaged */
-async function presentIn (pages: Pages, { tables }: LogIndex, removed: RemovedRows): Promise<RemovedRows> {
-  const present: RemovedRows = {}
+/** An entry that came twice, as what says that it was removed in between is damaged: its second place is dead */
+async function leaveOutKnown (pages: Pages, index: LogIndex, seq: number, added: Array<Addition | undefined>): Promise<void> {
+  const { dead } = index.tables
 
-  for (const [name, rows] of Object.entries(removed) as Array<[TableName, Uint8Array[]]>) {
-    present[name] = await pages.read(() => rows.filter(row => tables[name].find(row) != null))
-  }
-
-  return present
-}
-
-/** An entry that came twice, as what says that it was removed in between is damaged */
-async function leaveOutKnown (pages: Pages, index: LogIndex, added: Array<Addition | undefined>): Promise<void> {
   for (const [slot, addition] of added.entries()) {
     if (addition != null && await pages.read(() => index.find(addition.id)) != null) {
+      const row = deadRow({ seq, slot })
       added[slot] = undefined
+
+      if (await pages.read(() => dead.find(row)) == null) {
+        dead.add(row)
+      }
     }
   }
 }
@@ -192,7 +184,11 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
 
   for (const [seq, slots] of dead) {
     for (const slot of slots) {
-      index.tables.dead.add(deadRow({ seq, slot }))
+      const row = deadRow({ seq, slot })
+
+      if (await state.pages.read(() => index.tables.dead.find(row)) == null) {
+        index.tables.dead.add(row)
+      }
     }
   }
 

@@ -10,7 +10,7 @@ import { LogIndex } from './core/log-index.ts'
 import { encodeRecord } from './core/record.ts'
 import { readPlace, SPECS, successor } from './core/rows.ts'
 import { Disk, mayStillWrite } from './disk.ts'
-import { DamagedIndexError, StoreInUseError, StoreVersionError } from './errors.ts'
+import { DamagedIndexError, StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
 import { ownStore } from './owner.ts'
 import { Pages } from './pages.ts'
 import { readManifests, readTail, rebuild, replay } from './recovery.ts'
@@ -197,12 +197,17 @@ export class Store {
       await this.#rebuilding
       index = this.index
       prepared = await this.read(index => index.prepare(added, removed))
+
+      // what was dead may be here again, if what said so was damaged
+      if (await this.read(index => added.some(({ id }) => index.find(id) != null))) {
+        throw new StoreFailedError('The index was made anew while this was to be written: try again')
+      }
     }
 
     index.place(added)
     const arrival = index.arrivals
     const seq = this.#failed ?? this.#state.nextSeq++
-    const bytes = encodeRecord({ seq, arrival, removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
+    const bytes = encodeRecord({ seq, arrival, removed: prepared.removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
     const writing = disk.put(seq, 'record', bytes)
     // whoever makes the index anew waits for it, whatever becomes of it
     this.#writing = writing.catch(() => {})
@@ -217,7 +222,7 @@ export class Store {
       this.#writing = undefined
     }
 
-    index.apply({ seq, arrival, added, removed }, prepared)
+    index.apply({ seq, arrival, added, ...prepared })
     this.#end = seq + 1
     this.#checkpoints.note(seq, added.length, bytes.byteLength)
     this.#checkpoints.begin()

@@ -348,15 +348,4 @@ describe('entries of one author, in several places', () => {
     const next = await here.append(text('next'))
     expect(await headsOf(here)).to.deep.equal([name(next)])
   })
-
-  it('are told of as a fork also where each side went on before they met', async () => {
-    const [privateKey, keeper] = [await newKey(), await newLog()]
-    const [here, there] = await Promise.all([newLog({ privateKey }), newLog({ privateKey })])
-    const common = await here.append(text('common'))
-    await there.join([raw(common)])
-    await keeper.join([common, ...await here.appendMany(texts(3, 'here '))].map(raw))
-    await keeper.join((await there.appendMany(texts(3, 'there '))).map(raw))
-
-    expect(keeper.diagnostics().problems.map(({ kind }) => kind)).to.deep.equal(['fork'])
-  })
 })

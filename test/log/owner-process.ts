@@ -36,7 +36,8 @@ async function act (order: string): Promise<void> {
   }
 
   try {
-    ownership = await ownStore({ datastore: new FileDatastore(dir), key: new Key(key), name: 'a log', clock: systemClock })
+    const datastore = new FileDatastore(dir)
+    ownership = await ownStore({ datastore, key: new Key(key), name: 'a log', clock: systemClock })
     say('owns')
     watch(ownership)
   } catch (err: any) {

@@ -1,8 +1,7 @@
 import { expect } from 'aegir/chai'
 import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SetClock, text, texts, watched } from '../fixtures/logs.ts'
+import { closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SetClock, SMALL, text, texts, watched } from '../fixtures/logs.ts'
 import type { Entry } from '../../src/log/index.ts'
-import type { Key } from 'interface-datastore'
 
 function numbers (from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, i) => `${from + i}`)
@@ -142,37 +141,77 @@ describe('removing', () => {
     await expectSound(log)
   })
 
-  it('leaves nothing of an entry where entries are stored, also when somebody was reading it', async () => {
+  it('takes the bytes of what is gone off the disk, once a quarter of all is gone, when the log is closed', async () => {
     const datastore = new WatchedDatastore()
-    const log = await newLog({ datastore })
-    const entries = await log.appendMany(texts(32, 'secret '))
-    const gate = Promise.withResolvers<void>()
-    const read = Promise.withResolvers<void>()
-    datastore.afterGet = async key => {
-      if (key.includes('/block/')) {
-        read.resolve()
-        await gate.promise
-      }
-    }
-    const reading = log.get(entries[2].id)
-    await read.promise
-    const removing = log.remove([entries[0].id])
-    await turns(2)
-    gate.resolve()
-    await Promise.all([reading, removing])
-    await log.remove([entries[1].id])
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey })
+    await log.appendMany(texts(40, 'secret of old '))
+    const entries = await log.appendMany(texts(60, 'kept '))
+    await log.trim({ length: 60 })
+    // the first checkpoint still needs the records as they were, the next one does not
+    await log.close()
+    const second = await newLog({ datastore, privateKey })
+    await second.append(text('one more'))
+    await second.close()
 
-    const stored = new TextDecoder().decode(await datastore.get([...await collect(blocksOf(datastore))][0]))
-    expect([/secret 0/, /secret 1(?!\d)/, /secret 2/].map(data => data.test(stored))).to.deep.equal([false, false, true])
+    expect(await storedTexts(datastore, /secret of old \d+/g)).to.deep.equal([])
+    expect(await storedTexts(datastore, /kept \d+/g)).to.have.lengthOf(60)
+    const third = await newLog({ datastore, privateKey })
+    expect((await expectSound(third)).map(name).slice(0, -1)).to.deep.equal(entries.map(name))
+  })
+
+  it('takes the bytes of what is gone off the disk while it goes on, and no reader in the middle brings them back', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey }, SMALL)
+    const gone: Entry[] = []
+    gone.push(...await log.appendMany(texts(30, 'secret ')))
+    const kept = await log.appendMany(texts(60, 'kept '))
+    // whoever reads has a record in hand while that is written anew
+    const readers: Array<AsyncGenerator<unknown>> = [log.entries(), log.arrivals()]
+    await Promise.all(readers.map(async reader => reader.next()))
+    await log.remove(gone.map(({ id }) => id))
+
+    for (let i = 0; i < 8; i++) {
+      kept.push(...await log.appendMany(texts(5, `kept later ${i} `)))
+    }
+
+    await Promise.all(readers.map(collect))
+    expect(await log.get(gone[3].id)).to.equal(undefined)
+    await log.appendMany(texts(50, 'at last '))
+    await log.close()
+    await (await newLog({ datastore, privateKey }, SMALL)).close()
+
+    expect(await storedTexts(datastore, /secret \d+/g)).to.deep.equal([])
+    const again = await newLog({ datastore, privateKey }, SMALL)
+    expect((await expectSound(again, gone)).map(name).slice(0, kept.length)).to.deep.equal(kept.map(name))
+  })
+
+  it('writes nothing anew where nothing more is gone', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const log = await newLog({ datastore, privateKey }, SMALL)
+    await log.appendMany(texts(100))
+    await log.trim({ length: 50 })
+    await log.close()
+
+    for (let i = 0; i < 3; i++) {
+      await (await newLog({ datastore, privateKey }, SMALL)).close()
+    }
+
+    const { length } = datastore.writes
+    await (await newLog({ datastore, privateKey }, SMALL)).close()
+    expect(datastore.writes.slice(length).flat().map(({ key }) => key)).to.deep.equal([])
   })
 })
 
-async function * blocksOf (datastore: WatchedDatastore): AsyncGenerator<Key> {
-  for await (const key of datastore.queryKeys({})) {
-    if (key.toString().includes('/block/')) {
-      yield key
-    }
+/** What of the values in a store matches */
+async function storedTexts (datastore: WatchedDatastore, pattern: RegExp): Promise<string[]> {
+  const found: string[] = []
+  for await (const { value } of datastore.query({})) {
+    found.push(...new TextDecoder('latin1').decode(value).match(pattern) ?? [])
   }
+  return found
 }
 
 describe('trimming', () => {
@@ -266,6 +305,24 @@ describe('trimming', () => {
     await log.trim({ length: 2000, bytes: 10_000_000 })
 
     expect(reads).to.equal(0)
+  })
+
+  it('reads little more than what has to go, however much there is', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const first = await newLog({ datastore, privateKey }, SMALL)
+    await first.appendMany(texts(1_000))
+    await first.close()
+
+    const again = WatchedDatastore.from(datastore.writes)
+    const log = await newLog({ datastore: again, privateKey }, SMALL)
+    const read: string[] = []
+    again.afterGet = key => { read.push(key) }
+    expect(await log.trim({ length: 999 })).to.equal(1)
+    expect(await log.trim({ age: 3_600_000 })).to.equal(0)
+    // 1,000 entries lie in 63 records
+    expect(read.length).to.be.below(80)
+    expect(read.filter(key => key.endsWith('r')).length).to.be.below(40)
   })
 
   it('again and again keeps what is stored as small as the log is', async () => {

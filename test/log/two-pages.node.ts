@@ -26,10 +26,14 @@ interface Browser {
   close (): Promise<void>
 }
 
+type Resolve = (args: { path: string, resolveDir: string }) => { path: string } | undefined
+
 /** What a build of esbuild is told to do with an import */
 interface Build {
-  onResolve (options: { filter: RegExp }, resolve: (args: { path: string, resolveDir: string }) => { path: string } | undefined): void
+  onResolve (options: { filter: RegExp }, resolve: Resolve): void
 }
+
+type Outcome<Name extends keyof LogPage> = Awaited<ReturnType<LogPage[Name]>>
 
 const IS_SOURCE = import.meta.url.endsWith('.ts')
 const ENTRY = fileURLToPath(new URL(`./two-pages.${IS_SOURCE ? 'ts' : 'js'}`, import.meta.url))
@@ -63,9 +67,13 @@ async function bundle (): Promise<Uint8Array> {
 
 async function serve (script: Uint8Array): Promise<Server> {
   const server = createServer(({ url }, response) => {
-    const isPage = url === '/'
-    response.writeHead(isPage || url === '/page.js' ? 200 : 404, { 'content-type': isPage ? 'text/html' : 'text/javascript' })
-    response.end(isPage ? '<!doctype html><title>A log</title><script type="module" src="/page.js"></script>' : script)
+    if (url === '/') {
+      response.writeHead(200, { 'content-type': 'text/html' })
+      response.end('<!doctype html><title>A log</title><script type="module" src="/page.js"></script>')
+    } else {
+      response.writeHead(url === '/page.js' ? 200 : 404, { 'content-type': 'text/javascript' })
+      response.end(script)
+    }
   })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
   return server
@@ -79,7 +87,11 @@ async function launch (): Promise<Browser> {
 }
 
 /** Has a page do something with its log */
-async function tell <Name extends keyof LogPage> (page: Page, name: Name, ...args: Parameters<LogPage[Name]>): Promise<Awaited<ReturnType<LogPage[Name]>>> {
+async function tell <Name extends keyof LogPage> (
+  page: Page,
+  name: Name,
+  ...args: Parameters<LogPage[Name]>
+): Promise<Outcome<Name>> {
   return page.evaluate(async ([name, args]) => (globalThis as any).page[name](...args), [name, args] as const)
 }
 
@@ -117,7 +129,8 @@ describe('two pages of a browser with one log', () => {
     const [first, second] = [await newPage(), await newPage()]
     expect(await tell(first, 'open')).to.equal('open')
     await tell(first, 'append', ENTRIES, 'a')
-    expect(await tell(second, 'open')).to.match(/^StoreInUseError: The log 'L' is open in another tab or worker: close it there, or let one tab lead/)
+    expect(await tell(second, 'open'))
+      .to.match(/^StoreInUseError: The log 'L' is open in another tab or worker: close it there, or let one tab lead/)
 
     await first.close()
     expect(await tell(second, 'open')).to.equal('open')

@@ -1,5 +1,5 @@
 /**
- * What a page of two-pages.node.ts can do: with a log that lies in the IndexedDB of its browser, which other pages use as well
+ * What a page of two-pages.node.ts can do with a log. It lies in the IndexedDB of the browser, which other pages use as well
  */
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'

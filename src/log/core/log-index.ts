@@ -26,20 +26,21 @@ export interface Addition extends Pick<Content, 'time' | 'counter' | 'author' | 
 }
 
 /** What one record did to the log */
-export interface Change {
+export interface Change extends Prepared {
   seq: number
   /** The number of its first entry among all that came here */
   arrival: number
   /** By slot; undefined: the entry was removed, and its bytes are gone */
   added: Array<Addition | undefined>
-  removed: RemovedRows
 }
 
 /** What pages were needed to find out, before a change is applied */
-interface Prepared {
+export interface Prepared {
   isNamed: boolean[]
   /** Parents that are named for the first time */
   newlyNamed: Uint8Array[]
+  /** Of the rows that were to go those that are there: what added the others may have been damaged */
+  removed: RemovedRows
 }
 
 /** All of the index that does not lie in tables */
@@ -128,6 +129,7 @@ export class LogIndex {
   prepare (added: Array<Addition | undefined>, removed: RemovedRows): Prepared {
     const { named } = this.tables
     removed.ring?.forEach(row => { this.authors.loadHead(idOnRing(row)) })
+    const present = filterRows(removed, (name, row) => this.tables[name].find(row) != null)
     const newlyNamed = new Map<string, Uint8Array>()
     const isNamed = added.map(addition => {
       if (addition == null) {
@@ -147,10 +149,10 @@ export class LogIndex {
 
     // one of them may be what another one lacked
     const names = new Set(newlyNamed.size === 0 ? [] : added.map(addition => addition == null ? '' : keyOfBytes(addition.id)))
-    return { isNamed, newlyNamed: [...newlyNamed].filter(([key]) => !names.has(key)).map(([, id]) => id) }
+    return { isNamed, newlyNamed: [...newlyNamed].filter(([key]) => !names.has(key)).map(([, id]) => id), removed: present }
   }
 
-  apply ({ seq, arrival, added, removed }: Change, { isNamed, newlyNamed }: Prepared): void {
+  apply ({ seq, arrival, added, removed, isNamed, newlyNamed }: Change): void {
     if (added.length > 0) {
       this.#fence(seq, arrival)
     }
@@ -218,6 +220,16 @@ export class LogIndex {
       this.authors.remove(idOnRing(row))
     }
   }
+}
+
+function filterRows (rows: RemovedRows, isWanted: (name: TableName, row: Uint8Array) => boolean): RemovedRows {
+  const wanted: RemovedRows = {}
+
+  for (const name of Object.keys(rows) as TableName[]) {
+    wanted[name] = rows[name]?.filter(row => isWanted(name, row))
+  }
+
+  return wanted
 }
 
 /** The rows that an entry has in the tables: what is removed with it */

@@ -1,13 +1,16 @@
-import { toString } from 'uint8arrays/to-string'
 import { randomInt } from '../../../src/runtime/random.ts'
-import { collect, said } from '../../fixtures/logs.ts'
+import { said } from '../../fixtures/logs.ts'
 import { copyOf, copyOfId, nameOf } from './copies.ts'
 import { read } from './checks.ts'
 import { shuffled } from './disk.ts'
+import { turn } from './time.ts'
 import type { Content, Reading } from './checks.ts'
 import type { Disk } from './disk.ts'
 import type { Random } from '../../../src/runtime/random.ts'
 import type { Entry } from '../../../src/log/index.ts'
+
+/** Times that a log is read until all that is damaged is out of its lists */
+const MOST_READS = 20
 
 /** A bit of a value that is another one now; or the whole value is gone */
 export interface Damage {
@@ -62,21 +65,15 @@ export function described ({ key, at, bit }: Damage): string {
  */
 export async function mend (reading: Reading, wanted: Entry[], gone: Entry[], found: (content: Content) => void = () => {}): Promise<Content> {
   const { log, fail } = reading
-  // what is damaged is noticed when it is read
-  await collect(log.entries())
-  const content = await read(reading)
+  const content = await readWhenUnlisted(reading)
   found(content)
 
   const here = new Set(content.entries.map(nameOf))
-  const wantedIds = new Set(wanted.map(nameOf))
-  const goneIds = new Set(gone.map(nameOf))
   const lost = wanted.filter(entry => !here.has(nameOf(entry)))
-  const extra = content.entries.filter(entry => !wantedIds.has(nameOf(entry)))
-  fail(...extra.filter(entry => !goneIds.has(nameOf(entry))).map(entry => `${nameOf(entry)} ('${said(entry)}') comes from nowhere`))
+  const extra = withoutThose(content.entries, wanted)
+  fail(...withoutThose(extra, gone).map(entry => `${nameOf(entry)} ('${said(entry)}') comes from nowhere`))
 
-  const { problems } = log.diagnostics()
-
-  if (lost.length > 0 && problems.length === 0 && !isEnd(wanted, here)) {
+  if (lost.length > 0 && log.diagnostics().problems.length === 0 && !isEnd(wanted, here)) {
     fail(`${lost.length} of ${wanted.length} are lost, and no problem says so`)
   }
 
@@ -88,17 +85,33 @@ export async function mend (reading: Reading, wanted: Entry[], gone: Entry[], fo
 
   await log.remove(extra.map(({ id }) => copyOfId(id)))
   const outcomes = await log.join(lost.map(copyOf))
-  fail(...outcomes.filter(({ status }) => status !== 'added').map((outcome, i) => `what was lost is handed in again, and is ${outcome.status}: ${outcome.status === 'refused' ? outcome.reason.message : nameOf(lost[i])}`))
+  fail(...outcomes.filter(({ status }) => status !== 'added').map(({ status }, i) => `${nameOf(lost[i])} was lost, is handed in again, and is ${status}`))
 
-  const mended = await read(reading)
-  const missing = wanted.filter(({ id }) => !mended.entries.some(entry => nameOf(entry) === toString(id.bytes, 'base16')))
-  fail(...missing.map(entry => `${nameOf(entry)} was handed in again, and is not there`))
-
-  if (missing.length === 0 && mended.entries.length > wanted.length) {
-    fail(`${mended.entries.length - wanted.length} that were removed are there`)
-  }
-
+  const mended = await readWhenUnlisted(reading)
+  fail(...withoutThose(wanted, mended.entries).map(entry => `${nameOf(entry)} ('${said(entry)}') was handed in again, and is not there`))
+  fail(...withoutThose(mended.entries, wanted).map(entry => `${nameOf(entry)} ('${said(entry)}') was removed again, and is there`))
   return mended
+}
+
+/** What is damaged is noticed when it is read. Then it is taken out of all lists, beside what else there is to do */
+async function readWhenUnlisted (reading: Reading): Promise<Content> {
+  for (let reads = 1; ; reads++) {
+    const wrong: string[] = []
+    const content = await read({ ...reading, fail: (...what) => { wrong.push(...what) } })
+
+    // what is not true is that each time
+    if (wrong.length === 0 || reads === MOST_READS) {
+      reading.fail(...wrong)
+      return content
+    }
+
+    await turn()
+  }
+}
+
+function withoutThose (entries: Entry[], those: Entry[]): Entry[] {
+  const ids = new Set(those.map(nameOf))
+  return entries.filter(entry => !ids.has(nameOf(entry)))
 }
 
 /** Whether what is missing came last: of records that nothing names yet nobody can know that they were there */

@@ -16,6 +16,7 @@ export async function lookAtOpened (life: Life): Promise<void> {
 
   if (options.isRot) {
     await lookAtDamaged(life)
+    await checkMarks(life)
     return
   }
 
@@ -33,7 +34,8 @@ export async function lookAtOpened (life: Life): Promise<void> {
 
 /** A log that is open and has nothing under way */
 export async function lookAtRest (life: Life): Promise<void> {
-  const content = await lookAtAll(life)
+  // pages and records that were in memory may have hidden damage so far
+  const content = await (life.world.options.isRot ? lookAtDamaged(life) : lookAtAll(life))
   await checkMarks(life)
   life.world.chain.rest()
   await appendOnHeads(life, content)
@@ -44,7 +46,7 @@ export async function lookAtRest (life: Life): Promise<void> {
  * Then all is read once more
  */
 async function lookAtAll (life: Life): Promise<Content> {
-  const { ledger, mirror, options, fail } = life.world
+  const { ledger, mirror, fail } = life.world
 
   for (let reads = 1; ; reads++) {
     const { events } = ledger
@@ -54,11 +56,8 @@ async function lookAtAll (life: Life): Promise<Content> {
     reading.fail(...ledger.compare(content.entries, content.arrivals))
     await readFromSomewhere(reading, content)
     await checkFingerprint(reading, content, mirror)
+    await checkHeads(reading, content, ledger.seen)
 
-    // a disk that was damaged forgets what was there once
-    if (!options.isRot) {
-      await checkHeads(reading, content, ledger.seen)
-    }
     if (ledger.events === events || reads === MOST_READS) {
       fail(...wrong)
       return content
@@ -92,8 +91,11 @@ export async function damageDisk (world: World, isOpen: boolean): Promise<void> 
   }
 }
 
-/** A log on a disk that may be damaged: what it lost is handed in again, and what it forgot to be removed is removed again */
-export async function lookAtDamaged (life: Life): Promise<void> {
+/**
+ * A log on a disk that may be damaged: what it lost is handed in again, and what it forgot to be removed is removed again. Of
+ * heads nothing is said: it forgets what was there once
+ */
+export async function lookAtDamaged (life: Life): Promise<Content> {
   const { world: { ledger } } = life
   const arrivalOf = (id: string): number => ledger.arrival(id) ?? 0
   const wanted = ledger.here.sort((a, b) => arrivalOf(nameOf(a)) - arrivalOf(nameOf(b)))
@@ -108,7 +110,7 @@ export async function lookAtDamaged (life: Life): Promise<void> {
   })
   life.world.fail(...ledger.compare(content.entries, content.arrivals))
   await checkFingerprint(life.reading, content, life.world.mirror)
-  await checkMarks(life)
+  return content
 }
 
 /** An append names the heads as its parents */

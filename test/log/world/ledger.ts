@@ -31,6 +31,8 @@ export class Ledger {
   readonly #marks = new Map<string, Mark>()
   /** How often the log told that something came or went */
   events = 0
+  /** How often it told that something went */
+  removals = 0
   /** The highest number of an arrival so far */
   highest = -1
 
@@ -94,6 +96,7 @@ export class Ledger {
   /** The log told that an entry is in it no longer */
   removed (entry: Entry): string[] {
     this.events++
+    this.removals++
     const id = nameOf(entry)
     const { state, changes = 0 } = this.#known.get(id) ?? {}
     this.#known.set(id, { entry, state: 'gone', changes: changes + 1 })

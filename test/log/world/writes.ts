@@ -79,7 +79,8 @@ export const remove: Action = async life => {
   await life.attempt(async () => lent(ids.map(({ bytes }) => bytes), scribbles, async () => life.log.remove(ids)), {
     touches: () => before.map(({ id }) => id),
     done: () => {
-      before.filter(({ id, changes }) => ledger.state(id) === 'here' && ledger.changes(id) === changes).forEach(({ id }) => {
+      // what was lost on a damaged disk cannot be removed
+      before.filter(({ id, changes }) => !life.world.options.isRot && ledger.state(id) === 'here' && ledger.changes(id) === changes).forEach(({ id }) => {
         life.world.fail(`${id} was to be removed, and nobody was told that it was`)
       })
     }
@@ -90,6 +91,7 @@ export const trim: Action = async life => {
   const { ledger } = life.world
   const isFirst = life.attempts === 0
   const { begun } = life
+  const { removals } = ledger
   const options = trimOptions(life)
   const before = ledger.seen.map(nameOf).filter(id => ledger.state(id) !== 'gone')
 
@@ -97,7 +99,7 @@ export const trim: Action = async life => {
     touches: () => before,
     done: count => {
       const { length } = life.log
-      const went = before.filter(id => ledger.state(id) === 'gone').length
+      const went = ledger.removals - removals
 
       // what else happens meanwhile has its own say
       if (isFirst && life.begun === begun + 1 && (length > (options.length ?? Infinity) || went !== count)) {
