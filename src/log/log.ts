@@ -56,8 +56,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     const logger = init.logger.forComponent('libp2p-sheaf:log')
     const all = { ...limits.SIZES, ...sizes }
     // damage is found while it is opened, and looked after when there is a log
-    let log: Log | undefined
-    let isDamaged = false
+    const opened: { log?: Log, isDamaged: boolean } = { isDamaged: false }
     const store = await Store.open({
       datastore: init.datastore,
       logId: init.id,
@@ -65,19 +64,17 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       logger,
       sizes: all,
       onDamaged: () => {
-        isDamaged = true
-        if (log != null) {
-          log.#unlist()
-        }
+        opened.isDamaged = true
+        opened.log?.unlist()
       }
     })
-    log = new Log(init, store, logger, all)
+    opened.log = new Log(init, store, logger, all)
 
-    if (isDamaged) {
-      log.#unlist()
+    if (opened.isDamaged) {
+      opened.log.unlist()
     }
 
-    return log
+    return opened.log
   }
 
   private constructor (init: LogInit, store: Store, log: Logger, sizes: Sizes) {
@@ -383,7 +380,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   /** Entries whose bytes are damaged are taken out when nothing else is written */
-  #unlist (): void {
+  private unlist (): void {
     if (this.#isUnlisting) {
       return
     }

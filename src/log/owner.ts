@@ -220,7 +220,7 @@ class Owner implements Ownership {
     return 'loses'
   }
 
-  /** Whether that lease lies in our store. If so, ours is put back: that shows that we live. If not, the other is a copy */
+  /** Whether that lease lies in our store. If not, the other store is a copy. If so, ours is put back: we live */
   async #answer (token: string): Promise<boolean> {
     const sees = (await this.#read())?.token === token
 

@@ -1,10 +1,10 @@
-import { MalformedError } from '../runtime/errors.ts'
 import { ByteLru } from '../runtime/bounded.ts'
+import { MalformedError } from '../runtime/errors.ts'
 import { decodePage } from './core/page.ts'
 import { decodePart, PagesMissing } from './core/run.ts'
 import { DamagedIndexError } from './errors.ts'
-import type { TableName } from './core/rows.ts'
 import type { Page } from './core/page.ts'
+import type { TableName } from './core/rows.ts'
 import type { Missing, PageSource, Part, PartIndex, Span } from './core/run.ts'
 import type { Disk } from './disk.ts'
 

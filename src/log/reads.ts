@@ -72,13 +72,11 @@ export class Reads {
           return
         }
 
-        const merged = merge(onTime, late, sign).filter((entry, i, all) => {
-          // one that was removed, and came again, may be met in both
-          const before = i === 0 ? last : all[i - 1]
-          return isWanted(entry) && (late.isUnused || before == null || compareEntries(entry, before) !== 0)
-        })
+        const merged = merge(onTime, late, sign)
+        // one that was removed, and came again, may be met in both
+        const once = late.isUnused ? merged : withoutRepeats(merged, last)
         last = merged.at(-1) ?? last
-        yield merged
+        yield from == null ? once : once.filter(isWanted)
         await this.#pacer.pause()
       }
     } finally {
@@ -88,7 +86,7 @@ export class Reads {
 
   /** As they came, from this arrival on */
   async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
-    const [row] = await this.#store.read(({ tables }) => tables.fences.scan({ from: aboveArrival(from), reverse: true, limit: 1 }))
+    const [row] = await this.#store.scan('fences', { from: aboveArrival(from), reverse: true, limit: 1 })
 
     for await (const record of this.#records(row == null ? undefined : readFence(row))) {
       signal?.throwIfAborted()
@@ -140,7 +138,7 @@ export class Reads {
     for (const [first, to] of parts) {
       for (let from = first, isEnd = false; !isEnd && ids.length < limit;) {
         const wanted = Math.min(limit - ids.length, limits.READ_AHEAD * 4)
-        const rows = await this.#store.read(({ tables }) => tables.ring.scan({ from, to, limit: wanted }))
+        const rows = await this.#store.scan('ring', { from, to, limit: wanted })
         rows.forEach(row => { ids.push(new RingId(idOnRing(row), positionInRow(row))) })
         isEnd = rows.length < wanted
         from = isEnd ? undefined : successor(rows[rows.length - 1])
@@ -166,7 +164,7 @@ export class Reads {
     let at = from == null ? undefined : orderPrefix(clamp(reverse ? nextMoment(from) : from))
 
     for (;;) {
-      const rows = await this.#store.read(({ tables }) => tables.order.scan({ from: at, reverse, limit: limits.READ_AHEAD }))
+      const rows = await this.#store.scan('order', { from: at, reverse, limit: limits.READ_AHEAD })
       const entries = await this.#store.entriesAt(rows.map(placeInOrder))
       // the rows know only the start of an id
       yield entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
@@ -185,9 +183,8 @@ export class Reads {
       return
     }
 
-    const [row] = await this.#store.read(({ tables }) => {
-      return tables.fences.scan({ from: fenceOfMoment(clamp(reverse ? nextMoment(from) : from)), reverse: true, limit: 1 })
-    })
+    const at = fenceOfMoment(clamp(reverse ? nextMoment(from) : from))
+    const [row] = await this.#store.scan('fences', { from: at, reverse: true, limit: 1 })
     return row == null || isByArrival(row) ? undefined : readFence(row)
   }
 
@@ -197,7 +194,7 @@ export class Reads {
     let before: Fence | undefined
 
     for (;;) {
-      const rows = await this.#store.read(({ tables }) => tables.fences.scan({ from: at, to: FENCES_BY_MOMENT, limit: FENCES }))
+      const rows = await this.#store.scan('fences', { from: at, to: FENCES_BY_MOMENT, limit: FENCES })
       const fences = rows.map(readFence)
 
       for (const fence of fences) {
@@ -222,11 +219,11 @@ export class Reads {
   /** From the segment behind this fence down, or from the last one */
   async * #recordsDown (from?: Fence): AsyncGenerator<StoredRecord> {
     let at = from == null ? FENCES_BY_MOMENT : aboveArrival(from.arrival)
-    const above = from == null ? [] : (await this.#store.read(({ tables }) => tables.fences.scan({ from: at, to: FENCES_BY_MOMENT, limit: 1 }))).map(readFence)
+    const above = from == null ? [] : (await this.#store.scan('fences', { from: at, to: FENCES_BY_MOMENT, limit: 1 })).map(readFence)
     let end: Pick<Fence, 'arrival' | 'seq'> = above[0] ?? { arrival: this.#store.index.arrivals, seq: this.#store.end }
 
     for (;;) {
-      const rows = await this.#store.read(({ tables }) => tables.fences.scan({ from: at, reverse: true, limit: FENCES }))
+      const rows = await this.#store.scan('fences', { from: at, reverse: true, limit: FENCES })
 
       for (const fence of rows.map(readFence)) {
         const records: StoredRecord[] = []
@@ -277,9 +274,7 @@ export class Reads {
   async #living (record: StoredRecord): Promise<StoredEntry[]> {
     const { seq, size } = record
     const { records } = this.#store
-    const rows = await this.#store.read(({ tables: { dead } }) => {
-      return dead.isEmpty ? [] : dead.scan({ from: seqPrefix(seq), to: seqPrefix(seq + 1), limit: size })
-    })
+    const rows = this.#store.index.tables.dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(seq), to: seqPrefix(seq + 1), limit: size })
 
     if (records.isStale(record)) {
       const current = await records.read(seq)
@@ -355,6 +350,13 @@ function merge (a: Batches, b: Batches, sign: number): StoredEntry[] {
   }
 
   return merged
+}
+
+function withoutRepeats (entries: StoredEntry[], before?: StoredEntry): StoredEntry[] {
+  return entries.filter((entry, i) => {
+    const last = i === 0 ? before : entries[i - 1]
+    return last == null || compareEntries(entry, last) !== 0
+  })
 }
 
 /** A moment that a row can name */

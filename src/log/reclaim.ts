@@ -27,7 +27,7 @@ export async function reclaim (state: StoreState, before: number, isStopped: () 
   let from: Uint8Array | undefined
 
   for (let isEnd = false; !isEnd && !isStopped();) {
-    const rows = await state.pages.read(() => dead.scan({ from, to: seqPrefix(before), limit: ROWS }))
+    const rows = await scanDead(state, from, before)
     isEnd = rows.length < ROWS
     const bySeq = Map.groupBy(rows, row => readDead(row).seq)
     const last = rows.at(-1)
@@ -53,6 +53,10 @@ export async function reclaim (state: StoreState, before: number, isStopped: () 
 
   await reclaimFences(state, before)
   return hasFound
+}
+
+async function scanDead ({ index, pages }: StoreState, from: Uint8Array | undefined, before: number): Promise<Uint8Array[]> {
+  return pages.read(() => index.tables.dead.scan({ from, to: seqPrefix(before), limit: ROWS }))
 }
 
 async function reclaimRecord ({ disk, records }: StoreState, seq: number, slots: Set<number>): Promise<void> {

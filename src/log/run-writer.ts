@@ -1,8 +1,8 @@
 import { Pacer } from '../runtime/pacer.ts'
 import { Merge } from './core/merge.ts'
 import { countOf, encodePage, keyAt } from './core/page.ts'
-import { PartWriter } from './core/run.ts'
 import { SPECS } from './core/rows.ts'
+import { PartWriter } from './core/run.ts'
 import type { Rows } from './core/page.ts'
 import type { TableName } from './core/rows.ts'
 import type { Part, Run } from './core/run.ts'
@@ -169,7 +169,7 @@ export function rowsOfRun (state: StoreState, table: TableName, { parts }: Run):
 
   const readNext = async (): Promise<Rows | undefined> => {
     const { value, done } = await pages.next()
-    return done === true ? undefined : await state.pages.readPage(table, value)
+    return done === true ? undefined : state.pages.readPage(table, value)
   }
 
   return async () => {

@@ -13,12 +13,13 @@ import { Disk, mayStillWrite } from './disk.ts'
 import { DamagedIndexError, StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
 import { ownStore } from './owner.ts'
 import { Pages } from './pages.ts'
-import { readManifests, readTail, rebuild, replay } from './recovery.ts'
 import { Records } from './records.ts'
+import { readManifests, readTail, rebuild, replay } from './recovery.ts'
 import { additionOf } from './state.ts'
 import type { Sizes } from './constants.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { Place, RingRow, TableName } from './core/rows.ts'
+import type { ScanOptions } from './core/scan.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Ownership } from './owner.ts'
 import type { StoreState } from './state.ts'
@@ -142,6 +143,11 @@ export class Store {
         await this.#rebuild(index, err)
       }
     }
+  }
+
+  /** Keys of a table that are there, in order */
+  async scan (name: TableName, options: ScanOptions): Promise<Uint8Array[]> {
+    return this.read(({ tables }) => tables[name].scan(options))
   }
 
   /** Where an entry lies; undefined: it is not in the log */
@@ -297,7 +303,7 @@ export class Store {
       await Promise.all([this.#rebuilding, ...this.#marking])
       await this.#checkpoints.stop()
       await disk.putNamed(DROPPED, new Uint8Array(0))
-      await disk.clear(DROPPED)
+      await disk.clear(DROPPED, 'owner')
     } finally {
       await this.#ownership.release()
     }
@@ -408,7 +414,7 @@ export class Store {
       const found: Uint8Array[] = []
 
       for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
-        const rows = await this.read(({ tables }) => tables[name].scan({ from, limit: ROWS }))
+        const rows = await this.scan(name, { from, limit: ROWS })
         found.push(...rows.filter(row => seqs.has(seqOf(name, row))))
         from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
         isEnd = from == null

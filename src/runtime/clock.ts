@@ -5,6 +5,8 @@
 
 export interface Timer {
   cancel (): void
+  /** It does not keep a process alive. Virtual timers never do */
+  unref? (): void
 }
 
 export interface Clock {
@@ -66,7 +68,11 @@ export function newSystemClock (wall = (): number => Date.now(), elapsed = (): n
     },
     after: (ms, fn) => {
       const handle = setTimeout(fn, ms)
-      return { cancel: () => { clearTimeout(handle) } }
+      return {
+        cancel: () => { clearTimeout(handle) },
+        // a number in browsers
+        unref: () => { (handle as { unref?(): void }).unref?.() }
+      }
     },
     soon: macrotask()
   }

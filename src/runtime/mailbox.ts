@@ -1,7 +1,7 @@
 import { AbortError } from '@libp2p/interface'
 import { Fifo } from './bounded.ts'
 import { MailboxFullError, TurnTimeoutError } from './errors.ts'
-import type { Clock } from './clock.ts'
+import type { Clock, Timer } from './clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** What a turn does. `signal` aborts when its time is over; whoever goes on after that works for nobody */
@@ -87,7 +87,7 @@ class Mailbox {
         this.next()
       }
     }
-    const timer = this.#init.deadline === Infinity ? undefined : this.#init.clock.after(this.#init.deadline, () => {
+    const timer = this.#after(this.#init.deadline, () => {
       const err = new TurnTimeoutError(`A turn of ${this.#init.name} for ${this.#owner} took longer than ${this.#init.deadline} ms`)
       turn.reject(err)
       controller.abort(err)
@@ -97,6 +97,10 @@ class Mailbox {
     new Promise(resolve => { resolve(turn.run(controller.signal)) })
       .then(turn.resolve, turn.reject)
       .finally(end)
+  }
+
+  #after (ms: number, fn: () => void): Timer | undefined {
+    return ms === Infinity ? undefined : this.#init.clock.after(ms, fn)
   }
 
   stop (): void {

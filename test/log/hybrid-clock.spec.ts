@@ -57,6 +57,25 @@ describe('a hybrid clock', () => {
     expect(clock.last).to.deep.equal({ time: 7, counter: 1 })
   })
 
+  it('follows what is up to 60 s ahead of the machine, as others take that', () => {
+    const clock = new HybridClock()
+    clock.hear({ time: 60_010, counter: 5 })
+
+    expect(clock.tick(10)).to.deep.equal({ time: 60_010, counter: 6 })
+  })
+
+  it('falls back to the machine when it is further ahead: the machine was wrong, and is right again', () => {
+    const clock = new HybridClock()
+    clock.hear({ time: 60_011, counter: 5 })
+
+    expect(clock.tick(10)).to.deep.equal({ time: 10, counter: 0 })
+    expect(clock.tick(10)).to.deep.equal({ time: 10, counter: 1 })
+    expect(clock.tick(11)).to.deep.equal({ time: 11, counter: 0 })
+    // and again, as often as it hears of the wrong one
+    clock.hear({ time: 9_000_000, counter: 0 })
+    expect(clock.tick(12)).to.deep.equal({ time: 12, counter: 0 })
+  })
+
   it('ticks later than all that it said and heard, whatever the machine says, and never counts too far', () => {
     const anyEvent = fc.oneof(anyMoment.map(heard => ({ heard })), fc.nat(60).map(now => ({ now })))
 

@@ -1,7 +1,10 @@
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { concat } from 'uint8arrays/concat'
-import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched } from '../fixtures/logs.ts'
+import { encodeContent } from '../../src/log/core/entry.ts'
+import { decodeEntry, Signer } from '../../src/log/signatures.ts'
+import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
+import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, LOG_ID, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
 import type { Entry, Log } from '../../src/log/index.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
@@ -162,6 +165,54 @@ describe('joining in any order', () => {
     expect(await headsOf(log)).to.deep.equal([name(child)])
     await expectSound(log)
   })
+})
+
+describe('parents that never come', () => {
+  afterEach(closeLogs)
+
+  it('are remembered up to a number: a log that keeps little stays small, however much passes through it', async () => {
+    const datastore = new WatchedDatastore()
+    const log = await newLog({ datastore }, { checkpointEntries: 300, checkpointBytes: 1024 * 1024, mergeRuns: 2 })
+    const signer = new Signer(await newKey(), LOG_ID)
+    const parentOf = (number: number): Uint8Array => {
+      const id = new Uint8Array(32)
+      new DataView(id.buffer).setUint32(0, number)
+      return id
+    }
+    const pages = async (): Promise<number> => {
+      let bytes = 0
+      for await (const { key, value } of datastore.query({})) {
+        bytes += key.toString().endsWith('p') ? value.byteLength : 0
+      }
+      return bytes
+    }
+    const sizes: number[] = []
+
+    // 300,000 of them, 64 in each entry
+    for (let batch = 0; batch < (IS_NODE ? 75 : 3); batch++) {
+      const decoded = await Promise.all(Array.from({ length: 64 }, async (_, i) => decodeEntry({
+        bytes: encodeContent({
+          time: 1_000_000,
+          counter: batch * 64 + i,
+          author: signer.author,
+          parents: Array.from({ length: 64 }, (_, k) => parentOf((batch * 64 + i) * 64 + k)),
+          group: new Uint8Array(0),
+          replicas: 0,
+          data: new Uint8Array(0)
+        }),
+        proof: new Uint8Array(0)
+      })))
+      const proofs = await signer.prove(decoded.map(({ id }) => id))
+      await log.join(decoded.map(({ bytes }, i) => ({ bytes, proof: proofs.proofOf(i) })))
+      await log.trim({ length: 64 })
+      sizes.push(await pages())
+    }
+
+    await log.close()
+    // 65,536 rows of 33 bytes, and as many again that are to be merged
+    expect(await pages()).to.be.below(2 * 65_536 * 40)
+    expect(Math.max(...sizes)).to.be.below(4 * 65_536 * 40)
+  }).timeout(120_000)
 })
 
 describe('an entry whose clock is ahead', () => {

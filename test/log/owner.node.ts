@@ -214,14 +214,14 @@ describe('the owner of a store, and other processes', () => {
     const url = new URL(`../../src/log/owner.${EXTENSION}?copy`, import.meta.url)
     const copy: typeof import('../../src/log/owner.ts') = await import(url.href)
     const clock = still()
-    const store = new FileDatastore(dir)
-    const theirs = { datastore: new FileDatastore(dir), key: KEY, name: 'a log' }
+    const store = new MemoryDatastore()
+    const theirs = { datastore: new MemoryDatastore(), key: KEY, name: 'a log' }
+    Object.assign(theirs.datastore, { data: store['data'] })
     const owner = await own(store, { clock })
     const wait = async (ms: number): Promise<void> => {
       for (let waited = 0; waited < ms; waited += 500) {
         clock.advance(500)
-        await readdir(dir)
-        await turns(20)
+        await turns(2)
       }
     }
 
@@ -234,8 +234,10 @@ describe('the owner of a store, and other processes', () => {
     const next = await copy.ownStore({ ...theirs, clock: still(clock.now() + 40_000) })
     await wait(11_000)
     expect(standing(next)).to.equal('owns it')
-    expect(standing(owner)).to.equal(`The log 'a log' was opened in process ${process.pid} on host '${hostname()}' meanwhile: ` +
-      'nothing of it is written here any more. Close it, and open it again when the other one is closed')
+    expect(standing(owner)).to.equal(
+      `The log 'a log' was opened in process ${process.pid} on host '${hostname()}' meanwhile: ` +
+      'nothing of it is written here any more. Close it, and open it again when the other one is closed'
+    )
     await owner.release()
     expect((await leaseIn(store))?.token).to.be.a('string')
     await next.release()

@@ -1,5 +1,5 @@
 /**
- * What a page of two-pages.node.ts can do with a log. It lies in the IndexedDB of the browser, which other pages use as well
+ * What a page of two-pages.node.ts can do with a log, which lies in the IndexedDB that all pages share
  */
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'

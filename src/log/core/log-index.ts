@@ -4,10 +4,10 @@ import { compareEntries, HybridClock } from './hybrid-clock.ts'
 import { fenceRows, groupPrefix, groupRow, idOnRing, orderRow, positionInGroup, positionOf, readRingRow, ringPrefix, ringRow, sizeInRow, SPECS, TABLES } from './rows.ts'
 import { Table } from './table.ts'
 import type { Moment, Ordered } from './hybrid-clock.ts'
+import type { Rows } from './page.ts'
 import type { RemovedRows } from './record.ts'
 import type { RingRow, TableName } from './rows.ts'
 import type { PageSource } from './run.ts'
-import type { Rows } from './page.ts'
 import type { Content } from './types.ts'
 
 /** Entries from one fence to the next: so many are read in vain at most when a walk begins between two. A guess */

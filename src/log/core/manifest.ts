@@ -1,6 +1,6 @@
 import { begin, expectEnd, finish, Kind, numberOf, open } from './checksummed.ts'
-import { readSpan, writeSpan } from './run.ts'
 import { SPECS, TABLES } from './rows.ts'
+import { readSpan, writeSpan } from './run.ts'
 import { ID_BYTES } from './types.ts'
 import type { Counters } from './log-index.ts'
 import type { TableName } from './rows.ts'

@@ -15,8 +15,8 @@ import type { Reader, Writer } from '../../runtime/codec.ts'
  * where it is. The index can be made anew from the records alone.
  *
  * record = arrival of its first entry · list of batches · list of (slot, list of parents that were not here) · removed rows
- * batch = uvarint twice its count, and one more if all of it was removed: nothing follows then
- *   · uvarint size · uvarint first · the nodes beside · bytes signature · its entries
+ * batch = uvarint twice its count, and one more if all of it was removed: nothing follows then · uvarint size · uvarint first ·
+ * the nodes beside · bytes signature · its entries
  * entry = uvarint flags and eight times its length · its id, if the flags say so · its bytes
  * removed rows = for each table that lost some: its number · list of keys
  */
@@ -298,7 +298,6 @@ export class StoredRecord {
     const ids = (): Uint8Array[] => this.#items.slice(slot, slot + count).map(item => idOf(item as Item))
     return { slot, count, proof: new SharedProof({ size, first, count, beside, signature, ids }) }
   }
-
 }
 
 function idOf (item: Item): Uint8Array {

@@ -219,7 +219,6 @@ export class PartWriter {
     const part = { seq, rows: this.#size, count, sum, first: this.pages[0].first, last: this.#last }
     return { part, bytes: encodePart(seq, this.#table, this.pages, bloom) }
   }
-
 }
 
 function encodePart (seq: number, table: TableName, pages: Span[], bloom: Uint8Array = new Uint8Array(0)): Uint8Array {

@@ -2,8 +2,8 @@ import { compareAt, keyAt, lowerBound, signAt } from './page.ts'
 import { all, spanOf } from './run.ts'
 import type { MemTable } from './mem-table.ts'
 import type { Rows } from './page.ts'
-import type { PageSource, Run } from './run.ts'
 import type { TableName } from './rows.ts'
+import type { PageSource, Run, Span } from './run.ts'
 
 /** Goes from row to row through one memtable or one run, upwards from a key or downwards from below it */
 export interface Cursor {
@@ -56,7 +56,8 @@ abstract class PieceCursor implements Cursor {
     }
 
     const { size } = this.rows
-    const at = from == null ? (reverse ? size : 0) : lowerBound(this.rows, from)
+    const end = reverse ? size : 0
+    const at = from == null ? end : lowerBound(this.rows, from)
     this.index = reverse ? at - 1 : at
     this.#settle()
   }
@@ -81,7 +82,8 @@ class MemCursor extends PieceCursor {
   constructor (mem: MemTable, start: Start) {
     super()
     this.#mem = mem
-    this.begin(start.from != null ? mem.chunkOf(start.from) : start.reverse === true ? mem.chunks.length - 1 : 0, start)
+    const end = start.reverse === true ? mem.chunks.length - 1 : 0
+    this.begin(start.from == null ? end : mem.chunkOf(start.from), start)
   }
 
   piece (number: number): Rows | undefined {
@@ -104,9 +106,10 @@ class RunCursor extends PieceCursor {
     this.#source = source
     const { from, reverse = false } = start
     const { parts } = run
-    this.#part = from != null ? spanOf(parts, from) : reverse ? parts.length - 1 : 0
+    const end = (spans: Span[]): number => reverse ? spans.length - 1 : 0
+    this.#part = from == null ? end(parts) : spanOf(parts, from)
     const { pages } = source.part(table, parts[this.#part])
-    this.begin(from != null ? spanOf(pages, from) : reverse ? pages.length - 1 : 0, start)
+    this.begin(from == null ? end(pages) : spanOf(pages, from), start)
   }
 
   /** Pages are numbered from the part where it began: those of parts before it have numbers below zero */

@@ -1,13 +1,13 @@
-import { LANES } from './fingerprint.ts'
 import { mayHave } from './bloom.ts'
-import { keyAt, lowerBound, signAt } from './page.ts'
+import { LANES } from './fingerprint.ts'
 import { MemTable } from './mem-table.ts'
+import { keyAt, lowerBound, signAt } from './page.ts'
+import { SPECS } from './rows.ts'
 import { all, eachWith, rowsOf, runPrefixInto, startsWith } from './run.ts'
 import { scan } from './scan.ts'
-import { SPECS } from './rows.ts'
 import type { Rows } from './page.ts'
-import type { PageSource, Run } from './run.ts'
 import type { TableName } from './rows.ts'
+import type { PageSource, Run } from './run.ts'
 import type { ScanOptions } from './scan.ts'
 
 export interface Summary {

@@ -1,13 +1,13 @@
 import { randomInt } from '../../../src/runtime/random.ts'
 import { said } from '../../fixtures/logs.ts'
-import { copyOf, copyOfId, nameOf } from './copies.ts'
 import { read } from './checks.ts'
+import { copyOf, copyOfId, nameOf } from './copies.ts'
 import { shuffled } from './disk.ts'
 import { turn } from './time.ts'
 import type { Content, Reading } from './checks.ts'
 import type { Disk } from './disk.ts'
-import type { Random } from '../../../src/runtime/random.ts'
 import type { Entry } from '../../../src/log/index.ts'
+import type { Random } from '../../../src/runtime/random.ts'
 
 /** Times that a log is read until all that is damaged is out of its lists */
 const MOST_READS = 20

@@ -1,7 +1,7 @@
 import { randomInt } from '../../../src/runtime/random.ts'
 import { name, naiveHeads, said, text } from '../../fixtures/logs.ts'
-import { nameOf } from './copies.ts'
 import { checkFingerprint, checkHeads, read, readFromSomewhere } from './checks.ts'
+import { nameOf } from './copies.ts'
 import { anyDamage, described, inflict, mend } from './damage.ts'
 import type { Content } from './checks.ts'
 import type { Life } from './life.ts'

@@ -67,11 +67,11 @@ export class WorldTime {
   /** Lets the time pass until the work has ended */
   async during <T> (work: Promise<T>, step = TURN): Promise<T> {
     const until = this.elapsed + PATIENCE
-    let isDone = false
-    const done = (): void => { isDone = true }
+    const pending = new Set([work])
+    const done = (): void => { pending.clear() }
     work.then(done, done)
 
-    while (!isDone) {
+    while (pending.size > 0) {
       if (this.elapsed > until) {
         throw new HangError(`Nothing came of it in ${PATIENCE} ms`)
       }

@@ -1,0 +1,153 @@
+import { expect } from 'aegir/chai'
+import { compare } from 'uint8arrays/compare'
+import { encodeContent } from '../../../src/log/core/entry.ts'
+import { decodeManifest, encodeManifest } from '../../../src/log/core/manifest.ts'
+import { decodePage, encodePage } from '../../../src/log/core/page.ts'
+import { encodeRecord, StoredRecord } from '../../../src/log/core/record.ts'
+import { SPECS, TABLES } from '../../../src/log/core/rows.ts'
+import { decodePart, PartWriter } from '../../../src/log/core/run.ts'
+import { decodeEntry, Signer } from '../../../src/log/signatures.ts'
+import { decodeLease, encodeLease } from '../../../src/log/lease.ts'
+import { crc32 } from '../../../src/runtime/crc32.ts'
+import { MalformedError } from '../../../src/runtime/errors.ts'
+import { seededRandom } from '../../../src/runtime/random.ts'
+import { LOG_ID, newKey, text } from '../../fixtures/logs.ts'
+import { rowsOf, someKeys } from '../../fixtures/runs.ts'
+import { Mutator } from '../../fuzz/mutate.ts'
+import type { Manifest } from '../../../src/log/core/manifest.ts'
+import type { Run } from '../../../src/log/core/run.ts'
+
+const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
+/** How many broken values of each kind */
+const RUNS = IS_NODE ? 20_000 : 2_000
+const SEQ = 5
+
+/** Broken as anything may be, with a checksum that is right: what comes behind the checksum is tried, too */
+function withChecksum (bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength < 4) {
+    return bytes
+  }
+
+  const whole = Uint8Array.from(bytes)
+  const end = whole.byteLength - 4
+  new DataView(whole.buffer).setUint32(end, crc32(whole.subarray(0, end)), true)
+  return whole
+}
+
+async function records (): Promise<Uint8Array[]> {
+  const signer = new Signer(await newKey(), LOG_ID)
+  const decoded = await Promise.all(Array.from({ length: 6 }, async (_, counter) => decodeEntry({
+    bytes: encodeContent({ time: 1, counter, author: signer.author, parents: [], group: text('g'), replicas: 0, data: text(`${counter}`) }), proof: new Uint8Array(0)
+  })))
+  const proofs = await signer.prove(decoded.map(({ id }) => id))
+  const entries = decoded.map(({ proof, ...content }, at) => ({ entry: { ...content, proofs, at }, isLate: at % 2 === 0, absent: at === 3 ? [decoded[0].id] : [] }))
+  const whole = encodeRecord({ seq: SEQ, arrival: 3, entries, removed: { dead: someKeys('dead', 3, seededRandom(1)) } })
+  const holes = new StoredRecord(whole, SEQ).without(new Set([0, 1, 4])) ?? whole
+  return [whole, holes, encodeRecord({ seq: SEQ, arrival: 3, entries: entries.slice(2, 4), removed: {} })]
+}
+
+function pages (): Uint8Array[] {
+  return TABLES.map(table => encodePage(SEQ, table, rowsOf(table, someKeys(table, 5, seededRandom(2)).sort(compare).map(key => ({ key })))).bytes)
+}
+
+function parts (): Uint8Array[] {
+  return TABLES.map(table => {
+    const rows = rowsOf(table, someKeys(table, 3, seededRandom(3)).sort(compare).map(key => ({ key })))
+    const { sum } = encodePage(1, table, rows)
+    const writer = new PartWriter(table)
+    writer.add({ seq: 1, rows: 3, count: 3, first: new Uint8Array(SPECS[table].width), sum }, rows)
+    const finishing = writer.finish(SEQ)
+    let step = finishing.next()
+
+    while (step.done !== true) {
+      step = finishing.next()
+    }
+
+    return step.value.bytes
+  })
+}
+
+function manifests (): Uint8Array[] {
+  const runs = Object.fromEntries(TABLES.map((name): [string, Run[]] => [name, SPECS[name].isSummed
+    ? []
+    : [{ tier: 0, parts: [{ seq: 4, rows: 2, count: -1, first: new Uint8Array(SPECS[name].width), last: new Uint8Array(SPECS[name].width) }] }]])) as Manifest['runs']
+  const counters = { arrivals: 6, bytes: 5, clock: { time: 4, counter: 3 }, top: { time: 4, counter: 3, id: new Uint8Array(32) } }
+  return [encodeManifest({ generation: 3, nextSeq: 9, tail: 8, tailBefore: 7, counters, runs, sweepFrom: 2, freed: [1, 300], freedRecords: [0] })]
+}
+
+const targets: Record<string, { corpus(): Uint8Array[] | Promise<Uint8Array[]>, read(bytes: Uint8Array): void }> = {
+  'a record': {
+    corpus: records,
+    read: bytes => {
+      const record = new StoredRecord(bytes, SEQ)
+      record.without(new Set([0, 2]))
+
+      for (let slot = 0; slot <= record.size; slot++) {
+        const entry = record.entryAt(slot)
+        expect([entry?.id.byteLength ?? 32, entry?.time ?? 0, entry?.proofs.proofOf(entry.at).byteLength ?? 1].every(number => number >= 0)).to.equal(true)
+      }
+    }
+  },
+  'a page': { corpus: pages, read: bytes => { anyOf(TABLES.map(table => () => decodePage(bytes, SEQ, table))) } },
+  'a part': { corpus: parts, read: bytes => { anyOf(TABLES.map(table => () => decodePart(bytes, SEQ, table))) } },
+  'a manifest': { corpus: manifests, read: bytes => { decodeManifest(bytes) } }
+}
+
+/** Tries all: what the last one throws is thrown if none of them takes it */
+function anyOf (tries: Array<() => unknown>): void {
+  let error: unknown
+
+  for (const run of tries) {
+    try {
+      run()
+      return
+    } catch (err) {
+      if (!(err instanceof MalformedError)) {
+        throw err
+      }
+      error = err
+    }
+  }
+
+  throw error
+}
+
+describe('what lies broken in a store', () => {
+  for (const [what, { corpus, read }] of Object.entries(targets)) {
+    it(`as ${what} is malformed or taken, and nothing else, also where its checksum is right`, async () => {
+      const mutator = new Mutator(1)
+      const good = await corpus()
+      let taken = 0
+
+      for (let run = 0; run < RUNS; run++) {
+        mutator.begin(run)
+        const bytes = withChecksum(mutator.mutate(good))
+
+        try {
+          read(bytes)
+          taken++
+        } catch (err: any) {
+          if (!(err instanceof MalformedError)) {
+            throw new Error(`run ${run}, ${[...bytes].join()}: ${err.stack}`)
+          }
+        }
+      }
+
+      // what is always taken or always refused was not tested
+      expect(taken).to.be.within(1, RUNS - 1)
+    }).timeout(60_000)
+  }
+
+  it('as a lease is one that nobody can read, or one', () => {
+    const mutator = new Mutator(2)
+    const good = [encodeLease({ token: 'a.1', host: 'host', place: 'here', pid: 7, started: 'now', renewed: 1_000_000 }), encodeLease({ token: 'a.2' })]
+    let unreadable = 0
+
+    for (let run = 0; run < RUNS; run++) {
+      mutator.begin(run)
+      unreadable += decodeLease(mutator.mutate(good)) == null ? 1 : 0
+    }
+
+    expect(unreadable).to.be.above(RUNS / 2)
+  })
+})
