@@ -1,9 +1,8 @@
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { toString } from 'uint8arrays/to-string'
-import { VirtualClock } from '../../src/runtime/clock.ts'
 import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SMALL, text, texts, watched } from '../fixtures/logs.ts'
+import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SMALL, text, texts, watched, WindClock } from '../fixtures/logs.ts'
 import type { Change } from '../fixtures/datastores.ts'
 import type { Batch } from 'interface-datastore'
 
@@ -54,7 +53,7 @@ describe('a log on a disk that is slow', () => {
   })
 
   it('refuses what takes too long, and everything after it, until it is opened again', async () => {
-    const clock = new VirtualClock()
+    const clock = new WindClock()
     const datastore = new WatchedDatastore()
     const privateKey = await newKey()
     const log = await newLog({ datastore, privateKey, clock })
@@ -67,7 +66,7 @@ describe('a log on a disk that is slow', () => {
     }
     const append = nameOfError(log.append(text('stuck')))
     await reached.promise
-    clock.advance(122_001)
+    clock.wind(122_001)
     const first = await Promise.race([append, turns(20).then(() => 'it hangs')])
     const second = await nameOfError(log.append(text('after')))
     datastore.beforeWrite = undefined

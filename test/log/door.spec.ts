@@ -1,10 +1,9 @@
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { heldStore, turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { closeLogs, expectSound, nameOfError, newLog, outcomes, said, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import { closeLogs, expectSound, nameOfError, newLog, outcomes, said, saidIn, text, texts, WindClock } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
 import type { Log } from '../../src/log/index.ts'
-import type { Timer } from '../../src/runtime/clock.ts'
 
 describe('the door of a log', () => {
   afterEach(closeLogs)
@@ -129,28 +128,6 @@ describe('the door of a log', () => {
   })
 })
 
-/** Rings none of its alarms but those that a test tells it to */
-class AlarmClock extends SetClock {
-  readonly #alarms = new Set<{ ms: number, fn(): void }>()
-
-  after (ms: number, fn: () => void): Timer {
-    const alarm = { ms, fn }
-    this.#alarms.add(alarm)
-    return { cancel: () => { this.#alarms.delete(alarm) } }
-  }
-
-  isSet (ms: number): boolean {
-    return [...this.#alarms].some(alarm => alarm.ms === ms)
-  }
-
-  ring (ms: number): void {
-    for (const alarm of [...this.#alarms].filter(alarm => alarm.ms === ms)) {
-      this.#alarms.delete(alarm)
-      alarm.fn()
-    }
-  }
-}
-
 describe('canAppend', () => {
   afterEach(closeLogs)
 
@@ -210,13 +187,13 @@ describe('canAppend', () => {
   })
 
   it('that does not say anything in time refuses by name, and the log goes on', async () => {
-    const clock = new AlarmClock()
+    const clock = new WindClock()
     const late = Promise.withResolvers<boolean>()
     const log = await newLog({ clock, canAppend: entry => said(entry) === 'slow' ? late.promise : true })
     const slow = nameOfError(log.append(text('slow')))
     const behind = log.append(text('behind it'))
-    await until(() => clock.isSet(30_000))
-    clock.ring(30_000)
+    await until(() => clock.waits(30_000))
+    clock.wind(30_000)
 
     expect(await slow).to.equal('AppendRefusedError')
     expect(said(await behind)).to.equal('behind it')
@@ -227,18 +204,18 @@ describe('canAppend', () => {
   })
 
   it('that does not say anything of an entry of others in time refuses that, and not those that came with it', async () => {
-    const clock = new AlarmClock()
+    const clock = new WindClock()
     const [other, log] = await Promise.all([newLog(), newLog({ clock, canAppend: entry => said(entry) === '1' ? new Promise(() => {}) : true })])
     const joined = log.join(await other.appendMany(texts(3)))
-    await until(() => clock.isSet(30_000))
-    clock.ring(30_000)
+    await until(() => clock.waits(30_000))
+    clock.wind(30_000)
 
     expect(outcomes(await joined)).to.deep.equal(['added', 'AppendRefusedError', 'added'])
     await expectSound(log)
   })
 
   it('that waits for an append of its own is refused in the end, and both the log and that append go on', async () => {
-    const clock = new AlarmClock()
+    const clock = new WindClock()
     const inner: Array<Promise<string>> = []
     const log: Log = await newLog({
       clock,
@@ -251,8 +228,8 @@ describe('canAppend', () => {
       }
     })
     const outer = nameOfError(log.append(text('outer')))
-    await until(() => clock.isSet(30_000))
-    clock.ring(30_000)
+    await until(() => clock.waits(30_000))
+    clock.wind(30_000)
 
     expect(await outer).to.equal('AppendRefusedError')
     expect(await inner[0]).to.equal('inner')

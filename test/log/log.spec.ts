@@ -514,7 +514,7 @@ describe('appending much', () => {
     expect(log.length).to.equal(sizes.length)
     expect(Math.max(...puts)).to.be.below(6 * 1024 * 1024)
     // small ones go together
-    expect(puts.length).to.be.below(30)
+    expect(datastore.writes.flat().filter(({ key }) => key.endsWith('r')).length).to.be.below(25)
   })
 
   it('with one signal does not take long to end when that aborts', async () => {
@@ -542,24 +542,21 @@ describe('appending much', () => {
 
   it('one by one, in memory, lets timers fire meanwhile', async () => {
     const log = await newLog()
-    let fired = 0
-    let isOver = false
+    const fired: number[] = []
+    let timer: ReturnType<typeof setTimeout>
     const tick = (): void => {
-      fired++
-      if (!isOver) {
-        setTimeout(tick)
-      }
+      fired.push(log.length)
+      timer = setTimeout(tick)
     }
-    setTimeout(tick)
-    const begun = performance.now()
+    timer = setTimeout(tick)
 
     // without a pause no timer would fire before the end, however long it takes
-    for (let i = 0; i < 20_000 && fired < 3; i++) {
+    for (let i = 0; i < 20_000 && fired.length < 3; i++) {
       await log.append(text(`${i}`))
     }
 
-    isOver = true
-    expect(fired, `after ${log.length} appends in ${performance.now() - begun} ms`).to.equal(3)
+    clearTimeout(timer)
+    expect(fired).to.have.lengthOf(3)
   })
 })
 

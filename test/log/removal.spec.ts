@@ -165,43 +165,47 @@ describe('removing', () => {
     const privateKey = await newKey()
     const log = await newLog({ datastore, privateKey }, SMALL)
     const gone: Entry[] = []
-    gone.push(...await log.appendMany(texts(30, 'secret ')))
-    const kept = await log.appendMany(texts(60, 'kept '))
+    gone.push(...await log.appendMany(texts(60, 'secret ')))
+    const kept = await log.appendMany(texts(20, 'kept '))
     // whoever reads has a record in hand while that is written anew
     const readers: Array<AsyncGenerator<unknown>> = [log.entries(), log.arrivals()]
     await Promise.all(readers.map(async reader => reader.next()))
     await log.remove(gone.map(({ id }) => id))
 
     for (let i = 0; i < 8; i++) {
-      kept.push(...await log.appendMany(texts(5, `kept later ${i} `)))
+      gone.push(...await log.appendMany(texts(10, `secret of later ${i} `)))
     }
 
     await Promise.all(readers.map(collect))
     expect(await log.get(gone[3].id)).to.equal(undefined)
-    await log.appendMany(texts(50, 'at last '))
+    await log.remove(gone.map(({ id }) => id))
     await log.close()
-    await (await newLog({ datastore, privateKey }, SMALL)).close()
+    const second = await newLog({ datastore, privateKey }, SMALL)
+    kept.push(await second.append(text('kept at last')))
+    await second.close()
 
-    expect(await storedTexts(datastore, /secret \d+/g)).to.deep.equal([])
+    expect(await storedTexts(datastore, /secret (of later \d+ )?\d+/g)).to.deep.equal([])
     const again = await newLog({ datastore, privateKey }, SMALL)
-    expect((await expectSound(again, gone)).map(name).slice(0, kept.length)).to.deep.equal(kept.map(name))
+    expect((await expectSound(again, gone)).map(name)).to.deep.equal(kept.map(name))
   })
 
-  it('writes nothing anew where nothing more is gone', async () => {
+  it('comes to rest: a log that is opened and closed writes nothing any more where nothing more is gone', async () => {
     const datastore = new WatchedDatastore()
     const privateKey = await newKey()
     const log = await newLog({ datastore, privateKey }, SMALL)
     await log.appendMany(texts(100))
     await log.trim({ length: 50 })
     await log.close()
+    const written: string[][] = []
 
-    for (let i = 0; i < 3; i++) {
+    do {
+      const { length } = datastore.writes
       await (await newLog({ datastore, privateKey }, SMALL)).close()
-    }
+      // to delete once more what is deleted costs next to nothing
+      written.push(datastore.writes.slice(length).flat().filter(({ value }) => value != null).map(({ key }) => key))
+    } while (written.at(-1)?.length !== 0 && written.length < 10)
 
-    const { length } = datastore.writes
-    await (await newLog({ datastore, privateKey }, SMALL)).close()
-    expect(datastore.writes.slice(length).flat().map(({ key }) => key)).to.deep.equal([])
+    expect(written.at(-1)).to.deep.equal([])
   })
 })
 

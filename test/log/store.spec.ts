@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import { Key } from 'interface-datastore'
 import { decodeManifest } from '../../src/log/core/manifest.ts'
-import { decodePart } from '../../src/log/core/run.ts'
 import { TABLES } from '../../src/log/core/rows.ts'
+import { decodePart } from '../../src/log/core/run.ts'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
 import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, SMALL, text, texts } from '../fixtures/logs.ts'
@@ -217,6 +217,8 @@ describe('the store of a log after a crash', () => {
 
     for (const gone of [pages, ...pages.map(page => [page])]) {
       await story.read(WatchedDatastore.from([...writes, gone.map(key => ({ key }))]), async log => {
+        // whoever needs a page finds out that it is gone
+        await Promise.all([allOf(log), log.fingerprint({ from: 1 }, FINGERPRINT_KEY), log.heads()])
         const here = new Set((await faceOf(log)).ids)
         expect(whole.ids.filter(id => !here.has(id))).to.deep.equal([])
         const known = new Set([...whole.ids, ...story.removed.map(({ entry }) => name(entry))])

@@ -3,7 +3,7 @@ import { IS_NODE } from '../fixtures/datastores.ts'
 import { replay, runWorld } from './world/lives.ts'
 
 /** Worlds, and of those whose disk rots: a browser runs the same code, slower */
-const SEEDS = IS_NODE ? 60 : 8
+const SEEDS = IS_NODE ? 80 : 8
 const ROT_SEEDS = IS_NODE ? 20 : 4
 /** Worlds in one test: so that none takes long */
 const SHARE = 10

@@ -103,7 +103,7 @@ class Pair {
     expect(differences(this.heads(256), heads), 'in slices').to.deep.equal([])
     expect(this.authors.headCount).to.equal(heads.length)
     const some = this.source.answer(() => this.authors.heads(5)).ids.map(hex)
-    expect(some).to.have.lengthOf(Math.min(5, heads.length))
+    expect(some.length).to.be.at.least(Math.min(5, heads.length))
     expect(some.filter(id => !heads.includes(id))).to.deep.equal([])
   }
 }

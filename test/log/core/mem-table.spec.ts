@@ -38,8 +38,8 @@ class Pair {
 
   /** Adds what is not there, removes what is: as a table is told */
   toggle (key: Uint8Array, random: Random): void {
-    const row = this.naive.get(key.join())
-    this.change(key, row == null ? (random() < 0.7 ? 1 : -1) : row.sign === 1 ? -1 : 1)
+    const { sign = random() < 0.7 ? -1 : 1 } = this.naive.get(key.join()) ?? {}
+    this.change(key, sign === 1 ? -1 : 1)
   }
 
   expectSame (): void {

@@ -3,12 +3,16 @@ import { toString } from 'uint8arrays/to-string'
 import { randomInt } from '../../../src/runtime/random.ts'
 import { collect, FINGERPRINT_KEY, inOrder, naiveHeads } from '../../fixtures/logs.ts'
 import { nameOf } from './copies.ts'
+import { shuffled } from './disk.ts'
 import { anyRange } from './reads.ts'
 import { naiveRange, pages } from './ring.ts'
 import type { Mirror } from './mirror.ts'
 import type { Truth } from './truth.ts'
 import type { Entry, Log } from '../../../src/log/index.ts'
 import type { Random } from '../../../src/runtime/random.ts'
+
+/** Entries that are asked for by their ids each time that all is read */
+const MOST_ASKED = 40
 
 /** A log that is read, and who hears of what is wrong with it */
 export interface Reading {
@@ -52,8 +56,9 @@ export async function read (reading: Reading): Promise<Content> {
   expectSame(reading, `between ${range.from} and ${range.to}`, (await pages(log, range, 1 + randomInt(random, 30))).map(id => toString(id, 'base16')), some)
   expectSame(reading, `as the count between ${range.from} and ${range.to}`, [(await log.fingerprint(range, FINGERPRINT_KEY)).count], [some.length])
 
-  const gotten = await Promise.all(entries.map(async ({ id }) => log.get(id)))
-  expectSame(reading, 'by their ids', gotten.map(entry => entry == null ? 'nothing' : nameOf(take(entry))), ids)
+  const asked = shuffled(entries, random).slice(0, MOST_ASKED)
+  const answers = await Promise.all(asked.map(async ({ id }) => log.get(id)))
+  expectSame(reading, 'by their ids', answers.map(entry => entry == null ? 'nothing' : nameOf(take(entry))), asked.map(nameOf))
   const { bytes } = log.diagnostics()
   expectSame(reading, 'as their bytes', [bytes], [entries.reduce((sum, { bytes, proof }) => sum + bytes.byteLength + proof.byteLength, 0)])
 
