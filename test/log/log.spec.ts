@@ -1,3 +1,4 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
@@ -538,6 +539,30 @@ describe('appending much', () => {
     expect(log.length).to.equal(1 + names.filter(error => error === 'none').length)
     expect(took).to.be.below(1_000)
     expect(log.diagnostics().pending).to.equal(0)
+  })
+
+  it('that cannot be signed is rejected with the reason, and what comes after it is appended', async () => {
+    const key = await generateKeyPair('secp256k1')
+    let isLocked = true
+    const privateKey = Object.create(key, {
+      sign: {
+        value: (message: Uint8Array) => {
+          if (isLocked) {
+            throw new RangeError('the key is locked')
+          }
+          return key.sign(message)
+        }
+      }
+    })
+    const log = await newLog({ privateKey })
+    const appends = Promise.all([nameOfError(log.append(text('a'))), nameOfError(log.appendMany(texts(3)))])
+
+    expect(await Promise.race([appends, turns(50).then(() => 'they hang')])).to.deep.equal(['RangeError', 'RangeError'])
+    isLocked = false
+    await log.append(text('b'))
+    expect(await saidIn(log)).to.deep.equal(['b'])
+    expect(log.diagnostics().pending).to.equal(0)
+    await expectSound(log)
   })
 
   it('one by one, in memory, lets timers fire meanwhile', async () => {

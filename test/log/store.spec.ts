@@ -17,7 +17,7 @@ import type { Change } from '../fixtures/datastores.ts'
  */
 const CASES: Array<{ what: string, sizes: Partial<Sizes>, step: number }> = [
   { what: 'a log in memory', sizes: {}, step: IS_NODE ? 1 : 7 },
-  { what: 'a log of many runs', sizes: SMALL, step: IS_NODE ? 5 : 31 }
+  { what: 'a log of many runs', sizes: SMALL, step: IS_NODE ? 9 : 31 }
 ]
 const STEP = IS_NODE ? 1 : 7
 

@@ -156,6 +156,8 @@ export class Life {
       case 'ProcessDiedError':
       case 'StoreFailedError':
       case 'WriteFailedError':
+      case 'StoreInUseError':
+        // an owner whose disk fails cannot show a second opener that it lives, and loses the store
         return this.datastore.hasFailed || this.isDead
       case 'LogClosedError':
         return this.log.status !== 'open'
