@@ -9,10 +9,16 @@ import type { AppendOptions } from './index.ts'
 import type { WriterInit } from './writer.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 
+/** Pieces of one call: none is written behind one that was not */
+export interface Series {
+  failure?: Error
+}
+
 /** What is appended together: all of it, or nothing */
 interface Pending {
   items: Uint8Array[]
   options: AppendOptions
+  series: Series
   bytes: number
   resolve (entries: TrueEntry[]): void
   reject (err: Error): void
@@ -63,7 +69,7 @@ export class Appends {
   }
 
   /** At most as many items as a record takes. Nobody else may change them, nor the group */
-  add (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
+  add (items: Uint8Array[], options: AppendOptions, series: Series = {}): Promise<TrueEntry[]> {
     const { signal } = options
     const bytes = items.reduce((sum, { byteLength }) => sum + byteLength, 0)
 
@@ -75,7 +81,17 @@ export class Appends {
     }
 
     const { promise, resolve, reject } = Promise.withResolvers<TrueEntry[]>()
-    const pending: Pending = { items, options, bytes, resolve, reject }
+    const pending: Pending = {
+      items,
+      options,
+      series,
+      bytes,
+      resolve,
+      reject: err => {
+        series.failure ??= err
+        reject(err)
+      }
+    }
     this.#pending.add(pending)
     this.#items += items.length
     this.#bytes += bytes
@@ -91,6 +107,7 @@ export class Appends {
   async next (base: Base): Promise<Batch> {
     const drafts: TrueEntry[] = []
     const done: Batch['done'] = []
+    const before = base
 
     for (const pending of this.#take()) {
       try {
@@ -107,6 +124,16 @@ export class Appends {
       }
     }
 
+    try {
+      await this.#sign(drafts)
+      return { drafts, done, base }
+    } catch (err: any) {
+      done.forEach(({ pending }) => { pending.reject(err) })
+      return { drafts: [], done: [], base: before }
+    }
+  }
+
+  async #sign (drafts: TrueEntry[]): Promise<void> {
     for (let i = 0; i < drafts.length; i += limits.SIGNED_AT_ONCE) {
       const signed = drafts.slice(i, i + limits.SIGNED_AT_ONCE)
       const proved = this.#init.signer.prove(signed.map(({ id }) => id))
@@ -116,8 +143,6 @@ export class Appends {
         draft.at = at
       })
     }
-
-    return { drafts, done, base }
   }
 
   rejectAll (err: Error): void {
@@ -188,7 +213,11 @@ export class Appends {
   }
 
   /** Each on top of the one before. Without proofs: those come for all at once */
-  async #draft ({ items, options }: Pending, { previous, heads }: Base): Promise<TrueEntry[]> {
+  async #draft ({ items, options, series }: Pending, { previous, heads }: Base): Promise<TrueEntry[]> {
+    if (series.failure != null) {
+      throw series.failure
+    }
+
     const { clock, signer: { author }, store, admit } = this.#init
     const { replicas = 0 } = options
     const { group = NOTHING } = options

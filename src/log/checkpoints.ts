@@ -125,12 +125,13 @@ export class Checkpoints {
     await this.#flushAll()
 
     try {
-      for (let next = this.#next(true); next != null; next = this.#next(true)) {
-        await this.#mergeRuns(...next, () => false)
-      }
       // what is not stored any more is not to be looked for again
       if (await reclaim(this.#state, this.#manifest.tailBefore, () => false)) {
+        this.#freeze()
         await this.#flushAll()
+      }
+      for (let next = this.#next(true); next != null; next = this.#next(true)) {
+        await this.#mergeRuns(...next, () => false)
       }
     } catch (err) {
       // all is stored: the next one who opens the log does it

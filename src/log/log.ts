@@ -115,6 +115,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
+    this.#mustBeOpen()
     const all: Entry[] = []
     const own = ownOptions(options)
     // what is in an array is taken at once, what comes from elsewhere when it comes
@@ -122,9 +123,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     let chunk: Uint8Array[] = []
     let bytes = 0
     let before = Promise.resolve()
+    const series = {}
     const write = async (): Promise<void> => {
       this.#mustBeOpen()
-      const written = this.#writer.append(chunk, own).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
+      const written = this.#writer.append(chunk, own, series).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
       // looked at when the next one is gathered, which may be too late for Node
       written.catch(() => {})
       ;[chunk, bytes] = [[], 0]
@@ -146,7 +148,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       }
     }
 
-    await write()
+    if (chunk.length > 0) {
+      await write()
+    }
+
     await before
     return all
   }

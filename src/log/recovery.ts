@@ -43,7 +43,7 @@ export async function readManifests (disk: Disk): Promise<Manifests> {
       }
     } catch (err) {
       if (err instanceof NewerVersionError) {
-        throw new StoreVersionError(`The log was stored by a later release (${err.message}): update this one`)
+        throw newer(err)
       }
       if (!(err instanceof MalformedError)) {
         throw err
@@ -144,11 +144,18 @@ function readRecord (bytes: Uint8Array, seq: number): StoredRecord | MalformedEr
   try {
     return new StoredRecord(bytes, seq)
   } catch (err) {
+    if (err instanceof NewerVersionError) {
+      throw newer(err)
+    }
     if (err instanceof MalformedError) {
       return err
     }
     throw err
   }
+}
+
+function newer ({ message }: NewerVersionError): StoreVersionError {
+  return new StoreVersionError(`The log was stored by a later release (${message}): update this one`)
 }
 
 export interface Rebuilt {

@@ -9,7 +9,7 @@ import { compareEntries } from './core/hybrid-clock.ts'
 import { rowsOfEntry } from './core/log-index.ts'
 import { sizeOf } from './core/types.ts'
 import { LogClosedError, WriteFailedError } from './errors.ts'
-import type { Base, Batch } from './append.ts'
+import type { Base, Batch, Series } from './append.ts'
 import type { Sizes } from './constants.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { TableName } from './core/rows.ts'
@@ -45,6 +45,8 @@ export class Writer {
   readonly #pacer: Pacer
   #isScheduled = false
   #isEnded = false
+  /** The last entry that was appended here in this life */
+  #last?: Uint8Array
   /** Counts what was written: what was looked up before the last change may not be true any more */
   #changes = 0
 
@@ -65,8 +67,8 @@ export class Writer {
     return this.#changes
   }
 
-  append (items: Uint8Array[], options: AppendOptions): Promise<TrueEntry[]> {
-    const appended = this.#appends.add(items, options)
+  append (items: Uint8Array[], options: AppendOptions, series?: Series): Promise<TrueEntry[]> {
+    const appended = this.#appends.add(items, options, series)
     this.#schedule()
     return appended
   }
@@ -186,10 +188,10 @@ export class Writer {
 
   /** What waits, a record at a time: one is signed while the one before it is written. After some, others get a turn */
   async #appendAll (): Promise<void> {
-    const { store, signer } = this.#init
+    const { store, signer, clock } = this.#init
     let base: Base = await store.read(({ authors }) => ({
-      previous: authors.load(signer.author)?.id,
-      heads: authors.heads(MAX_PARENTS).ids.sort(compare)
+      previous: this.#tip(authors.load(signer.author), clock.now()),
+      heads: authors.heads(MAX_PARENTS).ids.slice(0, MAX_PARENTS).sort(compare)
     }))
     let written: Promise<Error | undefined> = Promise.resolve(undefined)
 
@@ -211,11 +213,17 @@ export class Writer {
     await written
   }
 
+  /** The entry before ours: the latest one, but for one that a clock dated far ahead before it was put right */
+  #tip (latest: { id: Uint8Array, time: number } | undefined, now: number): Uint8Array | undefined {
+    return latest != null && latest.time > now + limits.MAX_AHEAD ? this.#last ?? latest.id : latest?.id
+  }
+
   /** Says why it could not be written */
   async #writeBatch (batch: Batch): Promise<Error | undefined> {
     try {
       if (batch.drafts.length > 0) {
         await this.#write(batch.drafts, [])
+        this.#last = batch.base.previous
       }
 
       batch.done.forEach(({ pending, entries }) => { pending.resolve(entries) })

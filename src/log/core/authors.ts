@@ -106,18 +106,20 @@ export class Authors {
     }
   }
 
-  /** Ids of so many heads at most, from one on; `next`: where to go on */
+  /** Ids of so many heads, or some more, from one on; `next`: where to go on */
   heads (limit: number, from?: Uint8Array): { ids: Uint8Array[], next?: Uint8Array } {
     this.#settle()
-    // those in memory come first, and what tables say of their authors is older
-    const ids = from == null ? [...this.#headsById.values()].slice(0, limit).map(({ id }) => id) : []
+    // those that no row names yet come first: they may be more than so many
+    const unstored = [...this.#headsById.values()].filter(({ id, stored }) => stored?.head == null || !equals(readHeadRow(stored.head).id, id))
+    const ids = from == null ? unstored.map(({ id }) => id) : []
     let next = from ?? FIRST_HEAD
 
     while (ids.length < limit && !this.#heads.isEmpty) {
       const wanted = limit - ids.length
       const rows = this.#heads.scan({ from: next, limit: wanted })
       const after = rows.length < wanted ? undefined : successor(rows[rows.length - 1])
-      ids.push(...rows.map(readHeadRow).filter(({ hash }) => !this.#latest.has(keyOfBytes(hash))).map(({ id }) => id))
+      // what is in memory is newer
+      ids.push(...rows.map(readHeadRow).filter(({ id, hash }) => !this.#latest.has(keyOfBytes(hash)) || this.#headsById.has(keyOfBytes(id))).map(({ id }) => id))
 
       if (after == null) {
         return { ids }

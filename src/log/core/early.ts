@@ -69,6 +69,6 @@ export class Early {
   }
 
   #last (): TrueEntry {
-    return [...this.#entries.values()].reduce((last, entry) => entry.time > last.time ? entry : last)
+    return [...this.#entries.values()].reduce((last, entry) => entry.time >= last.time ? entry : last)
   }
 }

@@ -98,8 +98,9 @@ export function sumInto (sum: Uint32Array, { bytes, stride }: Rows, start: numbe
 /** Adds the sum of all rows before `index` to `sum`: from the nearest of the sums that the page has */
 export function prefixInto (sum: Uint32Array, page: Page, index: number): void {
   const { sums, size } = page
-  const below = Math.floor(index / SUM_ROWS)
-  const isNearerAbove = index % SUM_ROWS > SUM_ROWS / 2 && (below + 1) * SUM_ROWS < size
+  // behind the last row of a page that ends with a block there is no sum
+  const below = Math.min(Math.floor(index / SUM_ROWS), Math.max(Math.ceil(size / SUM_ROWS) - 1, 0))
+  const isNearerAbove = index - below * SUM_ROWS > SUM_ROWS / 2 && (below + 1) * SUM_ROWS < size
   const block = isNearerAbove ? below + 1 : below
 
   if (block > 0 && sums != null) {

@@ -41,7 +41,7 @@ export function anyDamage (disk: Disk, keys: string[], random: Random): Damage {
 
 /** So many damages, spread over all of a disk: each key is lost in one of them, and in the others some of its bytes change */
 export function spreadDamages (disk: Disk, count: number, random: Random): Damage[] {
-  const keys = [...disk.keys()].sort()
+  const keys = shuffled([...disk.keys()], random)
   const lost = shuffled(keys, random).slice(0, Math.ceil(count / 4)).map(key => ({ key }))
   const flips: Damage[] = []
 

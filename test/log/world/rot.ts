@@ -80,7 +80,7 @@ export async function damageAndMend ({ disk, wanted, gone }: Store, damage: Dama
   try {
     const log = await openOn(copy)
     const reading = { log, truth, random: seededRandom(1), fail, take: (entry: Entry) => taken(entry, 'never') }
-    const content = await mend(reading, wanted, gone, ({ entries }) => { lost = Math.max(0, wanted.length - entries.length) })
+    const content = await mend(reading, wanted, gone, ({ entries }) => { lost = Math.max(lost, wanted.length - entries.length) })
     await checkFingerprint(reading, content, mirror)
     await log.close()
     const again = await openOn(copy)
