@@ -89,13 +89,15 @@ export interface ReplayOptions {
   isDead? (seq: number, slot: number): boolean
   /** Called after each record that was applied */
   onApplied (record: StoredRecord): Promise<void> | void
+  /** Before this record so many entries came that are not there */
+  onMissing? (seq: number, count: number): void
   /** A record cannot be read */
   onDamaged (seq: number, why: string, isLast: boolean): Promise<void>
 }
 
 /** Tells an index of records, as if they were written now */
 export async function replay ({ disk, pages, clock }: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
-  const { isDead, onApplied, onDamaged } = options
+  const { isDead, onApplied, onDamaged, onMissing } = options
   const pacer = new Pacer(clock)
   // something may be missing that a record stands on
   let isDoubtful = isDead != null
@@ -107,6 +109,11 @@ export async function replay ({ disk, pages, clock }: StoreState, index: LogInde
 
       if (record instanceof StoredRecord) {
         const added = additionsOf(record, isDead == null ? undefined : slot => isDead(seq, slot))
+        // numbers of arrivals follow each other, but where records were given up for good
+        if (isDead == null && record.arrival > index.arrivals) {
+          isDoubtful = true
+          onMissing?.(seq, record.arrival - index.arrivals)
+        }
         if (isDoubtful) {
           await leaveOutKnown(pages, index, seq, added)
         }

@@ -352,6 +352,9 @@ export class Store {
   async #replay (tail: Awaited<ReturnType<typeof readTail>>): Promise<void> {
     await replay(this.#state, this.index, tail.records, {
       onApplied: record => { this.#checkpoints.note(record.seq, record.size, record.byteLength) },
+      onMissing: (seq, count) => {
+        this.#tell(`${count} entries that came before record ${seq} are missing: they are lost, until others send them again`)
+      },
       onDamaged: async (seq, why, isLast) => {
         // a crash tears what was being written: nobody was told that it is stored
         if (!isLast) {

@@ -174,8 +174,8 @@ export class Life {
     log.addEventListener('entry:add', ({ detail: { entry, arrival } }) => {
       if (!this.#isOver) {
         const copy = this.take(entry)
-        // what came and went may have been joined again
-        const isAppended = ledger.isAsked(said(copy)) && ledger.state(nameOf(copy)) == null
+        // what came and went may have been joined again; and a damaged disk forgets what the entry before was
+        const isAppended = !this.world.options.isRot && ledger.isAsked(said(copy)) && ledger.state(nameOf(copy)) == null
         this.world.fail(...this.world.chain.add(copy, isAppended), ...ledger.added(copy, arrival))
 
         if (this.world.isRefused(said(copy))) {
