@@ -128,8 +128,7 @@ export class Ledger {
         wrong.push(...this.#origin(entry))
       } else if (state === 'gone') {
         wrong.push(`${id} ('${said(entry)}') was removed, and is back`)
-      } else if (arrival != null && arrival !== arrivals.get(id)) {
-        // the number is not known of one that was let in while the log was looked at
+      } else if (arrival !== arrivals.get(id)) {
         wrong.push(`${id} arrived as number ${arrival}, and now has number ${arrivals.get(id)}`)
       }
     }

@@ -156,9 +156,10 @@ export class Life {
       case 'ProcessDiedError':
       case 'StoreFailedError':
       case 'WriteFailedError':
-      case 'StoreInUseError':
-        // an owner whose disk fails cannot show a second opener that it lives, and loses the store
         return this.datastore.hasFailed || this.isDead
+      case 'StoreInUseError':
+        // a second process may take the store of a dead one over before what was under way here has ended
+        return this.isDead
       case 'LogClosedError':
         return this.log.status !== 'open'
       case 'AppendRefusedError':
