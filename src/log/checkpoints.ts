@@ -1,38 +1,28 @@
-import { Mailboxes } from '../runtime/mailbox.ts'
-import { DISK_DEADLINE, MAX_NAMED } from './constants.ts'
-import { encodeManifest } from './core/manifest.ts'
-import { TABLES } from './core/rows.ts'
-import { rowsOf } from './core/run.ts'
-import { DamagedIndexError, StoreFailedError } from './errors.ts'
+import { rowsOf } from '../tables/core/run.ts'
+import { DamagedPageError } from '../tables/pages.ts'
+import { rowsOfChunks, rowsOfRun, RunWriter, StoppedError } from '../tables/run-writer.ts'
+import { MAX_NAMED } from './constants.ts'
+import { encodeManifest, FIRST } from './core/manifest.ts'
+import { forTables, SPECS, TABLES } from './core/rows.ts'
+import { nextShelf } from './disk.ts'
+import { StoreFailedError } from './errors.ts'
 import { reclaim } from './reclaim.ts'
-import { rowsOfChunks, rowsOfRun, RunWriter, seqsOfRun, StoppedError } from './run-writer.ts'
 import type { Counters } from './core/log-index.ts'
 import type { Manifest } from './core/manifest.ts'
-import type { Rows } from './core/page.ts'
 import type { TableName } from './core/rows.ts'
-import type { Run } from './core/run.ts'
 import type { StoreState } from './state.ts'
+import type { Rows } from '../tables/core/rows.ts'
+import type { Run } from '../tables/core/run.ts'
+import type { NextRows } from '../tables/run-writer.ts'
+
+/** Pages of no use that may stay on the disk: keys that are deleted make LevelDB write what lies beside them anew. A guess: 16 MiB */
+const MAX_FREED = 1024
 
 /** What a checkpoint is made of: all that came before `tail` */
 interface Cut {
   tail: number
   counters: Counters
   chunks: Record<TableName, Rows[]>
-  /** Records that hold no entries: of no use once the checkpoint counts */
-  empty: number[]
-}
-
-const NO_RUNS = Object.fromEntries(TABLES.map((name): [TableName, Run[]] => [name, []])) as Record<TableName, Run[]>
-const FIRST: Manifest = {
-  generation: 0,
-  nextSeq: 0,
-  tail: 0,
-  tailBefore: 0,
-  counters: { arrivals: 0, bytes: 0, clock: { time: 0, counter: 0 } },
-  runs: NO_RUNS,
-  sweepFrom: 0,
-  freed: [],
-  freedRecords: []
 }
 
 /** Two manifests are kept */
@@ -41,7 +31,7 @@ export function manifestName (generation: number): string {
 }
 
 /**
- * Writes what lies in memtables as runs, merges runs, and says in a manifest what there is: all beside what goes on.
+ * Writes what lies in memtables as runs, and says in a manifest what there is. Beside it, runs are merged: the next manifest says so.
  *
  * state    | event           | what happens
  * idle     | memtable full   | cut: memtables are frozen, the next record begins a shelf; writing
@@ -52,30 +42,30 @@ export function manifestName (generation: number): string {
  */
 export class Checkpoints {
   readonly #state: StoreState
-  readonly #turns: Mailboxes
+  /** The newest one that is stored */
   #manifest: Manifest
   #cut?: Cut
+  /** Those that write a run which nothing names yet */
+  readonly #writers = new Set<RunWriter>()
   #flushing?: Promise<void>
   #merging?: Promise<void>
   #isStopped = false
-  /** The first page of a run that is being written */
-  readonly #unfinished = new Set<RunWriter>()
   /** What came since the last cut */
   #entries = 0
   #records = 0
   #bytes = 0
-  #empty: number[] = []
-  /** Pages of runs that were not finished */
-  #garbage: number[] = []
+  /** Pages that became useless since the newest manifest, which may need them */
+  #freed: number[]
   /** Why the last attempt failed */
   failure?: Error
   readonly #onDamaged: (err: Error) => void
 
-  constructor (state: StoreState, manifest: Manifest | undefined, onDamaged: (err: Error) => void) {
+  /** `freed`: pages that a crash left behind */
+  constructor (state: StoreState, manifest: Manifest | undefined, freed: number[], onDamaged: (err: Error) => void) {
     this.#state = state
     this.#manifest = manifest ?? FIRST
+    this.#freed = freed
     this.#onDamaged = onDamaged
-    this.#turns = new Mailboxes({ name: 'manifests of a log', clock: state.clock, deadline: DISK_DEADLINE * 2, capacity: Infinity })
   }
 
   get isEmpty (): boolean {
@@ -83,11 +73,7 @@ export class Checkpoints {
   }
 
   /** A record was stored */
-  note (seq: number, entries: number, bytes: number): void {
-    if (entries === 0) {
-      this.#empty.push(seq)
-    }
-
+  note (entries: number, bytes: number): void {
     this.#records++
     this.#entries += entries
     this.#bytes += bytes
@@ -128,25 +114,21 @@ export class Checkpoints {
       // what is not stored any more is not to be looked for again
       if (await reclaim(this.#state, this.#manifest.tailBefore, () => false)) {
         this.#freeze()
-        await this.#flushAll()
       }
       for (let next = this.#next(true); next != null; next = this.#next(true)) {
-        await this.#mergeRuns(...next, () => false)
+        await this.#mergeRuns(...next)
+      }
+
+      await this.#flushAll()
+
+      // once to say that it is not needed, and once more to take it off the disk
+      while (this.#freed.length + this.#manifest.freed.length > 0) {
+        await this.#commit(0)
       }
     } catch (err) {
       // all is stored: the next one who opens the log does it
       this.#state.logger.error('runs could not be merged - %e', err)
     }
-  }
-
-  /** Deletes what a crash left behind, and merges what is to be merged: beside what goes on */
-  start (pages: number[], records: number[]): void {
-    this.#merging = this.#sweep(pages, records).catch(err => {
-      this.#state.logger.error('pages that nobody needs could not be deleted - %e', err)
-    }).finally(() => {
-      this.#merging = undefined
-      this.#merge()
-    })
   }
 
   /** What goes on beside the log ends soon */
@@ -158,42 +140,32 @@ export class Checkpoints {
 
   /** An index that was made anew takes the place of all there was; `freed`: what that lay in */
   async replace (freed: number[]): Promise<void> {
-    this.#cut = undefined
+    this.#freed.push(...freed)
     this.#isStopped = false
     this.#freeze()
-    this.#manifest = { ...this.#manifest, runs: NO_RUNS }
-    await this.#flush(freed)
+    await this.#flush()
 
     if (this.#cut != null) {
       throw this.failure ?? new StoreFailedError('The index that was made anew could not be written')
     }
   }
 
-  /** Deletes pages that no run names, of those that a crash may have left behind */
-  async #sweep (pages: number[], records: number[]): Promise<void> {
-    const manifest = this.#manifest
-
-    if (pages.length + records.length === 0) {
+  /** Merges what is to be merged, one after the other, until nothing is */
+  merge (): void {
+    if (this.#merging != null || this.#isStopped || this.failure != null) {
       return
     }
 
-    const first = pages.reduce((min, seq) => Math.min(min, seq), Infinity)
-    const kept = new Set<number>()
-
-    for (const name of TABLES) {
-      for (const { parts } of manifest.runs[name]) {
-        for (const { seq } of parts.filter(({ seq }) => seq >= first)) {
-          kept.add(seq)
-          const { pages } = await this.#state.pages.readPart(name, seq)
-          pages.forEach(({ seq }) => kept.add(seq))
-        }
+    this.#merging = this.#mergeAll().catch(err => {
+      if (err instanceof DamagedPageError) {
+        this.#onDamaged(err)
+      } else if (!(err instanceof StoppedError)) {
+        // it is tried again after the next checkpoint
+        this.#state.logger.error('runs could not be merged - %e', err)
       }
-    }
-
-    // the manifest before may still be needed
-    manifest.freed.forEach(seq => kept.add(seq))
-    await this.#state.disk.delete(pages.filter(seq => !kept.has(seq)), 'page')
-    await this.#state.disk.delete(records, 'record')
+    }).finally(() => {
+      this.#merging = undefined
+    })
   }
 
   get #isFull (): boolean {
@@ -209,9 +181,9 @@ export class Checkpoints {
   #freeze (): void {
     const { index, disk } = this.#state
     // a prefix of its own: an open reads nothing but what is not in this checkpoint
-    this.#state.nextSeq = disk.nextShelf(this.#state.nextSeq)
-    this.#cut = { tail: this.#state.nextSeq, counters: index.counters, chunks: index.freeze(), empty: this.#empty }
-    this.#empty = []
+    disk.nextSeq = nextShelf(disk.nextSeq)
+    const chunks = index.freeze()
+    this.#cut = { tail: disk.nextSeq, counters: index.counters, chunks }
     this.#entries = this.#records = this.#bytes = 0
   }
 
@@ -229,8 +201,8 @@ export class Checkpoints {
     }
   }
 
-  async #flush (freed: number[] = []): Promise<void> {
-    this.#flushing ??= this.#writeCut(freed).then(() => {
+  async #flush (): Promise<void> {
+    this.#flushing ??= this.#writeCut().then(() => {
       this.failure = undefined
     }, (err: Error) => {
       this.failure = err
@@ -239,58 +211,25 @@ export class Checkpoints {
       this.#flushing = undefined
     })
     await this.#flushing
-    this.#merge()
+    this.merge()
   }
 
-  async #writeCut (freed: number[]): Promise<void> {
-    const { index } = this.#state
-    const { tail, counters, chunks, empty } = this.#cut as Cut
-    const runs: Partial<Record<TableName, Run>> = {}
-    const writer = new RunWriter(this.#state)
-    this.#unfinished.add(writer)
+  async #writeCut (): Promise<void> {
+    const { tables } = this.#state.index
+    const cut = this.#cut as Cut
 
-    try {
-      for (const table of TABLES) {
-        const isBottom = index.tables[table].runs.length === 0
-        runs[table] = await writer.write({ table, tier: 0, inputs: [rowsOfChunks(chunks[table])], isBottom })
+    await this.#writing(undefined, async writer => {
+      const runs: Partial<Record<TableName, Run>> = {}
+
+      for (const name of TABLES) {
+        const inputs = [rowsOfChunks(cut.chunks[name])]
+        runs[name] = await writer.write({ spec: SPECS[name], tier: 0, inputs, isBottom: tables[name].runs.length === 0 })
       }
 
-      await this.#commit(before => ({
-        ...before,
-        tail,
-        tailBefore: before.tail,
-        counters,
-        runs: mapTables(name => [...index.tables[name].runs, ...runs[name] == null ? [] : [runs[name]]]),
-        freed,
-        freedRecords: empty
-      }), () => {
-        TABLES.forEach(name => { index.tables[name].thaw(runs[name]) })
-        this.#cut = undefined
-      })
-    } catch (err) {
-      // not deleted yet: a manifest that names them may be stored, although that failed
-      this.#garbage.push(...await writer.abandon())
-      throw err
-    } finally {
-      this.#unfinished.delete(writer)
-    }
-  }
-
-  /** Merges what is to be merged, one after the other, until nothing is */
-  #merge (): void {
-    if (this.#merging != null || this.#isStopped || this.failure != null) {
-      return
-    }
-
-    this.#merging = this.#mergeAll().catch(err => {
-      if (err instanceof DamagedIndexError) {
-        this.#onDamaged(err)
-      } else if (!(err instanceof StoppedError)) {
-        // it is tried again after the next checkpoint
-        this.#state.logger.error('runs could not be merged - %e', err)
-      }
-    }).finally(() => {
-      this.#merging = undefined
+      this.#writers.delete(writer)
+      await this.#commit(MAX_FREED, cut, runs)
+      TABLES.forEach(name => { tables[name].thaw(runs[name]) })
+      this.#cut = undefined
     })
   }
 
@@ -305,80 +244,105 @@ export class Checkpoints {
   /** `isSmall`: only what takes no longer than a checkpoint does */
   #next (isSmall = false): [TableName, Run[]] | undefined {
     const { index, sizes } = this.#state
+    const isTooLarge = (runs: Run[]): boolean => isSmall && rowsIn(runs) > sizes.checkpointEntries
 
     for (const name of TABLES) {
       const { runs } = index.tables[name]
-      const rows = runs.reduce((sum, run) => sum + rowsOf(run), 0)
       const count = runs.reduce((sum, { parts }) => parts.reduce((sum, part) => sum + part.count, sum), 0)
 
       // more than half of all rows cancel each other
-      if (runs.length > 1 && rows > 2 * count + sizes.checkpointEntries / 32 && !(isSmall && rows > sizes.checkpointEntries)) {
+      if (runs.length > 1 && rowsIn(runs) > 2 * count + sizes.checkpointEntries / 32 && !isTooLarge(runs)) {
         return [name, runs]
       }
 
       for (const tier of new Set(runs.map(({ tier }) => tier))) {
         const ofTier = runs.filter(run => run.tier === tier).slice(0, sizes.mergeRuns)
 
-        if (ofTier.length === sizes.mergeRuns && !(isSmall && rowsFrom(ofTier, 0) > sizes.checkpointEntries)) {
+        if (ofTier.length === sizes.mergeRuns && !isTooLarge(ofTier)) {
           return [name, ofTier]
         }
       }
     }
   }
 
-  async #mergeRuns (name: TableName, runs: Run[], isStopped: () => boolean): Promise<void> {
-    const table = this.#state.index.tables[name]
+  async #mergeRuns (name: TableName, runs: Run[], isStopped?: () => boolean): Promise<void> {
+    const { index, pages } = this.#state
+    const table = index.tables[name]
     const isBottom = table.runs[0] === runs[0]
-    const writer = new RunWriter(this.#state, isStopped)
-    this.#unfinished.add(writer)
-    // parents that were named longest ago are forgotten with the run that names them
-    const inputs = name === 'named' && isBottom ? runs.filter((_, i) => rowsFrom(runs, i) <= MAX_NAMED) : runs
+    const spec = SPECS[name]
+
+    await this.#writing(isStopped, async writer => {
+      const freed: number[] = []
+      const inputs = runs.map((run, i) => {
+        const rows = rowsOfRun(pages, spec, run, freed)
+        // parents that were named longest ago are forgotten
+        return name === 'named' && isBottom ? firstOf(rows, Math.max(MAX_NAMED - rowsIn(runs.slice(i + 1)), 0)) : rows
+      })
+      const run = await writer.write({ spec, tier: Math.max(...runs.map(({ tier }) => tier)) + 1, inputs, isBottom })
+      this.#writers.delete(writer)
+      table.replace(runs, run)
+      this.#freed.push(...freed)
+      pages.forget(freed)
+    })
+  }
+
+  /** What a writer that failed has stored becomes useless, but a manifest that names it may be stored, although that failed */
+  async #writing (isStopped: undefined | (() => boolean), run: (writer: RunWriter) => Promise<void>): Promise<void> {
+    const { disk, clock, sizes: { pageBytes, partPages } } = this.#state
+    const writer = new RunWriter({ store: disk, clock, pageBytes, partPages, isStopped })
+    this.#writers.add(writer)
 
     try {
-      const freed = (await Promise.all(runs.map(async run => seqsOfRun(this.#state, name, run)))).flat()
-      const read = inputs.map(run => rowsOfRun(this.#state, name, run))
-      const tier = Math.max(...runs.map(({ tier }) => tier)) + 1
-      const run = await writer.write({ table: name, tier, inputs: read, isBottom })
-
-      await this.#commit(before => {
-        const at = before.runs[name].findIndex(({ parts }) => parts[0].seq === runs[0].parts[0].seq)
-        const merged = before.runs[name].toSpliced(at, runs.length, ...run == null ? [] : [run])
-        return { ...before, tailBefore: before.tail, runs: { ...before.runs, [name]: merged }, freed, freedRecords: [] }
-      }, () => { table.replace(runs, run) })
+      await run(writer)
     } catch (err) {
-      // not deleted yet: a manifest that names them may be stored, although that failed
-      this.#garbage.push(...await writer.abandon())
+      this.#freed.push(...await writer.abandon())
       throw err
     } finally {
-      this.#unfinished.delete(writer)
+      this.#writers.delete(writer)
     }
   }
 
-  /** One manifest after the other: what the one before the last needed is deleted when the new one is there */
-  async #commit (change: (before: Manifest) => Manifest, committed: () => void): Promise<void> {
-    await this.#turns.turn('', async () => {
-      const { disk, pages } = this.#state
-      const { freed, freedRecords, generation } = this.#manifest
-      const sweepFrom = Math.min(this.#state.nextSeq, ...[...this.#unfinished].flatMap(({ seqs }) => seqs.slice(0, 1)))
-      const manifest = { ...change(this.#manifest), generation: generation + 1, nextSeq: this.#state.nextSeq, sweepFrom }
-      manifest.freed = [...manifest.freed, ...this.#garbage]
-      await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
-      this.#manifest = manifest
-      this.#garbage = []
-      committed()
-      pages.forget(freed)
-      await Promise.all([disk.delete(freed, 'page'), disk.delete(freedRecords, 'record')]).catch(err => {
-        // they take up room, and nothing else
-        this.#state.logger.error('pages that nobody needs could not be deleted - %e', err)
-      })
+  /** Says what there is. What the manifest before the last needed is deleted then, if it is more than `maxFreed` pages */
+  async #commit (maxFreed: number, cut?: Cut, added: Partial<Record<TableName, Run>> = {}): Promise<void> {
+    const { disk, index } = this.#state
+    const before = this.#manifest
+    const useless = before.freed.length > maxFreed ? before.freed : []
+    const since = this.#freed.length
+    const manifest: Manifest = {
+      generation: before.generation + 1,
+      tail: cut?.tail ?? before.tail,
+      tailBefore: before.tail,
+      nextSeq: disk.nextSeq,
+      counters: cut?.counters ?? before.counters,
+      runs: forTables(name => [...index.tables[name].runs, ...added[name] == null ? [] : [added[name]]]),
+      freed: [...useless === before.freed ? [] : before.freed, ...this.#freed],
+      unfinished: [...this.#writers].flatMap(({ seqs }) => seqs)
+    }
+
+    await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
+    this.#manifest = manifest
+    this.#freed.splice(0, since)
+
+    await disk.delete(useless, 'page').catch(err => {
+      // they take up room, and nothing else
+      this.#state.logger.error('pages that nobody needs could not be deleted - %e', err)
     })
   }
 }
 
-function rowsFrom (runs: Run[], first: number): number {
-  return runs.slice(first).reduce((sum, run) => sum + rowsOf(run), 0)
+/** So many rows of an input. The others are read, and left out */
+function firstOf (rows: NextRows, left: number): NextRows {
+  return async () => {
+    const next = await rows()
+
+    if (next != null) {
+      const size = Math.min(next.size, left)
+      left -= size
+      return { ...next, size }
+    }
+  }
 }
 
-function mapTables<T> (value: (name: TableName) => T): Record<TableName, T> {
-  return Object.fromEntries(TABLES.map(name => [name, value(name)])) as Record<TableName, T>
+function rowsIn (runs: Run[]): number {
+  return runs.reduce((sum, run) => sum + rowsOf(run), 0)
 }

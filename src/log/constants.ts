@@ -48,8 +48,6 @@ export interface Sizes {
   recordEntries: number
   /** Bytes of pages, and of records, that stay in memory */
   cacheBytes: number
-  /** Numbers that are stored under one prefix: a checkpoint begins a new one, and an open reads on from there */
-  shelfKeys: number
 }
 
 /** From the figures of docs/log.md: bench log shows what they lead to */
@@ -61,6 +59,5 @@ export const SIZES: Sizes = {
   partPages: 128,
   mergeRuns: 8,
   recordEntries: 256,
-  cacheBytes: 16 * 1024 * 1024,
-  shelfKeys: 4096
+  cacheBytes: 16 * 1024 * 1024
 }

@@ -3,13 +3,18 @@ import { DISK_DEADLINE, DISK_GRACE } from './constants.ts'
 import { StoreFailedError } from './errors.ts'
 import type { Ownership } from './owner.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { PageStore } from '../tables/pages.ts'
 import type { Datastore } from 'interface-datastore'
 
+/** Numbers of a shelf, which lie under one prefix. Part of how a log lies on disk: another number would not find what is there */
+export const SHELF = 4096
 /** Digits of a number of a shelf, and of a number on it */
 const SHELF_DIGITS = 8
 const NUMBER_DIGITS = 4
 /** Values that are read or written at once */
 const AT_ONCE = 64
+/** Records of a shelf from which on the pages beside them are read along with them. Measured: a query costs a third of as many gets */
+const MANY = 1024
 
 /** What a number stands for. It is the last letter of the key: so an open need not read pages to find the records */
 export type Stored = 'record' | 'page'
@@ -19,7 +24,6 @@ export interface DiskInit {
   /** What all keys begin with */
   base: string
   clock: Clock
-  shelfKeys: number
 }
 
 /** Datastores with an operation that was given up, and may still end: nobody else may open what lies in them */
@@ -30,23 +34,31 @@ export function mayStillWrite (datastore: Datastore): boolean {
   return (hung.get(datastore)?.size ?? 0) > 0
 }
 
+/** The number with which the shelf of this one begins */
+export function shelfOf (seq: number): number {
+  return seq - seq % SHELF
+}
+
+/** The first number from this one on that begins a shelf */
+export function nextShelf (seq: number): number {
+  return Math.ceil(seq / SHELF) * SHELF
+}
+
 /**
  * Where a log lies in a datastore. Records and pages have numbers, which only ever ascend: that is what LevelDB writes fastest.
  */
-export class Disk {
+export class Disk implements PageStore {
+  nextSeq = 0
   readonly #datastore: Datastore
   readonly #base: string
   readonly #clock: Clock
-  /** Numbers under one prefix */
-  readonly shelfKeys: number
   #ownership?: Ownership
   #broken?: Error
 
-  constructor ({ datastore, base, clock, shelfKeys }: DiskInit) {
+  constructor ({ datastore, base, clock }: DiskInit) {
     this.#datastore = datastore
     this.#base = base
     this.#clock = clock
-    this.shelfKeys = shelfKeys
   }
 
   /** Nothing is written without it */
@@ -62,26 +74,25 @@ export class Disk {
     this.#ownership?.check()
   }
 
-  /** The number with which the shelf of this one begins */
-  shelfOf (seq: number): number {
-    return seq - seq % this.shelfKeys
+  async getRecord (seq: number): Promise<Uint8Array | undefined> {
+    return this.getNamed(nameOf(seq, 'record'))
   }
 
-  /** The first number from this one on that begins a shelf */
-  nextShelf (seq: number): number {
-    return Math.ceil(seq / this.shelfKeys) * this.shelfKeys
+  async putRecord (seq: number, bytes: Uint8Array): Promise<void> {
+    await this.putNamed(nameOf(seq, 'record'), bytes)
   }
 
-  async get (seq: number, kind: Stored): Promise<Uint8Array | undefined> {
-    return this.getNamed(this.#name(seq, kind))
+  async getPage (seq: number): Promise<Uint8Array | undefined> {
+    return this.getNamed(nameOf(seq, 'page'))
   }
 
-  async put (seq: number, kind: Stored, bytes: Uint8Array): Promise<void> {
-    await this.putNamed(this.#name(seq, kind), bytes)
+  async putPage (seq: number, bytes: Uint8Array): Promise<void> {
+    await this.putNamed(nameOf(seq, 'page'), bytes)
   }
 
   async delete (seqs: Iterable<number>, kind: Stored): Promise<void> {
-    await inTurns(seqs, async seq => this.deleteNamed(this.#name(seq, kind)))
+    this.check()
+    await this.#deleteAll([...seqs].map(seq => this.#key(nameOf(seq, kind))))
   }
 
   /** What lies under a name of its own */
@@ -102,48 +113,40 @@ export class Disk {
     await this.#within(this.#datastore.put(this.#key(name), own))
   }
 
-  async deleteNamed (name: string): Promise<void> {
-    this.check()
-    await this.#within(this.#datastore.delete(this.#key(name)))
-  }
+  /** The numbers of what lies on the shelf that begins with `from`, in order; without it, of all there is */
+  async seqs (from?: number): Promise<Record<Stored, number[]>> {
+    const seqs: Record<Stored, number[]> = { record: [], page: [] }
 
-  /** The numbers of what lies on the shelf that begins with `from`, in order */
-  async shelf (from: number): Promise<Record<Stored, number[]>> {
-    return this.#seqs(`${this.#shelfName(from)}/`)
-  }
+    for await (const key of this.#datastore.queryKeys({ prefix: this.#prefixOf(from) })) {
+      const { seq, kind } = this.#seqOf(key) ?? {}
 
-  /** The numbers of all there is, in order */
-  async all (): Promise<Record<Stored, number[]>> {
-    return this.#seqs('')
-  }
-
-  /** Many records, in order, those that are not there left out. `isWhole`: they are all that lie on their shelf */
-  async * records (seqs: number[], isWhole: boolean): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
-    if (!isWhole || seqs.length < AT_ONCE) {
-      for (let i = 0; i < seqs.length; i += AT_ONCE) {
-        const some = seqs.slice(i, i + AT_ONCE)
-        const values = await Promise.all(some.map(async seq => this.get(seq, 'record')))
-
-        for (const [k, bytes] of values.entries()) {
-          if (bytes != null) {
-            yield { seq: some[k], bytes }
-          }
-        }
+      if (seq != null && kind != null) {
+        seqs[kind].push(seq)
       }
+    }
+
+    seqs.record.sort((a, b) => a - b)
+    seqs.page.sort((a, b) => a - b)
+    return seqs
+  }
+
+  /** These records, in order, those left out that are not there. `shelf`: they are all that lie on it, which is read at once if they are many */
+  async * records (seqs: number[], shelf?: number): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
+    if (shelf != null && seqs.length >= MANY) {
+      yield * await this.#recordsOn(shelf)
       return
     }
 
-    const found: Array<{ seq: number, bytes: Uint8Array }> = []
+    for (let i = 0; i < seqs.length; i += AT_ONCE) {
+      const some = seqs.slice(i, i + AT_ONCE)
+      const values = await Promise.all(some.map(async seq => this.getRecord(seq)))
 
-    for await (const { key, value } of this.#datastore.query({ prefix: `${this.#base}/${this.#shelfName(seqs[0])}/` })) {
-      const named = this.#seqOf(key)
-
-      if (named?.kind === 'record') {
-        found.push({ seq: named.seq, bytes: value })
+      for (const [k, bytes] of values.entries()) {
+        if (bytes != null) {
+          yield { seq: some[k], bytes }
+        }
       }
     }
-
-    yield * found.sort((a, b) => a.seq - b.seq)
   }
 
   /** Deletes everything but what lies under some names, and last what lies under `last` */
@@ -157,24 +160,28 @@ export class Disk {
       }
     }
 
-    await inTurns(keys, async key => this.#within(this.#datastore.delete(key)))
-    await this.#within(this.#datastore.delete(this.#key(last)))
+    await this.#deleteAll(keys)
+    await this.#deleteAll([this.#key(last)])
   }
 
-  async #seqs (prefix: string): Promise<Record<Stored, number[]>> {
-    const seqs: Record<Stored, number[]> = { record: [], page: [] }
+  async #recordsOn (shelf: number): Promise<Array<{ seq: number, bytes: Uint8Array }>> {
+    const found: Array<{ seq: number, bytes: Uint8Array }> = []
 
-    for await (const key of this.#datastore.queryKeys({ prefix: `${this.#base}/${prefix}` })) {
-      const named = this.#seqOf(key)
+    for await (const { key, value } of this.#datastore.query({ prefix: this.#prefixOf(shelf) })) {
+      const { seq, kind } = this.#seqOf(key) ?? {}
 
-      if (named != null) {
-        seqs[named.kind].push(named.seq)
+      if (seq != null && kind === 'record') {
+        found.push({ seq, bytes: value })
       }
     }
 
-    seqs.record.sort((a, b) => a - b)
-    seqs.page.sort((a, b) => a - b)
-    return seqs
+    return found.sort((a, b) => a.seq - b.seq)
+  }
+
+  async #deleteAll (keys: Key[]): Promise<void> {
+    for (let i = 0; i < keys.length; i += AT_ONCE) {
+      await Promise.all(keys.slice(i, i + AT_ONCE).map(async key => this.#within(this.#datastore.delete(key))))
+    }
   }
 
   /** An operation that takes too long is given up, and nothing is written after it: it may end at any time */
@@ -196,12 +203,8 @@ export class Disk {
     })
   }
 
-  #shelfName (seq: number): string {
-    return Math.floor(seq / this.shelfKeys).toString(36).padStart(SHELF_DIGITS, '0')
-  }
-
-  #name (seq: number, kind: Stored): string {
-    return `${this.#shelfName(seq)}/${(seq % this.shelfKeys).toString(36).padStart(NUMBER_DIGITS, '0')}${kind === 'record' ? 'r' : 'p'}`
+  #prefixOf (from?: number): string {
+    return `${this.#base}/${from == null ? '' : `${shelfNameOf(from)}/`}`
   }
 
   /** Undefined: it is the key of something else */
@@ -209,7 +212,7 @@ export class Disk {
     const match = /\/([0-9a-z]{8})\/([0-9a-z]{4})([rp])$/.exec(key.toString().slice(this.#base.length))
 
     if (match?.index === 0) {
-      return { seq: parseInt(match[1], 36) * this.shelfKeys + parseInt(match[2], 36), kind: match[3] === 'r' ? 'record' : 'page' }
+      return { seq: parseInt(match[1], 36) * SHELF + parseInt(match[2], 36), kind: match[3] === 'r' ? 'record' : 'page' }
     }
   }
 
@@ -218,12 +221,10 @@ export class Disk {
   }
 }
 
-async function inTurns<T> (items: Iterable<T>, run: (item: T) => unknown): Promise<void> {
-  const left = [...items].reverse()
+function shelfNameOf (seq: number): string {
+  return Math.floor(seq / SHELF).toString(36).padStart(SHELF_DIGITS, '0')
+}
 
-  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-    for (let item = left.pop(); item != null; item = left.pop()) {
-      await run(item)
-    }
-  }))
+function nameOf (seq: number, kind: Stored): string {
+  return `${shelfNameOf(seq)}/${(seq % SHELF).toString(36).padStart(NUMBER_DIGITS, '0')}${kind === 'record' ? 'r' : 'p'}`
 }

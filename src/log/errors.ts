@@ -30,12 +30,6 @@ export class StoreFailedError extends Error {
   name = 'StoreFailedError'
 }
 
-/** A page of the index is damaged: the index is made anew from the records. Nobody outside of the log sees it */
-export class DamagedIndexError extends Error {
-  static name = 'DamagedIndexError'
-  name = 'DamagedIndexError'
-}
-
 /** The clock of an entry is further ahead of ours than is allowed. Offer it again later */
 export class FutureEntryError extends Error {
   static name = 'FutureEntryError'

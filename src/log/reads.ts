@@ -1,15 +1,16 @@
 import { Writer } from '../runtime/codec.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import { sha256 } from '../runtime/sha256.ts'
+import { addLanes, LANES } from '../tables/core/fingerprint.ts'
+import { successor } from '../tables/core/rows.ts'
 import * as limits from './constants.ts'
 import { MAX_COUNTER, MAX_TIME } from './core/entry.ts'
-import { addLanes, LANES } from './core/fingerprint.ts'
 import { compareEntries, compareMoments, nextMoment } from './core/hybrid-clock.ts'
-import { aboveArrival, FENCES_BY_MOMENT, fenceOfMoment, idOnRing, isByArrival, orderPrefix, placeInOrder, positionInRow, readDead, readFence, ringPrefix, seqPrefix, successor } from './core/rows.ts'
+import { MAX_SLOTS } from './core/record.ts'
+import { orderPrefix, placeIn, readRingRow, ringPrefix, seqPrefix } from './core/rows.ts'
 import { RingId } from './entry-id.ts'
 import type { Moment, Ordered } from './core/hybrid-clock.ts'
-import type { StoredEntry, StoredRecord } from './core/record.ts'
-import type { Fence } from './core/rows.ts'
+import type { StoredEntry } from './core/record.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -17,8 +18,6 @@ import type { AbortOptions } from '@libp2p/interface'
 
 /** Bytes of a fingerprint */
 const FINGERPRINT_BYTES = 16
-/** Fences that are read at once */
-const FENCES = 64
 
 /** Where a walk in the order of the log begins: at an entry, or at all that are of a moment */
 export type From = Ordered | Moment
@@ -29,6 +28,8 @@ export type From = Ordered | Moment
 export class Reads {
   readonly #store: Store
   readonly #pacer: Pacer
+  /** Stretches of records in which fewer entries were found than the index has */
+  readonly #suspected = new Set<number>()
 
   constructor (store: Store, clock: Clock) {
     this.#store = store
@@ -56,27 +57,28 @@ export class Reads {
    */
   async * inOrder (from: From | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
     const sign = reverse ? -1 : 1
-    const isWanted = (entry: StoredEntry): boolean => {
-      return from == null || ('id' in from ? compareEntries(entry, from) : compareMoments(entry, from)) * sign >= 0
-    }
+    const inOrder = (a: Ordered, b: Ordered): number => compareEntries(a, b) * sign
     const walks = [this.#onTime(from, reverse), this.#late(from, reverse)]
-    const [onTime, late] = walks.map(walk => new Batches(walk))
+    let waiting: StoredEntry[][] = [[], []]
     let last: StoredEntry | undefined
 
     try {
       for (;;) {
         signal?.throwIfAborted()
-        await Promise.all([onTime.fill(), late.fill()])
+        waiting = await Promise.all(waiting.map(async (entries, i) => entries.length > 0 ? entries : nextOf(walks[i])))
+        // one walk may go as far as the other one is known
+        const [bound, isBoth] = waiting.flatMap(entries => entries.slice(-1)).sort(inOrder)
 
-        if (onTime.isEmpty && late.isEmpty) {
+        if (bound == null) {
           return
         }
 
-        const merged = merge(onTime, late, sign)
+        const taken = waiting.map(entries => isBoth == null ? entries : entries.filter(entry => inOrder(entry, bound) <= 0))
+        waiting = waiting.map((entries, i) => entries.slice(taken[i].length))
         // one that was removed, and came again, may be met in both
-        const once = late.isUnused ? merged : withoutRepeats(merged, last)
-        last = merged.at(-1) ?? last
-        yield from == null ? once : once.filter(isWanted)
+        const next = taken[1].length === 0 ? taken[0] : withoutRepeats(taken.flat().sort(inOrder), last)
+        last = next.at(-1) ?? last
+        yield from == null ? next : next.filter(entry => ('id' in from ? compareEntries(entry, from) : compareMoments(entry, from)) * sign >= 0)
         await this.#pacer.pause()
       }
     } finally {
@@ -86,21 +88,15 @@ export class Reads {
 
   /** As they came, from this arrival on */
   async * arrivals (from: number, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
-    const [row] = await this.#store.scan('fences', { from: aboveArrival(from), reverse: true, limit: 1 })
-
-    for await (const record of this.#records(row == null ? undefined : readFence(row))) {
+    for await (const entries of this.#recordsUp(this.#store.index.fences.ofArrival(from))) {
       signal?.throwIfAborted()
-
-      if (record.arrival + record.size > from) {
-        yield (await this.#living(record)).filter(({ arrival }) => arrival >= from)
-        await this.#pacer.pause()
-      }
+      yield entries.filter(({ arrival }) => arrival >= from)
+      await this.#pacer.pause()
     }
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
-    for (const sum of [...this.#store.index.tables.ring.unsummed()]) {
-      sum()
+    for (const _ of this.#store.index.tables.ring.sumUp()) {
       await this.#pacer.pause()
     }
 
@@ -139,7 +135,7 @@ export class Reads {
       for (let from = first, isEnd = false; !isEnd && ids.length < limit;) {
         const wanted = Math.min(limit - ids.length, limits.READ_AHEAD * 4)
         const rows = await this.#store.scan('ring', { from, to, limit: wanted })
-        rows.forEach(row => { ids.push(new RingId(idOnRing(row), positionInRow(row))) })
+        rows.map(readRingRow).forEach(({ id, position }) => { ids.push(new RingId(id, position)) })
         isEnd = rows.length < wanted
         from = isEnd ? undefined : successor(rows[rows.length - 1])
         await this.#pacer.pause()
@@ -151,11 +147,10 @@ export class Reads {
 
   /** Those that came in order: as they lie in the records */
   async * #onTime (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
-    const fence = await this.#fenceOf(from, reverse)
+    const start = from == null || reverse ? 0 : this.#store.index.fences.ofMoment(from)
 
-    for await (const record of reverse ? this.#recordsDown(fence) : this.#records(fence)) {
-      const entries = (await this.#living(record)).filter(({ isLate }) => !isLate)
-      yield reverse ? entries.reverse() : entries
+    for await (const entries of reverse ? this.#recordsDown(from) : this.#recordsUp(start)) {
+      yield entries.some(({ isLate }) => isLate) ? entries.filter(({ isLate }) => !isLate) : entries
     }
   }
 
@@ -163,193 +158,114 @@ export class Reads {
   async * #late (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     let at = from == null ? undefined : orderPrefix(clamp(reverse ? nextMoment(from) : from))
 
-    for (;;) {
+    for (let isEnd = false; !isEnd;) {
       const rows = await this.#store.scan('order', { from: at, reverse, limit: limits.READ_AHEAD })
-      const entries = await this.#store.entriesAt(rows.map(placeInOrder))
+      const entries = await this.#store.entriesAt(rows.map(row => placeIn('order', row)))
       // the rows know only the start of an id
       yield entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
+      isEnd = rows.length < limits.READ_AHEAD
+      at = isEnd ? undefined : reverse ? rows[rows.length - 1] : successor(rows[rows.length - 1])
+    }
+  }
 
-      if (rows.length < limits.READ_AHEAD) {
+  /** What is in the records from this number on, a record at a time */
+  async * #recordsUp (from: number): AsyncGenerator<StoredEntry[]> {
+    for (let seq = from, isEnd = false; !isEnd;) {
+      const [fence, next] = this.#store.index.fences.at(seq)
+      const end = next ?? { seq: this.#store.end, arrival: this.#store.index.arrivals }
+      const first = Math.max(seq, fence?.seq ?? Infinity)
+      let [arrival, found] = [fence?.arrival ?? 0, 0]
+
+      for (let at = first; at < end.seq && arrival < end.arrival && fence?.live !== 0; at += limits.RECORDS_AT_ONCE) {
+        for (const { entries, arrivals } of await this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end.seq), end.arrival)) {
+          arrival = Math.max(arrival, arrivals)
+          found += entries.length
+          yield entries
+        }
+      }
+
+      if (fence != null && next != null && first === fence.seq && found < fence.live) {
+        this.#suspect(fence.seq, next.seq)
+      }
+
+      seq = end.seq
+      isEnd = next == null
+    }
+  }
+
+  /** What is in the records up to this entry or moment, the last one first */
+  async * #recordsDown (from?: From): AsyncGenerator<StoredEntry[]> {
+    for (let end = Math.min(this.#store.end, from == null ? Infinity : this.#store.index.fences.behindMoment(from)); ;) {
+      const [fence] = this.#store.index.fences.at(end - 1)
+
+      if (fence == null || fence.seq >= end) {
         return
       }
 
-      at = reverse ? rows[rows.length - 1] : successor(rows[rows.length - 1])
-    }
-  }
+      for (let at = end; at > fence.seq && fence.live > 0; at -= limits.RECORDS_AT_ONCE) {
+        const records = await this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at)
 
-  /** Before this one there is nothing that is wanted: upwards. After it there is nothing: downwards */
-  async #fenceOf (from: From | undefined, reverse: boolean): Promise<Fence | undefined> {
-    if (from == null) {
-      return
-    }
-
-    const at = fenceOfMoment(clamp(reverse ? nextMoment(from) : from))
-    const [row] = await this.#store.scan('fences', { from: at, reverse: true, limit: 1 })
-    return row == null || isByArrival(row) ? undefined : readFence(row)
-  }
-
-  /** From this fence on, or from the first one */
-  async * #records (from?: Fence): AsyncGenerator<StoredRecord> {
-    let at = from == null ? undefined : aboveArrival(from.arrival - 1)
-    let before: Fence | undefined
-
-    for (;;) {
-      const rows = await this.#store.scan('fences', { from: at, to: FENCES_BY_MOMENT, limit: FENCES })
-      const fences = rows.map(readFence)
-
-      for (const fence of fences) {
-        if (before != null) {
-          yield * this.#segment(before, fence)
-        }
-        before = fence
-      }
-
-      if (fences.length < FENCES) {
-        break
-      }
-
-      at = successor(rows[rows.length - 1])
-    }
-
-    if (before != null) {
-      yield * this.#segment(before, { arrival: this.#store.index.arrivals, seq: this.#store.end })
-    }
-  }
-
-  /** From the segment behind this fence down, or from the last one */
-  async * #recordsDown (from?: Fence): AsyncGenerator<StoredRecord> {
-    let at = from == null ? FENCES_BY_MOMENT : aboveArrival(from.arrival)
-    const above = from == null ? [] : (await this.#store.scan('fences', { from: at, to: FENCES_BY_MOMENT, limit: 1 })).map(readFence)
-    let end: Pick<Fence, 'arrival' | 'seq'> = above[0] ?? { arrival: this.#store.index.arrivals, seq: this.#store.end }
-
-    for (;;) {
-      const rows = await this.#store.scan('fences', { from: at, reverse: true, limit: FENCES })
-
-      for (const fence of rows.map(readFence)) {
-        const records: StoredRecord[] = []
-
-        for await (const record of this.#segment(fence, end)) {
-          records.push(record)
-        }
-
-        yield * records.reverse()
-        end = fence
-      }
-
-      if (rows.length < FENCES) {
-        return
-      }
-
-      at = rows[rows.length - 1]
-    }
-  }
-
-  /** The records between two fences: their numbers follow each other, as far as there are any */
-  async * #segment (fence: Pick<Fence, 'arrival' | 'seq'>, end: Pick<Fence, 'arrival' | 'seq'>): AsyncGenerator<StoredRecord> {
-    const missing: number[] = []
-    let { arrival } = fence
-
-    for (let seq = fence.seq; seq < end.seq && arrival < end.arrival; seq += limits.RECORDS_AT_ONCE) {
-      const seqs = Array.from({ length: Math.min(limits.RECORDS_AT_ONCE, end.seq - seq) }, (_, i) => seq + i)
-      const records = await Promise.all(seqs.map(async seq => this.#store.records.read(seq)))
-
-      for (const [i, record] of records.entries()) {
-        if (arrival >= end.arrival) {
-          break
-        }
-        if (record == null) {
-          missing.push(seqs[i])
-        } else if (record.size > 0 && record.arrival < end.arrival) {
-          // what is behind it is being written, or could not be
-          arrival = record.arrival + record.size
-          yield record
+        for (const { entries } of records.reverse()) {
+          yield entries.reverse()
         }
       }
-    }
 
-    this.#store.suspect(missing)
+      end = fence.seq
+    }
   }
 
-  /** The entries of a record that are not removed: what is dead is no longer named once it is out of the record, so both are read together */
-  async #living (record: StoredRecord): Promise<StoredEntry[]> {
-    const { seq, size } = record
-    const { records } = this.#store
-    const rows = this.#store.index.tables.dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(seq), to: seqPrefix(seq + 1), limit: size })
+  /**
+   * Entries of records that were not removed, and the arrival behind them. What is dead is asked first: once the table does not name
+   * it any more, it is out of its record. Records from `limit` on are being written, or could not be
+   */
+  async #living (from: number, to: number, limit = this.#store.index.arrivals): Promise<Array<{ entries: StoredEntry[], arrivals: number }>> {
+    const { dead } = this.#store.index.tables
+    const rows = dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
+    const places = new Set(rows.map(row => placeKey(placeIn('dead', row))))
+    const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
+    const living = []
 
-    if (records.isStale(record)) {
-      const current = await records.read(seq)
-      return current == null ? [] : this.#living(current)
-    }
+    for (const record of records) {
+      if (record != null && record.size > 0 && record.arrival < limit) {
+        const entries: StoredEntry[] = []
 
-    const slots = new Set(rows.map(row => readDead(row).slot))
-    const entries: StoredEntry[] = []
+        for (let slot = 0; slot < record.size; slot++) {
+          const entry = places.size > 0 && places.has(placeKey({ seq: record.seq, slot })) ? undefined : record.entryAt(slot)
 
-    for (let slot = 0; slot < size; slot++) {
-      const entry = slots.has(slot) ? undefined : record.entryAt(slot)
+          if (entry != null) {
+            entries.push(entry)
+          }
+        }
 
-      if (entry != null) {
-        entries.push(entry)
+        living.push({ entries, arrivals: record.arrival + record.size })
       }
     }
 
-    return entries
+    return living
+  }
+
+  /** Once: what cannot be read is taken out of the index then */
+  #suspect (from: number, to: number): void {
+    if (!this.#suspected.has(from)) {
+      this.#suspected.add(from)
+      this.#store.suspect(Array.from({ length: to - from }, (_, i) => from + i))
+    }
   }
 }
 
-/** Entries of a walk that were not taken yet */
-class Batches {
-  entries: StoredEntry[] = []
-  index = 0
-  /** Nothing ever came of it */
-  isUnused = true
-  readonly #walk: AsyncGenerator<StoredEntry[]>
-  #isAtEnd = false
+/** The next entries of a walk; none: it is at its end */
+async function nextOf (walk: AsyncGenerator<StoredEntry[]>): Promise<StoredEntry[]> {
+  for (;;) {
+    const { value, done } = await walk.next()
 
-  constructor (walk: AsyncGenerator<StoredEntry[]>) {
-    this.#walk = walk
-  }
-
-  get isEmpty (): boolean {
-    return this.index >= this.entries.length
-  }
-
-  get first (): StoredEntry {
-    return this.entries[this.index]
-  }
-
-  /** Nothing is taken before it has something, or is at its end */
-  async fill (): Promise<void> {
-    while (this.isEmpty && !this.#isAtEnd) {
-      const { value, done } = await this.#walk.next()
-      this.#isAtEnd = done === true
-      this.entries = value ?? []
-      this.index = 0
-      this.isUnused &&= this.entries.length === 0
+    if (done === true || value.length > 0) {
+      return value ?? []
     }
-  }
-
-  rest (): StoredEntry[] {
-    const rest = this.index === 0 ? this.entries : this.entries.slice(this.index)
-    this.index = this.entries.length
-    return rest
   }
 }
 
-/** Of two walks in one direction what comes before either has to go on */
-function merge (a: Batches, b: Batches, sign: number): StoredEntry[] {
-  if (a.isEmpty || b.isEmpty) {
-    return (a.isEmpty ? b : a).rest()
-  }
-
-  const merged: StoredEntry[] = []
-
-  while (!a.isEmpty && !b.isEmpty) {
-    const first = compareEntries(a.first, b.first) * sign < 0 ? a : b
-    merged.push(first.first)
-    first.index++
-  }
-
-  return merged
+function placeKey ({ seq, slot }: { seq: number, slot: number }): number {
+  return seq * MAX_SLOTS + slot
 }
 
 function withoutRepeats (entries: StoredEntry[], before?: StoredEntry): StoredEntry[] {

@@ -1,8 +1,7 @@
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import { StoredRecord } from './core/record.ts'
-import { fenceRows, isByArrival, readDead, readFence, seqPrefix } from './core/rows.ts'
-import type { Disk } from './disk.ts'
+import { placeIn, seqPrefix } from './core/rows.ts'
 import type { StoreState } from './state.ts'
 
 /** Rows of the table `dead` that are read at once: of several records, which have at most 256 each */
@@ -16,25 +15,27 @@ const SHARE = 4
  * Says whether it found any.
  */
 export async function reclaim (state: StoreState, before: number, isStopped: () => boolean): Promise<boolean> {
-  const { dead, ring } = state.index.tables
+  const { index, pages, clock } = state
+  const { dead, ring } = index.tables
 
   if (dead.count === 0 || dead.count * SHARE < ring.count + dead.count) {
     return false
   }
 
-  const pacer = new Pacer(state.clock, 1)
+  const pacer = new Pacer(clock, 1)
   let hasFound = false
   let from: Uint8Array | undefined
 
   for (let isEnd = false; !isEnd && !isStopped();) {
-    const rows = await scanDead(state, from, before)
-    isEnd = rows.length < ROWS
-    const bySeq = Map.groupBy(rows, row => readDead(row).seq)
+    const start = from
+    const rows = await pages.read(() => dead.scan({ from: start, to: seqPrefix(before), limit: ROWS }))
+    const bySeq = Map.groupBy(rows, row => placeIn('dead', row).seq)
     const last = rows.at(-1)
+    isEnd = rows.length < ROWS
 
     if (!isEnd && last != null) {
       // more rows of the last record may follow: it is looked at with them
-      const { seq } = readDead(last)
+      const { seq } = placeIn('dead', last)
       bySeq.delete(seq)
       from = seqPrefix(seq)
     }
@@ -44,27 +45,23 @@ export async function reclaim (state: StoreState, before: number, isStopped: () 
         break
       }
 
-      await reclaimRecord(state, seq, new Set(rows.map(row => readDead(row).slot)))
+      // in this order: who reads a record has asked before which of its entries are dead
+      await reclaimRecord(state, seq, new Set(rows.map(row => placeIn('dead', row).slot)))
       rows.forEach(row => { dead.remove(row) })
       hasFound = true
       await pacer.pause()
     }
   }
 
-  await reclaimFences(state, before)
   return hasFound
 }
 
-async function scanDead ({ index, pages }: StoreState, from: Uint8Array | undefined, before: number): Promise<Uint8Array[]> {
-  return pages.read(() => index.tables.dead.scan({ from, to: seqPrefix(before), limit: ROWS }))
-}
-
 async function reclaimRecord ({ disk, records }: StoreState, seq: number, slots: Set<number>): Promise<void> {
-  const bytes = await disk.get(seq, 'record')
+  const bytes = await disk.getRecord(seq)
   const left = bytes == null ? undefined : leftOf(bytes, seq, slots)
 
   if (left != null) {
-    await disk.put(seq, 'record', left)
+    await disk.putRecord(seq, left)
   } else if (bytes != null) {
     await disk.delete([seq], 'record')
   }
@@ -82,38 +79,4 @@ function leftOf (bytes: Uint8Array, seq: number, slots: Set<number>): Uint8Array
     }
     throw err
   }
-}
-
-/** Takes away the first fences as long as no records follow them any more */
-async function reclaimFences ({ index, pages, disk }: StoreState, before: number): Promise<void> {
-  const { fences } = index.tables
-
-  for (;;) {
-    const [row, next] = await pages.read(() => fences.scan({ limit: 2 }))
-
-    if (row == null || next == null || !isByArrival(next)) {
-      return
-    }
-
-    const fence = readFence(row)
-    const end = readFence(next).seq
-
-    if (end > before || await hasRecords(disk, fence.seq, end)) {
-      return
-    }
-
-    fenceRows(fence).forEach(row => { fences.remove(row) })
-  }
-}
-
-async function hasRecords (disk: Disk, from: number, end: number): Promise<boolean> {
-  for (let shelf = disk.shelfOf(from); shelf < end; shelf = disk.nextShelf(shelf + 1)) {
-    const { record } = await disk.shelf(shelf)
-
-    if (record.some(seq => seq >= from && seq < end)) {
-      return true
-    }
-  }
-
-  return false
 }

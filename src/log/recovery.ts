@@ -1,18 +1,21 @@
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { NewerVersionError } from '../tables/core/checksummed.ts'
+import { successor } from '../tables/core/rows.ts'
+import { DamagedPageError } from '../tables/pages.ts'
+import { rowsOfChunks, RunWriter } from '../tables/run-writer.ts'
 import { manifestName } from './checkpoints.ts'
-import { NewerVersionError } from './core/checksummed.ts'
+import { Fences } from './core/fences.ts'
 import { LogIndex } from './core/log-index.ts'
 import { decodeManifest } from './core/manifest.ts'
 import { StoredRecord } from './core/record.ts'
-import { deadRow, readDead, successor, TABLES } from './core/rows.ts'
-import { DamagedIndexError, StoreVersionError } from './errors.ts'
-import { rowsOfChunks, RunWriter } from './run-writer.ts'
+import { deadRow, placeIn, SPECS, TABLES } from './core/rows.ts'
+import { nextShelf, SHELF, shelfOf } from './disk.ts'
+import { StoreVersionError } from './errors.ts'
 import { additionsOf } from './state.ts'
 import type { Addition } from './core/log-index.ts'
 import type { Manifest } from './core/manifest.ts'
 import type { Disk } from './disk.ts'
-import type { Pages } from './pages.ts'
 import type { StoreState } from './state.ts'
 
 /** Numbers that a disk that fails may leave empty between two that it does not: those of pages that two runs write at once, and some more */
@@ -20,65 +23,50 @@ const MAX_GAP = 64
 /** Rows of the table `dead` that are read at once */
 const ROWS = 4096
 
-/** What manifests there are */
-export interface Manifests {
-  newest?: Manifest
-  /** What the one before freed may not have been deleted yet */
-  before?: Manifest
-  /** One was there that cannot be read */
-  isDamaged: boolean
-}
-
-/** Throws a StoreVersionError */
-export async function readManifests (disk: Disk): Promise<Manifests> {
-  const found: Manifest[] = []
+/** The newest manifest that can be read. Throws a StoreVersionError */
+export async function readManifest (disk: Disk): Promise<{ manifest?: Manifest, isDamaged: boolean }> {
+  let newest: Manifest | undefined
   let isDamaged = false
 
   for (const parity of [0, 1]) {
     const bytes = await disk.getNamed(manifestName(parity))
+    const manifest = bytes == null ? undefined : decoded(() => decodeManifest(bytes))
 
-    try {
-      if (bytes != null) {
-        found.push(decodeManifest(bytes))
-      }
-    } catch (err) {
-      if (err instanceof NewerVersionError) {
-        throw newer(err)
-      }
-      if (!(err instanceof MalformedError)) {
-        throw err
-      }
+    if (manifest instanceof MalformedError) {
       isDamaged = true
+    } else if (manifest != null && manifest.generation > (newest?.generation ?? -1)) {
+      newest = manifest
     }
   }
 
-  const [newest, before] = found.sort((a, b) => b.generation - a.generation)
-  return { newest, before, isDamaged }
+  return { manifest: newest, isDamaged }
 }
 
-/** What a store holds that no manifest names */
+/** What a store holds that is in no run */
 export interface Tail {
-  records: Array<{ seqs: number[], isWhole: boolean }>
-  pages: number[]
+  /** `shelf`: they are all records of the shelf that begins with it */
+  records: Array<{ seqs: number[], shelf?: number }>
+  /** Pages that no manifest names */
+  useless: number[]
   nextSeq: number
 }
 
 /** What was stored after a manifest was; without one all there is */
 export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> {
   if (manifest == null) {
-    const { record, page } = await disk.all()
-    return { records: [{ seqs: record, isWhole: false }], pages: page, nextSeq: Math.max(-1, record.at(-1) ?? -1, page.at(-1) ?? -1) + 1 }
+    const { record, page } = await disk.seqs()
+    return { records: [{ seqs: record }], useless: page, nextSeq: Math.max(-1, record.at(-1) ?? -1, page.at(-1) ?? -1) + 1 }
   }
 
-  const { tail, sweepFrom, nextSeq } = manifest
-  const found: Tail = { records: [], pages: [], nextSeq }
+  const { tail, nextSeq, unfinished } = manifest
+  const found: Tail = { records: [], useless: [...unfinished], nextSeq }
   let empty = 0
 
-  for (let shelf = disk.shelfOf(Math.min(tail, sweepFrom)); shelf < nextSeq || empty * disk.shelfKeys < MAX_GAP; shelf = disk.nextShelf(shelf + 1)) {
-    const { record, page } = await disk.shelf(shelf)
+  for (let shelf = shelfOf(tail); shelf < nextSeq || empty * SHELF < MAX_GAP; shelf = nextShelf(shelf + 1)) {
+    const { record, page } = await disk.seqs(shelf)
     empty = record.length + page.length === 0 ? empty + 1 : 0
-    found.records.push({ seqs: record.filter(seq => seq >= tail), isWhole: shelf >= tail })
-    found.pages.push(...page.filter(seq => seq >= sweepFrom))
+    found.records.push({ seqs: record, shelf })
+    found.useless.push(...page.filter(seq => seq >= nextSeq))
     found.nextSeq = Math.max(found.nextSeq, (record.at(-1) ?? 0) + 1, (page.at(-1) ?? 0) + 1)
   }
 
@@ -95,74 +83,74 @@ export interface ReplayOptions {
   onDamaged (seq: number, why: string, isLast: boolean): Promise<void>
 }
 
-/** Tells an index of records, as if they were written now */
-export async function replay ({ disk, pages, clock }: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
+/** Tells the index of records, as if they were written now */
+export async function replay (state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
+  const { disk, pages, clock } = state
   const { isDead, onApplied, onDamaged, onMissing } = options
   const pacer = new Pacer(clock)
   // something may be missing that a record stands on
   let isDoubtful = isDead != null
-  const last = tail.flatMap(({ seqs }) => seqs.slice(-1)).at(-1)
+  const last = tail.findLast(({ seqs }) => seqs.length > 0)?.seqs.at(-1)
 
-  for (const { seqs, isWhole } of tail) {
-    for await (const { seq, bytes } of disk.records(seqs, isWhole)) {
-      const record = readRecord(bytes, seq)
+  for (const { seqs, shelf } of tail) {
+    for await (const { seq, bytes } of disk.records(seqs, shelf)) {
+      const record = decoded(() => new StoredRecord(bytes, seq))
 
-      if (record instanceof StoredRecord) {
-        const added = additionsOf(record, isDead == null ? undefined : slot => isDead(seq, slot))
-        // numbers of arrivals follow each other, but where records were given up for good
-        if (isDead == null && record.arrival > index.arrivals) {
-          isDoubtful = true
-          onMissing?.(seq, record.arrival - index.arrivals)
-        }
-        if (isDoubtful) {
-          await leaveOutKnown(pages, index, seq, added)
-        }
-
-        const prepared = await pages.read(() => index.prepare(added, record.removed))
-        index.apply({ seq, arrival: record.arrival, added, ...prepared })
-        await onApplied(record)
-      } else {
+      if (record instanceof MalformedError) {
         isDoubtful = true
         await onDamaged(seq, record.message, seq === last)
+        continue
       }
 
+      const added = additionsOf(record, isDead == null ? undefined : slot => isDead(seq, slot))
+
+      // numbers of arrivals follow each other, but where records were given up for good
+      if (isDead == null && record.arrival > index.arrivals) {
+        isDoubtful = true
+        onMissing?.(seq, record.arrival - index.arrivals)
+      }
+      if (isDoubtful) {
+        await leaveOutKnown(state, index, seq, added)
+      }
+
+      const prepared = await pages.read(() => index.prepare({ added, removed: record.removed }))
+      index.apply(prepared, seq, record.arrival)
+      await onApplied(record)
       await pacer.pause()
     }
   }
 }
 
 /** An entry that came twice, as what says that it was removed in between is damaged: its second place is dead */
-async function leaveOutKnown (pages: Pages, index: LogIndex, seq: number, added: Array<Addition | undefined>): Promise<void> {
-  const { dead } = index.tables
-
+async function leaveOutKnown (state: StoreState, index: LogIndex, seq: number, added: Array<Addition | undefined>): Promise<void> {
   for (const [slot, addition] of added.entries()) {
-    if (addition != null && await pages.read(() => index.find(addition.id)) != null) {
-      const row = deadRow({ seq, slot })
+    if (addition != null && await state.pages.read(() => index.find(addition.id)) != null) {
       added[slot] = undefined
-
-      if (await pages.read(() => dead.find(row)) == null) {
-        dead.add(row)
-      }
+      await addDead(state, index, seq, slot)
     }
   }
 }
 
-function readRecord (bytes: Uint8Array, seq: number): StoredRecord | MalformedError {
+async function addDead ({ pages }: StoreState, { tables: { dead } }: LogIndex, seq: number, slot: number): Promise<void> {
+  const row = deadRow({ seq, slot })
+
+  if (await pages.read(() => dead.find(row)) == null) {
+    dead.add(row)
+  }
+}
+
+function decoded<T> (decode: () => T): T | MalformedError {
   try {
-    return new StoredRecord(bytes, seq)
+    return decode()
   } catch (err) {
     if (err instanceof NewerVersionError) {
-      throw newer(err)
+      throw new StoreVersionError(`The log was stored by a later release (${err.message}): update this one`)
     }
     if (err instanceof MalformedError) {
       return err
     }
     throw err
   }
-}
-
-function newer ({ message }: NewerVersionError): StoreVersionError {
-  return new StoreVersionError(`The log was stored by a later release (${message}): update this one`)
 }
 
 export interface Rebuilt {
@@ -178,12 +166,12 @@ export interface Rebuilt {
  */
 export async function rebuild (state: StoreState, before?: LogIndex): Promise<Rebuilt> {
   const dead = before == null ? new Map<number, Set<number>>() : await deadOf(state, before)
-  const { record, page } = await state.disk.all()
-  const index = new LogIndex(state.pages, before == null ? undefined : { ...before.counters, bytes: 0, top: undefined })
+  const { record, page } = await state.disk.seqs()
+  const index = new LogIndex(state.pages, before && { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })
   const damaged: number[] = []
   let entries = 0
 
-  await replay(state, index, [{ seqs: record, isWhole: false }], {
+  await replay(state, index, [{ seqs: record }], {
     isDead: (seq, slot) => dead.get(seq)?.has(slot) === true,
     onApplied: async record => {
       entries += record.size
@@ -198,11 +186,7 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
 
   for (const [seq, slots] of dead) {
     for (const slot of slots) {
-      const row = deadRow({ seq, slot })
-
-      if (await state.pages.read(() => index.tables.dead.find(row)) == null) {
-        index.tables.dead.add(row)
-      }
+      await addDead(state, index, seq, slot)
     }
   }
 
@@ -210,16 +194,17 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
 }
 
 /** Its memtables become runs, which the manifest will name when all is done */
-async function writeOut (state: StoreState, index: LogIndex): Promise<void> {
+async function writeOut ({ disk, clock, sizes }: StoreState, index: LogIndex): Promise<void> {
   const chunks = index.freeze()
 
-  for (const table of TABLES) {
-    const { runs } = index.tables[table]
-    const run = await new RunWriter(state).write({ table, tier: 0, inputs: [rowsOfChunks(chunks[table])], isBottom: runs.length === 0 })
-    index.tables[table].thaw(run)
+  for (const name of TABLES) {
+    const table = index.tables[name]
+    const writer = new RunWriter({ store: disk, clock, pageBytes: sizes.pageBytes, partPages: sizes.partPages })
+    table.thaw(await writer.write({ spec: SPECS[name], tier: 0, inputs: [rowsOfChunks(chunks[name])], isBottom: table.runs.length === 0 }))
   }
 }
 
+/** The places in the table `dead`, as far as it can be read */
 async function deadOf ({ pages }: StoreState, { tables }: LogIndex): Promise<Map<number, Set<number>>> {
   const dead = new Map<number, Set<number>>()
 
@@ -227,19 +212,18 @@ async function deadOf ({ pages }: StoreState, { tables }: LogIndex): Promise<Map
     for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
       const rows = await pages.read(() => tables.dead.scan({ from, limit: ROWS }))
 
-      for (const { seq, slot } of rows.map(readDead)) {
+      for (const { seq, slot } of rows.map(row => placeIn('dead', row))) {
         dead.set(seq, (dead.get(seq) ?? new Set()).add(slot))
       }
 
       from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
       isEnd = from == null
     }
-
-    return dead
   } catch (err) {
-    if (err instanceof DamagedIndexError) {
-      return dead
+    if (!(err instanceof DamagedPageError)) {
+      throw err
     }
-    throw err
   }
+
+  return dead
 }

@@ -5,9 +5,9 @@ import type { Addition, LogIndex } from './core/log-index.ts'
 import type { StoredRecord } from './core/record.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Disk } from './disk.ts'
-import type { Pages } from './pages.ts'
 import type { Records } from './records.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Pages } from '../tables/pages.ts'
 import type { Logger } from '@libp2p/interface'
 
 /** What the parts of a store share */
@@ -20,8 +20,6 @@ export interface StoreState {
   readonly records: Records
   /** Another one when it had to be made anew */
   index: LogIndex
-  /** The next number that nothing is stored under */
-  nextSeq: number
 }
 
 /** What the index is to know of an entry */

@@ -3,27 +3,30 @@ import { toString } from 'uint8arrays/to-string'
 import { encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { begin, finish, Kind, open } from '../tables/core/checksummed.ts'
+import { successor } from '../tables/core/rows.ts'
+import { DamagedPageError, Pages } from '../tables/pages.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { MAX_PROBLEMS } from './constants.ts'
-import { begin, finish, Kind, open } from './core/checksummed.ts'
 import { LogIndex } from './core/log-index.ts'
 import { encodeRecord } from './core/record.ts'
-import { readPlace, SPECS, successor } from './core/rows.ts'
+import { placeIn, TABLES } from './core/rows.ts'
 import { Disk, mayStillWrite } from './disk.ts'
-import { DamagedIndexError, StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
+import { StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
 import { ownStore } from './owner.ts'
-import { Pages } from './pages.ts'
 import { Records } from './records.ts'
-import { readManifests, readTail, rebuild, replay } from './recovery.ts'
+import { readManifest, readTail, rebuild, replay } from './recovery.ts'
 import { additionOf } from './state.ts'
 import type { Sizes } from './constants.ts'
+import type { Prepared } from './core/log-index.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { Place, RingRow, TableName } from './core/rows.ts'
-import type { ScanOptions } from './core/scan.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Ownership } from './owner.ts'
+import type { Tail } from './recovery.ts'
 import type { StoreState } from './state.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { ScanOptions } from '../tables/core/table.ts'
 import type { Logger } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
@@ -68,9 +71,10 @@ export class Store {
   readonly #state: StoreState
   readonly #ownership: Ownership
   readonly #onDamaged: () => void
+  /** Records that cannot be read, and why: what they hold is not in the log any more */
   readonly #damaged = new Map<number, string>()
-  /** Records that were looked for in vain, and that no row names */
-  readonly #vacant = new Set<number>()
+  /** Records from which entries may be missing that the index has */
+  readonly #suspects = new Set<number>()
   readonly #problems: string[] = []
   #checkpoints: Checkpoints
   /** A number under which a record may lie that could not be written: the next one takes its place */
@@ -85,7 +89,7 @@ export class Store {
     this.#state = state
     this.#ownership = ownership
     this.#onDamaged = onDamaged
-    this.#checkpoints = new Checkpoints(state, undefined, this.#onDamagedIndex)
+    this.#checkpoints = new Checkpoints(state, undefined, [], this.#onDamagedIndex)
   }
 
   /** Throws a StoreInUseError, or a StoreVersionError */
@@ -98,12 +102,11 @@ export class Store {
     const ownership = await ownStore({ datastore, key: new Key(`${base}/owner`, false), name: logId, clock })
 
     try {
-      const disk = new Disk({ datastore, base, clock, shelfKeys: sizes.shelfKeys })
+      const disk = new Disk({ datastore, base, clock })
       disk.own(ownership)
       const pages = new Pages(disk, sizes.cacheBytes)
       const records = new Records(disk, sizes.cacheBytes / 2, (seq, why) => { store.#noteDamaged(seq, why) })
-      const state: StoreState = { clock, logger, sizes, disk, pages, records, index: new LogIndex(pages), nextSeq: 0 }
-      const store = new Store(state, ownership, onDamaged)
+      const store = new Store({ clock, logger, sizes, disk, pages, records, index: new LogIndex(pages) }, ownership, onDamaged)
       await store.#open()
       return store
     } catch (err) {
@@ -129,7 +132,17 @@ export class Store {
     return this.#state.pages.bytes
   }
 
-  /** What `ask` says of the index: it reads the pages that it needs, and where one is damaged, makes the index anew */
+  /** Records have lower numbers. Another one may be on its way to the disk, and is none yet */
+  get end (): number {
+    return this.#end
+  }
+
+  /** Records by their numbers, those left out that are not there or cannot be read */
+  get records (): Records {
+    return this.#state.records
+  }
+
+  /** What `ask` says of the index: reads the pages that it needs, and where one is damaged, makes the index anew */
   async read<T> (ask: (index: LogIndex) => T): Promise<T> {
     for (;;) {
       const { index, pages } = this.#state
@@ -137,7 +150,7 @@ export class Store {
       try {
         return await pages.read(() => ask(this.#state.index))
       } catch (err) {
-        if (!(err instanceof DamagedIndexError)) {
+        if (!(err instanceof DamagedPageError)) {
           throw err
         }
         await this.#rebuild(index, err)
@@ -161,31 +174,34 @@ export class Store {
     return row == null ? undefined : (await this.entriesAt([row]))[0]
   }
 
-  /** The entries that lie in these places, as far as they can be read */
+  /** The entries that lie in these places, as far as they can be read. A record that is needed for many of them is read once */
   async entriesAt (places: Place[]): Promise<StoredEntry[]> {
-    return (await this.#state.records.entriesAt(places)).filter(entry => entry != null)
-  }
+    const records = new Map(places.map(({ seq }) => [seq, this.records.read(seq)]))
+    await Promise.all(records.values())
+    const entries: StoredEntry[] = []
 
-  /** Records by their numbers, those left out that are not there or cannot be read */
-  get records (): Records {
-    return this.#state.records
-  }
+    for (const { seq, slot } of places) {
+      const record = await records.get(seq)
+      const entry = record?.entryAt(slot)
 
-  /** Records have lower numbers. Another one may be on its way to the disk, and is none yet */
-  get end (): number {
-    return this.#end
-  }
-
-  /** Records were not found where some may have been: whether rows name them is found out by `unlist` */
-  suspect (seqs: number[]): void {
-    for (const seq of seqs) {
-      if (!this.#vacant.has(seq) && this.#vacant.size < ROWS * 64) {
-        this.#vacant.add(seq)
-        this.#damaged.set(seq, 'it is missing')
+      if (entry != null) {
+        entries.push(entry)
+      } else if (record == null) {
+        this.#noteDamaged(seq, 'it is missing')
+      } else {
+        // unless it was removed meanwhile
+        this.suspect([seq])
       }
     }
 
-    if (seqs.some(seq => this.#damaged.has(seq))) {
+    return entries
+  }
+
+  /** Entries may be missing from these records that the index has: `unlist` finds that out */
+  suspect (seqs: number[]): void {
+    seqs.forEach(seq => this.#suspects.add(seq))
+
+    if (seqs.length > 0) {
       this.#onDamaged()
     }
   }
@@ -196,13 +212,17 @@ export class Store {
     disk.check()
     await this.#checkpoints.ready()
     const added = entries.map((entry, i) => additionOf(entry, absent[i] ?? []))
+    const prepare = async (): Promise<Prepared> => this.read(index => {
+      index.place(added)
+      return index.prepare({ added, removed })
+    })
     let index = this.index
-    let prepared = await this.read(index => index.prepare(added, removed))
+    let prepared = await prepare()
 
     while (this.#rebuilding != null || index !== this.index) {
       await this.#rebuilding
       index = this.index
-      prepared = await this.read(index => index.prepare(added, removed))
+      prepared = await prepare()
 
       // what was dead may be here again, if what said so was damaged
       if (await this.read(index => added.some(({ id }) => index.find(id) != null))) {
@@ -210,11 +230,10 @@ export class Store {
       }
     }
 
-    index.place(added)
     const arrival = index.arrivals
-    const seq = this.#failed ?? this.#state.nextSeq++
+    const seq = this.#failed ?? disk.nextSeq++
     const bytes = encodeRecord({ seq, arrival, removed: prepared.removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
-    const writing = disk.put(seq, 'record', bytes)
+    const writing = disk.putRecord(seq, bytes)
     // whoever makes the index anew waits for it, whatever becomes of it
     this.#writing = writing.catch(() => {})
 
@@ -228,28 +247,30 @@ export class Store {
       this.#writing = undefined
     }
 
-    index.apply({ seq, arrival, added, ...prepared })
+    index.apply(prepared, seq, arrival)
     this.#end = seq + 1
-    this.#checkpoints.note(seq, added.length, bytes.byteLength)
+    this.#checkpoints.note(added.length, bytes.byteLength)
     this.#checkpoints.begin()
     return arrival
   }
 
-  /** Takes out of the index what lay in records that cannot be read: so it is asked for again. Nothing else may be written meanwhile */
+  /** Takes out of the index what cannot be read: so it is asked for again. Nothing else may be written meanwhile */
   async unlist (): Promise<void> {
-    while (this.#damaged.size > 0) {
-      const seqs = new Map(this.#damaged)
-      const removed = await this.#rowsOf(new Set(seqs.keys()))
-      const lost = new Set((removed.ring ?? []).map(row => seqOf('ring', row)))
+    while (this.#damaged.size + this.#suspects.size > 0) {
+      const reasons = new Map(this.#damaged)
+      const seqs = new Set([...reasons.keys(), ...this.#suspects])
+      this.#suspects.clear()
+      const removed = await this.#unreadable(seqs)
+      const lost = new Set((removed.ring ?? []).map(row => placeIn('ring', row).seq))
 
       if (lost.size > 0) {
         await this.write({ added: [], removed })
       }
 
-      for (const [seq, why] of seqs) {
-        if (lost.has(seq)) {
-          this.#tell(`record ${seq} is damaged (${why}): its entries are not in the log any more, until others send them again`)
-        }
+      for (const seq of lost) {
+        this.#tell(`record ${seq} is damaged (${reasons.get(seq) ?? 'entries are missing'}): they are not in the log any more, until others send them again`)
+      }
+      for (const seq of reasons.keys()) {
         this.#damaged.delete(seq)
       }
     }
@@ -279,31 +300,31 @@ export class Store {
 
   /** Writes what makes the next open fast, and lets go of the store */
   async close (): Promise<void> {
-    const { disk } = this.#state
-
-    try {
-      await Promise.all([this.#rebuilding, ...this.#marking])
-
+    await this.#letGo(async () => {
       if (this.#failed != null) {
         // it is no record of this log
-        await disk.delete([this.#failed], 'record')
+        await this.#state.disk.delete([this.#failed], 'record')
       }
 
       await this.#checkpoints.finish()
-    } finally {
-      await this.#ownership.release()
-    }
+    })
   }
 
   /** Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with it */
   async drop (): Promise<void> {
     const { disk } = this.#state
 
-    try {
-      await Promise.all([this.#rebuilding, ...this.#marking])
+    await this.#letGo(async () => {
       await this.#checkpoints.stop()
       await disk.putNamed(DROPPED, new Uint8Array(0))
       await disk.clear(DROPPED, 'owner')
+    })
+  }
+
+  async #letGo (last: () => Promise<void>): Promise<void> {
+    try {
+      await Promise.all([this.#rebuilding, ...this.#marking])
+      await last()
     } finally {
       await this.#ownership.release()
     }
@@ -319,39 +340,34 @@ export class Store {
       await disk.clear(DROPPED, 'owner')
     }
 
-    const { newest, before, isDamaged } = await readManifests(disk)
-    const tail = await readTail(disk, newest)
-    this.#state.nextSeq = this.#end = tail.nextSeq
-    this.#checkpoints = new Checkpoints(this.#state, newest, this.#onDamagedIndex)
+    const { manifest, isDamaged } = await readManifest(disk)
+    const tail = await readTail(disk, manifest)
+    disk.nextSeq = this.#end = tail.nextSeq
+    this.#checkpoints = new Checkpoints(this.#state, manifest, tail.useless, this.#onDamagedIndex)
 
-    if (newest == null && isDamaged) {
-      await this.#rebuild(this.index, new DamagedIndexError('no manifest can be read'), false)
-      return
-    }
-    if (newest != null) {
-      this.#state.index = new LogIndex(pages, newest.counters)
-
-      for (const name of Object.keys(newest.runs) as TableName[]) {
-        this.index.tables[name].runs = newest.runs[name]
-      }
+    if (manifest != null) {
+      this.#state.index = new LogIndex(pages, manifest.counters)
+      TABLES.forEach(name => { this.index.tables[name].runs = manifest.runs[name] })
     }
 
     try {
+      if (manifest == null && isDamaged) {
+        throw new DamagedPageError('no manifest can be read')
+      }
+
       await this.#replay(tail)
+      this.#checkpoints.merge()
     } catch (err) {
-      if (!(err instanceof DamagedIndexError)) {
+      if (!(err instanceof DamagedPageError)) {
         throw err
       }
-      await this.#rebuild(this.index, err, false)
-      return
+      await this.#rebuild(this.index, err, manifest != null)
     }
-
-    this.#checkpoints.start([...before?.freed ?? [], ...tail.pages], before?.freedRecords ?? [])
   }
 
-  async #replay (tail: Awaited<ReturnType<typeof readTail>>): Promise<void> {
-    await replay(this.#state, this.index, tail.records, {
-      onApplied: record => { this.#checkpoints.note(record.seq, record.size, record.byteLength) },
+  async #replay ({ records }: Tail): Promise<void> {
+    await replay(this.#state, this.index, records, {
+      onApplied: record => { this.#checkpoints.note(record.size, record.byteLength) },
       onMissing: (seq, count) => {
         this.#tell(`${count} entries that came before record ${seq} are missing: they are lost, until others send them again`)
       },
@@ -370,25 +386,25 @@ export class Store {
   }
 
   /** `before`: the index that is damaged. Whoever else found that out waits for the same */
-  async #rebuild (before: LogIndex, { message }: Error, isOpen = true): Promise<void> {
+  async #rebuild (before: LogIndex, { message }: Error, hasCounters = true): Promise<void> {
     if (before === this.index) {
-      this.#rebuilding ??= this.#rebuildNow(before, isOpen).finally(() => { this.#rebuilding = undefined })
+      this.#rebuilding ??= this.#rebuildNow(hasCounters ? before : undefined).finally(() => { this.#rebuilding = undefined })
       this.#tell(`${message}: the index was made anew from the records`)
       await this.#rebuilding
     }
   }
 
-  async #rebuildNow (before: LogIndex, isOpen: boolean): Promise<void> {
+  async #rebuildNow (before?: LogIndex): Promise<void> {
     const { disk } = this.#state
     await this.#writing
     await this.#checkpoints.stop()
-    const { index, freed, damaged } = await rebuild(this.#state, isOpen || before.length > 0 ? before : undefined)
+    const { index, freed, damaged } = await rebuild(this.#state, before)
     // if it is stored after all, it is a record now
     this.#failed = undefined
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
     await disk.delete(damaged, 'record')
     this.#state.index = index
-    this.#end = this.#state.nextSeq
+    this.#end = disk.nextSeq
     await this.#checkpoints.replace(freed)
   }
 
@@ -408,17 +424,26 @@ export class Store {
     }
   }
 
-  /** All rows that name one of these records */
-  async #rowsOf (seqs: Set<number>): Promise<RemovedRows> {
+  /** All rows that name places in these records where no entry can be read */
+  async #unreadable (seqs: Set<number>): Promise<RemovedRows> {
+    const readable = new Map<number, (slot: number) => boolean>()
     const removed: RemovedRows = {}
     const pacer = new Pacer(this.#state.clock)
+
+    for (const seq of seqs) {
+      const record = await this.records.read(seq)
+      readable.set(seq, slot => record?.entryAt(slot) != null)
+    }
 
     for (const name of ['ring', 'order', 'groups'] as const) {
       const found: Uint8Array[] = []
 
       for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
         const rows = await this.scan(name, { from, limit: ROWS })
-        found.push(...rows.filter(row => seqs.has(seqOf(name, row))))
+        found.push(...rows.filter(row => {
+          const { seq, slot } = placeIn(name, row)
+          return readable.get(seq)?.(slot) === false
+        }))
         from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
         isEnd = from == null
         await pacer.pause()
@@ -429,10 +454,6 @@ export class Store {
 
     return removed
   }
-}
-
-function seqOf (name: TableName, row: Uint8Array): number {
-  return readPlace(row, SPECS[name].placeAt ?? 0).seq
 }
 
 function markOf (program: string): string {

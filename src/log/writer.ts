@@ -190,7 +190,7 @@ export class Writer {
   async #appendAll (): Promise<void> {
     const { store, signer, clock } = this.#init
     let base: Base = await store.read(({ authors }) => ({
-      previous: this.#tip(authors.load(signer.author), clock.now()),
+      previous: this.#tip(authors.latest(signer.author), clock.now()),
       heads: authors.heads(MAX_PARENTS).ids.slice(0, MAX_PARENTS).sort(compare)
     }))
     let written: Promise<Error | undefined> = Promise.resolve(undefined)

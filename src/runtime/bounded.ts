@@ -59,6 +59,10 @@ export class LruMap<K, V> {
   entries (): IterableIterator<[K, V]> {
     return this.#map.entries()
   }
+
+  values (): IterableIterator<V> {
+    return this.#map.values()
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
-import { addLanes, expandId, LANES } from '../../src/log/core/fingerprint.ts'
+import { addLanes, expandId, LANES } from '../../src/tables/core/fingerprint.ts'
 import { Writer } from '../../src/runtime/codec.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
 import { IS_NODE } from '../fixtures/datastores.ts'

@@ -26,7 +26,7 @@ const MAX_LINES = 3000
 const MAX_OPENING = 2_000
 /** Most directories have checkpoints and merges all the time, some have the real numbers. One store keeps to one set of them */
 const SMALL: Partial<Sizes> = {
-  checkpointEntries: 300, checkpointRecords: 100, checkpointBytes: 100_000, pageBytes: 1_000, partPages: 4, mergeRuns: 3, recordEntries: 64, cacheBytes: 50_000, shelfKeys: 32
+  checkpointEntries: 300, checkpointRecords: 100, checkpointBytes: 100_000, pageBytes: 1_000, partPages: 4, mergeRuns: 3, recordEntries: 64, cacheBytes: 50_000
 }
 const WRITER = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './kill-writer.ts' : './kill-writer.js', import.meta.url))
 

@@ -1,17 +1,19 @@
+import { LruMap } from '../../runtime/bounded.ts'
 import { keyOfBytes } from '../../runtime/keys.ts'
+import { all } from '../../tables/core/run.ts'
+import { Table } from '../../tables/core/table.ts'
+import { MAX_PROBLEMS } from '../constants.ts'
 import { Authors } from './authors.ts'
+import { Fences } from './fences.ts'
 import { compareEntries, HybridClock } from './hybrid-clock.ts'
-import { fenceRows, groupPrefix, groupRow, idOnRing, orderRow, positionInGroup, positionOf, readRingRow, ringPrefix, ringRow, sizeInRow, SPECS, TABLES } from './rows.ts'
-import { Table } from './table.ts'
+import { deadRow, forTables, groupPrefix, groupRow, orderRow, placeIn, positionInGroup, positionOf, readRingRow, ringPrefix, ringRow, SPECS } from './rows.ts'
+import type { AuthorsChange } from './authors.ts'
 import type { Moment, Ordered } from './hybrid-clock.ts'
-import type { Rows } from './page.ts'
 import type { RemovedRows } from './record.ts'
 import type { RingRow, TableName } from './rows.ts'
-import type { PageSource } from './run.ts'
 import type { Content } from './types.ts'
-
-/** Entries from one fence to the next: so many are read in vain at most when a walk begins between two. A guess */
-const FENCE_ENTRIES = 256
+import type { Rows } from '../../tables/core/rows.ts'
+import type { PageSource } from '../../tables/core/run.ts'
 
 /** An entry as the index is told of it */
 export interface Addition extends Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents' | 'group'> {
@@ -25,22 +27,22 @@ export interface Addition extends Pick<Content, 'time' | 'counter' | 'author' | 
   isLate: boolean
 }
 
-/** What one record did to the log */
-export interface Change extends Prepared {
-  seq: number
-  /** The number of its first entry among all that came here */
-  arrival: number
+/** What one record does to the log */
+export interface Change {
   /** By slot; undefined: the entry was removed, and its bytes are gone */
   added: Array<Addition | undefined>
+  removed: RemovedRows
 }
 
-/** What pages were needed to find out, before a change is applied */
-export interface Prepared {
-  isNamed: boolean[]
+/** A change, and what pages were needed to find out about it */
+export interface Prepared extends Change {
+  authors: AuthorsChange
+  /** Rows of the table `named` that go: their entries are here now */
+  found: Uint8Array[]
   /** Parents that are named for the first time */
   newlyNamed: Uint8Array[]
-  /** Of the rows that were to go those that are there: what added the others may have been damaged */
-  removed: RemovedRows
+  /** Authors that made two entries on top of one */
+  forks: Uint8Array[]
 }
 
 /** All of the index that does not lie in tables */
@@ -50,6 +52,7 @@ export interface Counters {
   clock: Moment
   /** The last entry in the order of the log among those that did not come late */
   top?: Ordered
+  fences: Fences
 }
 
 /**
@@ -61,22 +64,24 @@ export class LogIndex {
   readonly tables: Record<TableName, Table>
   readonly authors: Authors
   readonly clock = new HybridClock()
+  readonly fences: Fences
   #arrivals: number
   #bytes: number
   #top?: Ordered
-  #lastFence = -FENCE_ENTRIES
-  /** The number of the record that follows the last one */
-  #nextSeq = -1
-  /** Authors that made two entries on top of one: the last of them for each. Bounded by those who look */
-  readonly forks = new Map<string, Uint8Array>()
+  /** By their keys, authors that made two entries on top of one */
+  readonly forks = new LruMap<string, Uint8Array>(MAX_PROBLEMS)
 
-  constructor (source: PageSource, { arrivals, bytes, clock, top }: Counters = { arrivals: 0, bytes: 0, clock: { time: 0, counter: 0 } }) {
-    this.tables = Object.fromEntries(TABLES.map(name => [name, new Table(name, source)])) as Record<TableName, Table>
+  constructor (source: PageSource, counters?: Counters) {
+    this.tables = forTables(name => new Table(SPECS[name], source))
     this.authors = new Authors(this.tables.authors, this.tables.heads)
-    this.#arrivals = arrivals
-    this.#bytes = bytes
-    this.#top = top
-    this.clock.hear(clock)
+    this.#arrivals = counters?.arrivals ?? 0
+    this.#bytes = counters?.bytes ?? 0
+    this.#top = counters?.top
+    this.fences = counters?.fences.copy() ?? new Fences()
+
+    if (counters != null) {
+      this.clock.hear(counters.clock)
+    }
   }
 
   get length (): number {
@@ -93,8 +98,9 @@ export class LogIndex {
     return this.#arrivals
   }
 
+  /** As they are now: a copy */
   get counters (): Counters {
-    return { arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last, top: this.#top }
+    return { arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last, top: this.#top, fences: this.fences.copy() }
   }
 
   /** Where the entry of this id is; undefined: it is not in the log */
@@ -106,7 +112,7 @@ export class LogIndex {
       return readRingRow(row)
     }
 
-    for (const group of groups.isEmpty ? [] : groups.findAll(groupPrefix(id))) {
+    for (const group of groups.findAll(groupPrefix(id))) {
       const row = ring.find(ringPrefix(positionInGroup(group), id))
 
       if (row != null) {
@@ -125,71 +131,100 @@ export class LogIndex {
     }
   }
 
-  /** Brings into memory what `apply` needs to know */
-  prepare (added: Array<Addition | undefined>, removed: RemovedRows): Prepared {
+  /** Finds out what `apply` has to do, and changes nothing. Rows that are to go and are not there are left out */
+  prepare ({ added, removed }: Change): Prepared {
     const { named } = this.tables
-    removed.ring?.forEach(row => { this.authors.loadHead(idOnRing(row)) })
-    const present = filterRows(removed, (name, row) => this.tables[name].find(row) != null)
+    const authors = this.authors.change()
+    const [found, forks]: [Uint8Array[], Uint8Array[]] = [[], []]
     const newlyNamed = new Map<string, Uint8Array>()
-    const isNamed = added.map(addition => {
+
+    // asked together, so that the pages that are missing are read together
+    all(added, addition => {
       if (addition == null) {
-        return false
+        return
       }
 
-      const { id, author, parents, absent } = addition
-      this.authors.load(author)
-      parents.forEach(parent => { this.authors.loadHead(parent) })
+      const { id, author, absent } = addition
+      const isNamed = named.find(id) != null
+      const isFork = authors.add(addition, isNamed)
+
+      if (isNamed) {
+        found.push(id)
+      }
+      if (isFork) {
+        forks.push(author)
+      }
+
       absent.forEach(parent => {
-        if (named.isEmpty || named.find(parent) == null) {
+        if (named.find(parent) == null) {
           newlyNamed.set(keyOfBytes(parent), parent)
         }
       })
-      return !named.isEmpty && named.find(id) != null
     })
 
     // one of them may be what another one lacked
-    const names = new Set(newlyNamed.size === 0 ? [] : added.map(addition => addition == null ? '' : keyOfBytes(addition.id)))
-    return { isNamed, newlyNamed: [...newlyNamed].filter(([key]) => !names.has(key)).map(([, id]) => id), removed: present }
-  }
-
-  apply ({ seq, arrival, added, removed, isNamed, newlyNamed }: Change): void {
-    if (added.length > 0) {
-      this.#fence(seq, arrival)
+    if (newlyNamed.size > 0) {
+      added.forEach(addition => { newlyNamed.delete(addition == null ? '' : keyOfBytes(addition.id)) })
     }
 
-    this.#nextSeq = seq + 1
-    this.#arrivals = Math.max(this.#arrivals, arrival + added.length)
-    newlyNamed.forEach(id => { this.tables.named.add(id) })
-    added.forEach((addition, slot) => {
-      if (addition != null) {
-        this.#add(addition, seq, slot, isNamed[slot])
-      }
-    })
+    const present: RemovedRows = {}
 
     for (const name of Object.keys(removed) as TableName[]) {
-      removed[name]?.forEach(row => { this.#remove(name, row) })
+      const rows = removed[name] ?? []
+      const isThere = all(rows, row => this.tables[name].find(row) != null)
+      present[name] = rows.filter((_, i) => isThere[i])
     }
 
-    this.authors.evict()
+    all(present.ring ?? [], row => { authors.remove(readRingRow(row).id) })
+    return { added, removed: present, authors, found, forks, newlyNamed: [...newlyNamed.values()] }
+  }
+
+  /** `arrival`: the number of the first entry among all that came here */
+  apply ({ added, removed, authors, found, newlyNamed, forks }: Prepared, seq: number, arrival: number): void {
+    const { named, dead } = this.tables
+
+    if (added.length === 0) {
+      // the record is of no use once this is in a run
+      dead.add(deadRow({ seq, slot: 0 }))
+    } else {
+      this.fences.add(seq, arrival, added.filter(addition => addition != null).length, this.#top)
+    }
+
+    this.#arrivals = Math.max(this.#arrivals, arrival + added.length)
+    found.forEach(id => { named.remove(id) })
+    newlyNamed.forEach(id => { named.add(id) })
+    forks.forEach(author => { this.forks.set(keyOfBytes(author), author) })
+    authors.apply()
+
+    for (let slot = 0; slot < added.length; slot++) {
+      const addition = added[slot]
+
+      if (addition != null) {
+        this.#add(addition, seq, slot)
+      }
+    }
+
+    for (const name of Object.keys(removed) as TableName[]) {
+      removed[name]?.forEach(row => { this.tables[name].remove(row) })
+    }
+
+    removed.ring?.forEach(row => {
+      const place = placeIn('ring', row)
+      dead.add(deadRow(place))
+      this.fences.remove(place.seq)
+      this.#bytes -= readRingRow(row).size
+    })
   }
 
   /** What is said from here on is of the next checkpoint. Returns what is of this one */
   freeze (): Record<TableName, Rows[]> {
-    this.authors.flush()
-    return Object.fromEntries(TABLES.map(name => [name, this.tables[name].freeze()])) as Record<TableName, Rows[]>
+    this.fences.compact()
+    return forTables(name => this.tables[name].freeze())
   }
 
-  #fence (seq: number, arrival: number): void {
-    if (seq !== this.#nextSeq || arrival - this.#lastFence >= FENCE_ENTRIES) {
-      const { time, counter } = this.#top ?? { time: 0, counter: 0 }
-      fenceRows({ arrival, seq, time, counter }).forEach(row => { this.tables.fences.add(row) })
-      this.#lastFence = arrival
-    }
-  }
-
-  #add (addition: Addition, seq: number, slot: number, isNamed: boolean): void {
-    const { id, position, size, group, isLate, author, time, counter } = addition
-    const { ring, groups, order, named } = this.tables
+  #add (addition: Addition, seq: number, slot: number): void {
+    const { id, position, size, group, isLate } = addition
+    const { ring, groups, order } = this.tables
     ring.add(ringRow({ position, id, seq, slot, size }))
     this.#bytes += size
     this.clock.hear(addition)
@@ -199,37 +234,10 @@ export class LogIndex {
     }
     if (isLate) {
       order.add(orderRow(addition, id, { seq, slot }))
-    } else {
-      this.#top = { time, counter, id }
-    }
-    if (isNamed) {
-      named.remove(id)
-    }
-    if (this.authors.add({ ...addition, isNamed })) {
-      this.forks.set(keyOfBytes(author), author)
+    } else if (this.#top == null || compareEntries(addition, this.#top) > 0) {
+      this.#top = addition
     }
   }
-
-  #remove (name: TableName, row: Uint8Array): void {
-    this.tables[name].remove(row)
-
-    if (name === 'ring') {
-      const { placeAt = 0 } = SPECS.ring
-      this.tables.dead.add(row.slice(placeAt, placeAt + SPECS.dead.width))
-      this.#bytes -= sizeInRow(row)
-      this.authors.remove(idOnRing(row))
-    }
-  }
-}
-
-function filterRows (rows: RemovedRows, isWanted: (name: TableName, row: Uint8Array) => boolean): RemovedRows {
-  const wanted: RemovedRows = {}
-
-  for (const name of Object.keys(rows) as TableName[]) {
-    wanted[name] = rows[name]?.filter(row => isWanted(name, row))
-  }
-
-  return wanted
 }
 
 /** The rows that an entry has in the tables: what is removed with it */

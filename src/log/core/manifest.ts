@@ -1,11 +1,11 @@
-import { begin, expectEnd, finish, Kind, numberOf, open } from './checksummed.ts'
-import { SPECS, TABLES } from './rows.ts'
-import { readSpan, writeSpan } from './run.ts'
+import { begin, expectEnd, finish, Kind, numberOf, open } from '../../tables/core/checksummed.ts'
+import { readRun, writeRun } from '../../tables/core/run.ts'
+import { Fences } from './fences.ts'
+import { forTables, SPECS, TABLES } from './rows.ts'
 import { ID_BYTES } from './types.ts'
 import type { Counters } from './log-index.ts'
 import type { TableName } from './rows.ts'
-import type { Part, Run } from './run.ts'
-import type { Reader, Writer } from '../../runtime/codec.ts'
+import type { Run } from '../../tables/core/run.ts'
 
 /**
  * Names everything that a checkpoint consists of: writing it is what makes the checkpoint count. Two are kept, and what the
@@ -13,57 +13,52 @@ import type { Reader, Writer } from '../../runtime/codec.ts'
  */
 export interface Manifest {
   generation: number
-  /** The next number that nothing has been stored under */
-  nextSeq: number
   /** Records from this number on are in no run, and are read when the log is opened */
   tail: number
   /** The same of the manifest before: what it needs stays as it is */
   tailBefore: number
+  /** The next number that nothing has been stored under: pages from there on are of no use */
+  nextSeq: number
   counters: Counters
   runs: Record<TableName, Run[]>
-  /** Pages from this number on may be of a run that was not finished */
-  sweepFrom: number
-  /** Numbers of pages and parts that the manifest before needs, and this one does not */
+  /** Numbers of pages and parts that this manifest does not need, and the one before may */
   freed: number[]
-  /** Numbers of records that the manifest before needs to be replayed, and that hold no entries */
-  freedRecords: number[]
+  /** Numbers below `nextSeq` of pages of runs that were being written */
+  unfinished: number[]
 }
 
-export function encodeManifest ({ generation, nextSeq, tail, tailBefore, counters, runs, sweepFrom, freed, freedRecords }: Manifest): Uint8Array {
-  const { arrivals, bytes, clock, top } = counters
+export const FIRST: Manifest = {
+  generation: 0,
+  tail: 0,
+  tailBefore: 0,
+  nextSeq: 0,
+  counters: { arrivals: 0, bytes: 0, clock: { time: 0, counter: 0 }, fences: new Fences() },
+  runs: forTables(() => []),
+  freed: [],
+  unfinished: []
+}
+
+export function encodeManifest ({ generation, tail, tailBefore, nextSeq, counters, runs, freed, unfinished }: Manifest): Uint8Array {
+  const { arrivals, bytes, clock, top, fences } = counters
   const writer = begin(Kind.MANIFEST, generation, 4096)
-  writer.uvarint(nextSeq).uvarint(tail).uvarint(tailBefore).uvarint(sweepFrom)
+  writer.uvarint(tail).uvarint(tailBefore).uvarint(nextSeq)
   writer.uvarint(arrivals).uvarint(bytes).uvarint(clock.time).uvarint(clock.counter)
   writer.list(top == null ? [] : [top], ({ time, counter, id }) => writer.uvarint(time).uvarint(counter).raw(id))
-
-  for (const name of TABLES) {
-    writer.list(runs[name], ({ tier, parts }) => { writer.uvarint(tier).list(parts, part => { writePart(writer, part) }) })
-  }
-
-  return finish(writer.list(freed, seq => writer.uvarint(seq)).list(freedRecords, seq => writer.uvarint(seq)))
+  fences.encode(writer)
+  TABLES.forEach(name => { writer.list(runs[name], run => { writeRun(writer, run) }) })
+  return finish(writer.list(freed, seq => writer.uvarint(seq)).list(unfinished, seq => writer.uvarint(seq)))
 }
 
 /** Throws a MalformedError, or a NewerVersionError */
-export function decodeManifest (bytes: Uint8Array): Manifest {
-  const generation = numberOf(bytes)
-  const reader = open(bytes, Kind.MANIFEST, generation)
-  const [nextSeq, tail, tailBefore, sweepFrom] = [reader.uvarint(), reader.uvarint(), reader.uvarint(), reader.uvarint()]
-  const [arrivals, size] = [reader.uvarint(), reader.uvarint()]
-  const clock = { time: reader.uvarint(), counter: reader.uvarint() }
+export function decodeManifest (encoded: Uint8Array): Manifest {
+  const generation = numberOf(encoded)
+  const reader = open(encoded, Kind.MANIFEST, generation)
+  const [tail, tailBefore, nextSeq] = [reader.uvarint(), reader.uvarint(), reader.uvarint()]
+  const [arrivals, bytes, time, counter] = [reader.uvarint(), reader.uvarint(), reader.uvarint(), reader.uvarint()]
   const [top] = reader.list(1, () => ({ time: reader.uvarint(), counter: reader.uvarint(), id: reader.raw(ID_BYTES) }))
-  const runs = Object.fromEntries(TABLES.map(name => {
-    return [name, reader.list(Infinity, (): Run => ({ tier: reader.uvarint(), parts: reader.list(Infinity, () => readPart(reader, name)) }))]
-  })) as Manifest['runs']
-  const [freed, freedRecords] = [reader.list(Infinity, () => reader.uvarint()), reader.list(Infinity, () => reader.uvarint())]
+  const fences = Fences.decode(reader)
+  const runs = forTables(name => reader.list(Infinity, () => readRun(reader, SPECS[name])))
+  const [freed, unfinished] = [reader.list(Infinity, () => reader.uvarint()), reader.list(Infinity, () => reader.uvarint())]
   expectEnd(reader)
-  return { generation, nextSeq, tail, tailBefore, counters: { arrivals, bytes: size, clock, top }, runs, sweepFrom, freed, freedRecords }
-}
-
-function writePart (writer: Writer, part: Part): void {
-  writeSpan(writer, part)
-  writer.raw(part.last)
-}
-
-function readPart (reader: Reader, name: TableName): Part {
-  return { ...readSpan(reader, name), last: reader.raw(SPECS[name].width) }
+  return { generation, tail, tailBefore, nextSeq, counters: { arrivals, bytes, clock: { time, counter }, top, fences }, runs, freed, unfinished }
 }

@@ -1,6 +1,6 @@
 import { MalformedError } from '../../runtime/errors.ts'
 import { sha256 } from '../../runtime/sha256.ts'
-import { begin, expectEnd, finish, Kind, open } from './checksummed.ts'
+import { begin, expectEnd, finish, Kind, open } from '../../tables/core/checksummed.ts'
 import { decodeContent } from './entry.ts'
 import { besideLength, MAX_BATCH, MAX_SIGNATURE_BYTES } from './merkle.ts'
 import { SPECS, TABLES } from './rows.ts'

@@ -1,14 +1,14 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { NewerVersionError, STORE_VERSION } from '../../../src/log/core/checksummed.ts'
-import { LANES } from '../../../src/log/core/fingerprint.ts'
+import { NewerVersionError, STORE_VERSION } from '../../../src/tables/core/checksummed.ts'
+import { LANES } from '../../../src/tables/core/fingerprint.ts'
 import { decodeManifest, encodeManifest } from '../../../src/log/core/manifest.ts'
 import { SPECS, TABLES } from '../../../src/log/core/rows.ts'
 import { crc32 } from '../../../src/runtime/crc32.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
 import type { Manifest } from '../../../src/log/core/manifest.ts'
 import type { TableName } from '../../../src/log/core/rows.ts'
-import type { Part, Run } from '../../../src/log/core/run.ts'
+import type { Part, Run } from '../../../src/tables/core/run.ts'
 
 const anyNumber = fc.oneof(fc.nat(300), fc.maxSafeInteger().map(Math.abs))
 const anyMoment = fc.record({ time: anyNumber, counter: fc.nat(65_535) })

@@ -16,7 +16,7 @@ import type { Entry } from '../../../src/log/index.ts'
 
 /** So small that a few hundred entries go all the ways: records of many and of few, runs of two tiers, groups, removals */
 const SIZES: Partial<Sizes> = {
-  checkpointEntries: 40, checkpointRecords: 20, checkpointBytes: 20_000, pageBytes: 400, partPages: 3, mergeRuns: 3, recordEntries: 16, cacheBytes: 8_000, shelfKeys: 8
+  checkpointEntries: 40, checkpointRecords: 20, checkpointBytes: 20_000, pageBytes: 400, partPages: 3, mergeRuns: 3, recordEntries: 16, cacheBytes: 8_000
 }
 const ROUNDS = 12
 const KINDS = ['closed', 'killed'] as const

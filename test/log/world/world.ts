@@ -107,7 +107,6 @@ function drawOptions (seed: number, isRot: boolean, random: Random): WorldOption
       mergeRuns: 2 + randomInt(random, 3),
       recordEntries: 4 + randomInt(random, 28),
       cacheBytes: oneIn(4) ? randomInt(random, 2_000) : 4_000 + randomInt(random, 60_000),
-      shelfKeys: 4 + randomInt(random, 12)
     }
   }
 }

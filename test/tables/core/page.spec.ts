@@ -1,13 +1,13 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
-import { addLanesOf, LANES, subtractLanesOf } from '../../../src/log/core/fingerprint.ts'
-import { countOf, decodePage, encodePage, keyAt, lowerBound, prefixInto, signAt, sumInto } from '../../../src/log/core/page.ts'
+import { addLanesOf, LANES, subtractLanesOf } from '../../../src/tables/core/fingerprint.ts'
+import { countOf, decodePage, encodePage, keyAt, lowerBound, prefixInto, signAt, sumInto } from '../../../src/tables/core/page.ts'
 import { ID_AT, SPECS, TABLES } from '../../../src/log/core/rows.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
 import { seededRandom } from '../../../src/runtime/random.ts'
 import { rowsOf, someKeys } from '../../fixtures/runs.ts'
-import type { Rows } from '../../../src/log/core/page.ts'
+import type { Rows } from '../../../src/tables/core/page.ts'
 import type { TableName } from '../../../src/log/core/rows.ts'
 
 function somePage (table: TableName, size: number, seed = 1): { rows: Rows, keys: Uint8Array[], removed: boolean[] } {

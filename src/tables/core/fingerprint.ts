@@ -111,16 +111,10 @@ export function expandId (bytes: Uint8Array, offset: number, target: Uint32Array
   }
 }
 
-/** Adds the sum that begins at `from` in `source` to that which begins at `at` in `target` */
-export function addLanes (target: Uint32Array, at: number, source: Uint32Array, from = 0): void {
+/** Adds the sum that begins at `from` in `source` to that which begins at `at` in `target`, or takes it away */
+export function addLanes (target: Uint32Array, at: number, source: Uint32Array, from = 0, sign: 1 | -1 = 1): void {
   for (let i = 0; i < LANES; i++) {
-    target[at + i] += source[from + i]
-  }
-}
-
-export function subtractLanes (target: Uint32Array, at: number, source: Uint32Array, from = 0): void {
-  for (let i = 0; i < LANES; i++) {
-    target[at + i] -= source[from + i]
+    target[at + i] += sign * source[from + i]
   }
 }
 
@@ -134,5 +128,5 @@ export function addLanesOf (sum: Uint32Array, bytes: Uint8Array, offset: number)
 
 export function subtractLanesOf (sum: Uint32Array, bytes: Uint8Array, offset: number): void {
   expandId(bytes, offset, scratch)
-  subtractLanes(sum, 0, scratch)
+  addLanes(sum, 0, scratch, 0, -1)
 }

@@ -1,12 +1,12 @@
 import { Pacer } from '../runtime/pacer.ts'
 import { Merge } from './core/merge.ts'
-import { countOf, encodePage, keyAt } from './core/page.ts'
-import { SPECS } from './core/rows.ts'
+import { encodePage } from './core/page.ts'
+import { countOf, keyAt } from './core/rows.ts'
 import { PartWriter } from './core/run.ts'
-import type { Rows } from './core/page.ts'
-import type { TableName } from './core/rows.ts'
+import type { Rows, TableSpec } from './core/rows.ts'
 import type { Part, Run } from './core/run.ts'
-import type { StoreState } from './state.ts'
+import type { Pages, PageStore } from './pages.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 /** Rows that are merged between two looks at the clock */
 const STEP = 128
@@ -20,12 +20,28 @@ const READS = 2
 /** Where the rows of an input come from; undefined: there are no more */
 export type NextRows = () => Promise<Rows | undefined> | Rows | undefined
 
+export interface RunWriterInit {
+  store: PageStore
+  clock: Clock
+  /** Bytes of the rows of a page */
+  pageBytes: number
+  /** Pages of a part */
+  partPages: number
+  isStopped? (): boolean
+}
+
 export interface RunInit {
-  table: TableName
+  spec: TableSpec
   tier: number
   inputs: NextRows[]
   /** There is no older run */
   isBottom: boolean
+}
+
+/** Nobody waits for a run any more */
+export class StoppedError extends Error {
+  static name = 'StoppedError'
+  name = 'StoppedError'
 }
 
 /**
@@ -36,43 +52,36 @@ export class RunWriter {
   readonly seqs: number[] = []
   /** Those under which something is stored */
   readonly #stored = new Set<number>()
-  readonly #state: StoreState
-  readonly #isStopped: () => boolean
+  readonly #init: RunWriterInit
   readonly #pacer: Pacer
   /** None of them rejects */
   readonly #writes = new Set<Promise<void>>()
   /** Why the first one that failed did */
   #failure?: Error
 
-  constructor (state: StoreState, isStopped: () => boolean = () => false) {
-    this.#state = state
-    this.#isStopped = isStopped
-    this.#pacer = new Pacer(state.clock, SLICE)
+  constructor (init: RunWriterInit) {
+    this.#init = init
+    this.#pacer = new Pacer(init.clock, SLICE)
   }
 
   /** Undefined: nothing was left of the inputs */
-  async write ({ table, tier, inputs, isBottom }: RunInit): Promise<Run | undefined> {
-    const { pageBytes, partPages } = this.#state.sizes
-    const pageRows = Math.max(1, Math.floor(pageBytes / (SPECS[table].width + 1)))
-    const merge = new Merge({ table, inputs: inputs.length, pageRows, isBottom })
+  async write ({ spec, tier, inputs, isBottom }: RunInit): Promise<Run | undefined> {
+    const { pageBytes, partPages } = this.#init
+    const pageRows = Math.max(1, Math.floor(pageBytes / (spec.width + 1)))
+    const merge = new Merge({ spec, inputs: inputs.length, pageRows, isBottom })
     const parts: Part[] = []
-    let part = new PartWriter(table)
+    let part = new PartWriter(spec)
 
-    for (;;) {
-      const merged = merge.step(STEP)
-
-      if (merged === 'done') {
-        break
-      }
+    for (let merged = merge.step(STEP); merged !== 'done'; merged = merge.step(STEP)) {
       if (merged !== 'sliced' && 'wants' in merged) {
         const next = inputs[merged.wants]()
         merge.feed(merged.wants, next instanceof Promise ? await next : next)
       } else if (merged !== 'sliced') {
-        await this.#writePage(table, merged.page, part)
+        await this.#writePage(spec, merged.page, part)
 
         if (part.pages.length === partPages) {
           parts.push(await this.#writePart(part))
-          part = new PartWriter(table)
+          part = new PartWriter(spec)
         }
       }
 
@@ -92,31 +101,33 @@ export class RunWriter {
    * records behind a long gap
    */
   async abandon (): Promise<number[]> {
+    const { store } = this.#init
     await Promise.all(this.#writes)
 
-    for (let seq = this.seqs.at(-1); seq === this.#state.nextSeq - 1 && !this.#stored.has(seq); seq = this.seqs.at(-1)) {
+    for (let seq = this.seqs.at(-1); seq === store.nextSeq - 1 && !this.#stored.has(seq); seq = this.seqs.at(-1)) {
       this.seqs.pop()
-      this.#state.nextSeq--
+      store.nextSeq--
     }
 
     return [...this.#stored]
   }
 
-  async #writePage (table: TableName, rows: Rows, part: PartWriter): Promise<void> {
+  async #writePage (spec: TableSpec, rows: Rows, part: PartWriter): Promise<void> {
     const seq = this.#nextSeq()
-    const { bytes, sum } = encodePage(seq, table, rows)
+    const { bytes, sum } = encodePage(seq, spec, rows)
     part.add({ seq, rows: rows.size, count: countOf(rows), sum, first: keyAt(rows, 0) }, rows)
     await this.#put(seq, bytes)
   }
 
   async #writePart (part: PartWriter): Promise<Part> {
-    const seq = this.#nextSeq()
-    const finishing = part.finish(seq)
+    const finishing = part.finish()
 
     for (let step = finishing.next(); ; step = finishing.next()) {
       if (step.done === true) {
-        await this.#put(seq, step.value.bytes)
-        return step.value.part
+        // a number that is taken is written at once: keys that come in order cost LevelDB the least
+        const written = step.value(this.#nextSeq())
+        await this.#put(written.part.seq, written.bytes)
+        return written.part
       }
       await this.#pause()
     }
@@ -124,7 +135,7 @@ export class RunWriter {
 
   /** Returns when there is room for another one */
   async #put (seq: number, bytes: Uint8Array): Promise<void> {
-    const writing = this.#state.disk.put(seq, 'page', bytes)
+    const writing = this.#init.store.putPage(seq, bytes)
       .then(() => { this.#stored.add(seq) }, err => { this.#failure ??= err })
       .finally(() => { this.#writes.delete(writing) })
     this.#writes.add(writing)
@@ -143,33 +154,33 @@ export class RunWriter {
   }
 
   async #pause (): Promise<void> {
-    if (this.#isStopped()) {
-      throw new StoppedError('the log is being closed')
+    if (this.#init.isStopped?.() === true) {
+      throw new StoppedError('the run is not needed any more')
     }
     await this.#pacer.pause()
   }
 
   #nextSeq (): number {
-    const seq = this.#state.nextSeq++
+    const seq = this.#init.store.nextSeq++
     this.seqs.push(seq)
     return seq
   }
 }
 
-/** A merge ended because nobody waits for it any more */
-export class StoppedError extends Error {
-  static name = 'StoppedError'
-  name = 'StoppedError'
+/** Rows that are in memory already */
+export function rowsOfChunks (chunks: Rows[]): NextRows {
+  let next = 0
+  return () => chunks[next++]
 }
 
-/** The rows of a run, page after page, of which some are read ahead */
-export function rowsOfRun (state: StoreState, table: TableName, { parts }: Run): NextRows {
-  const pages = pagesOfRun(state, table, parts)
+/** The rows of a run, page after page, of which some are read ahead; `seqs` becomes where the run lies */
+export function rowsOfRun (pages: Pages, spec: TableSpec, { parts }: Run, seqs: number[]): NextRows {
+  const numbers = pagesOfRun(pages, spec, parts, seqs)
   const ahead: Array<Promise<Rows | undefined>> = []
 
   const readNext = async (): Promise<Rows | undefined> => {
-    const { value, done } = await pages.next()
-    return done === true ? undefined : state.pages.readPage(table, value)
+    const { value, done } = await numbers.next()
+    return done === true ? undefined : pages.readPage(spec, value)
   }
 
   return async () => {
@@ -182,30 +193,14 @@ export function rowsOfRun (state: StoreState, table: TableName, { parts }: Run):
   }
 }
 
-async function * pagesOfRun (state: StoreState, table: TableName, parts: Part[]): AsyncGenerator<number> {
-  for (const part of parts) {
-    const { pages } = await state.pages.readPart(table, part.seq)
+async function * pagesOfRun (pages: Pages, spec: TableSpec, parts: Part[], seqs: number[]): AsyncGenerator<number> {
+  for (const { seq } of parts) {
+    const part = await pages.readPart(spec, seq)
+    seqs.push(seq)
 
-    for (const { seq } of pages) {
+    for (const { seq } of part.pages) {
+      seqs.push(seq)
       yield seq
     }
   }
-}
-
-/** Where a run lies */
-export async function seqsOfRun (state: StoreState, table: TableName, { parts }: Run): Promise<number[]> {
-  const seqs: number[] = []
-
-  for (const { seq } of parts) {
-    const { pages } = await state.pages.readPart(table, seq)
-    seqs.push(seq, ...pages.map(({ seq }) => seq))
-  }
-
-  return seqs
-}
-
-/** Rows that are in memory already */
-export function rowsOfChunks (chunks: Rows[]): NextRows {
-  let next = 0
-  return () => chunks[next++]
 }

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { addToBloom, mayHave, newBloom } from '../../../src/log/core/bloom.ts'
+import { addToBloom, mayHave, newBloom } from '../../../src/tables/core/bloom.ts'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
 
 function someBytes (count: number, length: number, seed: number): Uint8Array[] {

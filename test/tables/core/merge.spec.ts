@@ -1,10 +1,10 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
-import { keyAt, signAt } from '../../../src/log/core/page.ts'
+import { keyAt, signAt } from '../../../src/tables/core/page.ts'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
 import { merged, rowsOf, someKeys } from '../../fixtures/runs.ts'
-import type { Rows } from '../../../src/log/core/page.ts'
+import type { Rows } from '../../../src/tables/core/page.ts'
 import type { Random } from '../../../src/runtime/random.ts'
 
 interface Row {

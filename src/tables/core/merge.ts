@@ -1,9 +1,7 @@
-import { compareAt, keyAt, signAt } from './page.ts'
-import { ADD, REMOVE, SPECS } from './rows.ts'
-import { compareCursors } from './scan.ts'
-import type { Rows } from './page.ts'
-import type { TableName } from './rows.ts'
-import type { Cursor } from './scan.ts'
+import { nearest, takeKey } from './cursor.ts'
+import { ADD, REMOVE } from './rows.ts'
+import type { Cursor } from './cursor.ts'
+import type { Rows, TableSpec } from './rows.ts'
 
 /** Rows that come piece by piece */
 class Input implements Cursor {
@@ -19,14 +17,14 @@ class Input implements Cursor {
 }
 
 export interface MergeInit {
-  table: TableName
+  spec: TableSpec
   inputs: number
   pageRows: number
   /** There is no older run: nothing is left that a row could remove */
   isBottom: boolean
 }
 
-/** What a merge came to: it wants rows of an input, has a page full, or is through */
+/** What a merge came to: it wants rows of an input, has a page full, has done as much as it was to, or is through */
 export type Merged = { wants: number } | { page: Rows } | 'sliced' | 'done'
 
 /**
@@ -41,7 +39,7 @@ export class Merge {
   constructor (init: MergeInit) {
     this.#init = init
     this.#inputs = Array.from({ length: init.inputs }, () => new Input())
-    this.#stride = SPECS[init.table].width + 1
+    this.#stride = init.spec.width + 1
     this.#page = this.#newPage()
   }
 
@@ -65,46 +63,21 @@ export class Merge {
         return { page: this.#take() }
       }
 
-      const first = this.#first()
+      const first = nearest(this.#inputs)
 
       if (first == null) {
         return this.#page.size > 0 ? { page: this.#take() } : 'done'
       }
 
-      this.#merge(first)
+      const { key, count } = takeKey(this.#inputs, first)
+
+      if (count > 0 || (count < 0 && !this.#init.isBottom)) {
+        this.#page.bytes.set(key, this.#page.size * this.#stride)
+        this.#page.bytes[++this.#page.size * this.#stride - 1] = count > 0 ? ADD : REMOVE
+      }
     }
 
     return 'sliced'
-  }
-
-  #first (): Input | undefined {
-    let best: Input | undefined
-
-    for (const input of this.#inputs) {
-      if (input.rows != null && (best == null || compareCursors(input, best) < 0)) {
-        best = input
-      }
-    }
-
-    return best
-  }
-
-  #merge (first: Input): void {
-    const key = keyAt(first.rows as Rows, first.index)
-    let count = 0
-
-    for (const input of this.#inputs) {
-      if (input.rows != null && compareAt(input.rows.bytes, input.index * this.#stride, key) === 0) {
-        count += signAt(input.rows, input.index)
-        input.next()
-      }
-    }
-
-    if (count > 0 || (count < 0 && !this.#init.isBottom)) {
-      this.#page.bytes.set(key, this.#page.size * this.#stride)
-      this.#page.bytes[(this.#page.size + 1) * this.#stride - 1] = count > 0 ? ADD : REMOVE
-      this.#page.size++
-    }
   }
 
   #take (): Rows {
