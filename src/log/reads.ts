@@ -170,42 +170,44 @@ export class Reads {
 
   /** What is in the records from this number on, a record at a time */
   async * #recordsUp (from: number): AsyncGenerator<StoredEntry[]> {
-    for (let seq = from, isEnd = false; !isEnd;) {
-      const [fence, next] = this.#store.index.fences.at(seq)
-      const end = next ?? { seq: this.#store.end, arrival: this.#store.index.arrivals }
-      const first = Math.max(seq, fence?.seq ?? Infinity)
-      let [arrival, found] = [fence?.arrival ?? 0, 0]
+    for (let seq = from; ;) {
+      const fence = this.#store.index.fences.from(seq)
 
-      for (let at = first; at < end.seq && arrival < end.arrival && fence?.live !== 0; at += limits.RECORDS_AT_ONCE) {
-        for (const { entries, arrivals } of await this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end.seq), end.arrival)) {
-          arrival = Math.max(arrival, arrivals)
+      if (fence == null) {
+        return
+      }
+
+      // as they are now: the last stretch grows
+      const { end, live } = fence
+      const first = Math.max(seq, fence.seq)
+      let found = 0
+
+      for (let at = first; at < end && live > 0; at += limits.RECORDS_AT_ONCE) {
+        for (const entries of await this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end))) {
           found += entries.length
           yield entries
         }
       }
 
-      if (fence != null && next != null && first === fence.seq && found < fence.live) {
-        this.#suspect(fence.seq, next.seq)
+      if (first === fence.seq && found < Math.min(live, fence.live)) {
+        this.#suspect(first, end)
       }
 
-      seq = end.seq
-      isEnd = next == null
+      seq = end
     }
   }
 
   /** What is in the records up to this entry or moment, the last one first */
   async * #recordsDown (from?: From): AsyncGenerator<StoredEntry[]> {
-    for (let end = Math.min(this.#store.end, from == null ? Infinity : this.#store.index.fences.behindMoment(from)); ;) {
-      const [fence] = this.#store.index.fences.at(end - 1)
+    for (let end = from == null ? Infinity : this.#store.index.fences.behindMoment(from); ;) {
+      const fence = this.#store.index.fences.below(end)
 
-      if (fence == null || fence.seq >= end) {
+      if (fence == null) {
         return
       }
 
-      for (let at = end; at > fence.seq && fence.live > 0; at -= limits.RECORDS_AT_ONCE) {
-        const records = await this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at)
-
-        for (const { entries } of records.reverse()) {
+      for (let at = Math.min(fence.end, end); at > fence.seq && fence.live > 0; at -= limits.RECORDS_AT_ONCE) {
+        for (const entries of (await this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at)).reverse()) {
           yield entries.reverse()
         }
       }
@@ -215,33 +217,28 @@ export class Reads {
   }
 
   /**
-   * Entries of records that were not removed, and the arrival behind them. What is dead is asked first: once the table does not name
-   * it any more, it is out of its record. Records from `limit` on are being written, or could not be
+   * Entries of these records that were not removed. What is dead is asked first: once the table does not name it any more, it is out
+   * of its record
    */
-  async #living (from: number, to: number, limit = this.#store.index.arrivals): Promise<Array<{ entries: StoredEntry[], arrivals: number }>> {
+  async #living (from: number, to: number): Promise<StoredEntry[][]> {
     const { dead } = this.#store.index.tables
     const rows = dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
     const places = new Set(rows.map(row => placeKey(placeIn('dead', row))))
     const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
-    const living = []
 
-    for (const record of records) {
-      if (record != null && record.size > 0 && record.arrival < limit) {
-        const entries: StoredEntry[] = []
+    return records.filter(record => record != null).map(record => {
+      const entries: StoredEntry[] = []
 
-        for (let slot = 0; slot < record.size; slot++) {
-          const entry = places.size > 0 && places.has(placeKey({ seq: record.seq, slot })) ? undefined : record.entryAt(slot)
+      for (let slot = 0; slot < record.size; slot++) {
+        const entry = places.size > 0 && places.has(placeKey({ seq: record.seq, slot })) ? undefined : record.entryAt(slot)
 
-          if (entry != null) {
-            entries.push(entry)
-          }
+        if (entry != null) {
+          entries.push(entry)
         }
-
-        living.push({ entries, arrivals: record.arrival + record.size })
       }
-    }
 
-    return living
+      return entries
+    })
   }
 
   /** Once: what cannot be read is taken out of the index then */

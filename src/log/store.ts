@@ -79,7 +79,6 @@ export class Store {
   #checkpoints: Checkpoints
   /** A number under which a record may lie that could not be written: the next one takes its place */
   #failed?: number
-  #end = 0
   #writing?: Promise<void>
   /** Marks that are being stored */
   readonly #marking = new Set<Promise<void>>()
@@ -132,11 +131,6 @@ export class Store {
     return this.#state.pages.bytes
   }
 
-  /** Records have lower numbers. Another one may be on its way to the disk, and is none yet */
-  get end (): number {
-    return this.#end
-  }
-
   /** Records by their numbers, those left out that are not there or cannot be read */
   get records (): Records {
     return this.#state.records
@@ -176,12 +170,13 @@ export class Store {
 
   /** The entries that lie in these places, as far as they can be read. A record that is needed for many of them is read once */
   async entriesAt (places: Place[]): Promise<StoredEntry[]> {
-    const records = new Map(places.map(({ seq }) => [seq, this.records.read(seq)]))
-    await Promise.all(records.values())
+    const seqs = [...new Set(places.map(({ seq }) => seq))]
+    const read = await Promise.all(seqs.map(async seq => this.records.read(seq)))
+    const records = new Map(seqs.map((seq, i) => [seq, read[i]]))
     const entries: StoredEntry[] = []
 
     for (const { seq, slot } of places) {
-      const record = await records.get(seq)
+      const record = records.get(seq)
       const entry = record?.entryAt(slot)
 
       if (entry != null) {
@@ -248,7 +243,6 @@ export class Store {
     }
 
     index.apply(prepared, seq, arrival)
-    this.#end = seq + 1
     this.#checkpoints.note(added.length, bytes.byteLength)
     this.#checkpoints.begin()
     return arrival
@@ -342,7 +336,7 @@ export class Store {
 
     const { manifest, isDamaged } = await readManifest(disk)
     const tail = await readTail(disk, manifest)
-    disk.nextSeq = this.#end = tail.nextSeq
+    disk.nextSeq = tail.nextSeq
     this.#checkpoints = new Checkpoints(this.#state, manifest, tail.useless, this.#onDamagedIndex)
 
     if (manifest != null) {
@@ -404,7 +398,6 @@ export class Store {
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
     await disk.delete(damaged, 'record')
     this.#state.index = index
-    this.#end = disk.nextSeq
     await this.#checkpoints.replace(freed)
   }
 

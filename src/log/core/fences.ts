@@ -7,12 +7,14 @@ import type { Reader, Writer } from '../../runtime/codec.ts'
 const FENCE_ENTRIES = 4096
 const FENCE_NUMBERS = 512
 
-/** A record from which on a walk may go: all entries before it are not above this moment */
+/** A stretch of records where a walk may begin: no entry before it is above this moment */
 export interface Fence extends Moment {
+  /** The numbers of its records: from the first one up to the one behind the last */
   seq: number
+  end: number
   /** The number of its first entry among all that came here */
   arrival: number
-  /** Entries up to the next fence that are in the log */
+  /** Its entries that are in the log */
   live: number
 }
 
@@ -27,26 +29,31 @@ export class Fences {
     let last = this.#fences.at(-1)
 
     if (last == null || seq - last.seq >= FENCE_NUMBERS || arrival - last.arrival >= FENCE_ENTRIES) {
-      last = { seq, arrival, time, counter, live: 0 }
+      last = { seq, end: seq, arrival, time, counter, live: 0 }
       this.#fences.push(last)
     }
 
+    last.end = seq + 1
     last.live += entries
   }
 
   /** An entry of the record `seq` was removed */
   remove (seq: number): void {
-    const fence = this.#fences[this.#before(fence => fence.seq > seq)]
+    const fence = this.below(seq + 1)
 
     if (fence != null) {
       fence.live = Math.max(0, fence.live - 1)
     }
   }
 
-  /** The last fence with a number up to this one, or else the first one; and the one behind it */
-  at (seq: number): [fence?: Fence, next?: Fence] {
-    const index = Math.max(this.#before(fence => fence.seq > seq), 0)
-    return [this.#fences[index], this.#fences[index + 1]]
+  /** The first stretch with records from this number on */
+  from (seq: number): Fence | undefined {
+    return this.#fences[this.#before(fence => fence.end > seq) + 1]
+  }
+
+  /** The last stretch with records below this number */
+  below (seq: number): Fence | undefined {
+    return this.#fences[this.#before(fence => fence.seq >= seq)]
   }
 
   /** The number of the record from which on all entries from this arrival on lie */
@@ -59,15 +66,15 @@ export class Fences {
     return this.#fences[this.#before(fence => compareMoments(fence, moment) >= 0)]?.seq ?? 0
   }
 
-  /** The number of the record before which all entries up to this moment lie, if they came in order */
+  /** The number of a record before which all entries up to this moment lie, if they came in order */
   behindMoment (moment: Moment): number {
     return this.#fences[this.#before(fence => compareMoments(fence, moment) > 0) + 1]?.seq ?? Infinity
   }
 
-  /** Forgets fences that nothing follows any more */
+  /** Forgets stretches of which no entry is in the log any more */
   compact (): void {
     const last = this.#fences.length - 1
-    this.#fences = this.#fences.filter(({ live }, i) => live > 0 || i === last || (i > 0 && this.#fences[i - 1].live > 0))
+    this.#fences = this.#fences.filter(({ live }, i) => live > 0 || i === last)
   }
 
   copy (): Fences {
@@ -77,23 +84,25 @@ export class Fences {
   }
 
   encode (writer: Writer): Writer {
-    let before: Fence = { seq: 0, arrival: 0, time: 0, counter: 0, live: 0 }
+    let before = { end: 0, arrival: 0, time: 0 }
 
     return writer.list(this.#fences, fence => {
-      const { seq, arrival, time, counter, live } = fence
-      writer.uvarint(seq - before.seq).uvarint(arrival - before.arrival).uvarint(time - before.time).uvarint(counter).uvarint(live)
+      const { seq, end, arrival, time, counter, live } = fence
+      writer.uvarint(seq - before.end).uvarint(end - seq).uvarint(arrival - before.arrival)
+      writer.uvarint(time - before.time).uvarint(counter).uvarint(live)
       before = fence
     })
   }
 
   static decode (reader: Reader): Fences {
     const fences = new Fences()
-    let [seq, arrival, time] = [0, 0, 0]
+    let [end, arrival, time] = [0, 0, 0]
     fences.#fences = reader.list(Infinity, () => {
-      seq += reader.uvarint()
+      const seq = end + reader.uvarint()
+      end = seq + reader.uvarint()
       arrival += reader.uvarint()
       time += reader.uvarint()
-      return { seq, arrival, time, counter: reader.uvarint(), live: reader.uvarint() }
+      return { seq, end, arrival, time, counter: reader.uvarint(), live: reader.uvarint() }
     })
     return fences
   }
