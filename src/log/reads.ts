@@ -183,7 +183,7 @@ export class Reads {
       let found = 0
 
       for (let at = first; at < end && live > 0; at += limits.RECORDS_AT_ONCE) {
-        for (const entries of await this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end))) {
+        for await (const entries of this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end), false)) {
           found += entries.length
           yield entries
         }
@@ -207,9 +207,7 @@ export class Reads {
       }
 
       for (let at = Math.min(fence.end, end); at > fence.seq && fence.live > 0; at -= limits.RECORDS_AT_ONCE) {
-        for (const entries of (await this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at)).reverse()) {
-          yield entries.reverse()
-        }
+        yield * this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at, true)
       }
 
       end = fence.seq
@@ -217,28 +215,38 @@ export class Reads {
   }
 
   /**
-   * Entries of these records that were not removed. What is dead is asked first: once the table does not name it any more, it is out
-   * of its record
+   * Entries of these records that were not removed, a record at a time. What is dead is asked for before the records are read, as it
+   * is named no more once it is out of its record, and again when one has its turn, as it may have been removed meanwhile
    */
-  async #living (from: number, to: number): Promise<StoredEntry[][]> {
-    const { dead } = this.#store.index.tables
-    const rows = dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
-    const places = new Set(rows.map(row => placeKey(placeIn('dead', row))))
+  async * #living (from: number, to: number, reverse: boolean): AsyncGenerator<StoredEntry[]> {
+    const dead = await this.#deadIn(from, to)
     const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
 
-    return records.filter(record => record != null).map(record => {
+    for (const record of reverse ? records.reverse() : records) {
+      if (record == null) {
+        continue
+      }
+
+      const since = await this.#deadIn(record.seq, record.seq + 1)
       const entries: StoredEntry[] = []
 
       for (let slot = 0; slot < record.size; slot++) {
-        const entry = places.size > 0 && places.has(placeKey({ seq: record.seq, slot })) ? undefined : record.entryAt(slot)
+        const key = placeKey({ seq: record.seq, slot })
+        const entry = dead.has(key) || since.has(key) ? undefined : record.entryAt(slot)
 
         if (entry != null) {
           entries.push(entry)
         }
       }
 
-      return entries
-    })
+      yield reverse ? entries.reverse() : entries
+    }
+  }
+
+  async #deadIn (from: number, to: number): Promise<Set<number>> {
+    const isEmpty = this.#store.index.tables.dead.isEmpty
+    const rows = isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
+    return new Set(rows.map(row => placeKey(placeIn('dead', row))))
   }
 
   /** Once: what cannot be read is taken out of the index then */

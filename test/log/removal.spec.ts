@@ -333,7 +333,7 @@ describe('trimming', () => {
     const privateKey = await newKey()
     const sizes: number[] = []
 
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 24; i++) {
       const log = await newLog({ datastore, privateKey })
       await log.appendMany(texts(300))
       await log.trim({ length: 50 })
@@ -345,7 +345,8 @@ describe('trimming', () => {
       sizes.push(bytes)
     }
 
-    expect(sizes[11]).to.be.below(sizes[3] * 1.2)
+    // runs of the index gather before they are merged: it goes up and down
+    expect(Math.max(...sizes.slice(12))).to.be.below(Math.max(...sizes.slice(0, 12)) * 1.1)
   })
 })
 
