@@ -15,6 +15,8 @@ import { StoreVersionError } from './errors.ts'
 import { additionsOf } from './state.ts'
 import type { Addition } from './core/log-index.ts'
 import type { Manifest } from './core/manifest.ts'
+import type { RemovedRows } from './core/record.ts'
+import type { Place } from './core/rows.ts'
 import type { Disk } from './disk.ts'
 import type { StoreState } from './state.ts'
 
@@ -83,6 +85,9 @@ export interface ReplayOptions {
   onDamaged (seq: number, why: string, isLast: boolean): Promise<void>
 }
 
+/** Entries of records that remove nothing that the index is told of at once */
+const AT_ONCE = 256
+
 /** Tells the index of records, as if they were written now */
 export async function replay (state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
   const { disk, pages, clock } = state
@@ -91,6 +96,22 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
   // something may be missing that a record stands on
   let isDoubtful = isDead != null
   const last = tail.findLast(({ seqs }) => seqs.length > 0)?.seqs.at(-1)
+  let waiting: StoredRecord[] = []
+  let added: Addition[] = []
+  const apply = async (removed: RemovedRows = {}): Promise<void> => {
+    if (waiting.length > 0) {
+      const change = { added, removed }
+      index.apply(await pages.read(() => index.prepare(change)), waiting)
+
+      for (const record of waiting) {
+        await onApplied(record)
+      }
+
+      ;[waiting, added] = [[], []]
+    }
+
+    await pacer.pause()
+  }
 
   for (const { seqs, shelf } of tail) {
     for await (const { seq, bytes } of disk.records(seqs, shelf)) {
@@ -102,37 +123,51 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
         continue
       }
 
-      const added = additionsOf(record, isDead == null ? undefined : slot => isDead(seq, slot))
+      const before = waiting.at(-1)
+      const expected = before == null ? index.arrivals : before.arrival + before.size
 
       // numbers of arrivals follow each other, but where records were given up for good
-      if (isDead == null && record.arrival > index.arrivals) {
+      if (isDead == null && record.arrival > expected) {
         isDoubtful = true
-        onMissing?.(seq, record.arrival - index.arrivals)
-      }
-      if (isDoubtful) {
-        await leaveOutKnown(state, index, seq, added)
+        onMissing?.(seq, record.arrival - expected)
       }
 
-      const prepared = await pages.read(() => index.prepare({ added, removed: record.removed }))
-      index.apply(prepared, seq, record.arrival)
-      await onApplied(record)
-      await pacer.pause()
+      const removes = Object.keys(record.removed).length > 0
+
+      if (isDoubtful || removes) {
+        await apply()
+      }
+
+      const additions = additionsOf(record, isDead && (slot => isDead(seq, slot)))
+      added.push(...isDoubtful ? await withoutKnown(state, index, additions) : additions)
+      waiting.push(record)
+
+      if (isDoubtful || removes || added.length >= AT_ONCE) {
+        await apply(record.removed)
+      }
     }
   }
+
+  await apply()
 }
 
 /** An entry that came twice, as what says that it was removed in between is damaged: its second place is dead */
-async function leaveOutKnown (state: StoreState, index: LogIndex, seq: number, added: Array<Addition | undefined>): Promise<void> {
-  for (const [slot, addition] of added.entries()) {
-    if (addition != null && await state.pages.read(() => index.find(addition.id)) != null) {
-      added[slot] = undefined
-      await addDead(state, index, seq, slot)
+async function withoutKnown (state: StoreState, index: LogIndex, added: Addition[]): Promise<Addition[]> {
+  const unknown: Addition[] = []
+
+  for (const addition of added) {
+    if (await state.pages.read(() => index.find(addition.id)) == null) {
+      unknown.push(addition)
+    } else {
+      await addDead(state, index, addition)
     }
   }
+
+  return unknown
 }
 
-async function addDead ({ pages }: StoreState, { tables: { dead } }: LogIndex, seq: number, slot: number): Promise<void> {
-  const row = deadRow({ seq, slot })
+async function addDead ({ pages }: StoreState, { tables: { dead } }: LogIndex, place: Place): Promise<void> {
+  const row = deadRow(place)
 
   if (await pages.read(() => dead.find(row)) == null) {
     dead.add(row)
@@ -186,7 +221,7 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
 
   for (const [seq, slots] of dead) {
     for (const slot of slots) {
-      await addDead(state, index, seq, slot)
+      await addDead(state, index, { seq, slot })
     }
   }
 

@@ -3,6 +3,7 @@ import { positionIn } from './position.ts'
 import type { Sizes } from './constants.ts'
 import type { Addition, LogIndex } from './core/log-index.ts'
 import type { StoredRecord } from './core/record.ts'
+import type { Place } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Disk } from './disk.ts'
 import type { Records } from './records.ts'
@@ -23,17 +24,23 @@ export interface StoreState {
 }
 
 /** What the index is to know of an entry */
-export function additionOf (entry: TrueEntry, absent: Uint8Array[], isLate = false): Addition {
+export function additionOf (entry: TrueEntry, { seq, slot }: Place, absent: Uint8Array[], isLate = false): Addition {
   const { id, time, counter, author, previous, parents, group } = entry
-  return { id, time, counter, author, previous, parents, group, position: positionIn(entry), size: sizeOf(entry), absent, isLate }
+  return { seq, slot, id, time, counter, author, previous, parents, group, position: positionIn(entry), size: sizeOf(entry), absent, isLate }
 }
 
-/** What the index is to know of a stored record. Entries that are dead are left out */
-export function additionsOf (record: StoredRecord, isDead: (slot: number) => boolean = () => false): Array<Addition | undefined> {
+/** What the index is to know of a stored record. Entries that are dead, or out of it, are left out */
+export function additionsOf (record: StoredRecord, isDead: (slot: number) => boolean = () => false): Addition[] {
   const absent = new Map(record.absent.map(({ slot, absent }) => [slot, absent]))
+  const additions: Addition[] = []
 
-  return Array.from({ length: record.size }, (_, slot) => {
+  for (let slot = 0; slot < record.size; slot++) {
     const entry = isDead(slot) ? undefined : record.entryAt(slot)
-    return entry == null ? undefined : additionOf(entry, absent.get(slot) ?? [], entry.isLate)
-  })
+
+    if (entry != null) {
+      additions.push(additionOf(entry, entry, absent.get(slot) ?? [], entry.isLate))
+    }
+  }
+
+  return additions
 }

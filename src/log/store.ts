@@ -206,7 +206,7 @@ export class Store {
     const { disk } = this.#state
     disk.check()
     await this.#checkpoints.ready()
-    const added = entries.map((entry, i) => additionOf(entry, absent[i] ?? []))
+    const added = entries.map((entry, slot) => additionOf(entry, { seq: 0, slot }, absent[slot] ?? []))
     const prepare = async (): Promise<Prepared> => this.read(index => {
       index.place(added)
       return index.prepare({ added, removed })
@@ -225,8 +225,10 @@ export class Store {
       }
     }
 
+    // from here on nothing comes in between: a record behind a cut has a number behind it
     const arrival = index.arrivals
     const seq = this.#failed ?? disk.nextSeq++
+    added.forEach(addition => { addition.seq = seq })
     const bytes = encodeRecord({ seq, arrival, removed: prepared.removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
     const writing = disk.putRecord(seq, bytes)
     // whoever makes the index anew waits for it, whatever becomes of it
@@ -242,7 +244,7 @@ export class Store {
       this.#writing = undefined
     }
 
-    index.apply(prepared, seq, arrival)
+    index.apply(prepared, [{ seq, arrival, size: added.length }])
     this.#checkpoints.note(added.length, bytes.byteLength)
     this.#checkpoints.begin()
     return arrival

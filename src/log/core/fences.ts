@@ -24,8 +24,8 @@ export interface Fence extends Moment {
 export class Fences {
   #fences: Fence[] = []
 
-  /** The record `seq` holds some entries. `top`: the last moment before it */
-  add (seq: number, arrival: number, entries: number, { time, counter }: Moment = { time: 0, counter: 0 }): void {
+  /** A record is behind all others. `top`: the last moment before it */
+  begin (seq: number, arrival: number, { time, counter }: Moment = { time: 0, counter: 0 }): void {
     let last = this.#fences.at(-1)
 
     if (last == null || seq - last.seq >= FENCE_NUMBERS || arrival - last.arrival >= FENCE_ENTRIES) {
@@ -34,7 +34,15 @@ export class Fences {
     }
 
     last.end = seq + 1
-    last.live += entries
+  }
+
+  /** The last record holds an entry */
+  add (): void {
+    const last = this.#fences.at(-1)
+
+    if (last != null) {
+      last.live++
+    }
   }
 
   /** An entry of the record `seq` was removed */

@@ -10,13 +10,13 @@ import { deadRow, forTables, groupPrefix, groupRow, orderRow, placeIn, positionI
 import type { AuthorsChange } from './authors.ts'
 import type { Moment, Ordered } from './hybrid-clock.ts'
 import type { RemovedRows } from './record.ts'
-import type { RingRow, TableName } from './rows.ts'
+import type { Place, RingRow, TableName } from './rows.ts'
 import type { Content } from './types.ts'
 import type { Rows } from '../../tables/core/rows.ts'
 import type { PageSource } from '../../tables/core/run.ts'
 
 /** An entry as the index is told of it */
-export interface Addition extends Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents' | 'group'> {
+export interface Addition extends Place, Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents' | 'group'> {
   id: Uint8Array
   position: number
   /** Bytes of it and its proof */
@@ -27,11 +27,19 @@ export interface Addition extends Pick<Content, 'time' | 'counter' | 'author' | 
   isLate: boolean
 }
 
-/** What one record does to the log */
+/** What a record does to the log, or several of them that remove nothing */
 export interface Change {
-  /** By slot; undefined: the entry was removed, and its bytes are gone */
-  added: Array<Addition | undefined>
+  added: Addition[]
   removed: RemovedRows
+}
+
+/** Where what is changed is stored */
+export interface Stored {
+  seq: number
+  /** The number of its first entry among all that came here */
+  arrival: number
+  /** Entries that it was written with */
+  size: number
 }
 
 /** A change, and what pages were needed to find out about it */
@@ -140,10 +148,6 @@ export class LogIndex {
 
     // asked together, so that the pages that are missing are read together
     all(added, addition => {
-      if (addition == null) {
-        return
-      }
-
       const { id, author, absent } = addition
       const isNamed = named.find(id) != null
       const isFork = authors.add(addition, isNamed)
@@ -164,7 +168,7 @@ export class LogIndex {
 
     // one of them may be what another one lacked
     if (newlyNamed.size > 0) {
-      added.forEach(addition => { newlyNamed.delete(addition == null ? '' : keyOfBytes(addition.id)) })
+      added.forEach(({ id }) => { newlyNamed.delete(keyOfBytes(id)) })
     }
 
     const present: RemovedRows = {}
@@ -179,30 +183,29 @@ export class LogIndex {
     return { added, removed: present, authors, found, forks, newlyNamed: [...newlyNamed.values()] }
   }
 
-  /** `arrival`: the number of the first entry among all that came here */
-  apply ({ added, removed, authors, found, newlyNamed, forks }: Prepared, seq: number, arrival: number): void {
+  apply ({ added, removed, authors, found, newlyNamed, forks }: Prepared, records: Stored[]): void {
     const { named, dead } = this.tables
+    let next = 0
 
-    if (added.length === 0) {
-      // the record is of no use once this is in a run
-      dead.add(deadRow({ seq, slot: 0 }))
-    } else {
-      this.fences.add(seq, arrival, added.filter(addition => addition != null).length, this.#top)
+    for (const { seq, arrival, size } of records) {
+      if (size === 0) {
+        // the record is of no use once this is in a run
+        dead.add(deadRow({ seq, slot: 0 }))
+      } else {
+        this.fences.begin(seq, arrival, this.#top)
+      }
+
+      this.#arrivals = Math.max(this.#arrivals, arrival + size)
+
+      for (; added[next]?.seq === seq; next++) {
+        this.#add(added[next])
+      }
     }
 
-    this.#arrivals = Math.max(this.#arrivals, arrival + added.length)
     found.forEach(id => { named.remove(id) })
     newlyNamed.forEach(id => { named.add(id) })
     forks.forEach(author => { this.forks.set(keyOfBytes(author), author) })
     authors.apply()
-
-    for (let slot = 0; slot < added.length; slot++) {
-      const addition = added[slot]
-
-      if (addition != null) {
-        this.#add(addition, seq, slot)
-      }
-    }
 
     for (const name of Object.keys(removed) as TableName[]) {
       removed[name]?.forEach(row => { this.tables[name].remove(row) })
@@ -222,18 +225,19 @@ export class LogIndex {
     return forTables(name => this.tables[name].freeze())
   }
 
-  #add (addition: Addition, seq: number, slot: number): void {
+  #add (addition: Addition): void {
     const { id, position, size, group, isLate } = addition
     const { ring, groups, order } = this.tables
-    ring.add(ringRow({ position, id, seq, slot, size }))
+    ring.add(ringRow(addition))
     this.#bytes += size
     this.clock.hear(addition)
+    this.fences.add()
 
     if (group.byteLength > 0) {
-      groups.add(groupRow(id, position, { seq, slot }))
+      groups.add(groupRow(id, position, addition))
     }
     if (isLate) {
-      order.add(orderRow(addition, id, { seq, slot }))
+      order.add(orderRow(addition, id, addition))
     } else if (this.#top == null || compareEntries(addition, this.#top) > 0) {
       this.#top = addition
     }
