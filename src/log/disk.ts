@@ -97,20 +97,22 @@ export class Disk implements PageStore {
 
   /** What lies under a name of its own */
   async getNamed (name: string): Promise<Uint8Array | undefined> {
-    try {
-      return await this.#within(this.#datastore.get(this.#key(name)))
-    } catch (err: any) {
-      if (err.name !== 'NotFoundError') {
-        throw err
+    return this.#run('read', async () => {
+      try {
+        return await this.#datastore.get(this.#key(name))
+      } catch (err: any) {
+        if (err.name !== 'NotFoundError') {
+          throw err
+        }
       }
-    }
+    })
   }
 
   async putNamed (name: string, bytes: Uint8Array): Promise<void> {
     this.check()
     // IndexedDB stores all of the memory that a view is of
     const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
-    await this.#within(this.#datastore.put(this.#key(name), own))
+    await this.#run('write', async () => this.#datastore.put(this.#key(name), own))
   }
 
   /** The numbers of what lies on the shelf that begins with `from`, in order; without it, of all there is */
@@ -180,17 +182,14 @@ export class Disk implements PageStore {
 
   async #deleteAll (keys: Key[]): Promise<void> {
     for (let i = 0; i < keys.length; i += AT_ONCE) {
-      await Promise.all(keys.slice(i, i + AT_ONCE).map(async key => this.#within(this.#datastore.delete(key))))
+      await Promise.all(keys.slice(i, i + AT_ONCE).map(async key => this.#run('delete', async () => this.#datastore.delete(key))))
     }
   }
 
   /** An operation that takes too long is given up, and nothing is written after it: it may end at any time */
-  async #within<T> (operation: T | Promise<T>): Promise<T> {
-    if (!(operation instanceof Promise)) {
-      return operation
-    }
-
+  async #run<T> (what: string, operate: () => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      const operation = operate()
       const giveUp = (): void => {
         const operations = hung.get(this.#datastore) ?? new Set()
         hung.set(this.#datastore, operations.add(operation))
@@ -199,7 +198,9 @@ export class Disk implements PageStore {
         reject(this.#broken)
       }
       let timer = this.#clock.after(DISK_DEADLINE, () => { timer = this.#clock.after(DISK_GRACE, giveUp) })
-      operation.then(resolve, reject).finally(() => { timer.cancel() })
+      operation.then(resolve, (err: Error) => {
+        reject(new StoreFailedError(`The datastore could not ${what} (${err.message}): the log goes on when the disk does`, { cause: err }))
+      }).finally(() => { timer.cancel() })
     })
   }
 

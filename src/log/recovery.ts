@@ -1,29 +1,24 @@
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import { NewerVersionError } from '../tables/core/checksummed.ts'
-import { successor } from '../tables/core/rows.ts'
-import { DamagedPageError } from '../tables/pages.ts'
 import { rowsOfChunks, RunWriter } from '../tables/run-writer.ts'
 import { manifestName } from './checkpoints.ts'
 import { Fences } from './core/fences.ts'
 import { LogIndex } from './core/log-index.ts'
 import { decodeManifest } from './core/manifest.ts'
 import { StoredRecord } from './core/record.ts'
-import { deadRow, placeIn, SPECS, TABLES } from './core/rows.ts'
+import { deadRow, SPECS, TABLES } from './core/rows.ts'
 import { nextShelf, SHELF, shelfOf } from './disk.ts'
 import { StoreVersionError } from './errors.ts'
 import { additionsOf } from './state.ts'
 import type { Addition } from './core/log-index.ts'
 import type { Manifest } from './core/manifest.ts'
 import type { RemovedRows } from './core/record.ts'
-import type { Place } from './core/rows.ts'
 import type { Disk } from './disk.ts'
 import type { StoreState } from './state.ts'
 
 /** Numbers that a disk that fails may leave empty between two that it does not: those of pages that two runs write at once, and some more */
 const MAX_GAP = 64
-/** Rows of the table `dead` that are read at once */
-const ROWS = 4096
 
 /** The newest manifest that can be read. Throws a StoreVersionError */
 export async function readManifest (disk: Disk): Promise<{ manifest?: Manifest, isDamaged: boolean }> {
@@ -76,7 +71,8 @@ export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> 
 }
 
 export interface ReplayOptions {
-  isDead? (seq: number, slot: number): boolean
+  /** Something may be missing that a record stands on */
+  isDoubtful?: boolean
   /** Called after each record that was applied */
   onApplied (record: StoredRecord): Promise<void> | void
   /** Before this record so many entries came that are not there */
@@ -91,10 +87,9 @@ const AT_ONCE = 256
 /** Tells the index of records, as if they were written now */
 export async function replay (state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
   const { disk, pages, clock } = state
-  const { isDead, onApplied, onDamaged, onMissing } = options
+  const { onApplied, onDamaged, onMissing } = options
   const pacer = new Pacer(clock)
-  // something may be missing that a record stands on
-  let isDoubtful = isDead != null
+  let { isDoubtful = false } = options
   const last = tail.findLast(({ seqs }) => seqs.length > 0)?.seqs.at(-1)
   let waiting: StoredRecord[] = []
   let added: Addition[] = []
@@ -127,7 +122,7 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
       const expected = before == null ? index.arrivals : before.arrival + before.size
 
       // numbers of arrivals follow each other, but where records were given up for good
-      if (isDead == null && record.arrival > expected) {
+      if (record.arrival > expected) {
         isDoubtful = true
         onMissing?.(seq, record.arrival - expected)
       }
@@ -138,8 +133,7 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
         await apply()
       }
 
-      const additions = additionsOf(record, isDead && (slot => isDead(seq, slot)))
-      added.push(...isDoubtful ? await withoutKnown(state, index, additions) : additions)
+      added.push(...isDoubtful ? await withoutKnown(state, index, additionsOf(record)) : additionsOf(record))
       waiting.push(record)
 
       if (isDoubtful || removes || added.length >= AT_ONCE) {
@@ -152,26 +146,20 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
 }
 
 /** An entry that came twice, as what says that it was removed in between is damaged: its second place is dead */
-async function withoutKnown (state: StoreState, index: LogIndex, added: Addition[]): Promise<Addition[]> {
+async function withoutKnown ({ pages }: StoreState, index: LogIndex, added: Addition[]): Promise<Addition[]> {
   const unknown: Addition[] = []
 
   for (const addition of added) {
-    if (await state.pages.read(() => index.find(addition.id)) == null) {
+    const row = deadRow(addition)
+
+    if (await pages.read(() => index.find(addition.id)) == null) {
       unknown.push(addition)
-    } else {
-      await addDead(state, index, addition)
+    } else if (await pages.read(() => index.tables.dead.find(row)) == null) {
+      index.tables.dead.add(row)
     }
   }
 
   return unknown
-}
-
-async function addDead ({ pages }: StoreState, { tables: { dead } }: LogIndex, place: Place): Promise<void> {
-  const row = deadRow(place)
-
-  if (await pages.read(() => dead.find(row)) == null) {
-    dead.add(row)
-  }
 }
 
 function decoded<T> (decode: () => T): T | MalformedError {
@@ -196,18 +184,17 @@ export interface Rebuilt {
 }
 
 /**
- * Makes the index anew from all records that can be read: something of it, or both manifests, cannot. Entries that were removed, and
- * whose bytes are still there, come back only where what said so is damaged itself.
+ * Makes the index anew from all records that can be read: something of it, or both manifests, cannot. Records that remove entries are
+ * stored as long as the bytes of those are: so entries come back only where the record that removed them is damaged, too.
  */
 export async function rebuild (state: StoreState, before?: LogIndex): Promise<Rebuilt> {
-  const dead = before == null ? new Map<number, Set<number>>() : await deadOf(state, before)
   const { record, page } = await state.disk.seqs()
   const index = new LogIndex(state.pages, before && { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })
   const damaged: number[] = []
   let entries = 0
 
   await replay(state, index, [{ seqs: record }], {
-    isDead: (seq, slot) => dead.get(seq)?.has(slot) === true,
+    isDoubtful: true,
     onApplied: async record => {
       entries += record.size
 
@@ -218,12 +205,6 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
     },
     onDamaged: async seq => { damaged.push(seq) }
   })
-
-  for (const [seq, slots] of dead) {
-    for (const slot of slots) {
-      await addDead(state, index, { seq, slot })
-    }
-  }
 
   return { index, freed: page, damaged }
 }
@@ -237,28 +218,4 @@ async function writeOut ({ disk, clock, sizes }: StoreState, index: LogIndex): P
     const writer = new RunWriter({ store: disk, clock, pageBytes: sizes.pageBytes, partPages: sizes.partPages })
     table.thaw(await writer.write({ spec: SPECS[name], tier: 0, inputs: [rowsOfChunks(chunks[name])], isBottom: table.runs.length === 0 }))
   }
-}
-
-/** The places in the table `dead`, as far as it can be read */
-async function deadOf ({ pages }: StoreState, { tables }: LogIndex): Promise<Map<number, Set<number>>> {
-  const dead = new Map<number, Set<number>>()
-
-  try {
-    for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
-      const rows = await pages.read(() => tables.dead.scan({ from, limit: ROWS }))
-
-      for (const { seq, slot } of rows.map(row => placeIn('dead', row))) {
-        dead.set(seq, (dead.get(seq) ?? new Set()).add(slot))
-      }
-
-      from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
-      isEnd = from == null
-    }
-  } catch (err) {
-    if (!(err instanceof DamagedPageError)) {
-      throw err
-    }
-  }
-
-  return dead
 }

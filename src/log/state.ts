@@ -29,13 +29,13 @@ export function additionOf (entry: TrueEntry, { seq, slot }: Place, absent: Uint
   return { seq, slot, id, time, counter, author, previous, parents, group, position: positionIn(entry), size: sizeOf(entry), absent, isLate }
 }
 
-/** What the index is to know of a stored record. Entries that are dead, or out of it, are left out */
-export function additionsOf (record: StoredRecord, isDead: (slot: number) => boolean = () => false): Addition[] {
+/** What the index is to know of a stored record, but for entries that are out of it */
+export function additionsOf (record: StoredRecord): Addition[] {
   const absent = new Map(record.absent.map(({ slot, absent }) => [slot, absent]))
   const additions: Addition[] = []
 
   for (let slot = 0; slot < record.size; slot++) {
-    const entry = isDead(slot) ? undefined : record.entryAt(slot)
+    const entry = record.entryAt(slot)
 
     if (entry != null) {
       additions.push(additionOf(entry, entry, absent.get(slot) ?? [], entry.isLate))
