@@ -1,8 +1,8 @@
 import { Key } from 'interface-datastore'
 import { DISK_DEADLINE, DISK_GRACE } from './constants.ts'
 import { StoreFailedError } from './errors.ts'
-import type { Ownership } from './owner.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { StoreOwner } from '../runtime/store-owner.ts'
 import type { Datastore } from 'interface-datastore'
 
 /** Digits of a number of a shelf, and of a number on it */
@@ -39,7 +39,7 @@ export class Disk {
   readonly #clock: Clock
   /** Numbers under one prefix */
   readonly shelfKeys: number
-  #ownership?: Ownership
+  #ownership?: StoreOwner
   #broken?: Error
 
   constructor ({ datastore, base, clock, shelfKeys }: DiskInit) {
@@ -50,7 +50,7 @@ export class Disk {
   }
 
   /** Nothing is written without it */
-  own (ownership: Ownership): void {
+  own (ownership: StoreOwner): void {
     this.#ownership = ownership
   }
 

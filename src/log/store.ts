@@ -3,6 +3,7 @@ import { toString } from 'uint8arrays/to-string'
 import { encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { StoreOwner } from '../runtime/store-owner.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { MAX_PROBLEMS } from './constants.ts'
 import { begin, finish, Kind, open } from './core/checksummed.ts'
@@ -11,7 +12,6 @@ import { encodeRecord } from './core/record.ts'
 import { readPlace, SPECS, successor } from './core/rows.ts'
 import { Disk, mayStillWrite } from './disk.ts'
 import { DamagedIndexError, StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
-import { ownStore } from './owner.ts'
 import { Pages } from './pages.ts'
 import { Records } from './records.ts'
 import { readManifests, readTail, rebuild, replay } from './recovery.ts'
@@ -21,7 +21,6 @@ import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { Place, RingRow, TableName } from './core/rows.ts'
 import type { ScanOptions } from './core/scan.ts'
 import type { TrueEntry } from './core/types.ts'
-import type { Ownership } from './owner.ts'
 import type { StoreState } from './state.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '@libp2p/interface'
@@ -66,7 +65,7 @@ const ROWS = 1024
  */
 export class Store {
   readonly #state: StoreState
-  readonly #ownership: Ownership
+  readonly #ownership: StoreOwner
   readonly #onDamaged: () => void
   readonly #damaged = new Map<number, string>()
   /** Records that were looked for in vain, and that no row names */
@@ -81,7 +80,7 @@ export class Store {
   readonly #marking = new Set<Promise<void>>()
   #rebuilding?: Promise<void>
 
-  private constructor (state: StoreState, ownership: Ownership, onDamaged: () => void) {
+  private constructor (state: StoreState, ownership: StoreOwner, onDamaged: () => void) {
     this.#state = state
     this.#ownership = ownership
     this.#onDamaged = onDamaged
@@ -95,7 +94,8 @@ export class Store {
     }
 
     const base = baseOf(logId)
-    const ownership = await ownStore({ datastore, key: new Key(`${base}/owner`, false), name: logId, clock })
+    const key = new Key(`${base}/owner`, false)
+    const ownership = await StoreOwner.open({ datastore, key, name: `The log '${logId}'`, clock })
 
     try {
       const disk = new Disk({ datastore, base, clock, shelfKeys: sizes.shelfKeys })
