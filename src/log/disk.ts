@@ -1,8 +1,8 @@
 import { Key } from 'interface-datastore'
 import { DISK_DEADLINE, DISK_GRACE } from './constants.ts'
 import { StoreFailedError } from './errors.ts'
-import type { Ownership } from './owner.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { StoreOwner } from '../runtime/store-owner.ts'
 import type { PageStore } from '../tables/pages.ts'
 import type { Datastore } from 'interface-datastore'
 
@@ -52,7 +52,7 @@ export class Disk implements PageStore {
   readonly #datastore: Datastore
   readonly #base: string
   readonly #clock: Clock
-  #ownership?: Ownership
+  #ownership?: StoreOwner
   #broken?: Error
 
   constructor ({ datastore, base, clock }: DiskInit) {
@@ -62,7 +62,7 @@ export class Disk implements PageStore {
   }
 
   /** Nothing is written without it */
-  own (ownership: Ownership): void {
+  own (ownership: StoreOwner): void {
     this.#ownership = ownership
   }
 

@@ -1,3 +1,4 @@
+export { StoreFailedError, StoreInUseError } from '../runtime/errors.ts'
 export { InvalidContentError } from './core/entry.ts'
 
 /** A text or bytes that were to be the id of an entry are not one */
@@ -22,12 +23,6 @@ export class FalseProofError extends Error {
 export class StoreVersionError extends Error {
   static name = 'StoreVersionError'
   name = 'StoreVersionError'
-}
-
-/** The datastore failed, or takes too long. The message says with what */
-export class StoreFailedError extends Error {
-  static name = 'StoreFailedError'
-  name = 'StoreFailedError'
 }
 
 /** The clock of an entry is further ahead of ours than is allowed. Offer it again later */
@@ -70,10 +65,4 @@ export class InvalidLogIdError extends Error {
 export class InvalidMarkError extends Error {
   static name = 'InvalidMarkError'
   name = 'InvalidMarkError'
-}
-
-/** Somebody else has the log open on the same store, or has taken the store over. The message says who, and what to do */
-export class StoreInUseError extends Error {
-  static name = 'StoreInUseError'
-  name = 'StoreInUseError'
 }

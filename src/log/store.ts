@@ -3,6 +3,7 @@ import { toString } from 'uint8arrays/to-string'
 import { encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { StoreOwner } from '../runtime/store-owner.ts'
 import { begin, finish, Kind, open } from '../tables/core/checksummed.ts'
 import { successor } from '../tables/core/rows.ts'
 import { DamagedPageError, Pages } from '../tables/pages.ts'
@@ -13,7 +14,6 @@ import { encodeRecord } from './core/record.ts'
 import { placeIn, TABLES } from './core/rows.ts'
 import { Disk, mayStillWrite } from './disk.ts'
 import { StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
-import { ownStore } from './owner.ts'
 import { Records } from './records.ts'
 import { readManifest, readTail, rebuild, replay } from './recovery.ts'
 import { additionOf } from './state.ts'
@@ -22,7 +22,6 @@ import type { Prepared } from './core/log-index.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { Place, RingRow, TableName } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
-import type { Ownership } from './owner.ts'
 import type { Tail } from './recovery.ts'
 import type { StoreState } from './state.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -69,7 +68,7 @@ const ROWS = 1024
  */
 export class Store {
   readonly #state: StoreState
-  readonly #ownership: Ownership
+  readonly #ownership: StoreOwner
   readonly #onDamaged: () => void
   /** Records that cannot be read, and why: what they hold is not in the log any more */
   readonly #damaged = new Map<number, string>()
@@ -84,7 +83,7 @@ export class Store {
   readonly #marking = new Set<Promise<void>>()
   #rebuilding?: Promise<void>
 
-  private constructor (state: StoreState, ownership: Ownership, onDamaged: () => void) {
+  private constructor (state: StoreState, ownership: StoreOwner, onDamaged: () => void) {
     this.#state = state
     this.#ownership = ownership
     this.#onDamaged = onDamaged
@@ -98,7 +97,8 @@ export class Store {
     }
 
     const base = baseOf(logId)
-    const ownership = await ownStore({ datastore, key: new Key(`${base}/owner`, false), name: logId, clock })
+    const key = new Key(`${base}/owner`, false)
+    const ownership = await StoreOwner.open({ datastore, key, name: `The log '${logId}'`, clock })
 
     try {
       const disk = new Disk({ datastore, base, clock })

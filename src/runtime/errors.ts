@@ -21,3 +21,19 @@ export class MailboxFullError extends Error {
   static name = 'MailboxFullError'
   name = 'MailboxFullError'
 }
+
+/**
+ * The datastore failed, or takes too long. The message says with what.
+ */
+export class StoreFailedError extends Error {
+  static name = 'StoreFailedError'
+  name = 'StoreFailedError'
+}
+
+/**
+ * Somebody else has the store open, or has taken it over. The message says who, and what to do.
+ */
+export class StoreInUseError extends Error {
+  static name = 'StoreInUseError'
+  name = 'StoreInUseError'
+}

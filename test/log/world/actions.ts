@@ -38,12 +38,10 @@ async function setClock ({ world: { random, time, options } }: Life): Promise<vo
   }
 }
 
-/** Not so fast that a write that takes some turns runs into its deadline, or an owner of the store cannot answer in time */
-async function letTimePass ({ world }: Life): Promise<void> {
-  const { random, time } = world
-
+/** Not so fast that a write that takes some turns runs into its deadline */
+async function letTimePass ({ world: { random, time } }: Life): Promise<void> {
   for (let left = randomInt(random, 40); left > 0; left--) {
-    time.pass(world.isChallenged ? 1 : randomInt(random, 300))
+    time.pass(randomInt(random, 300))
     await turn()
   }
 }
@@ -61,8 +59,6 @@ async function openTwice (life: Life): Promise<void> {
   const datastore = isSameProcess ? life.datastore : new HostileDatastore({ disk, random: seededRandom(randomInt(random, 2 ** 32)) })
   const clock = time.process()
 
-  world.isChallenged = true
-
   try {
     const second = await openAt(world, datastore, clock)
 
@@ -75,7 +71,6 @@ async function openTwice (life: Life): Promise<void> {
       world.fail(`a second one that opens the log hears of ${err?.stack ?? err}`)
     }
   } finally {
-    world.isChallenged = false
     clock.kill()
   }
 }

@@ -48,8 +48,6 @@ export class World {
   readonly damages: string[] = []
   /** Whether the last life may have left its lock behind */
   mayBeLocked = false
-  /** Somebody else tries to open the log */
-  isChallenged = false
   /** What happens just now, so that what is wrong can be placed */
   where = ''
   /** Keys on the disk that are of another log */

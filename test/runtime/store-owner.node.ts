@@ -3,44 +3,46 @@ import { once } from 'node:events'
 import { hostname, uptime } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore'
-import { decodeLease, encodeLease, leaseFor } from '../../src/log/lease.ts'
-import { ownStore } from '../../src/log/owner.ts'
 import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { decodeLease, encodeLease, leaseFor } from '../../src/runtime/store-lease.ts'
+import { StoreOwner } from '../../src/runtime/store-owner.ts'
 import { deleteStores, temporaryDirectory, turns, WatchedDatastore } from '../fixtures/datastores.ts'
 import { nameOfError } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
-import { FileDatastore } from './owner-files.ts'
-import type { Lease } from '../../src/log/lease.ts'
-import type { OwnerInit, Ownership } from '../../src/log/owner.ts'
+import { FileDatastore } from './store-owner-files.ts'
+import type { Lease } from '../../src/runtime/store-lease.ts'
+import type { OwnerInit } from '../../src/runtime/store-owner.ts'
 import type { Datastore } from 'interface-datastore'
 import type { ChildProcess } from 'node:child_process'
 
 const KEY = new Key('/sheaf/log/test/owner')
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-const HOLDER = fileURLToPath(new URL(`./owner-process.${EXTENSION}`, import.meta.url))
+const HOLDER = fileURLToPath(new URL(`./store-owner-process.${EXTENSION}`, import.meta.url))
 /** Milliseconds that a busy machine may take to start a process */
 const PATIENCE = 30_000
 const HOUR = 3_600_000
 
-const open = new Set<Ownership>()
+const open = new Set<StoreOwner>()
 const running = new Set<Holder>()
 
-async function own (datastore: Datastore, init: Partial<OwnerInit> = {}): Promise<Ownership> {
-  const ownership = await ownStore({ datastore, key: KEY, name: 'a log', clock: systemClock, ...init })
-  open.add(ownership)
-  return ownership
+async function own (datastore: Datastore, init: Partial<OwnerInit> = {}): Promise<StoreOwner> {
+  const owner = await StoreOwner.open({ datastore, key: KEY, name: 'The log \'a\'', clock: systemClock, ...init })
+  open.add(owner)
+  return owner
 }
 
 async function messageOf (promise: Promise<unknown>): Promise<string> {
   return promise.then(() => '', (err: Error) => err.message)
 }
 
-function standing (ownership: Ownership): string {
+function standing (owner: StoreOwner): string {
   try {
-    ownership.check()
+    owner.check()
     return 'owns it'
   } catch (err: any) {
     return err.message
@@ -107,7 +109,7 @@ async function leaseIn (datastore: Datastore): Promise<Lease | undefined> {
 /** A store in which somebody left a lease: like one of this process, but for that */
 async function leftBy (lease: Partial<Lease>, now = systemClock.now()): Promise<Datastore> {
   const datastore = new MemoryDatastore()
-  await datastore.put(KEY, encodeLease({ ...leaseFor('of somebody', new VirtualClock(now)), ...lease }))
+  await datastore.put(KEY, encodeLease({ ...leaseFor('of somebody', 1, new VirtualClock(now)), ...lease }))
   return datastore
 }
 
@@ -118,7 +120,7 @@ describe('the owner of a store, and other processes', () => {
 
   afterEach(async () => {
     await Promise.all([...running].map(async holder => holder.end()))
-    await Promise.all([...open].map(async ownership => ownership.release()))
+    await Promise.all([...open].map(async owner => owner.release()))
     open.clear()
     await deleteStores()
   })
@@ -126,7 +128,7 @@ describe('the owner of a store, and other processes', () => {
   it('keeps others out while its process lives, even if that is stopped', async () => {
     const holder = await new Holder(dir).owns()
     const message = await messageOf(own(new FileDatastore(dir)))
-    expect(message).to.equal(`The log 'a log' is open in process ${holder.pid} on host '${hostname()}': close it there`)
+    expect(message).to.equal(`The log 'a' is open in process ${holder.pid} on host '${hostname()}': close it there`)
     holder.signal('SIGSTOP')
 
     // however long ago it renewed
@@ -211,11 +213,11 @@ describe('the owner of a store, and other processes', () => {
 
   it('renews its lease, and learns when somebody else has taken the store over', async () => {
     // a second copy of the module knows nothing of the first one's owners, as another process
-    const url = new URL(`../../src/log/owner.${EXTENSION}?copy`, import.meta.url)
-    const copy: typeof import('../../src/log/owner.ts') = await import(url.href)
+    const url = new URL(`../../src/runtime/store-owner.${EXTENSION}?copy`, import.meta.url)
+    const copy: typeof import('../../src/runtime/store-owner.ts') = await import(url.href)
     const clock = still()
     const store = new MemoryDatastore()
-    const theirs = { datastore: new MemoryDatastore(), key: KEY, name: 'a log' }
+    const theirs = { datastore: new MemoryDatastore(), key: KEY, name: 'The log \'a\'' }
     Object.assign(theirs.datastore, { data: store['data'] })
     const owner = await own(store, { clock })
     const wait = async (ms: number): Promise<void> => {
@@ -226,22 +228,35 @@ describe('the owner of a store, and other processes', () => {
     }
 
     await wait(60_000)
-    expect(await nameOfError(copy.ownStore({ ...theirs, clock: still(clock.now()) }))).to.equal('StoreInUseError')
+    expect(await nameOfError(copy.StoreOwner.open({ ...theirs, clock: still(clock.now()) }))).to.equal('StoreInUseError')
     expect(standing(owner)).to.equal('owns it')
 
     // it stands still for longer than its lease lasts
     clock.advance(1)
-    const next = await copy.ownStore({ ...theirs, clock: still(clock.now() + 40_000) })
+    const next = await copy.StoreOwner.open({ ...theirs, clock: still(clock.now() + 40_000) })
     await wait(11_000)
     expect(standing(next)).to.equal('owns it')
     expect(standing(owner)).to.equal(
-      `The log 'a log' was opened in process ${process.pid} on host '${hostname()}' meanwhile: ` +
+      `The log 'a' was opened in process ${process.pid} on host '${hostname()}' meanwhile: ` +
       'nothing of it is written here any more. Close it, and open it again when the other one is closed'
     )
     await owner.release()
     expect((await leaseIn(store))?.token).to.be.a('string')
     await next.release()
     expect(await nameOfError(leaseIn(store))).to.equal('NotFoundError')
+  })
+
+  it('owns nothing once it is garbage, though nobody released it', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect: () => void = runInNewContext('gc')
+    const datastore = new MemoryDatastore()
+    await (async () => { await StoreOwner.open({ datastore, key: KEY, name: 'a', clock: systemClock }) })()
+
+    // this ends by the timeout of the test, or not at all
+    while (await nameOfError(own(datastore, { clock: still() })) !== 'none') {
+      await turns(10)
+      collect()
+    }
   })
 
   it('has lost its store when its lease is gone', async () => {

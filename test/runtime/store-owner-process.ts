@@ -4,10 +4,9 @@
  */
 import { createInterface } from 'node:readline'
 import { Key } from 'interface-datastore'
-import { ownStore } from '../../src/log/owner.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { FileDatastore } from './owner-files.ts'
-import type { Ownership } from '../../src/log/owner.ts'
+import { StoreOwner } from '../../src/runtime/store-owner.ts'
+import { FileDatastore } from './store-owner-files.ts'
 
 const [dir, key] = process.argv.slice(2)
 /** Milliseconds between two looks at whether the store is still ours */
@@ -17,29 +16,29 @@ function say (...what: string[]): void {
   process.stdout.write(`${what.join(' ')}\n`)
 }
 
-function watch (ownership: Ownership): void {
+function watch (owner: StoreOwner): void {
   try {
-    ownership.check()
-    systemClock.after(LOOK_AGAIN, () => { watch(ownership) })
+    owner.check()
+    systemClock.after(LOOK_AGAIN, () => { watch(owner) })
   } catch (err: any) {
     say('lost', err.message)
   }
 }
 
-let ownership: Ownership | undefined
+let owner: StoreOwner | undefined
 
 async function act (order: string): Promise<void> {
   if (order === 'release') {
-    await ownership?.release()
+    await owner?.release()
     say('released')
     return
   }
 
   try {
     const datastore = new FileDatastore(dir)
-    ownership = await ownStore({ datastore, key: new Key(key), name: 'a log', clock: systemClock })
+    owner = await StoreOwner.open({ datastore, key: new Key(key), name: 'The log \'a\'', clock: systemClock })
     say('owns')
-    watch(ownership)
+    watch(owner)
   } catch (err: any) {
     say('refused', err.message)
   }
