@@ -128,7 +128,8 @@ export class Ledger {
         wrong.push(...this.#origin(entry))
       } else if (state === 'gone') {
         wrong.push(`${id} ('${said(entry)}') was removed, and is back`)
-      } else if (arrival !== arrivals.get(id)) {
+      } else if (arrival !== arrivals.get(id) && (state === 'here' || arrival != null)) {
+        // nobody heard the number of one that may have come back while the disk failed
         wrong.push(`${id} arrived as number ${arrival}, and now has number ${arrivals.get(id)}`)
       }
     }
@@ -146,7 +147,7 @@ export class Ledger {
     }
     for (const entry of entries) {
       const id = nameOf(entry)
-      this.#known.set(id, { entry, state: 'here', changes: this.changes(id), arrival: arrivals.get(id) })
+      this.#known.set(id, { entry, state: 'here', changes: this.changes(id), arrival: arrivals.get(id) ?? this.arrival(id) })
     }
 
     this.highest = Math.max(this.highest, ...arrivals.values())
