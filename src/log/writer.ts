@@ -191,7 +191,7 @@ export class Writer {
     const { store, signer, clock } = this.#init
     let base: Base = await store.read(({ authors }) => ({
       previous: this.#tip(authors.latest(signer.author), clock.now()),
-      heads: authors.heads(MAX_PARENTS).ids.slice(0, MAX_PARENTS).sort(compare)
+      heads: authors.someHeads(MAX_PARENTS).sort(compare)
     }))
     let written: Promise<Error | undefined> = Promise.resolve(undefined)
 

@@ -21,13 +21,15 @@ export interface Authored extends Pick<Content, 'time' | 'counter' | 'author' | 
 }
 
 /**
- * The latest entry of each author, and which of them are heads: those that no entry names as its parent. So there are never
- * more heads than authors, also where only a part of the log is kept. What an entry was the head of does not become one when
- * the entry is removed: the log knows of it.
+ * The latest entry of each author, and which of them are heads: those that no entry names as its parent. So there are no more
+ * heads than authors, also where only a part of the log is kept. Only an author that made two entries on top of one may have
+ * both of them for heads. What a head stands on does not become one when the head is removed: the log knows of it.
  */
 export class Authors {
   readonly #authors: Table
   readonly #heads: Table
+  /** Where the next heads are taken from that an entry is made on */
+  #turn?: Uint8Array
 
   constructor (authors: Table, heads: Table) {
     this.#authors = authors
@@ -47,6 +49,19 @@ export class Authors {
   heads (limit: number, from?: Uint8Array): { ids: Uint8Array[], next?: Uint8Array } {
     const rows = this.#heads.scan({ from, limit })
     return { ids: rows.map(row => readHeadRow(row).id), next: rows.length < limit ? undefined : successor(rows[limit - 1]) }
+  }
+
+  /** So many heads, one after the other has its turn: those that were named since lie before them, and take long to pass */
+  someHeads (limit: number): Uint8Array[] {
+    const from = this.#turn
+    const rows = this.#heads.scan({ from, limit })
+
+    if (from != null && rows.length < limit) {
+      rows.push(...this.#heads.scan({ to: from, limit: limit - rows.length }))
+    }
+
+    this.#turn = rows.length < limit ? undefined : successor(rows[limit - 1])
+    return rows.map(row => readHeadRow(row).id)
   }
 
   change (): AuthorsChange {
@@ -69,6 +84,9 @@ export class AuthorsChange {
   readonly #drafts = new Map<string, Draft>()
   /** By the id of the latest entry, but for the one that changed last */
   readonly #byId = new Map<string, Draft>()
+  /** By their ids, rows of heads that are not the latest of their author: those that come, and those that go */
+  readonly #forks = new Map<string, Uint8Array>()
+  readonly #gone = new Map<string, Uint8Array>()
   /** The one that changed last: mostly the next entry is of the same author and stands on this one */
   #last?: { author: Uint8Array, draft: Draft }
 
@@ -80,7 +98,7 @@ export class AuthorsChange {
   /** An entry came. `isNamed`: some entry that came before it names it. True: its author has made another one on top of the same previous one */
   add (entry: Authored, isNamed: boolean): boolean {
     const { author, id, time, counter, previous } = entry
-    entry.parents.forEach(parent => { this.#name(parent) })
+    entry.parents.forEach(parent => { this.#change(parent, { isNamed: true }) })
     const draft = this.#draftOf(author)
     const { latest } = draft
     const order = latest == null ? 1 : compareEntries(entry, latest)
@@ -95,16 +113,23 @@ export class AuthorsChange {
       draft.latest = { ...latest, isNamed: isNamed || latest.isNamed, isHere: true }
     }
 
-    return latest != null && order !== 0 && isSame(previous, latest.previous)
+    if (latest == null || order === 0 || !isSame(previous, latest.previous)) {
+      return false
+    }
+
+    const earlier = order > 0 ? latest : { id, time, counter, hash: latest.hash, isNamed, isHere: true }
+    const row = headRow(earlier)
+
+    if (row != null) {
+      this.#forks.set(keyOfBytes(earlier.id), row)
+    }
+
+    return true
   }
 
   /** An entry went */
   remove (id: Uint8Array): void {
-    const draft = this.#draftOfHead(id)
-
-    if (draft?.latest != null) {
-      draft.latest = { ...draft.latest, isHere: false }
-    }
+    this.#change(id, { isHere: false })
   }
 
   apply (): void {
@@ -112,34 +137,39 @@ export class AuthorsChange {
       replace(this.#authors, stored && authorRow(stored), latest && authorRow(latest))
       replace(this.#heads, stored && headRow(stored), latest && headRow(latest))
     }
+
+    this.#gone.forEach(row => { this.#heads.remove(row) })
+    this.#forks.forEach(row => { this.#heads.add(row) })
   }
 
-  /** An entry has a child: it is a head no more */
-  #name (id: Uint8Array): void {
-    const draft = this.#draftOfHead(id)
+  /** A head is one no more */
+  #change (id: Uint8Array, change: Partial<AuthorRow>): void {
+    const last = this.#last?.draft
+    const isLast = last?.latest != null && equals(last.latest.id, id)
+    const draft = isLast ? last : this.#byId.get(keyOfBytes(id)) ?? this.#loadHead(id)
 
     if (draft?.latest != null) {
-      draft.latest.isNamed = true
+      draft.latest = { ...draft.latest, ...change }
     }
   }
 
-  #draftOfHead (id: Uint8Array): Draft | undefined {
-    const last = this.#last?.draft
+  /** Undefined: the entry is not the latest of an author. If it is a head, it goes */
+  #loadHead (id: Uint8Array): Draft | undefined {
+    const row = this.#forks.delete(keyOfBytes(id)) ? undefined : this.#heads.find(id)
 
-    if (last?.latest != null && equals(last.latest.id, id)) {
-      return last
+    if (row == null) {
+      return
     }
 
-    const draft = this.#byId.get(keyOfBytes(id))
+    const { hash } = readHeadRow(row)
+    const draft = this.#drafts.get(keyOfBytes(hash)) ?? this.#load(keyOfBytes(hash))
+    const isHead = [draft.stored, draft.latest].some(latest => latest != null && equals(latest.id, id))
 
-    if (draft != null) {
-      return draft
+    if (!isHead) {
+      this.#gone.set(keyOfBytes(id), row)
     }
 
-    const row = this.#heads.find(id)
-    const key = row == null ? '' : keyOfBytes(readHeadRow(row).hash)
-    // an author with a draft has a later one by now
-    return row == null || this.#drafts.has(key) ? undefined : this.#load(key)
+    return draft.latest != null && equals(draft.latest.id, id) ? draft : undefined
   }
 
   #draftOf (author: Uint8Array): Draft {
