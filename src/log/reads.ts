@@ -3,6 +3,7 @@ import { Pacer } from '../runtime/pacer.ts'
 import { sha256 } from '../runtime/sha256.ts'
 import { addLanes, LANES } from '../tables/core/fingerprint.ts'
 import { successor } from '../tables/core/rows.ts'
+import { all } from '../tables/core/run.ts'
 import * as limits from './constants.ts'
 import { MAX_COUNTER, MAX_TIME } from './core/entry.ts'
 import { compareEntries, compareMoments, nextMoment } from './core/hybrid-clock.ts'
@@ -11,6 +12,7 @@ import { orderPrefix, placeIn, readRingRow, ringPrefix, seqPrefix } from './core
 import { RingId } from './entry-id.ts'
 import type { Moment, Ordered } from './core/hybrid-clock.ts'
 import type { StoredEntry } from './core/record.ts'
+import type { Place } from './core/rows.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -37,14 +39,23 @@ export class Reads {
   }
 
   async heads (): Promise<StoredEntry[]> {
+    const places: Place[] = []
     const heads: StoredEntry[] = []
 
     for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
       const { ids, next } = await this.#store.read(({ authors }) => authors.heads(limits.READ_AHEAD, from))
-      const found = await Promise.all(ids.map(async id => this.#store.find(id)))
-      heads.push(...found.filter(entry => entry != null))
+      const rows = await this.#store.read(index => all(ids, id => index.find(id)))
+      places.push(...rows.filter(row => row != null))
       from = next
       isEnd = next == null
+      await this.#pacer.pause()
+    }
+
+    // each record is read once
+    places.sort((a, b) => a.seq - b.seq)
+
+    for (let i = 0; i < places.length; i += limits.READ_AHEAD) {
+      heads.push(...await this.#store.entriesAt(places.slice(i, i + limits.READ_AHEAD)))
       await this.#pacer.pause()
     }
 
