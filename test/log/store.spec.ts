@@ -1,7 +1,8 @@
 import { expect } from 'aegir/chai'
 import { Key } from 'interface-datastore'
 import { decodeManifest } from '../../src/log/core/manifest.ts'
-import { TABLES } from '../../src/log/core/rows.ts'
+import { SPECS, TABLES } from '../../src/log/core/rows.ts'
+import { SHELF } from '../../src/log/disk.ts'
 import { decodePart } from '../../src/tables/core/run.ts'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
@@ -334,7 +335,7 @@ describe('the store of a log after a crash', () => {
 /** The number of a page, by its key */
 function numberOf (key: string): number {
   const [shelf, number] = key.split('/').slice(-2)
-  return parseInt(shelf, 36) * (SMALL.shelfKeys) + parseInt(number.slice(0, -1), 36)
+  return parseInt(shelf, 36) * SHELF + parseInt(number.slice(0, -1), 36)
 }
 
 async function pagesIn ({ keys }: WatchedDatastore): Promise<number[]> {
@@ -350,8 +351,8 @@ async function pagesNamed (datastore: WatchedDatastore): Promise<number[]> {
 
   for (const name of TABLES) {
     for (const { seq } of newest.runs[name].flatMap(({ parts }) => parts)) {
-      const key = `${base}/${Math.floor(seq / SMALL.shelfKeys).toString(36).padStart(8, '0')}/${(seq % SMALL.shelfKeys).toString(36).padStart(4, '0')}p`
-      const { pages } = decodePart(await datastore.get(new Key(key, false)), seq, name)
+      const key = `${base}/${Math.floor(seq / SHELF).toString(36).padStart(8, '0')}/${(seq % SHELF).toString(36).padStart(4, '0')}p`
+      const { pages } = decodePart(await datastore.get(new Key(key, false)), seq, SPECS[name])
       ;[seq, ...pages.map(({ seq }) => seq)].forEach(seq => named.add(seq))
     }
   }
