@@ -96,7 +96,9 @@ export class Reads {
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
-    for (const _ of this.#store.index.tables.ring.sumUp()) {
+    const summing = this.#store.index.tables.ring.sumUp()
+
+    while (summing.next().done !== true) {
       await this.#pacer.pause()
     }
 
@@ -164,7 +166,8 @@ export class Reads {
       // the rows know only the start of an id
       yield entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
       isEnd = rows.length < limits.READ_AHEAD
-      at = isEnd ? undefined : reverse ? rows[rows.length - 1] : successor(rows[rows.length - 1])
+      const last = rows.at(-1)
+      at = reverse || last == null ? last : successor(last)
     }
   }
 
