@@ -68,6 +68,8 @@ export class LogIndex {
   #arrivals: number
   #bytes: number
   #top?: Ordered
+  /** Entries that were removed since the index was opened: whoever reads finds out that some were */
+  removals = 0
   /** By their keys, authors that made two entries on top of one */
   readonly forks = new LruMap<string, Uint8Array>(MAX_PROBLEMS)
 
@@ -145,10 +147,11 @@ export class LogIndex {
       }
 
       const { id, author, absent } = addition
-      const isNamed = named.find(id) != null
-      const isFork = authors.add(addition, isNamed)
+      const isStored = named.find(id) != null
+      // one before it may be the first that names it: a clock that ran backwards dates a parent after its child
+      const isFork = authors.add(addition, isStored || newlyNamed.delete(keyOfBytes(id)))
 
-      if (isNamed) {
+      if (isStored) {
         found.push(id)
       }
       if (isFork) {
@@ -161,11 +164,6 @@ export class LogIndex {
         }
       })
     })
-
-    // one of them may be what another one lacked
-    if (newlyNamed.size > 0) {
-      added.forEach(addition => { newlyNamed.delete(addition == null ? '' : keyOfBytes(addition.id)) })
-    }
 
     const present: RemovedRows = {}
 
@@ -211,6 +209,7 @@ export class LogIndex {
     removed.ring?.forEach(row => {
       const place = placeIn('ring', row)
       dead.add(deadRow(place))
+      this.removals++
       this.fences.remove(place.seq)
       this.#bytes -= readRingRow(row).size
     })
