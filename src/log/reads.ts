@@ -5,6 +5,7 @@ import { addLanes, LANES } from '../tables/core/fingerprint.ts'
 import { successor } from '../tables/core/rows.ts'
 import * as limits from './constants.ts'
 import { MAX_COUNTER, MAX_TIME } from './core/entry.ts'
+import { FENCE_NUMBERS } from './core/fences.ts'
 import { compareEntries, compareMoments, nextMoment } from './core/hybrid-clock.ts'
 import { MAX_SLOTS } from './core/record.ts'
 import { orderPrefix, placeIn, readRingRow, ringPrefix, seqPrefix } from './core/rows.ts'
@@ -171,28 +172,32 @@ export class Reads {
     }
   }
 
-  /** What is in the records from this number on, a record at a time */
+  /** What is in the records from this number on, a record at a time: also what comes meanwhile */
   async * #recordsUp (from: number): AsyncGenerator<StoredEntry[]> {
-    for (let seq = from, isEnd = false; !isEnd;) {
+    for (let seq = from; seq < this.#store.end;) {
       const [fence, next] = this.#store.index.fences.at(seq)
-      const end = next ?? { seq: this.#store.end, arrival: this.#store.index.arrivals }
+      // the last stretch ends where the log does by then
+      const end = (): { seq: number, arrival: number } => next ?? { seq: this.#store.end, arrival: this.#store.index.arrivals }
       const first = Math.max(seq, fence?.seq ?? Infinity)
-      let [arrival, found] = [fence?.arrival ?? 0, 0]
+      let [at, arrival, found] = [first, fence?.arrival ?? 0, 0]
 
-      for (let at = first; at < end.seq && arrival < end.arrival && fence?.live !== 0; at += limits.RECORDS_AT_ONCE) {
-        for (const { entries, arrivals } of await this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end.seq), end.arrival)) {
+      while (at < end().seq && arrival < end().arrival && fence?.live !== 0) {
+        const to = Math.min(at + limits.RECORDS_AT_ONCE, end().seq)
+
+        for await (const { entries, arrivals } of this.#living(numbers(at, to), end().arrival)) {
           arrival = Math.max(arrival, arrivals)
           found += entries.length
           yield entries
         }
+
+        at = to
       }
 
-      if (fence != null && next != null && first === fence.seq && found < fence.live) {
-        this.#suspect(fence.seq, next.seq)
+      if (fence != null && first === fence.seq && found < fence.live) {
+        this.#suspect(fence.seq, end().seq)
       }
 
-      seq = end.seq
-      isEnd = next == null
+      seq = end().seq
     }
   }
 
@@ -206,9 +211,7 @@ export class Reads {
       }
 
       for (let at = end; at > fence.seq && fence.live > 0; at -= limits.RECORDS_AT_ONCE) {
-        const records = await this.#living(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at)
-
-        for (const { entries } of records.reverse()) {
+        for await (const { entries } of this.#living(numbers(Math.max(at - limits.RECORDS_AT_ONCE, fence.seq), at).reverse())) {
           yield entries.reverse()
         }
       }
@@ -218,42 +221,59 @@ export class Reads {
   }
 
   /**
-   * Entries of records that were not removed, and the arrival behind them. What is dead is asked first: once the table does not name
-   * it any more, it is out of its record. Records from `limit` on are being written, or could not be
+   * Entries of records that were not removed, and the arrival behind them, a record at a time. What is dead is asked first: once the
+   * table does not name it any more, it is out of its record. Records from `limit` on are being written, or could not be
    */
-  async #living (from: number, to: number, limit = this.#store.index.arrivals): Promise<Array<{ entries: StoredEntry[], arrivals: number }>> {
-    const { dead } = this.#store.index.tables
-    const rows = dead.isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
-    const places = new Set(rows.map(row => placeKey(placeIn('dead', row))))
-    const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
-    const living = []
+  async * #living (seqs: number[], limit = this.#store.index.arrivals): AsyncGenerator<{ entries: StoredEntry[], arrivals: number }> {
+    const { removals } = this.#store.index
+    const dead = await this.#deadIn(Math.min(...seqs), Math.max(...seqs))
 
-    for (const record of records) {
-      if (record != null && record.size > 0 && record.arrival < limit) {
-        const entries: StoredEntry[] = []
-
-        for (let slot = 0; slot < record.size; slot++) {
-          const entry = places.size > 0 && places.has(placeKey({ seq: record.seq, slot })) ? undefined : record.entryAt(slot)
-
-          if (entry != null) {
-            entries.push(entry)
-          }
-        }
-
-        living.push({ entries, arrivals: record.arrival + record.size })
+    for (const record of await Promise.all(seqs.map(async seq => this.#store.records.read(seq)))) {
+      if (record == null || record.size === 0 || record.arrival >= limit) {
+        continue
       }
+
+      const { seq, size, arrival } = record
+      // some went since
+      const more = removals === this.#store.index.removals ? undefined : await this.#deadIn(seq, seq)
+      const entries: StoredEntry[] = []
+
+      for (let slot = 0; slot < size; slot++) {
+        const place = placeKey({ seq, slot })
+        const entry = dead.has(place) || more?.has(place) === true ? undefined : record.entryAt(slot)
+
+        if (entry != null) {
+          entries.push(entry)
+        }
+      }
+
+      yield { entries, arrivals: arrival + size }
+    }
+  }
+
+  /** Which places are dead, from one record up to another one */
+  async #deadIn (first: number, last: number): Promise<Set<number>> {
+    if (this.#store.index.tables.dead.isEmpty) {
+      return new Set()
     }
 
-    return living
+    const rows = await this.#store.scan('dead', { from: seqPrefix(first), to: seqPrefix(last + 1), limit: (last + 1 - first) * MAX_SLOTS })
+    return new Set(rows.map(row => placeKey(placeIn('dead', row))))
   }
 
   /** Once: what cannot be read is taken out of the index then */
   #suspect (from: number, to: number): void {
     if (!this.#suspected.has(from)) {
       this.#suspected.add(from)
-      this.#store.suspect(Array.from({ length: to - from }, (_, i) => from + i))
+      // the records of a stretch lie in its first numbers
+      this.#store.suspect(numbers(from, Math.min(to, from + FENCE_NUMBERS)))
     }
   }
+}
+
+/** From one up to another one, which is not among them */
+function numbers (from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i)
 }
 
 /** The next entries of a walk; none: it is at its end */

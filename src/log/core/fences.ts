@@ -5,7 +5,7 @@ import type { Reader, Writer } from '../../runtime/codec.ts'
 
 /** Entries, and numbers of records, from one fence to the next: so many are read in vain at most when a walk begins. A guess */
 const FENCE_ENTRIES = 4096
-const FENCE_NUMBERS = 512
+export const FENCE_NUMBERS = 512
 
 /** A record from which on a walk may go: all entries before it are not above this moment */
 export interface Fence extends Moment {
