@@ -56,6 +56,8 @@ export class Checkpoints {
   #bytes = 0
   /** Pages that became useless since the newest manifest, which may need them */
   #freed: number[]
+  /** Pages that are deleted, and that the newest manifest still names as useless: a crash while they were deleted leaves none behind */
+  #deleted = new Set<number>()
   /** Why the last attempt failed */
   failure?: Error
   readonly #onDamaged: (err: Error) => void
@@ -121,8 +123,8 @@ export class Checkpoints {
 
       await this.#flushAll()
 
-      // once to say that it is not needed, and once more to take it off the disk
-      while (this.#freed.length + this.#manifest.freed.length > 0) {
+      // once to say that it is not needed, once to take it off the disk, and once to say that it is gone
+      for (let i = 0; i < 3 && this.#freed.length + this.#manifest.freed.length > 0; i++) {
         await this.#commit(0)
       }
     } catch (err) {
@@ -302,11 +304,11 @@ export class Checkpoints {
     }
   }
 
-  /** Says what there is. What the manifest before the last needed is deleted then, if it is more than `maxFreed` pages */
+  /** Says what there is. What was of no use to the manifest before is deleted then, if it is more than `maxFreed` pages */
   async #commit (maxFreed: number, cut?: Cut, added: Partial<Record<TableName, Run>> = {}): Promise<void> {
     const { disk, index } = this.#state
     const before = this.#manifest
-    const useless = before.freed.length > maxFreed ? before.freed : []
+    const useless = before.freed.filter(seq => !this.#deleted.has(seq))
     const since = this.#freed.length
     const manifest: Manifest = {
       generation: before.generation + 1,
@@ -315,18 +317,24 @@ export class Checkpoints {
       nextSeq: disk.nextSeq,
       counters: cut?.counters ?? before.counters,
       runs: forTables(name => [...index.tables[name].runs, ...added[name] == null ? [] : [added[name]]]),
-      freed: [...useless === before.freed ? [] : before.freed, ...this.#freed],
+      freed: [...useless, ...this.#freed],
       unfinished: [...this.#writers].flatMap(({ seqs }) => seqs)
     }
 
     await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
     this.#manifest = manifest
     this.#freed.splice(0, since)
+    this.#deleted = new Set()
 
-    await disk.delete(useless, 'page').catch(err => {
-      // they take up room, and nothing else
-      this.#state.logger.error('pages that nobody needs could not be deleted - %e', err)
-    })
+    if (useless.length > maxFreed) {
+      try {
+        await disk.delete(useless, 'page')
+        this.#deleted = new Set(useless)
+      } catch (err) {
+        // they take up room, and nothing else
+        this.#state.logger.error('pages that nobody needs could not be deleted - %e', err)
+      }
+    }
   }
 }
 

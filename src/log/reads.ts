@@ -107,7 +107,9 @@ export class Reads {
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
-    for (const _ of this.#store.index.tables.ring.sumUp()) {
+    const summing = this.#store.index.tables.ring.sumUp()
+
+    while (summing.next().done !== true) {
       await this.#pacer.pause()
     }
 
@@ -175,11 +177,12 @@ export class Reads {
       // the rows know only the start of an id
       yield entries.sort((a, b) => reverse ? compareEntries(b, a) : compareEntries(a, b))
       isEnd = rows.length < limits.READ_AHEAD
-      at = isEnd ? undefined : reverse ? rows[rows.length - 1] : successor(rows[rows.length - 1])
+      const last = rows.at(-1)
+      at = reverse || last == null ? last : successor(last)
     }
   }
 
-  /** What is in the records from this number on, a record at a time */
+  /** What is in the records from this number on, a record at a time: also what comes meanwhile */
   async * #recordsUp (from: number): AsyncGenerator<StoredEntry[]> {
     for (let seq = from; ;) {
       const fence = this.#store.index.fences.from(seq)
@@ -230,6 +233,7 @@ export class Reads {
    * is named no more once it is out of its record, and again when one has its turn, as it may have been removed meanwhile
    */
   async * #living (from: number, to: number, reverse: boolean): AsyncGenerator<StoredEntry[]> {
+    const { removals } = this.#store.index
     const dead = await this.#deadIn(from, to)
     const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
 
@@ -238,7 +242,7 @@ export class Reads {
         continue
       }
 
-      const since = await this.#deadIn(record.seq, record.seq + 1)
+      const since = removals === this.#store.index.removals ? dead : await this.#deadIn(record.seq, record.seq + 1)
       const entries: StoredEntry[] = []
 
       for (let slot = 0; slot < record.size; slot++) {

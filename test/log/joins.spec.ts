@@ -2,11 +2,13 @@ import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { compare } from 'uint8arrays/compare'
 import { concat } from 'uint8arrays/concat'
+import { toString } from 'uint8arrays/to-string'
 import { encodeContent } from '../../src/log/core/entry.ts'
 import { decodeEntry, Signer } from '../../src/log/signatures.ts'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, LOG_ID, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched, WindClock } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
+import { bytesOfPages } from '../fixtures/stored-pages.ts'
 import type { RawEntry } from '../../src/log/core/types.ts'
 import type { Entry, Log } from '../../src/log/index.ts'
 
@@ -166,7 +168,34 @@ describe('joining in any order', () => {
     expect(await headsOf(log)).to.deep.equal([name(child)])
     await expectSound(log)
   })
+
+  it('makes no head of a parent that a clock dated behind its child, also where both come at once', async () => {
+    const datastore = new WatchedDatastore()
+    const init = { datastore, privateKey: await newKey() }
+    const log = await newLog(init)
+    const signers = await Promise.all([1, 2].map(async () => new Signer(await newKey(), LOG_ID)))
+    const parent = await entryOf(signers[0], 999_000, [])
+    const child = await entryOf(signers[1], 998_000, [parent.id])
+    await log.join([child.raw, parent.raw])
+
+    const heads = [toString(child.id, 'base16')]
+    expect(await headsOf(log)).to.deep.equal(heads)
+    await expectSound(log)
+    // as well when it is read from its record
+    const again = await newLog({ ...init, datastore: WatchedDatastore.from(datastore.writes) })
+    expect(await headsOf(again)).to.deep.equal(heads)
+    await log.close()
+    expect(await headsOf(await newLog(init))).to.deep.equal(heads)
+  })
 })
+
+async function entryOf (signer: Signer, time: number, parents: Uint8Array[]): Promise<{ id: Uint8Array, raw: RawEntry }> {
+  const { bytes, id } = await decodeEntry({
+    bytes: encodeContent({ time, counter: 0, author: signer.author, parents, group: new Uint8Array(0), replicas: 0, data: text('data') }),
+    proof: new Uint8Array(0)
+  })
+  return { id, raw: { bytes, proof: (await signer.prove([id])).proofOf(0) } }
+}
 
 describe('parents that never come', () => {
   afterEach(closeLogs)
@@ -220,14 +249,6 @@ async function childrenOf (signer: Signer, batch: number, parent: Uint8Array): P
   }))
   const proofs = await signer.prove(decoded.map(({ id }) => id))
   return decoded.map(({ bytes }, i) => ({ bytes, proof: proofs.proofOf(i) }))
-}
-
-async function bytesOfPages (datastore: WatchedDatastore): Promise<number> {
-  let bytes = 0
-  for await (const { key, value } of datastore.query({})) {
-    bytes += key.toString().endsWith('p') ? value.byteLength : 0
-  }
-  return bytes
 }
 
 describe('an entry whose clock is ahead', () => {

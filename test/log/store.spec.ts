@@ -1,12 +1,9 @@
 import { expect } from 'aegir/chai'
-import { Key } from 'interface-datastore'
-import { decodeManifest } from '../../src/log/core/manifest.ts'
-import { TABLES } from '../../src/log/core/rows.ts'
-import { decodePart } from '../../src/tables/core/run.ts'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
 import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, SMALL, text, texts } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
+import { newestManifest, pagesIn, pagesNamed } from '../fixtures/stored-pages.ts'
 import type { Sizes } from '../../src/log/constants.ts'
 import type { Log } from '../../src/log/index.ts'
 import type { Change } from '../fixtures/datastores.ts'
@@ -240,9 +237,26 @@ describe('the store of a log after a crash', () => {
       const datastore = WatchedDatastore.from(writes.slice(0, k))
       await story.read(datastore, async log => { await log.append(text('after the crash')) })
       await closeLogs()
-      expect(await pagesIn(datastore), `after ${k} writes`).to.deep.equal(await pagesNamed(datastore))
+      expect(pagesIn(datastore), `after ${k} writes`).to.deep.equal(await pagesNamed(datastore))
     }
   }).timeout(60_000)
+
+  it('closes where pages cannot be deleted, and deletes them when it is closed again', async () => {
+    const story = await newStory(SMALL)
+    await tell(story)
+    story.datastore.tear = changes => isPage(changes) && changes[0].value == null ? [] : undefined
+    await story.close()
+    const left = pagesIn(story.datastore)
+    expect(left).to.deep.equal(await pagesNamed(story.datastore))
+    expect((await newestManifest(story.datastore))?.freed).to.not.be.empty()
+    story.datastore.tear = undefined
+
+    await story.read(story.datastore, async log => { await log.append(text('next')) })
+    await closeLogs()
+    expect(pagesIn(story.datastore)).to.deep.equal(await pagesNamed(story.datastore))
+    expect((await newestManifest(story.datastore))?.freed).to.deep.equal([])
+    expect(pagesIn(story.datastore).length).to.be.below(left.length)
+  })
 
   it('is not disturbed by a checkpoint that takes long: the log goes on, and has all of it after a crash at any time', async () => {
     const story = await newStory({ ...SMALL, checkpointEntries: 400, checkpointRecords: 100, checkpointBytes: 1024 * 1024 })
@@ -330,34 +344,6 @@ describe('the store of a log after a crash', () => {
     }
   }).timeout(60_000)
 })
-
-/** The number of a page, by its key */
-function numberOf (key: string): number {
-  const [shelf, number] = key.split('/').slice(-2)
-  return parseInt(shelf, 36) * (SMALL.shelfKeys) + parseInt(number.slice(0, -1), 36)
-}
-
-async function pagesIn ({ keys }: WatchedDatastore): Promise<number[]> {
-  return keys.filter(key => key.endsWith('p')).map(numberOf).sort((a, b) => a - b)
-}
-
-/** Pages that the newest manifest needs, and those that the one before does, which are deleted with the next one */
-async function pagesNamed (datastore: WatchedDatastore): Promise<number[]> {
-  const base = datastore.keys[0].split('/').slice(0, 4).join('/')
-  const manifests = await Promise.all(datastore.keys.filter(key => key.includes('/manifest/')).map(async key => decodeManifest(await datastore.get(new Key(key, false)))))
-  const newest = manifests.reduce((a, b) => b.generation > a.generation ? b : a)
-  const named = new Set(newest.freed)
-
-  for (const name of TABLES) {
-    for (const { seq } of newest.runs[name].flatMap(({ parts }) => parts)) {
-      const key = `${base}/${Math.floor(seq / SMALL.shelfKeys).toString(36).padStart(8, '0')}/${(seq % SMALL.shelfKeys).toString(36).padStart(4, '0')}p`
-      const { pages } = decodePart(await datastore.get(new Key(key, false)), seq, name)
-      ;[seq, ...pages.map(({ seq }) => seq)].forEach(seq => named.add(seq))
-    }
-  }
-
-  return [...named].sort((a, b) => a - b)
-}
 
 describe('the store of a log on a disk that fails once', () => {
   afterEach(closeLogs)

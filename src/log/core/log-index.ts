@@ -76,6 +76,8 @@ export class LogIndex {
   #arrivals: number
   #bytes: number
   #top?: Ordered
+  /** Entries that were removed since the index was opened: whoever reads finds out that some were */
+  removals = 0
   /** By their keys, authors that made two entries on top of one */
   readonly forks = new LruMap<string, Uint8Array>(MAX_PROBLEMS)
 
@@ -149,10 +151,11 @@ export class LogIndex {
     // asked together, so that the pages that are missing are read together
     all(added, addition => {
       const { id, author, absent } = addition
-      const isNamed = named.find(id) != null
-      const isFork = authors.add(addition, isNamed)
+      const isStored = named.find(id) != null
+      // one before it may be the first that names it: a clock that ran backwards dates a parent after its child
+      const isFork = authors.add(addition, isStored || newlyNamed.delete(keyOfBytes(id)))
 
-      if (isNamed) {
+      if (isStored) {
         found.push(id)
       }
       if (isFork) {
@@ -165,11 +168,6 @@ export class LogIndex {
         }
       })
     })
-
-    // one of them may be what another one lacked
-    if (newlyNamed.size > 0) {
-      added.forEach(({ id }) => { newlyNamed.delete(keyOfBytes(id)) })
-    }
 
     const present: RemovedRows = {}
 
@@ -214,6 +212,7 @@ export class LogIndex {
     removed.ring?.forEach(row => {
       const place = placeIn('ring', row)
       dead.add(deadRow(place))
+      this.removals++
       this.fences.remove(place.seq)
       this.#bytes -= readRingRow(row).size
     })

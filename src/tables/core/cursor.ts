@@ -20,11 +20,18 @@ export class PieceCursor implements Cursor {
   constructor (pieces: Pieces, from: Uint8Array | undefined, isReverse: boolean) {
     this.#pieces = pieces
     this.#step = isReverse ? -1 : 1
-    this.#piece = from != null ? pieces.pieceOf(from) : isReverse ? pieces.pieces - 1 : 0
-    this.rows = this.#take()
-    const { size } = this.rows ?? { size: 0 }
-    const at = from != null && this.rows != null ? lowerBound(this.rows, from) : isReverse ? size : 0
-    this.index = isReverse ? at - 1 : at
+
+    if (from == null) {
+      this.#piece = isReverse ? pieces.pieces - 1 : 0
+      this.rows = this.#take()
+      this.index = isReverse ? (this.rows?.size ?? 0) - 1 : 0
+    } else {
+      this.#piece = pieces.pieceOf(from)
+      this.rows = this.#take()
+      const at = this.rows == null ? 0 : lowerBound(this.rows, from)
+      this.index = isReverse ? at - 1 : at
+    }
+
     this.#settle()
   }
 

@@ -95,7 +95,7 @@ describe('a record', () => {
   })
 
   it('holds rows that were removed, of every table, also where nothing was added', () => {
-    const removed: RemovedRows = { ring: someKeys('ring', 3, seededRandom(1)), groups: [], order: someKeys('order', 1, seededRandom(2)), dead: someKeys('dead', 200, seededRandom(3)) }
+    const removed: RemovedRows = { ring: someKeys(SPECS.ring, 3, seededRandom(1)), groups: [], order: someKeys(SPECS.order, 1, seededRandom(2)), dead: someKeys(SPECS.dead, 200, seededRandom(3)) }
     const stored = new StoredRecord(encodeRecord({ seq: 1, arrival: 9, entries: [], removed }), 1)
 
     expect([stored.size, stored.arrival]).to.deep.equal([0, 9])

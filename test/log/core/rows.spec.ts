@@ -16,7 +16,6 @@ const anyId = fc.uint8Array({ minLength: 32, maxLength: 32 })
 const anyPlace = fc.record({ seq: anyNumber(5), slot: anyNumber(1) })
 const anyMoment = fc.record({ time: anyNumber(6), counter: anyNumber(2) })
 const anyRing = fc.record({ position: anyNumber(4), id: anyId, seq: anyNumber(5), slot: anyNumber(1), size: anyNumber(3) })
-const anyFence = fc.record({ arrival: anyNumber(6), seq: anyNumber(5), time: anyNumber(6), counter: anyNumber(2) })
 const anyAuthor = fc.record({
   hash: fc.uint8Array({ minLength: rows.AUTHOR_HASH, maxLength: rows.AUTHOR_HASH }),
   time: anyNumber(6),
@@ -41,7 +40,7 @@ describe('rows', () => {
     fc.assert(fc.property(anyRing, anyRing, (a, b) => {
       const row = rows.ringRow(a)
       expect(rows.readRingRow(row)).to.deep.equal(a)
-      expect([rows.idOnRing(row), rows.positionInRow(row), rows.sizeInRow(row)]).to.deep.equal([a.id, a.position, a.size])
+      expect(rows.placeIn('ring', row)).to.deep.equal({ seq: a.seq, slot: a.slot })
       expect(row.byteLength).to.equal(rows.SPECS.ring.width)
       expectOrder(row, rows.ringRow(b), a.position - b.position || compare(a.id, b.id) || comparePlaces(a, b) || a.size - b.size)
       expect(compare(row.subarray(0, 36), rows.ringPrefix(a.position, a.id))).to.equal(0)
@@ -52,7 +51,7 @@ describe('rows', () => {
   it('of the order lie in the order of moments, and say where an entry lies', () => {
     fc.assert(fc.property(anyMoment, anyMoment, anyId, anyPlace, (a, b, id, place) => {
       const row = rows.orderRow(a, id, place)
-      expect(rows.placeInOrder(row)).to.deep.equal(place)
+      expect(rows.placeIn('order', row)).to.deep.equal(place)
       expect(row.byteLength).to.equal(rows.SPECS.order.width)
       expectOrder(rows.orderPrefix(a), rows.orderPrefix(b), compareMoments(a, b))
       expect(compare(row.subarray(0, 8), rows.orderPrefix(a))).to.equal(0)
@@ -63,7 +62,7 @@ describe('rows', () => {
     fc.assert(fc.property(anyId, anyNumber(4), anyPlace, (id, position, place) => {
       const row = rows.groupRow(id, position, place)
       expect(rows.positionInGroup(row)).to.equal(position)
-      expect(rows.readPlace(row, rows.SPECS.groups.placeAt ?? 0)).to.deep.equal(place)
+      expect(rows.placeIn('groups', row)).to.deep.equal(place)
       expect(compare(row.subarray(0, 8), rows.groupPrefix(id))).to.equal(0)
       expect(row.byteLength).to.equal(rows.SPECS.groups.width)
     }), { seed: 3, numRuns: 200 })
@@ -71,29 +70,10 @@ describe('rows', () => {
 
   it('of the dead lie in the order of records, then of slots', () => {
     fc.assert(fc.property(anyPlace, anyPlace, (a, b) => {
-      expect(rows.readDead(rows.deadRow(a))).to.deep.equal(a)
+      expect(rows.placeIn('dead', rows.deadRow(a))).to.deep.equal(a)
       expectOrder(rows.deadRow(a), rows.deadRow(b), comparePlaces(a, b))
       expect(compare(rows.deadRow(a).subarray(0, 5), rows.seqPrefix(a.seq))).to.equal(0)
     }), { seed: 4, numRuns: 500 })
-  })
-
-  it('of fences are found by arrival and by moment, and both say the same', () => {
-    fc.assert(fc.property(anyFence, anyFence, (a, b) => {
-      const [byArrival, byMoment] = rows.fenceRows(a)
-      const [otherArrival, otherMoment] = rows.fenceRows(b)
-      expect([rows.readFence(byArrival), rows.readFence(byMoment)]).to.deep.equal([a, a])
-      expect([rows.isByArrival(byArrival), rows.isByArrival(byMoment)]).to.deep.equal([true, false])
-      expectOrder(byArrival.subarray(0, 7), otherArrival.subarray(0, 7), a.arrival - b.arrival)
-      expectOrder(byMoment.subarray(0, 9), otherMoment.subarray(0, 9), compareMoments(a, b))
-      expect(compare(byArrival, rows.FENCES_BY_MOMENT)).to.equal(-1)
-      expect(compare(byMoment, rows.FENCES_BY_MOMENT)).to.equal(1)
-
-      if (a.arrival < 2 ** 48 - 1) {
-        expect(compare(rows.aboveArrival(a.arrival), byArrival)).to.equal(1)
-        expect(compare(rows.aboveArrival(a.arrival), otherArrival) > 0).to.equal(b.arrival <= a.arrival)
-      }
-      expect(compare(rows.fenceOfMoment(a), byMoment.subarray(0, 9))).to.equal(0)
-    }), { seed: 5, numRuns: 500 })
   })
 
   it('of authors and heads come out as they went in', () => {
@@ -101,33 +81,23 @@ describe('rows', () => {
       const row = rows.authorRow(author)
       expect(rows.readAuthorRow(row)).to.deep.equal(author)
       expect(row.byteLength).to.equal(rows.SPECS.authors.width)
-      const head = rows.headRow(author.id, author.hash)
-      expect(rows.readHeadRow(head)).to.deep.equal({ id: author.id, hash: author.hash })
-      expect(head.byteLength).to.equal(rows.SPECS.heads.width)
-    }), { seed: 6, numRuns: 200 })
+      const head = rows.headRow(author)
+      // only what is here, and nobody stands on, is a head
+      expect(head && rows.readHeadRow(head)).to.deep.equal(author.isHere && !author.isNamed ? { id: author.id, hash: author.hash } : undefined)
+      expect(head?.byteLength ?? rows.SPECS.heads.width).to.equal(rows.SPECS.heads.width)
+    }), { seed: 5, numRuns: 200 })
+  })
+
+  it('are of tables that each have a number and a name of their own', () => {
+    expect(rows.TABLES.map((name, id) => rows.SPECS[name].id === id && rows.SPECS[name].name === name)).to.not.include(false)
+    expect(rows.forTables((name, id) => `${id} ${name}`)).to.deep.equal(Object.fromEntries(rows.TABLES.map((name, id) => [name, `${id} ${name}`])))
   })
 
   it('take the highest numbers that an entry can have', () => {
     const row = rows.orderRow({ time: MAX_TIME, counter: MAX_COUNTER }, new Uint8Array(32), { seq: 2 ** 40 - 1, slot: 255 })
 
-    expect(rows.placeInOrder(row)).to.deep.equal({ seq: 2 ** 40 - 1, slot: 255 })
+    expect(rows.placeIn('order', row)).to.deep.equal({ seq: 2 ** 40 - 1, slot: 255 })
     expect(compare(row.subarray(0, 8), new Uint8Array(8).fill(0xff))).to.equal(0)
     expect(rows.positionOf(new Uint8Array(32).fill(0xff))).to.equal(2 ** 32 - 1)
-  })
-
-  it('are followed by a next key, but for the last one', () => {
-    fc.assert(fc.property(fc.uint8Array({ minLength: 1, maxLength: 5 }), key => {
-      const next = rows.successor(key)
-      const number = key.reduce((sum, byte) => sum * 256 + byte, 0)
-
-      if (number === 256 ** key.byteLength - 1) {
-        expect(next).to.equal(undefined)
-      } else {
-        expect(next?.reduce((sum, byte) => sum * 256 + byte, 0)).to.equal(number + 1)
-        expect(next?.byteLength).to.equal(key.byteLength)
-      }
-    }), { seed: 7, numRuns: 300 })
-    expect(rows.successor(Uint8Array.of(255, 255))).to.equal(undefined)
-    expect(rows.successor(Uint8Array.of(1, 255))).to.deep.equal(Uint8Array.of(2, 0))
   })
 })

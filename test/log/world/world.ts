@@ -104,7 +104,7 @@ function drawOptions (seed: number, isRot: boolean, random: Random): WorldOption
       partPages: 2 + randomInt(random, 3),
       mergeRuns: 2 + randomInt(random, 3),
       recordEntries: 4 + randomInt(random, 28),
-      cacheBytes: oneIn(4) ? randomInt(random, 2_000) : 4_000 + randomInt(random, 60_000),
+      cacheBytes: oneIn(4) ? randomInt(random, 2_000) : 4_000 + randomInt(random, 60_000)
     }
   }
 }

@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
-import { addLanes, chachaBlock, expandId, LANES, subtractLanes } from '../../src/tables/core/fingerprint.ts'
+import { addLanes, chachaBlock, expandId, LANES } from '../../../src/tables/core/fingerprint.ts'
 
 const anyId = fc.uint8Array({ minLength: 32, maxLength: 32 })
 
@@ -72,7 +72,7 @@ describe('lanes', () => {
       const sum = sumOf([...others, ...ids])
       expect(sum).to.deep.equal(sumOf([...ids].reverse().concat(others)))
 
-      others.forEach(id => { subtractLanes(sum, 0, lanesOf(id)) })
+      others.forEach(id => { addLanes(sum, 0, lanesOf(id), 0, -1) })
       expect(sum).to.deep.equal(sumOf(ids))
     }), { numRuns: 50, seed: 1 })
   })

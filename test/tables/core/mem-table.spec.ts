@@ -1,13 +1,14 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
+import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
 import { addLanesOf, LANES, subtractLanesOf } from '../../../src/tables/core/fingerprint.ts'
 import { MemTable } from '../../../src/tables/core/mem-table.ts'
-import { keyAt, signAt } from '../../../src/tables/core/page.ts'
-import { ID_AT, SPECS } from '../../../src/log/core/rows.ts'
-import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
+import { keyAt, signAt } from '../../../src/tables/core/rows.ts'
 import { someKeys } from '../../fixtures/runs.ts'
 import type { Random } from '../../../src/runtime/random.ts'
+
+const RING = { id: 0, name: 'ring', width: 45, sumAt: 4, bloomAt: 12 }
 
 interface Row {
   key: Uint8Array
@@ -16,7 +17,7 @@ interface Row {
 
 /** A memtable, and a map that was told the same */
 class Pair {
-  readonly mem = new MemTable(SPECS.ring)
+  readonly mem = new MemTable(RING)
   readonly naive = new Map<string, Row>()
 
   change (key: Uint8Array, sign: 1 | -1): void {
@@ -52,15 +53,23 @@ class Pair {
     expect(mem.chunks.every(({ size }) => size >= (sorted.length === 0 ? 0 : 1) && size <= 256)).to.equal(true)
   }
 
-  expectPrefix (key?: Uint8Array): void {
-    const below = this.sorted().filter(row => key == null || compare(row.key.subarray(0, key.byteLength), key) < 0)
-    const naive = new Uint32Array(LANES)
-    below.forEach(({ key, sign }) => { (sign === 1 ? addLanesOf : subtractLanesOf)(naive, key, ID_AT) })
-    const sum = new Uint32Array(LANES)
+  /** Of the rows from one key, or from all that begin with some bytes, up to another one */
+  expectSummary (from?: Uint8Array, to?: Uint8Array): void {
+    const isBelow = (key: Uint8Array, bound: Uint8Array): boolean => compare(key.subarray(0, bound.byteLength), bound) < 0
+    const inside = this.sorted().filter(({ key }) => (from == null || !isBelow(key, from)) && (to == null || isBelow(key, to)))
+    const naive = new Uint32Array(LANES).fill(7)
+    inside.forEach(({ key, sign }) => { (sign === 1 ? addLanesOf : subtractLanesOf)(naive, key, RING.sumAt) })
+    const sum = new Uint32Array(LANES).fill(7)
 
-    expect(this.mem.prefixInto(sum, key)).to.equal(below.reduce((sum, { sign }) => sum + sign, 0))
+    expect(this.mem.summaryInto(sum, from, to)).to.equal(inside.reduce((sum, { sign }) => sum + sign, 0))
     expect(sum).to.deep.equal(naive)
-    expect(this.mem.prefixInto(undefined, key)).to.equal(below.reduce((sum, { sign }) => sum + sign, 0))
+  }
+
+  /** Up to a key, from it on, and between it and another one */
+  expectSummaries (key: Uint8Array, other: Uint8Array): void {
+    this.expectSummary(undefined, key)
+    this.expectSummary(key)
+    this.expectSummary(...[key, other].sort(compare))
   }
 }
 
@@ -69,21 +78,21 @@ describe('a memtable', () => {
     fc.assert(fc.property(fc.nat(), fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 150 }), (seed, size, changes) => {
       const random = seededRandom(seed)
       const pair = new Pair()
-      const keys = someKeys('ring', size, random)
+      const keys = someKeys(RING, size, random)
 
       for (let i = 0; i < changes; i++) {
         pair.toggle(keys[randomInt(random, keys.length)], random)
 
         if (i % 10 === 0) {
           // sums that were asked for before a change are right after it
-          pair.expectPrefix(keys[randomInt(random, keys.length)])
+          pair.expectSummaries(keys[randomInt(random, keys.length)], keys[randomInt(random, keys.length)])
         }
       }
 
       pair.expectSame()
-      keys.slice(0, 10).forEach(key => { pair.expectPrefix(key) })
-      pair.expectPrefix(keys[0].subarray(0, 2))
-      pair.expectPrefix()
+      keys.slice(0, 10).forEach((key, i) => { pair.expectSummaries(key, keys[i >> 1]) })
+      pair.expectSummaries(keys[0].subarray(0, 2), keys[randomInt(random, keys.length)].subarray(0, 3))
+      pair.expectSummary()
     }), { seed: 1, numRuns: 60 })
   }).timeout(60_000)
 
@@ -91,7 +100,7 @@ describe('a memtable', () => {
     it(`stays whole when its chunks fill up and are cut, by keys in ${how} order`, () => {
       const random = seededRandom(7)
       const pair = new Pair()
-      const keys = someKeys('ring', 2_000, random)
+      const keys = someKeys(RING, 2_000, random)
 
       if (order !== 0) {
         keys.sort((a, b) => compare(a, b) * order)
@@ -100,13 +109,13 @@ describe('a memtable', () => {
         pair.change(key, 1)
 
         if (i % 97 === 0) {
-          pair.mem.prefixInto(new Uint32Array(LANES))
+          pair.mem.chunks.forEach(chunk => { pair.mem.sumUp(chunk) })
         }
       }
 
       pair.expectSame()
-      pair.expectPrefix()
-      pair.expectPrefix(keys[1234])
+      pair.expectSummary()
+      pair.expectSummaries(keys[1234], keys[567])
       // rows that come in order leave full chunks behind
       expect(pair.mem.chunks.length).to.be.at.most(order === 1 ? 8 : 16)
       keys.forEach((key, i) => {
@@ -115,30 +124,51 @@ describe('a memtable', () => {
         }
       })
       pair.expectSame()
-      pair.expectPrefix(keys[999])
+      pair.expectSummaries(keys[999], keys[1001])
     })
   }
 
   it('is empty again when all that was added is removed, or all that was removed is added', () => {
     const pair = new Pair()
-    const keys = someKeys('ring', 600, seededRandom(3))
+    const keys = someKeys(RING, 600, seededRandom(3))
     const half = (i: number): 1 | -1 => i % 2 === 0 ? 1 : -1
     keys.forEach((key, i) => { pair.change(key, half(i)) })
     keys.forEach((key, i) => { pair.change(key, half(i) === 1 ? -1 : 1) })
 
     expect([pair.mem.rows, pair.mem.count, pair.mem.chunks.length]).to.deep.equal([0, 0, 0])
-    pair.expectPrefix()
+    pair.expectSummary()
     pair.change(keys[5], 1)
     pair.expectSame()
   })
 
   it('does not change with the key that it was handed', () => {
     const pair = new Pair()
-    const [key] = someKeys('ring', 1, seededRandom(4))
+    const [key] = someKeys(RING, 1, seededRandom(4))
     const handed = key.slice()
     pair.mem.add(handed)
     handed.fill(0)
 
     expect(keyAt(pair.mem.chunks[0], 0)).to.deep.equal(key)
+  })
+
+  it('sums up each chunk once, before somebody asks, and says the same then', () => {
+    const pair = new Pair()
+    const keys = someKeys(RING, 700, seededRandom(5))
+    keys.forEach(key => { pair.change(key, 1) })
+
+    expect(pair.mem.chunks.every(chunk => pair.mem.sumUp(chunk))).to.equal(true)
+    expect(pair.mem.chunks.some(chunk => pair.mem.sumUp(chunk))).to.equal(false)
+    pair.expectSummaries(keys[3], keys[4])
+    pair.expectSummary()
+  })
+
+  it('without sums has none to ask for', () => {
+    const mem = new MemTable({ id: 3, name: 'dead', width: 6 })
+    someKeys({ ...RING, width: 6 }, 300, seededRandom(6)).forEach(key => { mem.add(key) })
+    const sum = new Uint32Array(LANES)
+
+    expect(mem.chunks.some(chunk => mem.sumUp(chunk))).to.equal(false)
+    expect(mem.summaryInto(sum)).to.equal(300)
+    expect(sum).to.deep.equal(new Uint32Array(LANES))
   })
 })

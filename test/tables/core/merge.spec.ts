@@ -1,11 +1,13 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
-import { keyAt, signAt } from '../../../src/tables/core/page.ts'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
+import { keyAt, signAt } from '../../../src/tables/core/rows.ts'
 import { merged, rowsOf, someKeys } from '../../fixtures/runs.ts'
-import type { Rows } from '../../../src/tables/core/page.ts'
 import type { Random } from '../../../src/runtime/random.ts'
+import type { Rows } from '../../../src/tables/core/rows.ts'
+
+const DEAD = { id: 3, name: 'dead', width: 6 }
 
 interface Row {
   key: Uint8Array
@@ -14,7 +16,7 @@ interface Row {
 
 /** Runs that a table may have, the oldest first: a key is added and removed in turns */
 function someRuns (random: Random, runs: number, isBottom: boolean): Row[][] {
-  const keys = someKeys('dead', 30, random)
+  const keys = someKeys(DEAD, 30, random)
   const state = new Map(keys.map((key): [string, boolean] => [key.join(), !isBottom && random() < 0.5]))
 
   return Array.from({ length: runs }, () => keys.filter(() => random() < 0.4).sort(compare).map(key => {
@@ -29,7 +31,7 @@ function inPieces (rows: Row[], random: Random): Rows[] {
   const pieces: Rows[] = []
   for (let at = 0; at < rows.length;) {
     const size = randomInt(random, 5)
-    pieces.push(rowsOf('dead', rows.slice(at, at + size)))
+    pieces.push(rowsOf(DEAD, rows.slice(at, at + size)))
     at += size
   }
   return pieces
@@ -53,7 +55,7 @@ describe('a merge of runs', () => {
         }
 
         const left = [...sums.values()].filter(({ sum }) => sum !== 0).sort((a, b) => compare(a.key, b.key))
-        const pages = merged({ table: 'dead', inputs: runs.map(rows => inPieces(rows, random)), pageRows, isBottom }, maxRows)
+        const pages = merged({ spec: DEAD, inputs: runs.map(rows => inPieces(rows, random)), pageRows, isBottom }, maxRows)
         expect(flat(pages)).to.deep.equal(left.map(({ key, sum }) => `${sum} ${key.join()}`))
         expect(pages.slice(0, -1).every(({ size }) => size === pageRows)).to.equal(true)
       }), { seed: 1, numRuns: 200 })
@@ -61,14 +63,14 @@ describe('a merge of runs', () => {
   }
 
   it('of removals alone is nothing where there is no older run', () => {
-    const rows = rowsOf('dead', someKeys('dead', 10, seededRandom(1)).sort(compare).map(key => ({ key, isRemoved: true })))
+    const rows = rowsOf(DEAD, someKeys(DEAD, 10, seededRandom(1)).sort(compare).map(key => ({ key, isRemoved: true })))
 
-    expect(merged({ table: 'dead', inputs: [[rows]], pageRows: 4, isBottom: true })).to.deep.equal([])
-    expect(flat(merged({ table: 'dead', inputs: [[rows]], pageRows: 4, isBottom: false }))).to.have.lengthOf(10)
+    expect(merged({ spec: DEAD, inputs: [[rows]], pageRows: 4, isBottom: true })).to.deep.equal([])
+    expect(flat(merged({ spec: DEAD, inputs: [[rows]], pageRows: 4, isBottom: false }))).to.have.lengthOf(10)
   })
 
   it('of nothing is nothing', () => {
-    expect(merged({ table: 'dead', inputs: [], pageRows: 4, isBottom: true })).to.deep.equal([])
-    expect(merged({ table: 'dead', inputs: [[], []], pageRows: 4, isBottom: false })).to.deep.equal([])
+    expect(merged({ spec: DEAD, inputs: [], pageRows: 4, isBottom: true })).to.deep.equal([])
+    expect(merged({ spec: DEAD, inputs: [[], []], pageRows: 4, isBottom: false })).to.deep.equal([])
   })
 })
