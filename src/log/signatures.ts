@@ -5,15 +5,14 @@ import { encodeString, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { LARGE_BYTES, sha256, sha256Sliced } from '../runtime/sha256.ts'
+import { isStrictPoint, signWith, verifyAsideWith } from '../runtime/signing.ts'
 import { decodeContent } from './core/entry.ts'
 import { besideOf, decodeProof, MAX_BATCH, rootOf, Subtree } from './core/merkle.ts'
 import { SharedProof } from './core/shared-proof.ts'
-import { isStrictPoint } from './core/strict-ed25519.ts'
-import { signWith, verifyWith } from './ed25519.ts'
 import { BatchTooLargeError, FalseProofError } from './errors.ts'
 import type { Proof } from './core/merkle.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
-import type { Sign, Verify } from './ed25519.ts'
+import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
@@ -205,9 +204,6 @@ class Checks {
 
     try {
       return await verify(message, signature)
-    } catch {
-      // a signature that no key of this type can have made: it is refused with the wrong ones
-      return false
     } finally {
       const next = this.#waiting.shift()
 
@@ -252,7 +248,7 @@ function authorOf (bytes: Uint8Array): Author {
   let author = authors.get(key)
 
   if (author == null) {
-    author = { key, verify: verifyWith(parseKey(bytes)) }
+    author = { key, verify: verifyAsideWith(parseKey(bytes)) }
     authors.set(key, author)
   }
 
