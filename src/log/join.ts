@@ -1,9 +1,16 @@
-import { MalformedError } from '../runtime/errors.ts'
+import { allocUnsafe } from 'uint8arrays/alloc'
+import { chunks } from '../runtime/chunks.ts'
+import { MalformedError, orMalformed } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import * as limits from './constants.ts'
 import { Early } from './core/early.ts'
+import { readMoment } from './core/entry.ts'
+import { compareMoments } from './core/hybrid-clock.ts'
+import { all } from './core/run.ts'
 import { FutureEntryError } from './errors.ts'
-import { decodeEntry, verifyEntries } from './signatures.ts'
+import { LogEntry } from './log-entry.ts'
+import { decodeEntry, Verifier } from './signatures.ts'
+import type { Moment } from './core/hybrid-clock.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
 import type { Store } from './store.ts'
 import type { Admission, Writer } from './writer.ts'
@@ -16,6 +23,17 @@ export interface Joined {
   admission: Admission | 'waiting'
 }
 
+/** What was handed in, with its moment */
+interface Item extends Moment {
+  raw: RawEntry
+  outcome: Joined
+}
+
+interface Decoded {
+  entry: DecodedEntry
+  outcome: Joined
+}
+
 export interface JoinsInit {
   id: string
   clock: Clock
@@ -26,6 +44,8 @@ export interface JoinsInit {
 
 /** Entries that are looked up at once */
 const LOOKUPS = 64
+/** Entries that are verified before they are stored. Measured: with 10,000 the garbage collector holds the loop for 20 ms */
+const MAX_JOINED = 1024
 
 /**
  * The door for entries of others: decoded, looked up, verified, and only then let in. Those whose time has not come yet wait here,
@@ -39,7 +59,8 @@ export class Joins {
 
   constructor (init: JoinsInit) {
     this.#init = init
-    this.#pacer = new Pacer(init.clock)
+    // half of what it is otherwise: the writer goes on in the same turn of the loop
+    this.#pacer = new Pacer(init.clock, 2)
   }
 
   /** Entries whose time has not come yet */
@@ -48,53 +69,97 @@ export class Joins {
   }
 
   async join (raws: RawEntry[], { signal }: AbortOptions): Promise<Joined[]> {
-    const { id, store, writer } = this.#init
-    const { changes } = writer
-    // our own: whoever hands them in may use its bytes again at once
-    const own = raws.map(({ bytes, proof }) => ({ bytes: new Uint8Array(bytes), proof: new Uint8Array(proof) }))
-    const joined: Joined[] = []
-    const decoded: Array<{ i: number, entry: DecodedEntry }> = []
+    // at once: whoever hands bytes in may use them again. Nobody can change those of a LogEntry
+    const own = raws.map(raw => raw instanceof LogEntry ? raw : copyOf(raw))
+    const items: Item[] = []
 
-    for (const [i, raw] of own.entries()) {
-      await this.#pause(signal)
-      const entry = await decode(raw, this.#pacer)
+    for (const raw of own) {
+      items.push({ raw, outcome: { admission: 'known' }, ...readMoment(raw.bytes) })
+
+      if (this.#pacer.isDue) {
+        await this.#pacer.yield()
+      }
+    }
+
+    // parents first, and not so many at once that they fill the memory
+    for (const some of chunks(items.toSorted(compareMoments), MAX_JOINED)) {
+      await this.#joinSome(some, signal)
+    }
+
+    return items.map(({ outcome }) => outcome)
+  }
+
+  async #joinSome (items: Item[], signal?: AbortSignal): Promise<void> {
+    const { id, clock, writer } = this.#init
+    const { changes } = writer
+    const verifier = new Verifier(id, this.#pacer)
+    const outcomes: Joined[] = []
+
+    for (const some of chunks(items, LOOKUPS)) {
+      signal?.throwIfAborted()
+
+      for (const { entry, outcome } of await this.#unknown(some)) {
+        verifier.add(entry)
+        outcomes.push(outcome)
+
+        if (this.#pacer.isDue) {
+          await this.#pacer.yield()
+        }
+      }
+    }
+
+    const verdicts = await verifier.verdicts()
+    signal?.throwIfAborted()
+    const now = clock.now()
+    const due = new Map<TrueEntry, Joined>()
+
+    for (const [i, verdict] of verdicts.entries()) {
+      if (verdict instanceof Error) {
+        outcomes[i].admission = verdict
+      } else if (verdict.time > now + limits.MAX_AHEAD) {
+        outcomes[i].admission = this.#wait(verdict, now)
+      } else {
+        due.set(verdict, outcomes[i])
+      }
+    }
+
+    if (due.size > 0) {
+      const admissions = await writer.join([...due.keys()], changes)
+      ;[...due.values()].forEach((outcome, i) => { outcome.admission = admissions[i] })
+    }
+  }
+
+  /** Those that are entries, and are not here. The others are told what became of them */
+  async #unknown (items: Item[]): Promise<Decoded[]> {
+    const { store } = this.#init
+    const decoded: Decoded[] = []
+    const unknown: Decoded[] = []
+
+    for (const { raw, outcome } of items) {
+      const decoding = orMalformed(() => decodeEntry(raw instanceof LogEntry ? LogEntry.raw(raw) : raw, this.#pacer))
+      const entry = decoding instanceof Promise ? await decoding : decoding
 
       if (entry instanceof MalformedError) {
-        joined.push({ admission: entry })
+        outcome.admission = entry
       } else {
-        joined.push({ id: entry.id, admission: 'known' })
-        decoded.push({ i, entry })
+        outcome.id = entry.id
+        decoded.push({ entry, outcome })
+      }
+      if (this.#pacer.isDue) {
+        await this.#pacer.yield()
       }
     }
 
-    const fresh: typeof decoded = []
+    const rows = await store.read(index => all(decoded, ({ entry }) => index.find(entry.id)))
 
-    for (let from = 0; from < decoded.length; from += LOOKUPS) {
-      const some = decoded.slice(from, from + LOOKUPS)
-      const found = await Promise.all(some.map(async ({ entry }) => store.locate(entry.id)))
-      fresh.push(...some.filter((_, k) => found[k] == null))
-      await this.#pause(signal)
+    for (const [i, one] of decoded.entries()) {
+      // of one that is found, the record may be damaged
+      if (rows[i] == null || await store.locate(one.entry.id) == null) {
+        unknown.push(one)
+      }
     }
 
-    const verdicts = await verifyEntries(fresh.map(({ entry }) => entry), id, this.#pacer)
-    signal?.throwIfAborted()
-    const now = this.#init.clock.now()
-    const isTrue: Array<{ i: number, entry: TrueEntry }> = []
-    fresh.forEach(({ i }, k) => {
-      const verdict = verdicts[k]
-
-      if (verdict instanceof Error) {
-        joined[i].admission = verdict
-      } else if (verdict.time > now + limits.MAX_AHEAD) {
-        joined[i].admission = this.#wait(verdict, now)
-      } else {
-        isTrue.push({ i, entry: verdict })
-      }
-    })
-
-    const admissions = isTrue.length === 0 ? [] : await writer.join(isTrue.map(({ entry }) => entry), changes)
-    isTrue.forEach(({ i }, k) => { joined[i].admission = admissions[k] })
-    return joined
+    return unknown
   }
 
   /** Those that wait have to come again */
@@ -104,11 +169,12 @@ export class Joins {
   }
 
   #wait (entry: TrueEntry, now: number): 'waiting' | FutureEntryError {
-    const waits = this.#early.add(entry)
-    this.#setTimer()
-    return waits
-      ? 'waiting'
-      : new FutureEntryError(`Its clock is ${entry.time - Math.floor(now)} ms ahead of ours, at most ${limits.MAX_AHEAD} are allowed, and there is no room for it to wait: offer it again later`)
+    if (this.#early.add(entry)) {
+      this.#setTimer()
+      return 'waiting'
+    }
+
+    return new FutureEntryError(`Its clock is ${entry.time - Math.floor(now)} ms ahead of ours, at most ${limits.MAX_AHEAD} are allowed, and there is no room for it to wait: offer it again later`)
   }
 
   #setTimer (): void {
@@ -131,22 +197,12 @@ export class Joins {
       await this.#init.writer.join(due, -1)
     }
   }
-
-  async #pause (signal?: AbortSignal): Promise<void> {
-    if (this.#pacer.isDue) {
-      await this.#pacer.yield()
-    }
-    signal?.throwIfAborted()
-  }
 }
 
-async function decode (raw: RawEntry, pacer: Pacer): Promise<DecodedEntry | MalformedError> {
-  try {
-    return await decodeEntry(raw, pacer)
-  } catch (err: any) {
-    if (err instanceof MalformedError) {
-      return err
-    }
-    throw err
-  }
+/** Small ones share memory with others: 10,000 with memory of their own take 8 ms, so 4 */
+function copyOf ({ bytes, proof }: RawEntry): RawEntry {
+  const own = allocUnsafe(bytes.byteLength + proof.byteLength)
+  own.set(bytes)
+  own.set(proof, bytes.byteLength)
+  return { bytes: own.subarray(0, bytes.byteLength), proof: own.subarray(bytes.byteLength) }
 }

@@ -1,19 +1,19 @@
 import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { equals } from 'uint8arrays/equals'
-import { LruMap } from '../runtime/bounded.ts'
+import { Fifo, LruMap } from '../runtime/bounded.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
-import { MalformedError } from '../runtime/errors.ts'
+import { MalformedError, orMalformed } from '../runtime/errors.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { LARGE_BYTES, sha256, sha256Sliced } from '../runtime/sha256.ts'
+import { isStrictPoint, signWith, verifyAsideWith } from '../runtime/signing.ts'
+import { then } from '../runtime/then.ts'
 import { decodeContent } from './core/entry.ts'
-import { besideOf, decodeProof, MAX_BATCH, rootOf, Subtree } from './core/merkle.ts'
+import { besideOf, decodeProof, MAX_BATCH, Subtree } from './core/merkle.ts'
 import { SharedProof } from './core/shared-proof.ts'
-import { isStrictPoint } from './core/strict-ed25519.ts'
-import { signWith, verifyWith } from './ed25519.ts'
 import { BatchTooLargeError, FalseProofError } from './errors.ts'
 import type { Proof } from './core/merkle.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
-import type { Sign, Verify } from './ed25519.ts'
+import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
@@ -26,8 +26,10 @@ const DOMAIN = encodeString('libp2p-sheaf/log/1:')
 const HASH_BYTES = 32
 /** Authors whose keys are kept. A guess: they take about 2 KB each */
 const MAX_AUTHORS = 1024
-/** As many as Node's threads are kept busy by, and not so many that files wait for long. Measured: 4 are too few, 64 are no faster */
-const CHECKS_AT_ONCE = 16
+/** Measured: 16 cost the main thread 14 us a signature, 64 cost it 8, more are no faster, and files wait for the threads */
+const CHECKS_AT_ONCE = 64
+/** Entries of one batch that are proved together: their tree takes 0.1 ms, and that of as many strangers in a large batch 3 */
+const MAX_NEIGHBOURS = 256
 const NOTHING = new Uint8Array(0)
 
 /** An entry and what proves it, or why it is refused */
@@ -46,7 +48,7 @@ export class Signer {
     this.#log = sha256(encodeString(logId))
   }
 
-  /** The proof that at least one entry shares with others, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
+  /** What proves these entries, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
   prove (ids: Uint8Array[]): SharedProof | Promise<SharedProof> {
     const size = ids.length
 
@@ -54,20 +56,17 @@ export class Signer {
       throw new BatchTooLargeError(`${size} entries where one signature is for at most ${MAX_BATCH}: hand over fewer at once`)
     }
 
-    const share = (signature: Uint8Array): SharedProof => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids: () => ids })
     const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids, NOTHING).root))
-    return signature instanceof Promise ? signature.then(share) : share(signature)
+    return then(signature, signature => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids: () => ids }))
   }
 }
 
 /** Takes an entry apart, without looking whether it is true. Throws a MalformedError. Large ones are hashed in slices */
 export function decodeEntry (raw: RawEntry, pacer?: Pacer): DecodedEntry | Promise<DecodedEntry> {
-  const { bytes, proof } = raw
-  const { time, counter, author, previous, parents, group, replicas, data } = decodeContent(bytes)
-  authorOf(author)
-  const named = (id: Uint8Array): DecodedEntry => ({ id, time, counter, author, previous, parents, group, replicas, data, bytes, proof })
-  const id = hashOf(bytes, pacer)
-  return id instanceof Promise ? id.then(named) : named(id)
+  const content = decodeContent(raw.bytes)
+  // the same bytes for all entries of the author: whoever compares them is done at once
+  content.author = authorOf(content.author).bytes
+  return then(hashOf(raw.bytes, pacer), id => ({ ...content, ...raw, id }))
 }
 
 /** At once, or of large ones in slices */
@@ -75,159 +74,138 @@ export function hashOf (bytes: Uint8Array, pacer?: Pacer): Uint8Array | Promise<
   return pacer == null || bytes.byteLength <= LARGE_BYTES ? sha256(bytes) : sha256Sliced(bytes, async () => pacer.yield())
 }
 
-/** Neighbours of one batch, whose ids lead to one root */
-interface Range {
+/** What one signature is for, as far as it was handed in */
+interface Batch extends Pick<Proof, 'size' | 'signature'> {
   author: Author
+  /** Entries that nobody has looked at yet */
+  waiting: Claim[]
+  /** Whether the author signed a root */
+  outcomes: Map<string, Promise<boolean>>
+}
+
+/** An entry and what is to prove it */
+interface Claim {
+  entry: DecodedEntry
   proof: Proof
-  /** Where they stand in what was handed in */
-  entries: number[]
-  tree: Subtree
+  /** Absent: it is not true, or nobody has looked at it yet */
+  verdict?: Verdict
+}
+
+/** Says of each entry whether its author made it for the log: in the order in which they come */
+export async function verifyEntries (entries: DecodedEntry[], logId: string): Promise<Verdict[]> {
+  const verifier = new Verifier(logId)
+  entries.forEach(entry => { verifier.add(entry) })
+  return verifier.verdicts()
 }
 
 /**
  * Says of each entry whether its author made it for the log. Each stands alone, by its own proof. Those of neighbours are looked at
- * together, and one signature is checked for what was signed at once.
+ * together, and one signature is checked for what was signed at once: on other threads, as soon as a whole batch has been added.
  */
-export async function verifyEntries (entries: DecodedEntry[], logId: string, pacer?: Pacer): Promise<Verdict[]> {
-  const log = sha256(encodeString(logId))
-  const proofs = entries.map(readProof)
-  const verdicts: Verdict[] = proofs.map(proof => proof instanceof MalformedError ? proof : falseProof())
-  const checks = new Checks(log)
-  const left: number[] = []
+export class Verifier {
+  readonly #log: Uint8Array
+  readonly #pacer?: Pacer
+  readonly #claims: Array<Pick<Claim, 'verdict'>> = []
+  readonly #batches = new Map<string, Batch>()
+  /** That of the last entry: mostly the next one is of the same */
+  #last?: Batch
+  readonly #checking: Array<Promise<void>> = []
 
-  await Promise.all((await rangesOf(entries, proofs, pacer)).map(async range => {
-    if (await checks.isTrue(range.author, range.proof, range.tree.root)) {
-      const { proof: { size, index, signature }, entries: numbers } = range
-      const ids = numbers.map(i => entries[i].id)
-      const last = proofs[numbers[numbers.length - 1]] as Proof
-      const shared = new SharedProof({ size, first: index, count: ids.length, beside: besideOf(range.proof, last), signature, ids: () => ids })
-      numbers.forEach((i, at) => {
-        // what its neighbours prove is true, but others would not believe a proof that is not
-        if (range.tree.isPath(index + at, (proofs[i] as Proof).path)) {
-          verdicts[i] = trueEntry(entries[i], shared, at)
-        }
-      })
-    } else if (range.entries.length > 1) {
-      // one of them is false, and the others may be true
-      left.push(...range.entries)
+  constructor (logId: string, pacer?: Pacer) {
+    this.#log = sha256(encodeString(logId))
+    this.#pacer = pacer
+  }
+
+  add (entry: DecodedEntry): void {
+    const proof = orMalformed(() => decodeProof(entry.proof))
+
+    if (proof instanceof MalformedError) {
+      this.#claims.push({ verdict: proof })
+      return
     }
-  }))
 
-  await Promise.all(left.map(async i => {
-    const proof = proofs[i] as Proof
-    const entry = entries[i]
+    const claim: Claim = { entry, proof }
+    this.#claims.push(claim)
+    const batch = this.#batchOf(authorOf(entry.author), proof)
 
-    if (await checks.isTrue(authorOf(entry.author), proof, rootOf(entry.id, proof))) {
-      verdicts[i] = trueEntry(entry, aloneOf(entry, proof), 0)
-    }
-  }))
-
-  return verdicts
-}
-
-function trueEntry ({ proof, ...content }: DecodedEntry, proofs: SharedProof, at: number): TrueEntry {
-  return { ...content, proofs, at }
-}
-
-/** What proves one entry alone */
-export function aloneOf ({ id }: { id: Uint8Array }, proof: Proof): SharedProof {
-  const { size, index, signature } = proof
-  return new SharedProof({ size, first: index, count: 1, beside: besideOf(proof, proof), signature, ids: () => [id] })
-}
-
-/** Entries that follow each other in their batch, whatever the order in which they were handed in */
-async function rangesOf (entries: DecodedEntry[], proofs: Array<Proof | MalformedError>, pacer?: Pacer): Promise<Range[]> {
-  const batches = new Map<string, number[]>()
-
-  for (const [i, proof] of proofs.entries()) {
-    if (!(proof instanceof MalformedError)) {
-      const key = `${authorOf(entries[i].author).key} ${proof.size} ${keyOfBytes(proof.signature)}`
-      const batch = batches.get(key)
-
-      if (batch == null) {
-        batches.set(key, [i])
-      } else {
-        batch.push(i)
-      }
+    if (batch.waiting.push(claim) === Math.min(batch.size, MAX_NEIGHBOURS)) {
+      this.#check(batch)
     }
   }
 
-  const ranges: Range[] = []
+  /** Of each that was added, in that order */
+  async verdicts (): Promise<Verdict[]> {
+    for (const batch of this.#batches.values()) {
+      this.#check(batch)
+      await this.#pacer?.pause()
+    }
 
-  for (const batch of batches.values()) {
-    batch.sort((a, b) => (proofs[a] as Proof).index - (proofs[b] as Proof).index)
+    await Promise.all(this.#checking)
+    return this.#claims.map(({ verdict = falseProof() }) => verdict)
+  }
+
+  #batchOf (author: Author, { size, signature }: Proof): Batch {
+    const last = this.#last
+
+    if (last != null && last.author === author && last.size === size && equals(last.signature, signature)) {
+      return last
+    }
+
+    const key = `${author.key} ${size} ${keyOfBytes(signature)}`
+    const batch = this.#batches.get(key) ?? { author, size, signature, waiting: [], outcomes: new Map() }
+    this.#batches.set(key, batch)
+    this.#last = batch
+    return batch
+  }
+
+  /** What waits, by those that follow each other in the batch, whatever the order in which they were handed in */
+  #check (batch: Batch): void {
+    const claims = batch.waiting.sort((a, b) => a.proof.index - b.proof.index)
     let from = 0
 
-    for (let i = 1; i <= batch.length; i++) {
-      if (i === batch.length || (proofs[batch[i]] as Proof).index !== (proofs[batch[i - 1]] as Proof).index + 1) {
-        ranges.push(rangeOf(entries, proofs, batch.slice(from, i)))
+    for (let i = 1; i <= claims.length; i++) {
+      if (claims[i]?.proof.index !== claims[i - 1].proof.index + 1) {
+        this.#checking.push(this.#checkNeighbours(batch, claims.slice(from, i)))
         from = i
       }
     }
 
-    await pacer?.pause()
+    batch.waiting = []
   }
 
-  return ranges
-}
+  async #checkNeighbours (batch: Batch, claims: Claim[]): Promise<void> {
+    const { size, signature } = batch
+    const [first, last] = [claims[0].proof, claims[claims.length - 1].proof]
+    const ids = claims.map(({ entry }) => entry.id)
+    const beside = besideOf(first, last)
+    const tree = new Subtree(size, first.index, ids, beside)
 
-function rangeOf (entries: DecodedEntry[], proofs: Array<Proof | MalformedError>, numbers: number[]): Range {
-  const [first, last] = [proofs[numbers[0]], proofs[numbers[numbers.length - 1]]] as [Proof, Proof]
-  const tree = new Subtree(first.size, first.index, numbers.map(i => entries[i].id), besideOf(first, last))
-  return { author: authorOf(entries[numbers[0]].author), proof: first, entries: numbers, tree }
-}
+    if (await this.#isSigned(batch, tree.root)) {
+      const proofs = new SharedProof({ size, first: first.index, count: ids.length, beside, signature, ids: () => ids })
 
-/** Signatures that are checked, each once */
-class Checks {
-  readonly #log: Uint8Array
-  readonly #outcomes = new Map<string, Promise<boolean>>()
-  #running = 0
-  readonly #waiting: Array<() => void> = []
+      claims.forEach((claim, at) => {
+        const { entry, proof: { index, path } } = claim
+        // what its neighbours prove is true, but others would not believe a proof that is not
+        claim.verdict = tree.isPath(index, path) ? { ...entry, proofs, at } : undefined
+      })
+    } else if (claims.length > 1) {
+      // one of them is false, and the others may be true
+      const alone: Array<Promise<void>> = []
 
-  constructor (log: Uint8Array) {
-    this.#log = log
-  }
-
-  async isTrue (author: Author, { size, signature }: Proof, root: Uint8Array): Promise<boolean> {
-    const message = messageOf(this.#log, size, root)
-    const key = `${author.key} ${keyOfBytes(message)}${keyOfBytes(signature)}`
-    const outcome = this.#outcomes.get(key) ?? this.#check(author, message, signature)
-    this.#outcomes.set(key, outcome)
-    return outcome
-  }
-
-  async #check ({ verify }: Author, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-    if (this.#running === CHECKS_AT_ONCE) {
-      await new Promise<void>(resolve => { this.#waiting.push(resolve) })
-    } else {
-      this.#running++
-    }
-
-    try {
-      return await verify(message, signature)
-    } catch {
-      // a signature that no key of this type can have made: it is refused with the wrong ones
-      return false
-    } finally {
-      const next = this.#waiting.shift()
-
-      if (next == null) {
-        this.#running--
-      } else {
-        next()
+      for (const claim of claims) {
+        alone.push(this.#checkNeighbours(batch, [claim]))
+        await this.#pacer?.pause()
       }
+
+      await Promise.all(alone)
     }
   }
-}
 
-function readProof ({ proof }: DecodedEntry): Proof | MalformedError {
-  try {
-    return decodeProof(proof)
-  } catch (err: any) {
-    if (err instanceof MalformedError) {
-      return err
-    }
-    throw err
+  async #isSigned ({ author, size, signature, outcomes }: Batch, root: Uint8Array): Promise<boolean> {
+    const key = keyOfBytes(root)
+    const outcome = outcomes.get(key) ?? check(author, messageOf(this.#log, size, root), signature)
+    outcomes.set(key, outcome)
+    return outcome
   }
 }
 
@@ -235,28 +213,56 @@ function falseProof (): FalseProofError {
   return new FalseProofError('the signature is not one of its author for this entry in this log: ask somebody else for the entry')
 }
 
+/** Signatures that are being checked, and what waits for one of them to end: of all logs, as they share the threads */
+let running = 0
+const waiting = new Fifo<() => void>()
+
+async function check ({ verify }: Author, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  if (running === CHECKS_AT_ONCE) {
+    await new Promise<void>(resolve => { waiting.push(resolve) })
+  } else {
+    running++
+  }
+
+  try {
+    return await verify(message, signature)
+  } finally {
+    const next = waiting.shift()
+
+    if (next == null) {
+      running--
+    } else {
+      next()
+    }
+  }
+}
+
 function messageOf (log: Uint8Array, size: number, root: Uint8Array): Uint8Array {
   return new Writer(DOMAIN.byteLength + 2 * HASH_BYTES + 8).raw(DOMAIN).raw(log).uvarint(size).raw(root).finish()
 }
 
 interface Author {
+  /** The key, as libp2p encodes it */
+  bytes: Uint8Array
+  /** As the key of a map */
   key: string
   verify: Verify
 }
 
 const authors = new LruMap<string, Author>(MAX_AUTHORS)
+/** That of the last entry: mostly the next one has the same */
+let latest: Author | undefined
 
 /** Throws a MalformedError for what is no key, or a key in another spelling than its own */
 function authorOf (bytes: Uint8Array): Author {
-  const key = keyOfBytes(bytes)
-  let author = authors.get(key)
-
-  if (author == null) {
-    author = { key, verify: verifyWith(parseKey(bytes)) }
-    authors.set(key, author)
+  if (latest != null && equals(latest.bytes, bytes)) {
+    return latest
   }
 
-  return author
+  const key = keyOfBytes(bytes)
+  latest = authors.get(key) ?? { bytes: Uint8Array.from(bytes), key, verify: verifyAsideWith(parseKey(bytes)) }
+  authors.set(key, latest)
+  return latest
 }
 
 function parseKey (bytes: Uint8Array): PublicKey {

@@ -4,9 +4,11 @@ import { sha256 } from 'multiformats/hashes/sha2'
 import { Reader, Writer, encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
+import { signWith, verifyWith } from '../runtime/signing.ts'
 import { then } from '../runtime/then.ts'
 import { keyOf, peerOf } from './keys.ts'
 import type { Key } from './core/types.ts'
+import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
 /**
@@ -39,26 +41,24 @@ export interface Sealed {
 
 /** Seals what this node says */
 export class Sealer {
-  readonly #privateKey: PrivateKey
+  readonly publicKey: PublicKey
+  readonly #sign: Sign
   readonly #origin: Uint8Array
   readonly #key: Uint8Array
 
   constructor (privateKey: PrivateKey) {
     const peerId = peerIdFromPublicKey(privateKey.publicKey)
-    this.#privateKey = privateKey
+    this.publicKey = privateKey.publicKey
+    this.#sign = signWith(privateKey)
     this.#origin = bytesOfKey(keyOf(peerId))
     // only the ids of RSA keys do not hold their key
     this.#key = privateKey.publicKey.type === 'RSA' ? publicKeyToProtobuf(privateKey.publicKey) : new Uint8Array(0)
   }
 
-  get publicKey (): PublicKey {
-    return this.#privateKey.publicKey
-  }
-
   /** At once where the platform signs at once (Node), later where it does not (browsers) */
   seal (epoch: number, type: SealType, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
     const writer = this.#write(epoch, type, content)
-    const signature = then(messageOf(writer.finish()), message => this.#privateKey.sign(message))
+    const signature = then(messageOf(writer.finish()), this.#sign)
 
     return then(signature, signature => writer.bytes(signature).finish())
   }
@@ -102,15 +102,21 @@ export function verifySealed (sealed: Sealed): boolean | Promise<boolean> {
 
   const publicKey = publicKeyOf(sealed)
 
-  return then(messageOf(signed), message => {
-    try {
-      const verdict = publicKey.verify(message, signature)
-      return verdict instanceof Promise ? verdict.catch(() => false) : verdict
-    } catch {
-      // a signature that no key of this type can have made: whoever asked counts it with the wrong ones
-      return false
-    }
-  })
+  return then(messageOf(signed), message => verifierOf(publicKey)(message, signature))
+}
+
+/** By their keys, which `peerOf` keeps: a key is imported once for all that it signed */
+const verifiers = new WeakMap<PublicKey, Verify>()
+
+function verifierOf (publicKey: PublicKey): Verify {
+  let verify = verifiers.get(publicKey)
+
+  if (verify == null) {
+    verify = verifyWith(publicKey)
+    verifiers.set(publicKey, verify)
+  }
+
+  return verify
 }
 
 /** What is signed */

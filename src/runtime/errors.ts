@@ -6,6 +6,18 @@ export class MalformedError extends Error {
   name = 'MalformedError'
 }
 
+/** What `decode` returns, or the MalformedError that it throws */
+export function orMalformed<T> (decode: () => T): T | MalformedError {
+  try {
+    return decode()
+  } catch (err) {
+    if (err instanceof MalformedError) {
+      return err
+    }
+    throw err
+  }
+}
+
 /**
  * A turn of a mailbox took longer than its owner allows. The turns behind it go on.
  */

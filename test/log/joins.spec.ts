@@ -122,13 +122,14 @@ describe('joining', () => {
     expect(outcomes(await log.join(entries))).to.deep.equal(['added', 'added', 'added'])
   })
 
-  it('adds many at once, in every order', async () => {
+  it('adds many at once, in every order: also more than are verified before the first is stored', async () => {
     const log = await newLog()
     const entries = await chain(1300)
-    await log.join(entries.slice().reverse().map(raw))
+    const outcome = outcomes(await log.join([...entries.slice().reverse().map(raw), { bytes: new Uint8Array(3), proof: new Uint8Array(3) }]))
 
     expect(await idsOf(log)).to.deep.equal(entries.map(name))
     expect((await collect(log.arrivals())).map(({ entry }) => name(entry))).to.deep.equal(entries.map(name))
+    expect(outcome).to.deep.equal([...entries.map(() => 'added'), 'MalformedError'])
     await expectSound(log)
   })
 })

@@ -383,6 +383,16 @@ describe('signatures that are checked', () => {
     expect(await checks([...batch, ...batch])).to.equal(1)
   })
 
+  it('are one for a batch that is larger than what is proved together', async () => {
+    const signer = await newSigner(LOG, 'secp256k1')
+    const batch = await signed(signer, await entriesOf(signer.author, 600))
+    const shuffled = batch.map((_, i) => batch[i * 7 % 600])
+
+    for (const entries of [batch, shuffled]) {
+      expect(await checksDuring(async () => { expect(await verdicts(entries)).to.deep.equal(times(600, 'true')) })).to.equal(1)
+    }
+  })
+
   it('are one for each batch and author', async () => {
     const signers = await Promise.all([newSigner(LOG, 'secp256k1'), newSigner(LOG, 'secp256k1')])
     const batches = await Promise.all(signers.flatMap(signer => [1, 5, 8].map(async (size, k) => signed(signer, await Promise.all(

@@ -6,8 +6,8 @@ import type { TrueEntry } from './types.ts'
 const OVERHEAD = 500
 
 /**
- * Entries whose time has not come yet, by their time. When there is no room for all, the one whose time comes last has to come
- * again.
+ * Entries whose time has not come yet. An entry that waits keeps its room, as whoever brought it was told so: when there is no room
+ * for another one, that one has to come again.
  */
 export class Early {
   readonly #maxBytes: number
@@ -41,34 +41,31 @@ export class Early {
       return true
     }
 
-    this.#entries.set(key, entry)
-    this.#bytes += sizeOf(entry) + OVERHEAD
+    const bytes = this.#bytes + sizeOf(entry) + OVERHEAD
 
-    while (this.#bytes > this.#maxBytes) {
-      this.#delete(this.#last())
+    if (bytes > this.#maxBytes) {
+      return false
     }
 
-    return this.#entries.has(key)
+    this.#entries.set(key, entry)
+    this.#bytes = bytes
+    return true
   }
 
   /** Those whose time has come */
   take (now: number): TrueEntry[] {
     const due = [...this.#entries.values()].filter(({ time }) => time <= now)
-    due.forEach(entry => { this.#delete(entry) })
+
+    for (const entry of due) {
+      this.#entries.delete(keyOfBytes(entry.id))
+      this.#bytes -= sizeOf(entry) + OVERHEAD
+    }
+
     return due
   }
 
   clear (): void {
     this.#entries.clear()
     this.#bytes = 0
-  }
-
-  #delete (entry: TrueEntry): void {
-    this.#entries.delete(keyOfBytes(entry.id))
-    this.#bytes -= sizeOf(entry) + OVERHEAD
-  }
-
-  #last (): TrueEntry {
-    return [...this.#entries.values()].reduce((last, entry) => entry.time >= last.time ? entry : last)
   }
 }

@@ -63,16 +63,18 @@ export function encodeContent (content: Content): Uint8Array {
  * What it hands out are views of the input. Throws a MalformedError. Whether the author is a key is for `decodeEntry` to say
  */
 export function decodeContent (bytes: Uint8Array): Content {
-  const reader = new Reader(bytes)
-  const head = reader.raw(HEAD_BYTES)
-
-  if (head[0] !== VERSION) {
-    throw new MalformedError(`an entry of version ${head[0]}, where only ${VERSION} is known`)
+  if (bytes.byteLength < HEAD_BYTES) {
+    throw new MalformedError(`${bytes.byteLength} bytes where an entry begins with ${HEAD_BYTES}`)
+  }
+  if (bytes[0] !== VERSION) {
+    throw new MalformedError(`an entry of version ${bytes[0]}, where only ${VERSION} is known`)
   }
 
+  const { time, counter } = readMoment(bytes)
+  const reader = new Reader(bytes, HEAD_BYTES)
   const content: Content = {
-    time: (head[1] * 256 + head[2]) * 2 ** 32 + ((head[3] << 24 | head[4] << 16 | head[5] << 8 | head[6]) >>> 0),
-    counter: head[7] << 8 | head[8],
+    time,
+    counter,
     author: reader.bytes(MAX_AUTHOR_BYTES),
     previous: readPrevious(reader),
     parents: reader.list(MAX_PARENTS, () => reader.raw(ID_BYTES)),
@@ -90,6 +92,14 @@ export function decodeContent (bytes: Uint8Array): Content {
   expectEnd(reader)
 
   return content
+}
+
+/** When an entry was made, without looking at the rest of it. Of fewer bytes than every entry has it is some moment, too */
+export function readMoment (bytes: Uint8Array): { time: number, counter: number } {
+  return {
+    time: (bytes[1] << 8 | bytes[2]) * 2 ** 32 + ((bytes[3] << 24 | bytes[4] << 16 | bytes[5] << 8 | bytes[6]) >>> 0),
+    counter: bytes[7] << 8 | bytes[8]
+  }
 }
 
 /** An entry with its proof: bytes content · bytes proof */

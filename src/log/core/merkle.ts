@@ -1,7 +1,8 @@
-import { allocUnsafe } from 'uint8arrays/alloc'
+import { concat } from 'uint8arrays/concat'
 import { Reader, uvarintLength, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { sha256 } from '../../runtime/sha256.ts'
+import { compareAt } from './page.ts'
 import { ID_BYTES } from './types.ts'
 
 /**
@@ -41,7 +42,7 @@ export function encodeProof ({ size, index, path, signature }: Proof): Uint8Arra
 
 /** Bytes of the proof of one entry */
 export function proofLength (size: number, index: number, { byteLength }: Uint8Array): number {
-  return uvarintLength(size) + uvarintLength(index) + ID_BYTES * pathLength(size, index) + uvarintLength(byteLength) + byteLength
+  return uvarintLength(size) + uvarintLength(index) + ID_BYTES * besideLength(size, index, 1) + uvarintLength(byteLength) + byteLength
 }
 
 /** Throws a MalformedError. What it hands out are views of the input */
@@ -59,7 +60,7 @@ export function decodeProof (bytes: Uint8Array): Proof {
     throw new MalformedError(`entry ${index} of a batch of ${size}`)
   }
 
-  const path = reader.raw(ID_BYTES * pathLength(size, index))
+  const path = reader.raw(ID_BYTES * besideLength(size, index, 1))
   const signature = reader.bytes(MAX_SIGNATURE_BYTES)
 
   if (reader.left > 0) {
@@ -69,64 +70,38 @@ export function decodeProof (bytes: Uint8Array): Proof {
   return { size, index, path, signature }
 }
 
-/** How many partners a leaf has on its way up */
-export function pathLength (size: number, index: number): number {
-  let length = 0
-
-  for (let last = size - 1; last > 0; last >>= 1, index >>= 1) {
-    length += hasPartner(index, last) ? 1 : 0
-  }
-
-  return length
-}
-
-/** The root that the proof of one entry leads to */
-export function rootOf (id: Uint8Array, { size, index, path }: Proof): Uint8Array {
-  let node = id
-  let offset = 0
-
-  for (let last = size - 1; last > 0; last >>= 1, index >>= 1) {
-    if (hasPartner(index, last)) {
-      const partner = path.subarray(offset, offset += ID_BYTES)
-      node = index % 2 === 0 ? hashPair(node, partner) : hashPair(partner, node)
-    }
-  }
-
-  return node
-}
-
-/** How many nodes neighbours need beside them, from `first` on */
+/** How many nodes neighbours need beside them, from number `first` of the batch on. One entry needs its path */
 export function besideLength (size: number, first: number, count: number): number {
   let length = 0
-
-  for (let last = size - 1, end = first + count - 1; last > 0; last >>= 1, first >>= 1, end >>= 1) {
-    length += first % 2 + (needsRight(end, last) ? 1 : 0)
-  }
-
+  climb(size, first, count, (_, __, ___, needsLeft, needsRight) => { length += Number(needsLeft) + Number(needsRight) })
   return length
 }
 
 /** The nodes beside neighbours, from the proofs of the first and the last of them: on each level the left one, then the right one */
 export function besideOf (first: Proof, last: Proof): Uint8Array {
-  const beside = allocUnsafe(ID_BYTES * besideLength(first.size, first.index, last.index - first.index + 1))
+  const [ofFirst, ofLast] = [partnersOf(first), partnersOf(last)]
+  const beside: Uint8Array[] = []
+  climb(first.size, first.index, last.index - first.index + 1, (height, _, __, needsLeft, needsRight) => {
+    if (needsLeft) {
+      beside.push(ofFirst[height])
+    }
+    if (needsRight) {
+      beside.push(ofLast[height])
+    }
+  })
+  return concat(beside)
+}
+
+/** The nodes of a path by their height */
+function partnersOf ({ size, index, path }: Proof): Uint8Array[] {
+  const partners: Uint8Array[] = []
   let offset = 0
-  let [left, right, leftAt, rightAt] = [first.index, last.index, 0, 0]
-
-  for (let top = first.size - 1; top > 0; top >>= 1, left >>= 1, right >>= 1) {
-    if (left % 2 === 1) {
-      beside.set(first.path.subarray(leftAt, leftAt + ID_BYTES), offset)
-      offset += ID_BYTES
+  climb(size, index, 1, (height, _, __, needsLeft, needsRight) => {
+    if (needsLeft || needsRight) {
+      partners[height] = path.subarray(offset, offset += ID_BYTES)
     }
-    if (needsRight(right, top)) {
-      beside.set(last.path.subarray(rightAt, rightAt + ID_BYTES), offset)
-      offset += ID_BYTES
-    }
-
-    leftAt += hasPartner(left, top) ? ID_BYTES : 0
-    rightAt += hasPartner(right, top) ? ID_BYTES : 0
-  }
-
-  return beside
+  })
+  return partners
 }
 
 /** Nodes of one level that lie side by side */
@@ -136,104 +111,76 @@ interface Level {
 }
 
 /**
- * The part of a tree that is above neighbours, with the nodes beside it: gives back the root, the path of each, and what some
- * of them need beside them.
+ * The part of a tree that is above neighbours, with the nodes beside it: it has the root, and what some of them need beside them.
  */
 export class Subtree {
+  readonly root: Uint8Array
   readonly #size: number
   readonly #levels: Level[] = []
 
   /** `ids`: of the neighbours, from number `first` of the batch on */
   constructor (size: number, first: number, ids: Uint8Array[], beside: Uint8Array) {
     this.#size = size
-    let level: Level = { first, nodes: ids }
+    let nodes = ids
     let offset = 0
+    climb(size, first, ids.length, (_, first, __, needsLeft, needsRight) => {
+      nodes = nodes.slice()
 
-    for (let last = size - 1; last > 0; last >>= 1) {
-      const { first, nodes } = level
-      const end = first + nodes.length - 1
-      const whole = nodes.slice()
-
-      if (first % 2 === 1) {
-        whole.unshift(beside.subarray(offset, offset += ID_BYTES))
+      if (needsLeft) {
+        nodes.unshift(beside.subarray(offset, offset += ID_BYTES))
       }
-      if (needsRight(end, last)) {
-        whole.push(beside.subarray(offset, offset += ID_BYTES))
+      if (needsRight) {
+        nodes.push(beside.subarray(offset, offset += ID_BYTES))
       }
 
-      this.#levels.push({ first: first - first % 2, nodes: whole })
-      level = { first: first >> 1, nodes: parentsOf(whole) }
-    }
-
-    this.#levels.push(level)
+      this.#levels.push({ first: first - first % 2, nodes })
+      nodes = parentsOf(nodes)
+    })
+    this.root = nodes[0]
   }
 
-  get root (): Uint8Array {
-    return this.#levels[this.#levels.length - 1].nodes[0]
-  }
-
-  /** The partners on the way of entry `index` of the batch up to the root */
-  path (index: number): Uint8Array {
-    const path = allocUnsafe(ID_BYTES * pathLength(this.#size, index))
-    let offset = 0
-
-    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, index >>= 1) {
-      if (hasPartner(index, last)) {
-        path.set(this.#node(height, index ^ 1), offset)
-        offset += ID_BYTES
-      }
-    }
-
-    return path
-  }
-
-  /** Whether these are the partners on the way of entry `index` */
-  isPath (index: number, path: Uint8Array): boolean {
-    let offset = 0
-
-    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, index >>= 1) {
-      if (hasPartner(index, last)) {
-        const node = this.#node(height, index ^ 1)
-
-        for (let i = 0; i < ID_BYTES; i++) {
-          if (node[i] !== path[offset + i]) {
-            return false
-          }
-        }
-
-        offset += ID_BYTES
-      }
-    }
-
-    return true
-  }
-
-  /** The nodes beside `count` of the neighbours, from entry `first` of the batch on */
+  /** The nodes beside `count` of the neighbours, from number `first` of the batch on. Beside one entry lies its path */
   beside (first: number, count: number): Uint8Array {
-    const beside = allocUnsafe(ID_BYTES * besideLength(this.#size, first, count))
-    let offset = 0
-    let end = first + count - 1
-
-    for (let height = 0, last = this.#size - 1; last > 0; height++, last >>= 1, first >>= 1, end >>= 1) {
-      if (first % 2 === 1) {
-        beside.set(this.#node(height, first - 1), offset)
-        offset += ID_BYTES
-      }
-      if (needsRight(end, last)) {
-        beside.set(this.#node(height, end + 1), offset)
-        offset += ID_BYTES
-      }
-    }
-
-    return beside
+    return concat(this.#nodesBeside(first, count))
   }
 
-  #node (height: number, index: number): Uint8Array {
-    const { first, nodes } = this.#levels[height]
-    return nodes[index - first]
+  /** Whether this is what lies beside one entry */
+  isPath (index: number, path: Uint8Array): boolean {
+    return this.#nodesBeside(index, 1).every((node, i) => compareAt(path, ID_BYTES * i, node) === 0)
+  }
+
+  #nodesBeside (first: number, count: number): Uint8Array[] {
+    const beside: Uint8Array[] = []
+    climb(this.#size, first, count, (height, first, end, needsLeft, needsRight) => {
+      const level = this.#levels[height]
+
+      if (needsLeft) {
+        beside.push(level.nodes[first - 1 - level.first])
+      }
+      if (needsRight) {
+        beside.push(level.nodes[end + 1 - level.first])
+      }
+    })
+    return beside
   }
 }
 
+/**
+ * Goes up from neighbours to the root. `step` is told of each level below the root where the nodes above them begin and end, and
+ * whether these need a partner to their left and to their right. A last node that is a left one has no partner.
+ */
+function climb (
+  size: number, first: number, count: number,
+  step: (height: number, first: number, end: number, needsLeft: boolean, needsRight: boolean) => void
+): void {
+  let end = first + count - 1
+
+  for (let height = 0, last = size - 1; last > 0; height++, last >>= 1, first >>= 1, end >>= 1) {
+    step(height, first, end, first % 2 === 1, end % 2 === 0 && end < last)
+  }
+}
+
+/** A node without a partner moves up as it is */
 function parentsOf (nodes: Uint8Array[]): Uint8Array[] {
   const parents: Uint8Array[] = []
 
@@ -242,16 +189,6 @@ function parentsOf (nodes: Uint8Array[]): Uint8Array[] {
   }
 
   return parents
-}
-
-/** All nodes of a level but the last have one; the last one has it if it is a right one */
-function hasPartner (index: number, last: number): boolean {
-  return index < last || index % 2 === 1
-}
-
-/** Whether neighbours that end here need the node to their right */
-function needsRight (end: number, last: number): boolean {
-  return end % 2 === 0 && end < last
 }
 
 const pair = new Uint8Array(1 + 2 * ID_BYTES)

@@ -2,13 +2,12 @@ import { generateKeyPair, generateKeyPairFromSeed, publicKeyFromRaw } from '@lib
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { expect } from 'aegir/chai'
 import { toString } from 'uint8arrays/to-string'
-import { isStrictPoint, isStrictSignature } from '../../src/log/core/strict-ed25519.ts'
-import { fallbackSigner, fallbackVerifier } from '../../src/log/ed25519-fallback.ts'
-import { signBy, verifyBy } from '../../src/log/ed25519.browser.ts'
-import { signWith, verifyWith } from '../../src/log/ed25519.ts'
+import { fallbackSigner, fallbackVerifier } from '../../src/runtime/ed25519-fallback.ts'
+import { signerBy, verifierBy } from '../../src/runtime/ed25519.browser.ts'
+import { isStrictPoint, isStrictSignature, signWith, verifyAsideWith, verifyBy, verifyWith } from '../../src/runtime/signing.ts'
 import { SIGNED, VECTORS } from './ed25519-vectors.ts'
 import type { Vector } from './ed25519-vectors.ts'
-import type { Verify } from '../../src/log/ed25519.ts'
+import type { Verify } from '../../src/runtime/ed25519.ts'
 
 type Wrapped = Pick<SubtleCrypto, 'importKey' | 'sign' | 'verify'>
 
@@ -57,13 +56,18 @@ async function hasEd25519 (): Promise<boolean> {
   }
 }
 
+/** By WebCrypto, or by what a browser does without */
+function inBrowser (subtle: SubtleCrypto | undefined, key: Uint8Array): Verify {
+  return verifyBy(raw => verifierBy(subtle, raw), publicKeyFromRaw(key))
+}
+
 const WAYS: Record<string, (key: Uint8Array) => Verify> = {
   'on this platform': key => verifyWith(publicKeyFromRaw(key)),
-  'with WebCrypto': key => verifyBy(globalThis.crypto.subtle, publicKeyFromRaw(key)),
-  'without WebCrypto': key => verifyBy(undefined, publicKeyFromRaw(key)),
-  'where WebCrypto has no Ed25519': key => verifyBy(WITHOUT_ED25519, publicKeyFromRaw(key)),
-  'where WebCrypto multiplies by the cofactor': key => verifyBy(WITH_COFACTOR, publicKeyFromRaw(key)),
-  'by the fallback alone': key => fallbackVerifier(key)
+  'beside the main thread': key => verifyAsideWith(publicKeyFromRaw(key)),
+  'with WebCrypto': key => inBrowser(globalThis.crypto.subtle, key),
+  'without WebCrypto': key => inBrowser(undefined, key),
+  'where WebCrypto has no Ed25519': key => inBrowser(WITHOUT_ED25519, key),
+  'where WebCrypto multiplies by the cofactor': key => inBrowser(WITH_COFACTOR, key)
 }
 
 async function verdictOf (verify: Verify, { name, message, signature, isTrue }: Vector): Promise<string> {
@@ -96,11 +100,11 @@ describe('a signature of Ed25519', () => {
     for (const { seed, key, message, signature } of SIGNED) {
       const privateKey = await generateKeyPairFromSeed('Ed25519', seed)
       // some platforms add noise to what they sign
-      for (const sign of [signWith(privateKey), signBy(globalThis.crypto.subtle, privateKey)]) {
+      for (const sign of [signWith(privateKey), signerBy(globalThis.crypto.subtle, privateKey.raw)]) {
         expect(fallbackVerifier(key)(message, await sign(message))).to.equal(true)
       }
 
-      for (const sign of [signBy(undefined, privateKey), signBy(withoutEd25519(), privateKey), fallbackSigner(seed)]) {
+      for (const sign of [signerBy(undefined, privateKey.raw), signerBy(withoutEd25519(), privateKey.raw), fallbackSigner(seed)]) {
         expect(toString(await sign(message), 'base16')).to.equal(toString(signature, 'base16'))
       }
     }
@@ -125,11 +129,12 @@ describe('a signature of Ed25519', () => {
       const privateKey = await generateKeyPair(type as 'ECDSA')
       const message = Uint8Array.of(1, 2, 3)
 
-      for (const sign of [signWith(privateKey), signBy(globalThis.crypto.subtle, privateKey)]) {
-        const signature = await sign(message)
-        expect(await verifyWith(privateKey.publicKey)(message, signature)).to.equal(true)
-        expect(await verifyBy(globalThis.crypto.subtle, privateKey.publicKey)(message, signature)).to.equal(true)
-        expect(await verifyWith(privateKey.publicKey)(Uint8Array.of(1, 2, 4), signature)).to.equal(false)
+      const signature = await signWith(privateKey)(message)
+
+      for (const verify of [verifyWith(privateKey.publicKey), verifyAsideWith(privateKey.publicKey)]) {
+        expect(await verify(message, signature)).to.equal(true)
+        expect(await verify(Uint8Array.of(1, 2, 4), signature)).to.equal(false)
+        expect(await verify(message, new Uint8Array(3))).to.equal(false)
       }
     }
   })
@@ -144,15 +149,15 @@ describe('WebCrypto', () => {
     const privateKey = await generateKeyPair('Ed25519')
     const messages = [1, 2, 3].map(i => Uint8Array.of(i))
     const signing = wrapped()
-    const sign = signBy(signing, privateKey)
+    const sign = signerBy(signing, privateKey.raw)
     const signatures = await Promise.all(messages.map(async message => sign(message)))
     expect(signing.calls).to.deep.equal(['importKey', 'sign', 'sign', 'sign'])
 
     const verifying = wrapped()
-    const probing = verifyBy(verifying, (await generateKeyPair('Ed25519')).publicKey)
+    const probing = inBrowser(verifying, (await generateKeyPair('Ed25519')).publicKey.raw)
     expect(await probing(messages[0], signatures[0])).to.equal(false)
     verifying.calls.length = 0
-    const verify = verifyBy(verifying, privateKey.publicKey)
+    const verify = inBrowser(verifying, privateKey.publicKey.raw)
     const verdicts = await Promise.all(messages.map(async (message, i) => verify(message, signatures[i])))
     expect(verdicts).to.deep.equal([true, true, true])
     expect(verifying.calls).to.deep.equal(['importKey', 'verify', 'verify', 'verify'])
@@ -162,10 +167,10 @@ describe('WebCrypto', () => {
     const [{ key, message, signature }] = VECTORS
 
     for (const subtle of [withCofactor(), withoutEd25519()]) {
-      const verify = verifyBy(subtle, publicKeyFromRaw(key))
+      const verify = inBrowser(subtle, key)
       expect(await verify(message, signature)).to.equal(true)
       const { length } = subtle.calls
-      expect(await verifyBy(subtle, publicKeyFromRaw(key))(message, signature)).to.equal(true)
+      expect(await inBrowser(subtle, key)(message, signature)).to.equal(true)
       expect(subtle.calls).to.have.lengthOf(length)
     }
   })

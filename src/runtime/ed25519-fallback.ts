@@ -2,7 +2,6 @@ import { ed25519 } from '@noble/curves/ed25519.js'
 import { bytesToNumberLE } from '@noble/curves/utils.js'
 import { sha512 } from '@noble/hashes/sha2.js'
 import { equals } from 'uint8arrays/equals'
-import { isStrictPoint, isStrictSignature } from './core/strict-ed25519.ts'
 import type { EdwardsPoint } from '@noble/curves/abstract/edwards.js'
 
 /**
@@ -19,39 +18,20 @@ export function fallbackSigner (seed: Uint8Array): (message: Uint8Array) => Uint
 }
 
 /**
- * Verifies by the rule of the log (`core/strict-ed25519.ts`): [S]B - [k]A is R, byte for byte, which RFC 8032 5.1.7
- * allows. noble's own `verify` multiplies by the cofactor, and so takes an R with a component of small order
+ * Computes the equation of `signing.ts`: [S]B - [k]A is R, byte for byte, which RFC 8032 5.1.7 allows. noble's own `verify`
+ * multiplies by the cofactor, and so takes an R with a component of small order. Throws for a key that is no
+ * point. `signature` has to be strict
  */
 export function fallbackVerifier (publicKey: Uint8Array): (message: Uint8Array, signature: Uint8Array) => boolean {
-  const isStrictKey = isStrictPoint(publicKey)
   let key: EdwardsPoint | undefined
 
   return (message, signature) => {
-    if (!isStrictKey || !isStrictSignature(signature)) {
-      return false
-    }
-
-    key ??= decodePoint(publicKey)
-
-    if (key == null) {
-      return false
-    }
-
+    key ??= Point.fromBytes(publicKey)
     const r = signature.subarray(0, POINT_BYTES)
     const s = bytesToNumberLE(signature.subarray(POINT_BYTES))
     const hash = sha512.create().update(r).update(publicKey).update(message).digest()
     // reduced, as OpenSSL and BoringSSL do: a key with a component of small order tells k from its remainder
     const k = Point.Fn.create(bytesToNumberLE(hash))
     return equals(Point.BASE.multiplyUnsafe(s).subtract(key.multiplyUnsafe(k)).toBytes(), r)
-  }
-}
-
-/** Undefined where the bytes are no point */
-function decodePoint (bytes: Uint8Array): EdwardsPoint | undefined {
-  try {
-    return Point.fromBytes(bytes)
-  } catch {
-    // a key that can have signed nothing
-    return undefined
   }
 }

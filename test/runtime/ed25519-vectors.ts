@@ -7,8 +7,8 @@ import { seededRandom } from '../../src/runtime/random.ts'
 import type { EdwardsPoint } from '@noble/curves/abstract/edwards.js'
 
 /**
- * Signatures of Ed25519 that are true, false, or true for some implementations only, with the verdict of the log's rule
- * (src/log/core/strict-ed25519.ts). The edge cases are those of 'Taming the many EdDSAs' (Chalkias, Garillot,
+ * Signatures of Ed25519 that are true, false, or true for some implementations only, with the verdict of our rule
+ * (src/runtime/signing.ts). The edge cases are those of 'Taming the many EdDSAs' (Chalkias, Garillot,
  * Nikolaenko, 2020), made anew, and more like them.
  */
 

@@ -1,13 +1,10 @@
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { withArrayBuffer } from 'uint8arrays/with-array-buffer'
-import { sha256 } from '../runtime/sha256.ts'
-import { isStrictPoint, isStrictSignature } from './core/strict-ed25519.ts'
 import { fallbackSigner, fallbackVerifier } from './ed25519-fallback.ts'
 import type { Sign, Verify } from './ed25519.ts'
-import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
-/** What `ed25519.ts` is to Node: WebCrypto, where it has Ed25519 and keeps the rule of the log, else JavaScript */
+/** What `ed25519.ts` is to Node: WebCrypto, where it has Ed25519 and keeps the rule of `signing.ts`, else JavaScript */
 
 const ALGORITHM = 'Ed25519'
 const SEED_BYTES = 32
@@ -50,27 +47,20 @@ const verdicts = new WeakMap<SubtleCrypto, Promise<boolean>>()
 /** Undefined in a page that came over plain HTTP */
 const webCrypto = globalThis.crypto?.subtle as SubtleCrypto | undefined
 
-/** SHA-256 */
-export function hash (bytes: Uint8Array): Uint8Array | Promise<Uint8Array> {
-  return sha256(bytes)
+/** `privateKey`: the seed, and the public key behind the seed */
+export function signerOf (privateKey: Uint8Array): Sign {
+  return signerBy(webCrypto, privateKey)
 }
 
-export function signWith (privateKey: PrivateKey): Sign {
-  return signBy(webCrypto, privateKey)
+export function verifierOf (publicKey: Uint8Array): Verify {
+  return verifierBy(webCrypto, publicKey)
 }
 
-export function verifyWith (publicKey: PublicKey): Verify {
-  return verifyBy(webCrypto, publicKey)
-}
+export { verifierOf as verifierAsideOf }
 
-/** libp2p imports the key anew for each signature */
-export function signBy (subtle: SubtleCrypto | undefined, privateKey: PrivateKey): Sign {
-  if (privateKey.type !== 'Ed25519') {
-    return message => privateKey.sign(message)
-  }
-
-  const seed = privateKey.raw.subarray(0, SEED_BYTES)
-  const fallback = fallbackSigner(seed)
+/** For tests: with another WebCrypto than that of the platform */
+export function signerBy (subtle: SubtleCrypto | undefined, privateKey: Uint8Array): Sign {
+  const fallback = fallbackSigner(privateKey.subarray(0, SEED_BYTES))
 
   if (subtle == null) {
     return fallback
@@ -80,7 +70,7 @@ export function signBy (subtle: SubtleCrypto | undefined, privateKey: PrivateKey
 
   return async message => {
     try {
-      key ??= importPrivateKey(subtle, seed, privateKey.publicKey.raw)
+      key ??= importPrivateKey(subtle, privateKey)
       return new Uint8Array(await subtle.sign(ALGORITHM, await key, withArrayBuffer(message)))
     } catch {
       // no Ed25519 here
@@ -89,26 +79,23 @@ export function signBy (subtle: SubtleCrypto | undefined, privateKey: PrivateKey
   }
 }
 
-export function verifyBy (subtle: SubtleCrypto | undefined, publicKey: PublicKey): Verify {
-  if (publicKey.type !== 'Ed25519') {
-    return (message, signature) => publicKey.verify(message, signature)
+/** For tests: with another WebCrypto than that of the platform */
+export function verifierBy (subtle: SubtleCrypto | undefined, publicKey: Uint8Array): Verify {
+  const fallback = fallbackVerifier(publicKey)
+
+  if (subtle == null) {
+    return fallback
   }
 
-  const { raw } = publicKey
-  const isStrictKey = isStrictPoint(raw)
-  const fallback = fallbackVerifier(raw)
   let key: Promise<CryptoKey> | undefined
 
   return async (message, signature) => {
-    if (!isStrictKey || !isStrictSignature(signature)) {
-      return false
-    }
-    if (subtle == null || !await keepsRule(subtle)) {
+    if (!await keepsRule(subtle)) {
       return fallback(message, signature)
     }
 
     try {
-      key ??= importPublicKey(subtle, raw)
+      key ??= importPublicKey(subtle, publicKey)
       return await verifyImported(subtle, await key, message, signature)
     } catch {
       // some refuse to import bytes that are no point, others say that nothing was signed with them
@@ -146,7 +133,9 @@ async function importPublicKey (subtle: SubtleCrypto, raw: Uint8Array): Promise<
   return subtle.importKey('raw', withArrayBuffer(raw), ALGORITHM, false, ['verify'])
 }
 
-async function importPrivateKey (subtle: SubtleCrypto, seed: Uint8Array, publicKey: Uint8Array): Promise<CryptoKey> {
+/** The key as RFC 8037 has it */
+async function importPrivateKey (subtle: SubtleCrypto, privateKey: Uint8Array): Promise<CryptoKey> {
+  const [seed, publicKey] = [privateKey.subarray(0, SEED_BYTES), privateKey.subarray(SEED_BYTES)]
   const jwk = { kty: 'OKP', crv: ALGORITHM, x: toString(publicKey, 'base64url'), d: toString(seed, 'base64url') }
   return subtle.importKey('jwk', jwk, ALGORITHM, false, ['sign'])
 }

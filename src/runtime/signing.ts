@@ -1,0 +1,100 @@
+import { equals } from 'uint8arrays/equals'
+import { fromString } from 'uint8arrays/from-string'
+import { signerOf, verifierAsideOf, verifierOf } from './ed25519.ts'
+import type { Sign, Verify } from './ed25519.ts'
+import type { PrivateKey, PublicKey } from '@libp2p/interface'
+
+/**
+ * Signs and verifies with the keys of libp2p, by one rule for Ed25519 on all platforms. Implementations differ in what they take
+ * ('Taming the many EdDSAs', Chalkias, Garillot, Nikolaenko, 2020), and peers that differ would never come to hold the same entries.
+ *
+ * The rule: the encodings of the key A and of R are canonical, neither point is of small order, S is less than L, and
+ * [S]B = R + [k]A without the cofactor, where k is reduced modulo L. A point that only has a component of small order
+ * ('mixed order') is not refused for it. This file checks all of the rule but the equation, which `ed25519.ts` computes with what the
+ * platform has, and `ed25519.browser.ts` in browsers.
+ */
+
+const POINT_BYTES = 32
+const SIGNATURE_BYTES = 64
+
+/** The order of the base point */
+const L = fromString('edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010', 'base16')
+/** p - 1 is the last y of small order, and p or more is another spelling of something less */
+const P_MINUS_1 = fromString('ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f', 'base16')
+/** The other y of small order: anybody can make signatures for such a key, and such an R says nothing of who signed */
+const SMALL_ORDER = [
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a'
+].map(y => fromString(y, 'base16'))
+
+/** Imports an Ed25519 key once. libp2p imports the key for each signature, which takes longer than the signature does */
+export function signWith (privateKey: PrivateKey): Sign {
+  return privateKey.type === 'Ed25519' ? signerOf(privateKey.raw) : message => privateKey.sign(message)
+}
+
+/** Verifies at once where the platform can (Node), later where it cannot (browsers) */
+export function verifyWith (publicKey: PublicKey): Verify {
+  return verifyBy(verifierOf, publicKey)
+}
+
+/** Verifies beside the main thread where the platform can: for many signatures at once */
+export function verifyAsideWith (publicKey: PublicKey): Verify {
+  return verifyBy(verifierAsideOf, publicKey)
+}
+
+/** Keeps the rule, whatever the platform takes. For tests: `verifierOf` stands for a platform */
+export function verifyBy (verifierOf: (publicKey: Uint8Array) => Verify, publicKey: PublicKey): Verify {
+  if (publicKey.type !== 'Ed25519') {
+    return (message, signature) => falseIfItFails(() => publicKey.verify(message, signature))
+  }
+  if (!isStrictPoint(publicKey.raw)) {
+    return () => false
+  }
+
+  const verify = verifierOf(publicKey.raw)
+  return (message, signature) => isStrictSignature(signature) && falseIfItFails(() => verify(message, signature))
+}
+
+/** libp2p and OpenSSL throw for a signature that no key of its type can have made: it is a wrong one like others */
+function falseIfItFails (verify: () => boolean | Promise<boolean>): boolean | Promise<boolean> {
+  try {
+    const verdict = verify()
+    return verdict instanceof Promise ? verdict.catch(() => false) : verdict
+  } catch {
+    // as above
+    return false
+  }
+}
+
+/** Whether a key or an R is canonically encoded and not of small order. Whether it is on the curve is not asked */
+export function isStrictPoint (bytes: Uint8Array): boolean {
+  if (bytes.byteLength !== POINT_BYTES) {
+    return false
+  }
+
+  // not slice: that of a Buffer is a view, and what was handed in is not ours to change
+  const y = Uint8Array.from(bytes)
+  // the sign of x
+  y[POINT_BYTES - 1] &= 0x7f
+  return isLess(y, P_MINUS_1) && !SMALL_ORDER.some(order => equals(order, y))
+}
+
+/** Whether a signature has the right length, a strict R, and an S in its only form */
+export function isStrictSignature (signature: Uint8Array): boolean {
+  return signature.byteLength === SIGNATURE_BYTES &&
+    isLess(signature.subarray(POINT_BYTES), L) &&
+    isStrictPoint(signature.subarray(0, POINT_BYTES))
+}
+
+/** Compares numbers of as many bytes, the lowest first */
+function isLess (a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = b.byteLength - 1; i >= 0; i--) {
+    if (a[i] !== b[i]) {
+      return a[i] < b[i]
+    }
+  }
+
+  return false
+}
