@@ -71,7 +71,7 @@ describe('the door of a log', () => {
     const { afterGet } = datastore
     datastore.afterGet = () => { throw new RangeError('not now') }
 
-    expect(await nameOfError(newLog({ datastore }))).to.equal('RangeError')
+    expect(await nameOfError(newLog({ datastore }))).to.equal('StoreFailedError')
     datastore.afterGet = afterGet
     expect(await saidIn(await newLog({ datastore }))).to.deep.equal(['here'])
   })

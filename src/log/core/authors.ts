@@ -22,8 +22,8 @@ export interface Authored extends Pick<Content, 'time' | 'counter' | 'author' | 
 
 /**
  * The latest entry of each author, and which of them are heads: those that no entry names as its parent. So there are no more
- * heads than authors, also where only a part of the log is kept. Only an author that made two entries on top of one may have
- * both of them for heads. What a head stands on does not become one when the head is removed: the log knows of it.
+ * heads than authors, also where only a part of the log is kept, and the same ones in whatever order entries came. What a head
+ * stands on does not become one when the head is removed: the log knows of it.
  */
 export class Authors {
   readonly #authors: Table
@@ -84,9 +84,6 @@ export class AuthorsChange {
   readonly #drafts = new Map<string, Draft>()
   /** By the id of the latest entry, but for the one that changed last */
   readonly #byId = new Map<string, Draft>()
-  /** By their ids, rows of heads that are not the latest of their author: those that come, and those that go */
-  readonly #forks = new Map<string, Uint8Array>()
-  readonly #gone = new Map<string, Uint8Array>()
   /** The one that changed last: mostly the next entry is of the same author and stands on this one */
   #last?: { author: Uint8Array, draft: Draft }
 
@@ -113,18 +110,7 @@ export class AuthorsChange {
       draft.latest = { ...latest, isNamed: isNamed || latest.isNamed, isHere: true }
     }
 
-    if (latest == null || order === 0 || !isSame(previous, latest.previous)) {
-      return false
-    }
-
-    const earlier = order > 0 ? latest : { id, time, counter, hash: latest.hash, isNamed, isHere: true }
-    const row = headRow(earlier)
-
-    if (row != null) {
-      this.#forks.set(keyOfBytes(earlier.id), row)
-    }
-
-    return true
+    return latest != null && order !== 0 && isSame(previous, latest.previous)
   }
 
   /** An entry went */
@@ -137,9 +123,6 @@ export class AuthorsChange {
       replace(this.#authors, stored && authorRow(stored), latest && authorRow(latest))
       replace(this.#heads, stored && headRow(stored), latest && headRow(latest))
     }
-
-    this.#gone.forEach(row => { this.#heads.remove(row) })
-    this.#forks.forEach(row => { this.#heads.add(row) })
   }
 
   /** A head is one no more */
@@ -153,23 +136,11 @@ export class AuthorsChange {
     }
   }
 
-  /** Undefined: the entry is not the latest of an author. If it is a head, it goes */
   #loadHead (id: Uint8Array): Draft | undefined {
-    const row = this.#forks.delete(keyOfBytes(id)) ? undefined : this.#heads.find(id)
-
-    if (row == null) {
-      return
-    }
-
-    const { hash } = readHeadRow(row)
-    const draft = this.#drafts.get(keyOfBytes(hash)) ?? this.#load(keyOfBytes(hash))
-    const isHead = [draft.stored, draft.latest].some(latest => latest != null && equals(latest.id, id))
-
-    if (!isHead) {
-      this.#gone.set(keyOfBytes(id), row)
-    }
-
-    return draft.latest != null && equals(draft.latest.id, id) ? draft : undefined
+    const row = this.#heads.find(id)
+    const key = row == null ? '' : keyOfBytes(readHeadRow(row).hash)
+    // an author with a draft has a later one by now
+    return row == null || this.#drafts.has(key) ? undefined : this.#load(key)
   }
 
   #draftOf (author: Uint8Array): Draft {
