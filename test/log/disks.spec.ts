@@ -97,7 +97,7 @@ describe('a log on a disk that fails', () => {
     const failed = await Promise.all([nameOfError(log.append(text('a'))), nameOfError(log.append(text('b')))])
     const after = await log.append(text('after'))
 
-    expect(failed).to.deep.equal(['DiskError', 'DiskError'])
+    expect(failed).to.deep.equal(['StoreFailedError', 'StoreFailedError'])
     expect(after.previous?.equals(before.id)).to.equal(true)
     expect((await expectSound(log)).map(said)).to.deep.equal(['before', 'after'])
     await log.close()
@@ -116,7 +116,7 @@ describe('a log on a disk that fails', () => {
     const many = await Promise.all(Array.from({ length: 4 }, async (_, i) => nameOfError(log.appendMany(texts(512, `${i} `)))))
     const stored = await saidIn(log)
 
-    expect(many[0]).to.equal('DiskError')
+    expect(many[0]).to.equal('StoreFailedError')
     many.forEach((error, i) => {
       const all = texts(512, `${i} `).map(bytes => toString(bytes))
       const here = stored.filter(data => data.startsWith(`${i} `))
@@ -133,7 +133,7 @@ describe('a log on a disk that fails', () => {
     const [log, other] = await Promise.all([newLog({ datastore }), newLog()])
     const entries = await other.appendMany(texts(20))
     datastore.tear = () => []
-    expect(await nameOfError(log.join(entries))).to.equal('DiskError')
+    expect(await nameOfError(log.join(entries))).to.equal('StoreFailedError')
     expect(log.length).to.equal(0)
     datastore.tear = undefined
 
@@ -147,7 +147,7 @@ describe('a log on a disk that fails', () => {
     const entries = await log.appendMany(texts(20))
     const { removed } = watched(log)
     datastore.tear = () => []
-    expect(await nameOfError(log.remove([entries[0].id]))).to.equal('DiskError')
+    expect(await nameOfError(log.remove([entries[0].id]))).to.equal('StoreFailedError')
     datastore.tear = undefined
 
     // whoever keeps a state by the events has to know
@@ -181,7 +181,7 @@ describe('a log on a disk that fails', () => {
     const log = await newLog({ datastore, privateKey })
     await log.append(text('before'))
     datastore.tear = changes => changes
-    expect(await nameOfError(log.append(text('rejected')))).to.equal('DiskError')
+    expect(await nameOfError(log.append(text('rejected')))).to.equal('StoreFailedError')
     datastore.tear = undefined
     expect((await expectSound(log)).map(said)).to.deep.equal(['before'])
     await log.close()
