@@ -1,12 +1,12 @@
 export { InvalidContentError } from './core/entry.ts'
 
-/** A text or bytes that were to be the id of an entry are not one */
+/** A text, or bytes, are no id of an entry */
 export class InvalidEntryIdError extends Error {
   static name = 'InvalidEntryIdError'
   name = 'InvalidEntryIdError'
 }
 
-/** More entries at once than one signature is made for */
+/** One signature was to be made for more entries than it can be for */
 export class BatchTooLargeError extends Error {
   static name = 'BatchTooLargeError'
   name = 'BatchTooLargeError'
@@ -18,7 +18,7 @@ export class FalseProofError extends Error {
   name = 'FalseProofError'
 }
 
-/** What lies in the datastore was written by another version, which this one does not read */
+/** Another version wrote what lies in the datastore, and this version does not read it */
 export class StoreVersionError extends Error {
   static name = 'StoreVersionError'
   name = 'StoreVersionError'
@@ -30,7 +30,7 @@ export class StoreFailedError extends Error {
   name = 'StoreFailedError'
 }
 
-/** A page of the index is damaged: the index is made anew from the records. Nobody outside of the log sees it */
+/** A page of the index is damaged. Nobody outside sees this error: the log makes the index anew from the records */
 export class DamagedIndexError extends Error {
   static name = 'DamagedIndexError'
   name = 'DamagedIndexError'
@@ -48,7 +48,7 @@ export class AppendRefusedError extends Error {
   name = 'AppendRefusedError'
 }
 
-/** An entry that this one stands on could not be written */
+/** The log could not write an entry that this one stands on */
 export class WriteFailedError extends Error {
   static name = 'WriteFailedError'
   name = 'WriteFailedError'
@@ -66,19 +66,19 @@ export class TooManyAppendsError extends Error {
   name = 'TooManyAppendsError'
 }
 
-/** An id that no log can have */
+/** The id is one that no log can have */
 export class InvalidLogIdError extends Error {
   static name = 'InvalidLogIdError'
   name = 'InvalidLogIdError'
 }
 
-/** What a program was to be marked with is no number of an arrival */
+/** A program was to be marked with something else than the number of an arrival */
 export class InvalidMarkError extends Error {
   static name = 'InvalidMarkError'
   name = 'InvalidMarkError'
 }
 
-/** Somebody else has the log open on the same store, or has taken the store over. The message says who, and what to do */
+/** Somebody else has the log open on the same store, or has taken it over. The message says who, and what to do */
 export class StoreInUseError extends Error {
   static name = 'StoreInUseError'
   name = 'StoreInUseError'
