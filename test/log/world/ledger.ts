@@ -128,7 +128,8 @@ export class Ledger {
         wrong.push(...this.#origin(entry))
       } else if (state === 'gone') {
         wrong.push(`${id} ('${said(entry)}') was removed, and is back`)
-      } else if (arrival !== arrivals.get(id)) {
+      } else if (arrival != null && arrival !== arrivals.get(id)) {
+        // nobody heard the number of one that was gone, and was joined again by a process that died
         wrong.push(`${id} arrived as number ${arrival}, and now has number ${arrivals.get(id)}`)
       }
     }
