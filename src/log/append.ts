@@ -1,56 +1,68 @@
 import { AbortError } from '@libp2p/interface'
 import * as limits from './constants.ts'
-import { encodeContent } from './core/entry.ts'
+import { roomFor, writeContent } from './core/entry.ts'
+import { Packed, PackedEntry } from './core/packed.ts'
 import { SharedProof } from './core/shared-proof.ts'
 import { TooManyAppendsError } from './errors.ts'
 import { hashOf } from './signatures.ts'
-import type { TrueEntry } from './core/types.ts'
+import type { LogIndex } from './core/log-index.ts'
+import type { EntrySource } from './core/packed.ts'
+import type { Content } from './core/types.ts'
 import type { AppendOptions } from './index.ts'
 import type { WriterInit } from './writer.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 
-/** Pieces of one call: none is written behind one that was not */
+/** Appends of one call, in order: when one of them fails, so do those behind it */
 export interface Series {
   failure?: Error
 }
 
-/** What is appended together: all of it, or nothing */
-interface Pending {
-  items: Uint8Array[]
+/** Items that are appended together: all of them, or none */
+interface Append {
+  items: Packed
   options: AppendOptions
   series: Series
-  bytes: number
-  resolve (entries: TrueEntry[]): void
+  entries: PackedEntry[]
+  resolve (entries: PackedEntry[]): void
   reject (err: Error): void
 }
 
-/** What is signed and written at once */
-export interface Batch {
-  drafts: TrueEntry[]
-  done: Array<{ pending: Pending, entries: TrueEntry[] }>
-  /** What the next entry stands on, once this is written */
-  base: Base
-}
-
-/** What an entry of our own stands on */
+/** What the next entry of our own stands on */
 export interface Base {
   previous?: Uint8Array
   heads: Uint8Array[]
+  /** The index that named them all. Undefined: there are more heads, which a later turn takes */
+  index?: LogIndex
+}
+
+/** Appends whose entries are signed and go into one record */
+export interface Batch {
+  appends: Append[]
+  /** What the next batch stands on */
+  base: Base
 }
 
 const NOTHING = new Uint8Array(0)
-const NO_PROOF = new SharedProof({ size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [NOTHING] })
+const NO_PROOF = new SharedProof({
+  size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [NOTHING]
+})
 
-/**
- * What is appended, until it is written: it waits, is made an entry of, and is signed together with others.
- */
+/** Entries of our own that become one record */
+class Drafts extends Packed implements EntrySource {
+  readonly ids: Uint8Array[] = []
+
+  idAt (slot: number): Uint8Array {
+    return this.ids[slot]
+  }
+}
+
+/** The queue of appends, and how they become signed entries: as many together as one record takes */
 export class Appends {
   readonly #init: WriterInit
   readonly #pacer: Pacer
-  readonly #pending = new Set<Pending>()
-  /** Those of each signal: one listener for all of them, as each more costs all that are there */
-  readonly #bySignal = new Map<AbortSignal, Set<Pending>>()
-  /** Entries in `pending`, and bytes of them */
+  readonly #waiting = new Set<Append>()
+  /** A signal has one listener for all its appends: each listener more makes adding the next one slower */
+  readonly #bySignal = new Map<AbortSignal, Set<Append>>()
   #items = 0
   #bytes = 0
 
@@ -59,178 +71,156 @@ export class Appends {
     this.#pacer = pacer
   }
 
-  /** Entries that wait */
+  /** Items that wait */
   get items (): number {
     return this.#items
   }
 
   get isEmpty (): boolean {
-    return this.#pending.size === 0
+    return this.#waiting.size === 0
   }
 
-  /** At most as many items as a record takes. Nobody else may change them, nor the group */
-  add (items: Uint8Array[], options: AppendOptions, series: Series = {}): Promise<TrueEntry[]> {
+  /** At most as many items as a record takes. Nobody may change the group after the call */
+  add (items: Packed, options: AppendOptions, series: Series): Promise<PackedEntry[]> {
     const { signal } = options
-    const bytes = items.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    // bytes of one append are bounded only by its record
+    const isTooLarge = !this.isEmpty && this.#bytes + items.byteLength > limits.MAX_PENDING_BYTES
+    signal?.throwIfAborted()
 
-    if (signal?.aborted === true) {
-      return Promise.reject(signal.reason ?? new AbortError())
-    }
-    if (this.#items + items.length > limits.MAX_PENDING || (this.#bytes + bytes > limits.MAX_PENDING_BYTES && !this.isEmpty)) {
-      return Promise.reject(new TooManyAppendsError(`${this.#items} entries of ${this.#bytes} bytes wait to be written already: wait for some of the promises`))
+    if (isTooLarge || this.#items + items.length > limits.MAX_PENDING) {
+      const waiting = `${this.#items} entries of ${this.#bytes} bytes`
+      throw new TooManyAppendsError(`${waiting} wait to be written already: wait for some of the promises`)
     }
 
-    const { promise, resolve, reject } = Promise.withResolvers<TrueEntry[]>()
-    const pending: Pending = {
-      items,
-      options,
-      series,
-      bytes,
-      resolve,
-      reject: err => {
-        series.failure ??= err
-        reject(err)
-      }
-    }
-    this.#pending.add(pending)
+    const { promise, resolve, reject } = Promise.withResolvers<PackedEntry[]>()
+    const append: Append = { items, options, series, entries: [], resolve, reject }
+    this.#waiting.add(append)
     this.#items += items.length
-    this.#bytes += bytes
+    this.#bytes += items.byteLength
 
     if (signal != null) {
-      this.#listen(pending, signal)
+      this.#listen(signal, append)
     }
 
     return promise
   }
 
-  /** The next ones, signed, on top of these */
+  /** Makes entries on top of `base` of what has waited longest. Appends that fail are in no batch */
   async next (base: Base): Promise<Batch> {
-    const drafts: TrueEntry[] = []
-    const done: Batch['done'] = []
-    const before = base
+    const taken = this.#take()
+    const drafts = this.#draftsFor(taken)
+    const batch: Batch = { appends: [], base }
 
-    for (const pending of this.#take()) {
+    for (const append of taken) {
       try {
-        const entries = await this.#draft(pending, base)
-        drafts.push(...entries)
-        done.push({ pending, entries })
-
-        if (entries.length > 0) {
-          const { id } = entries[entries.length - 1]
-          base = { previous: id, heads: [id] }
-        }
+        batch.base = await this.#draft(append, batch.base, drafts)
+        batch.appends.push(append)
       } catch (err: any) {
-        pending.reject(err)
+        fail([append], err)
       }
     }
 
     try {
-      await this.#sign(drafts)
-      return { drafts, done, base }
+      await this.#sign(batch.appends.flatMap(({ entries }) => entries))
+      return batch
     } catch (err: any) {
-      done.forEach(({ pending }) => { pending.reject(err) })
-      return { drafts: [], done: [], base: before }
+      fail(batch.appends, err)
+      return { appends: [], base }
     }
   }
 
-  async #sign (drafts: TrueEntry[]): Promise<void> {
-    for (let i = 0; i < drafts.length; i += limits.SIGNED_AT_ONCE) {
-      const signed = drafts.slice(i, i + limits.SIGNED_AT_ONCE)
-      const proved = this.#init.signer.prove(signed.map(({ id }) => id))
-      const proofs = proved instanceof Promise ? await proved : proved
-      signed.forEach((draft, at) => {
-        draft.proofs = proofs
-        draft.at = at
-      })
-    }
-  }
-
-  rejectAll (err: Error): void {
-    for (const pending of this.#pending) {
-      this.#leave(pending)
-      pending.reject(err)
-    }
+  failAll (err: Error): void {
+    fail([...this.#waiting].map(append => this.#leave(append)), err)
   }
 
   /** As many as go into one record */
-  #take (): Pending[] {
-    const taken: Pending[] = []
-    let left = this.#init.sizes.recordEntries
-    let bytes = 0
+  #take (): Append[] {
+    const taken: Append[] = []
+    let [count, bytes] = [0, 0]
 
-    for (const pending of this.#pending) {
-      if (taken.length > 0 && (pending.items.length > left || bytes + pending.bytes > limits.COMMIT_BYTES)) {
+    for (const append of this.#waiting) {
+      count += append.items.length
+      bytes += append.items.byteLength
+
+      if (taken.length > 0 && (count > this.#init.sizes.recordEntries || bytes > limits.COMMIT_BYTES)) {
         break
       }
 
-      this.#leave(pending)
-      taken.push(pending)
-      left -= pending.items.length
-      bytes += pending.bytes
+      taken.push(this.#leave(append))
     }
 
     return taken
   }
 
-  #leave (pending: Pending): void {
-    const { items, bytes, options: { signal } } = pending
-    this.#pending.delete(pending)
+  #leave (append: Append): Append {
+    const { items, options: { signal } } = append
+    this.#waiting.delete(append)
     this.#items -= items.length
-    this.#bytes -= bytes
+    this.#bytes -= items.byteLength
 
     if (signal != null) {
       const others = this.#bySignal.get(signal)
-      others?.delete(pending)
+      others?.delete(append)
 
       if (others?.size === 0) {
         this.#bySignal.delete(signal)
         signal.removeEventListener('abort', this.#onAbort)
       }
     }
+
+    return append
   }
 
-  #listen (pending: Pending, signal: AbortSignal): void {
+  #listen (signal: AbortSignal, append: Append): void {
     const others = this.#bySignal.get(signal)
 
     if (others == null) {
-      this.#bySignal.set(signal, new Set([pending]))
+      this.#bySignal.set(signal, new Set([append]))
       signal.addEventListener('abort', this.#onAbort)
     } else {
-      others.add(pending)
+      others.add(append)
     }
   }
 
-  /** Those that wait are not written. One that is being written is not torn out */
-  readonly #onAbort = (): void => {
-    for (const [signal, pending] of [...this.#bySignal]) {
-      if (signal.aborted) {
-        for (const one of [...pending]) {
-          this.#leave(one)
-          one.reject(signal.reason ?? new AbortError())
-        }
-      }
-    }
+  /** Appends that wait are not written. One that is being written is not torn out */
+  readonly #onAbort = ({ target }: Event): void => {
+    const signal = target as AbortSignal
+    const appends = [...this.#bySignal.get(signal) ?? []]
+    fail(appends.map(append => this.#leave(append)), signal.reason ?? new AbortError())
   }
 
-  /** Each on top of the one before. Without proofs: those come for all at once */
-  async #draft ({ items, options, series }: Pending, { previous, heads }: Base): Promise<TrueEntry[]> {
+  /** Room for the entries of all of these: more of it costs nothing, less of it a copy */
+  #draftsFor (appends: Append[]): Drafts {
+    const { author } = this.#init.signer
+    let capacity = 0
+
+    for (const { items, options: { group = NOTHING } } of appends) {
+      capacity += items.byteLength + items.length * roomFor({ author, parents: [NOTHING], group, data: NOTHING })
+    }
+
+    return new Drafts(capacity)
+  }
+
+  /** Makes entries, each on top of the one before. They get their proofs when they are signed */
+  async #draft ({ items, options, series, entries }: Append, base: Base, drafts: Drafts): Promise<Base> {
     if (series.failure != null) {
       throw series.failure
     }
 
     const { clock, signer: { author }, store, admit } = this.#init
-    const { replicas = 0 } = options
-    const { group = NOTHING } = options
-    const entries: TrueEntry[] = []
+    const { group = NOTHING, replicas = 0 } = options
+    let { previous, heads } = base
 
-    for (const item of items) {
+    for (let i = 0; i < items.length; i++) {
       const { time, counter } = store.index.clock.tick(clock.now())
-      const bytes = encodeContent({ time, counter, author, previous, parents: heads, group, replicas, data: item })
-      const hashed = hashOf(bytes, this.#pacer)
+      const data = items.bytesAt(i)
+      const content: Content = { time, counter, author, previous, parents: heads, group, replicas, data }
+      writeContent(drafts.writer, content)
+      const slot = drafts.end()
+      const hashed = hashOf(drafts.bytesAt(slot), this.#pacer)
       const id = hashed instanceof Promise ? await hashed : hashed
-      // they stand at the end
-      const data = bytes.subarray(bytes.byteLength - item.byteLength)
-      const entry = { time, counter, author, previous, parents: heads, group, replicas, data, id, bytes, proofs: NO_PROOF, at: 0 }
+      drafts.ids[slot] = id
+      const entry = new PackedEntry(drafts, slot, NO_PROOF, 0, content)
       const asked = admit?.(entry)
       const refusal = asked instanceof Promise ? await asked : asked
 
@@ -243,6 +233,26 @@ export class Appends {
       heads = [id]
     }
 
-    return entries
+    return { ...base, previous, heads }
+  }
+
+  async #sign (entries: PackedEntry[]): Promise<void> {
+    for (let i = 0; i < entries.length; i += limits.SIGNED_AT_ONCE) {
+      const signed = entries.slice(i, i + limits.SIGNED_AT_ONCE)
+      const proved = this.#init.signer.prove(signed.map(({ id }) => id))
+      const proofs = proved instanceof Promise ? await proved : proved
+
+      signed.forEach((entry, at) => {
+        entry.proofs = proofs
+        entry.at = at
+      })
+    }
+  }
+}
+
+export function fail (appends: Append[], err: Error): void {
+  for (const { series, reject } of appends) {
+    series.failure ??= err
+    reject(err)
   }
 }

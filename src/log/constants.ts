@@ -4,37 +4,37 @@
 
 /** Milliseconds that the clock of an author may be ahead of ours. From the specification */
 export const MAX_AHEAD = 60_000
-/** Bytes of entries whose time has not come yet that wait in memory. A guess */
+/** Bytes of entries that wait in memory until their time has come. A guess */
 export const MAX_EARLY_BYTES = 4 * 1024 * 1024
-/** Appends, and bytes of them, that may wait to be written. A guess: more than any caller that looks at its promises */
+/** Appends, and bytes of them, that may wait to be written. A guess: callers that look at their promises have fewer */
 export const MAX_PENDING = 65_536
 export const MAX_PENDING_BYTES = 256 * 1024 * 1024
-/** Bytes of entries that are written at once. Their number is `Sizes.recordEntries` */
+/** Bytes of entries that are written at once. `Sizes.recordEntries` is how many */
 export const COMMIT_BYTES = 1024 * 1024
-/** Such writes until others than appends get a turn. A guess */
+/** Records of appends that are written until something else gets a turn. A guess */
 export const COMMITS_A_TURN = 16
-/** Entries that one signature is for: more of them make it cheaper by next to nothing, and add 32 bytes to what each shows to others */
+/** Entries that one signature is for. Twice as many would hardly be cheaper, and add 32 bytes to the proof of each */
 export const SIGNED_AT_ONCE = 64
 /** Entries that an iteration reads ahead */
 export const READ_AHEAD = 256
-/** Records that are read at once by who walks through them */
+/** Records that a walk through the log reads at once */
 export const RECORDS_AT_ONCE = 32
 /** Milliseconds that one operation of the datastore may take. A disk that takes longer is broken */
 export const DISK_DEADLINE = 120_000
-/** Milliseconds that a datastore gets on top when the deadline has passed: after a sleep, timers ring before answers come in */
+/** Milliseconds in which an answer still counts after that: when a machine wakes up, timers ring before answers come */
 export const DISK_GRACE = 2_000
 /** Milliseconds that `canAppend` may take. A guess */
 export const CAN_APPEND_DEADLINE = 30_000
 /** Bytes of a log's id in UTF-8 */
 export const MAX_LOG_ID_BYTES = 512
-/** Absent parents that are remembered: of more, those that were named longest ago are forgotten. A guess */
+/** Absent parents that are remembered: of more, the log forgets those that were named longest ago. A guess */
 export const MAX_NAMED = 65_536
 /** Forks, and damaged records, that `diagnostics` tells of. A guess */
 export const MAX_PROBLEMS = 64
 
-/** Numbers that decide how a log lies in memory and on disk. Tests choose small ones, so that little data goes all the ways */
+/** How a log lies in memory and on disk. Tests choose small numbers, so that little data goes all the ways */
 export interface Sizes {
-  /** What a memtable takes until a checkpoint is made of it: entries, records, bytes of entries */
+  /** Entries, records, and bytes of entries that a memtable takes: then a checkpoint is made of it */
   checkpointEntries: number
   checkpointRecords: number
   checkpointBytes: number
@@ -50,7 +50,7 @@ export interface Sizes {
   cacheBytes: number
 }
 
-/** From the figures of docs/log.md: bench log shows what they lead to */
+/** From docs/log.md. Measured by bench log */
 export const SIZES: Sizes = {
   checkpointEntries: 40_000,
   checkpointRecords: 20_000,

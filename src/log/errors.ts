@@ -1,13 +1,13 @@
 export { StoreFailedError, StoreInUseError } from '../runtime/errors.ts'
 export { InvalidContentError } from './core/entry.ts'
 
-/** A text or bytes that were to be the id of an entry are not one */
+/** A text, or bytes, are no id of an entry */
 export class InvalidEntryIdError extends Error {
   static name = 'InvalidEntryIdError'
   name = 'InvalidEntryIdError'
 }
 
-/** More entries at once than one signature is made for */
+/** One signature was to be made for more entries than it can be for */
 export class BatchTooLargeError extends Error {
   static name = 'BatchTooLargeError'
   name = 'BatchTooLargeError'
@@ -19,7 +19,7 @@ export class FalseProofError extends Error {
   name = 'FalseProofError'
 }
 
-/** What lies in the datastore was written by another version, which this one does not read */
+/** Another version wrote what lies in the datastore, and this version does not read it */
 export class StoreVersionError extends Error {
   static name = 'StoreVersionError'
   name = 'StoreVersionError'
@@ -37,7 +37,7 @@ export class AppendRefusedError extends Error {
   name = 'AppendRefusedError'
 }
 
-/** An entry that this one stands on could not be written */
+/** The log could not write an entry that this one stands on */
 export class WriteFailedError extends Error {
   static name = 'WriteFailedError'
   name = 'WriteFailedError'
@@ -55,13 +55,13 @@ export class TooManyAppendsError extends Error {
   name = 'TooManyAppendsError'
 }
 
-/** An id that no log can have */
+/** The id is one that no log can have */
 export class InvalidLogIdError extends Error {
   static name = 'InvalidLogIdError'
   name = 'InvalidLogIdError'
 }
 
-/** What a program was to be marked with is no number of an arrival */
+/** A program was to be marked with something else than the number of an arrival */
 export class InvalidMarkError extends Error {
   static name = 'InvalidMarkError'
   name = 'InvalidMarkError'

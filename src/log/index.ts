@@ -4,24 +4,24 @@ import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, ComponentLogger, PeerId, PrivateKey, TypedEventTarget } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
-/** Whatever bytes it hands out are copies: what becomes of them changes nothing. Keep them in a variable where they are used often */
+/** An entry of a log. Each read of bytes, or of an id, makes a copy: keep it in a variable where it is used often */
 export interface Entry {
   readonly id: EntryId
   readonly author: PeerId
   readonly data: Uint8Array
-  /** When it was made: milliseconds since 1970, never behind what its author had heard of, and what tells entries of one of them apart */
+  /** Milliseconds since 1970, never behind what the author had heard of; a counter for entries of one millisecond */
   readonly clock: { time: bigint, counter: number }
-  /** The entry that its author made before */
+  /** The entry that the author made before this one */
   readonly previous?: EntryId
-  /** The heads that it was made on */
+  /** The heads of the author's log when the entry was made */
   readonly parents: EntryId[]
-  /** Entries of one group are kept together. Empty: it is a group of its own */
+  /** Entries of one group are kept together. Empty: the entry is a group of its own */
   readonly group: Uint8Array
-  /** How many copies it should have; 0: as many as the log says */
+  /** How many copies there should be; 0: as many as the log says */
   readonly replicas: number
-  /** What was signed, and what the id is the hash of */
+  /** The content in its binary form: the id is its hash */
   readonly bytes: Uint8Array
-  /** That its author made it */
+  /** Proves that the author made the entry */
   readonly proof: Uint8Array
 }
 
@@ -36,9 +36,12 @@ export interface LogInit {
    * @default the clock of the machine
    */
   clock?: Clock
-  /** Asked about every entry before it is added, our own and others', one after the other: it must not wait for this log, and has 30 seconds */
+  /**
+   * Says of every entry, our own and those of others, whether it may be added. The log asks about one after the other.
+   * `canAppend` must not wait for this log, and has 30 seconds
+   */
   canAppend? (entry: Entry): boolean | Promise<boolean>
-  /** What is never trimmed */
+  /** Says which entries are never trimmed */
   keep? (entry: Entry): boolean
 }
 
@@ -57,32 +60,32 @@ export interface AppendOptions extends AbortOptions {
   replicas?: number
 }
 
-/** What became of an entry that was joined. `waiting`: its time has not come yet, so it is only in memory, and is added when it has */
+/** What became of an entry that was joined. `waiting`: it is in memory, and is added when its time has come */
 export type JoinOutcome =
   | { id: EntryId, status: 'added' | 'known' | 'waiting' }
   /** `id` is missing where the bytes are no entry at all */
   | { id?: EntryId, status: 'refused', reason: Error }
 
 export interface EntriesOptions extends AbortOptions {
-  /** Where to begin: with this one, or with those of this moment */
+  /** Where to begin: at an entry, or at the entries of a moment */
   from?: EntryId | Entry['clock']
   /** The latest first */
   reverse?: boolean
 }
 
-/** What is to go, the oldest first. What `keep` says stays */
+/** Which entries go, the oldest first. Entries that `keep` names stay */
 export interface TrimOptions extends AbortOptions {
-  /** Entries that stay at most */
+  /** At most so many entries stay */
   length?: number
-  /** Bytes of entries that stay at most */
+  /** At most so many bytes of entries stay */
   bytes?: number
-  /** Milliseconds since it was made after which an entry goes */
+  /** An entry goes so many milliseconds after it was made */
   age?: number
-  /** Others that go */
+  /** Says which other entries go */
   when? (entry: Entry): boolean
 }
 
-/** Positions of the ring: from the first one up to the second, which is not in it. The same one twice, or neither: all */
+/** Positions of the ring, from `from` up to `to`, which is not among them. The same position twice, or neither: all */
 export interface RingRange {
   from?: number
   to?: number
@@ -99,9 +102,9 @@ export interface LogDiagnostics {
   waiting: number
   /** Bytes of pages of the index in memory */
   cached: number
-  /** Entries that were refused, by why */
+  /** How many entries were refused, by the name of the error */
   dropped: Record<string, number>
-  /** What a person should know: damage that was found, a disk that fails, authors that wrote with one key in two places */
+  /** What a person should know: damage, a disk that fails, authors that wrote with one key in two places */
   problems: Array<{ kind: string, message: string }>
 }
 
@@ -110,45 +113,43 @@ export interface LogEvents {
   'entry:remove': CustomEvent<{ entry: Entry }>
 }
 
-/**
- * An append-only log of signed entries: what two of them hold that have the same entries is the same, in the same order.
- */
+/** An append-only log of signed entries: two logs with the same entries have them in the same order */
 export interface Log extends TypedEventTarget<LogEvents> {
   readonly id: string
   readonly status: 'open' | 'closing' | 'closed'
   readonly length: number
-  /** Resolves when it is stored */
+  /** Resolves when the entry is stored */
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
-  /** Signs many at once: far cheaper than one by one */
+  /** Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
-  /** Entries that others made: each is verified first. Resolves when they are stored, with what became of each */
+  /** Verifies and adds entries that others made. Resolves when they are stored, with what became of each */
   join (entries: Array<{ bytes: Uint8Array, proof: Uint8Array }>, options?: AbortOptions): Promise<JoinOutcome[]>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>
-  /** Entries that no other one here names as its parent */
+  /** Entries that no other entry here names as its parent */
   heads (): Promise<Entry[]>
-  /** In their total order, which is the same for all who hold them: by time, then by id */
+  /** All entries in their total order, which is the same in all logs: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
-  /** In the order in which they came here, from the one with this number on */
+  /** Entries in the order in which they came here, from number `from` on */
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }>
-  /** Up to which arrival a program has dealt with everything: `mark` is kept with the log */
+  /** Up to which arrival a program has dealt with everything: the log stores what it was told with `mark` */
   marked (program: string): Promise<number>
   mark (program: string, arrival: number): Promise<void>
-  /** Says whether two hold the same entries in a range of the ring: 16 bytes, keyed, so that nobody can aim at a collision */
+  /** 16 bytes, the same for the same entries in a range. The key keeps others from aiming at a collision */
   fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }>
-  /** Ids of entries in a range of the ring, in its order, behind `after`: the last one of before, also when it was removed meanwhile */
+  /** Ids in a range, in its order, behind `after`: the last id of the call before, whose entry may be gone meanwhile */
   idsInRange (range: RingRange, options: { limit: number, after?: RingId }): Promise<RingId[]>
+  /** Both say how many entries went */
   remove (ids: EntryId[]): Promise<number>
-  /** Says how many went */
   trim (options: TrimOptions): Promise<number>
   diagnostics (): LogDiagnostics
   /** Ends what is under way, then writes what makes the next open fast */
   close (): Promise<void>
-  /** Closes it, and deletes all of it */
+  /** Closes the log, and deletes all of it */
   drop (): Promise<void>
 }
 
-/** Opens a log, or makes it */
+/** Opens a log, or makes a new one */
 export async function openLog (init: LogInit): Promise<Log> {
   return LogShell.open(init)
 }

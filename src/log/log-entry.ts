@@ -7,34 +7,24 @@ import type { RawEntry, TrueEntry } from './core/types.ts'
 import type { Entry } from './index.ts'
 import type { PeerId } from '@libp2p/interface'
 
-/** Peer ids of authors that are kept: making one costs more than the rest of an entry. A guess */
+/** Peer ids of authors: making one takes longer than all else about an entry. A guess */
 const authors = new LruMap<string, PeerId>(1024)
 
-/**
- * An entry as users see it. What is stored, sent and proved are the bytes inside, which nobody outside can reach: whatever is asked
- * for is made when it is, as a copy.
- */
+/** An entry as programs see it. Each read makes a copy: nobody outside can reach the bytes that are stored and sent */
 export class LogEntry implements Entry {
-  readonly #decoded: TrueEntry
-  #id?: EntryId
+  readonly #entry: TrueEntry
 
-  constructor (decoded: TrueEntry) {
-    this.#decoded = decoded
+  constructor (entry: TrueEntry) {
+    this.#entry = entry
   }
 
-  /** What is passed on of an entry, without a copy: not for users */
+  /** Bytes and proof for other parts of this package, without a copy */
   static raw (entry: Entry): RawEntry {
     if (!(entry instanceof LogEntry)) {
       return { bytes: entry.bytes, proof: entry.proof }
     }
 
-    const { bytes, proofs, at } = entry.#decoded
-    return { bytes, proof: proofs.proofOf(at) }
-  }
-
-  get id (): EntryId {
-    this.#id ??= new EntryId(this.#decoded.id)
-    return this.#id
+    return { bytes: entry.#entry.bytes, proof: entry.proof }
   }
 
   static authorOf (author: Uint8Array): PeerId {
@@ -49,40 +39,44 @@ export class LogEntry implements Entry {
     return peerId
   }
 
+  get id (): EntryId {
+    return new EntryId(this.#entry.id)
+  }
+
   get author (): PeerId {
-    return LogEntry.authorOf(this.#decoded.author)
+    return LogEntry.authorOf(this.#entry.author)
   }
 
   get data (): Uint8Array {
-    return new Uint8Array(this.#decoded.data)
+    return new Uint8Array(this.#entry.data)
   }
 
   get clock (): { time: bigint, counter: number } {
-    return { time: BigInt(this.#decoded.time), counter: this.#decoded.counter }
+    return { time: BigInt(this.#entry.time), counter: this.#entry.counter }
   }
 
   get previous (): EntryId | undefined {
-    return this.#decoded.previous == null ? undefined : new EntryId(this.#decoded.previous)
+    const { previous } = this.#entry
+    return previous && new EntryId(previous)
   }
 
   get parents (): EntryId[] {
-    return this.#decoded.parents.map(id => new EntryId(id))
+    return this.#entry.parents.map(id => new EntryId(id))
   }
 
   get group (): Uint8Array {
-    return new Uint8Array(this.#decoded.group)
+    return new Uint8Array(this.#entry.group)
   }
 
   get replicas (): number {
-    return this.#decoded.replicas
+    return this.#entry.replicas
   }
 
   get bytes (): Uint8Array {
-    return new Uint8Array(this.#decoded.bytes)
+    return new Uint8Array(this.#entry.bytes)
   }
 
   get proof (): Uint8Array {
-    const { proofs, at } = this.#decoded
-    return proofs.proofOf(at)
+    return this.#entry.proofs.proofOf(this.#entry.at)
   }
 }

@@ -4,9 +4,10 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
+import { checked, copiesOf, copyOf } from './copies.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { AppendRefusedError, InvalidContentError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { AppendRefusedError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads } from './reads.ts'
@@ -14,21 +15,25 @@ import { Signer } from './signatures.ts'
 import { Store } from './store.ts'
 import { Writer } from './writer.ts'
 import type { Sizes } from './constants.ts'
-import type { Ordered } from './core/hybrid-clock.ts'
+import type { Items } from './copies.ts'
 import type { StoredEntry } from './core/record.ts'
 import type { RawEntry, TrueEntry } from './core/types.ts'
 import type { RingId } from './entry-id.ts'
-import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log as LogFace, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions } from './index.ts'
+import type {
+  AppendOptions, EntriesOptions, Entry, JoinOutcome, Log as LogFace, LogDiagnostics, LogEvents, LogInit, RingRange,
+  TrimOptions
+} from './index.ts'
 import type { From } from './reads.ts'
+import type { Chosen } from './writer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, Logger } from '@libp2p/interface'
+
+type CanAppend = NonNullable<LogInit['canAppend']>
 
 /** Entries that a trim looks at in one turn */
 const TRIM_ENTRIES = 1024
 
-/**
- * The face of a log: what is asked of it is handed to those who know, what happens in it is told.
- */
+/** The public face of a log: hands calls to the parts that do the work, and tells listeners what changed */
 export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   readonly id: string
   readonly #init: LogInit
@@ -45,7 +50,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   #isDropped = false
   #isUnlisting = false
 
-  /** `sizes`: for tests, which want little data to go all the ways */
+  /** `sizes`: tests choose small ones, so that little data goes all the ways */
   static async open (init: LogInit, sizes: Partial<Sizes> = {}): Promise<Log> {
     const bytes = encodeString(init.id).byteLength
 
@@ -55,25 +60,18 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
     const logger = init.logger.forComponent('libp2p-sheaf:log')
     const all = { ...limits.SIZES, ...sizes }
-    // damage is found while it is opened, and looked after when there is a log
-    const opened: { log?: Log, isDamaged: boolean } = { isDamaged: false }
+    const opened: { log?: Log } = {}
     const store = await Store.open({
       datastore: init.datastore,
       logId: init.id,
       clock: init.clock ?? systemClock,
       logger,
       sizes: all,
-      onDamaged: () => {
-        opened.isDamaged = true
-        opened.log?.unlist()
-      }
+      onDamaged: () => { opened.log?.unlist() }
     })
     opened.log = new Log(init, store, logger, all)
-
-    if (opened.isDamaged) {
-      opened.log.unlist()
-    }
-
+    // the store may have found damage before there was a log to hear of it
+    opened.log.unlist()
     return opened.log
   }
 
@@ -110,46 +108,27 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#mustBeOpen()
-    const entries = await this.#writer.append([copyOf(data)], ownOptions(options))
-    return new LogEntry(entries[0])
+    const [entry] = await this.#writer.append(copyOf(data), ownOptions(options))
+    return new LogEntry(entry)
   }
 
-  async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
+  async appendMany (items: Items, options: AppendOptions = {}): Promise<Entry[]> {
     this.#mustBeOpen()
-    const all: Entry[] = []
+    const { recordEntries } = this.#sizes
     const own = ownOptions(options)
-    // what is in an array is taken at once, what comes from elsewhere when it comes
-    const source = Array.isArray(items) ? items.map(copyOf) : items
-    let chunk: Uint8Array[] = []
-    let bytes = 0
-    let before = Promise.resolve()
     const series = {}
-    const write = async (): Promise<void> => {
+    const all: Entry[] = []
+    let before: Promise<void> | undefined
+
+    for await (const copies of copiesOf(items, recordEntries)) {
       this.#mustBeOpen()
-      const written = this.#writer.append(chunk, own, series).then(entries => { entries.forEach(entry => all.push(new LogEntry(entry))) })
-      // looked at when the next one is gathered, which may be too late for Node
+      const written = this.#writer.append(copies, own, series).then(entries => {
+        entries.forEach(entry => { all.push(new LogEntry(entry)) })
+      })
+      // the next turn of the loop hears of a failure, which may be too late for Node
       written.catch(() => {})
-      ;[chunk, bytes] = [[], 0]
       await before
       before = written
-    }
-
-    for await (const taken of source) {
-      const item = source === items ? copyOf(taken) : taken
-
-      if (bytes + item.byteLength > limits.COMMIT_BYTES && chunk.length > 0) {
-        await write()
-      }
-
-      bytes += item.byteLength
-
-      if (chunk.push(item) === this.#sizes.recordEntries) {
-        await write()
-      }
-    }
-
-    if (chunk.length > 0) {
-      await write()
     }
 
     await before
@@ -176,7 +155,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   async get (id: EntryId): Promise<Entry | undefined> {
     this.#mustNotBeClosed()
     const entry = await this.#store.find(id.bytes)
-    return entry == null ? undefined : new LogEntry(entry)
+    return entry && new LogEntry(entry)
   }
 
   async has (id: EntryId): Promise<boolean> {
@@ -207,11 +186,12 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     }
   }
 
-  async * arrivals (from = 0, options: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
+  async * arrivals (from = 0, { signal }: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
     this.#mustNotBeClosed()
-    for await (const entries of this.#reads.arrivals(from, options)) {
+
+    for await (const entries of this.#reads.arrivals(from, { signal })) {
       for (const entry of entries) {
-        options.signal?.throwIfAborted()
+        signal?.throwIfAborted()
         yield { arrival: entry.arrival, entry: new LogEntry(entry) }
       }
     }
@@ -226,7 +206,8 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     this.#mustBeOpen()
 
     if (!Number.isSafeInteger(arrival) || arrival < 0) {
-      throw new InvalidMarkError(`${arrival} is no number of an arrival: hand over that of the next entry to be dealt with`)
+      const what = 'hand over that of the next entry to be dealt with'
+      throw new InvalidMarkError(`${arrival} is no number of an arrival: ${what}`)
     }
 
     await this.#store.mark(program, arrival)
@@ -246,37 +227,35 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     this.#mustBeOpen()
     const unique = new Map(ids.map(({ bytes }) => [keyOfBytes(bytes), bytes]))
 
-    return this.#writer.remove(async () => {
-      const found: StoredEntry[] = []
+    const { entries } = await this.#writer.remove(async () => {
+      const found: Array<StoredEntry | undefined> = []
 
       for (const id of unique.values()) {
-        const entry = await this.#store.find(id)
-
-        if (entry != null) {
-          found.push(entry)
-        }
+        found.push(await this.#store.find(id))
       }
 
-      return found
+      return { entries: found.filter(entry => entry != null) }
     })
+    return entries.length
   }
 
   async trim (options: TrimOptions): Promise<number> {
     const { length = Infinity, bytes = Infinity, age, when } = options
+    const { index } = this.#store
     let trimmed = 0
-    let from: Ordered | undefined
-
+    let from: StoredEntry | undefined
     this.#mustBeOpen()
 
-    if (age == null && when == null && this.length <= length && this.#store.index.bytes <= bytes) {
+    if (age == null && when == null && index.length <= length && index.bytes <= bytes) {
       return 0
     }
 
     do {
       options.signal?.throwIfAborted()
       this.#mustBeOpen()
-      const [count, next] = await this.#trimFrom(from, options)
-      trimmed += count
+      const first = from
+      const { entries, next } = await this.#writer.remove(async () => this.#toTrim(first, options))
+      trimmed += entries.length
       from = next
     } while (from != null)
 
@@ -285,6 +264,12 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   diagnostics (): LogDiagnostics {
     const { length, bytes, authors, forks } = this.#store.index
+    const forked = [...forks.values()].slice(0, limits.MAX_PROBLEMS).map(author => ({
+      kind: 'fork',
+      message: `${LogEntry.authorOf(author)} made two entries on top of the same one: ` +
+        'its key is used in two places, or a store of it was restored'
+    }))
+
     return {
       status: this.#status,
       length,
@@ -294,13 +279,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       waiting: this.#joins.waiting,
       cached: this.#store.cached,
       dropped: this.#counters.toJSON(),
-      problems: [
-        ...this.#store.problems,
-        ...[...forks.values()].slice(0, limits.MAX_PROBLEMS).map(author => ({
-          kind: 'fork',
-          message: `${LogEntry.authorOf(author)} made two entries on top of the same one: its key is used in two places, or a store of it was restored`
-        }))
-      ]
+      problems: [...this.#store.problems, ...forked]
     }
   }
 
@@ -310,81 +289,66 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   async drop (): Promise<void> {
-    if (this.#status === 'closed') {
-      this.#mustBeOpen()
-    }
-
-    // what was asked for last counts, also when it is being closed already
+    this.#mustNotBeClosed()
+    // the last wish counts, also while the log is being closed
     this.#isDropped = true
     return this.close()
   }
 
-  /** How many of the next ones went, and where to go on */
-  async #trimFrom (from: Ordered | undefined, options: TrimOptions): Promise<[number, Ordered?]> {
+  /** What a trim takes of the next entries, the oldest first, and where the next ones begin */
+  async #toTrim (from: StoredEntry | undefined, options: TrimOptions): Promise<Chosen & { next?: StoredEntry }> {
     const { length = Infinity, bytes = Infinity, age = Infinity, when } = options
+    const { keep } = this.#init
     const { index } = this.#store
-    let last: Ordered | undefined
-    let isEnd = true
-    const count = await this.#writer.remove(async () => {
-      const entries: StoredEntry[] = []
-      const oldest = this.#clock.now() - age
-      let tooMany = index.length - length
-      let tooLarge = index.bytes - bytes
-      let looked = 0
+    const oldest = this.#clock.now() - age
+    const entries: StoredEntry[] = []
+    let [tooMany, tooLarge, looked] = [index.length - length, index.bytes - bytes, 0]
 
-      for await (const next of this.#reads.inOrder(from, false, options)) {
-        for (const entry of next) {
-          if (tooMany <= 0 && tooLarge <= 0 && entry.time >= oldest && when == null) {
-            return entries
-          }
+    for await (const some of this.#reads.inOrder(from, false, options)) {
+      for (const entry of some) {
+        const isTooMuch = tooMany > 0 || tooLarge > 0 || entry.time < oldest
 
-          last = entry
-
-          if (this.#isToGo(entry, tooMany > 0 || tooLarge > 0 || entry.time < oldest, options)) {
-            tooMany--
-            tooLarge -= sizeOf(entry)
-            entries.push(entry)
-          }
+        if (!isTooMuch && when == null) {
+          return { entries }
         }
 
-        looked += next.length
+        const face = new LogEntry(entry)
 
-        if (looked >= TRIM_ENTRIES) {
-          isEnd = false
-          break
+        if ((isTooMuch || when?.(face) === true) && keep?.(face) !== true) {
+          tooMany--
+          tooLarge -= sizeOf(entry)
+          entries.push(entry)
         }
       }
 
-      return entries
-    })
+      looked += some.length
 
-    return [count, isEnd ? undefined : last]
+      if (looked >= TRIM_ENTRIES) {
+        return { entries, next: some.at(-1) }
+      }
+    }
+
+    return { entries }
   }
 
-  #isToGo (entry: TrueEntry, isTooMuch: boolean, { when }: TrimOptions): boolean {
-    const { keep } = this.#init
-    const face = new LogEntry(entry)
-    return (isTooMuch || when?.(face) === true) && keep?.(face) !== true
-  }
-
-  /** Why an entry may not go in, by what the program says */
-  #admit (entry: TrueEntry, canAppend: NonNullable<LogInit['canAppend']>): Error | undefined | Promise<Error | undefined> {
-    const refusal = (is: boolean): Error | undefined => is ? undefined : new AppendRefusedError('canAppend of this log refused the entry')
+  /** Why the program does not want an entry */
+  #admit (entry: TrueEntry, canAppend: CanAppend): Error | undefined | Promise<Error | undefined> {
     const asked = canAppend(new LogEntry(entry))
 
     if (!(asked instanceof Promise)) {
-      return refusal(asked)
+      return refusalOf(asked)
     }
 
     return new Promise((resolve, reject) => {
       const timer = this.#clock.after(limits.CAN_APPEND_DEADLINE, () => {
-        resolve(new AppendRefusedError(`canAppend of this log did not say anything for ${limits.CAN_APPEND_DEADLINE} ms: it must not wait for the log`))
+        const what = `did not say anything for ${limits.CAN_APPEND_DEADLINE} ms: it must not wait for the log`
+        resolve(new AppendRefusedError(`canAppend of this log ${what}`))
       })
-      asked.then(is => { resolve(refusal(is)) }, reject).finally(() => { timer.cancel() })
+      asked.then(is => { resolve(refusalOf(is)) }, reject).finally(() => { timer.cancel() })
     })
   }
 
-  /** Entries whose bytes are damaged are taken out when nothing else is written */
+  /** Takes entries whose bytes are damaged out of the index, when nothing else is written */
   private unlist (): void {
     if (this.#isUnlisting) {
       return
@@ -421,13 +385,12 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   #mustBeOpen (): void {
-    if (this.#status === 'closing') {
+    if (this.#status !== 'open') {
       throw closed(this.id)
     }
-    this.#mustNotBeClosed()
   }
 
-  /** What is there can be read to the end */
+  /** A log can be read until it is closed */
   #mustNotBeClosed (): void {
     if (this.#status === 'closed') {
       throw closed(this.id)
@@ -435,17 +398,13 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 }
 
-/** Our own: whoever hands bytes in may use them again at once */
-function copyOf (bytes: Uint8Array): Uint8Array {
-  if (!(bytes instanceof Uint8Array)) {
-    throw new InvalidContentError(`an entry is made of a Uint8Array, not of ${typeof bytes}: encode it`)
-  }
-
-  return new Uint8Array(bytes)
+function refusalOf (isWanted: boolean): Error | undefined {
+  return isWanted ? undefined : new AppendRefusedError('canAppend of this log refused the entry')
 }
 
+/** Callers may use the bytes of a group again at once */
 function ownOptions (options: AppendOptions): AppendOptions {
-  return options.group == null ? options : { ...options, group: copyOf(options.group) }
+  return options.group == null ? options : { ...options, group: new Uint8Array(checked(options.group)) }
 }
 
 function closed (id: string): LogClosedError {

@@ -1,8 +1,10 @@
 import { compare } from 'uint8arrays/compare'
+import { equals } from 'uint8arrays/equals'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { Pacer } from '../runtime/pacer.ts'
-import { Appends } from './append.ts'
+import { all } from '../tables/core/run.ts'
+import { Appends, fail } from './append.ts'
 import * as limits from './constants.ts'
 import { MAX_PARENTS } from './core/entry.ts'
 import { compareEntries } from './core/hybrid-clock.ts'
@@ -11,6 +13,7 @@ import { sizeOf } from './core/types.ts'
 import { LogClosedError, WriteFailedError } from './errors.ts'
 import type { Base, Batch, Series } from './append.ts'
 import type { Sizes } from './constants.ts'
+import type { Packed } from './core/packed.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { TableName } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
@@ -31,23 +34,31 @@ export interface WriterInit {
   onRemoved (entry: TrueEntry): void
 }
 
+const NONE: Uint8Array[] = []
+
 /** What became of an entry that was handed in */
 export type Admission = 'added' | 'known' | Error
 
+/** Entries that are to be removed */
+export interface Chosen {
+  entries: StoredEntry[]
+}
+
 /**
- * The one who writes, one turn after the other: appends, which are written together with all others that wait; entries of others,
- * when they are verified; removals. What a turn stores is one record at a time, and is in the index before the next one.
+ * All writes of a log, one turn after the other: appends, as many together as wait; entries of others, once they are
+ * verified; removals. A turn stores one record at a time, which is in the index before the next one.
  */
 export class Writer {
   readonly #init: WriterInit
-  readonly #mailboxes: Mailboxes
+  readonly #turns: Mailboxes
   readonly #appends: Appends
   readonly #pacer: Pacer
   #isScheduled = false
   #isEnded = false
-  /** The last entry that was appended here in this life */
+  /** The last entry that was appended here since the log was opened */
   #last?: Uint8Array
-  /** Counts what was written: what was looked up before the last change may not be true any more */
+  /** What the next append stands on, as long as nothing but appends is written */
+  #tip?: Base
   #changes = 0
 
   constructor (init: WriterInit) {
@@ -55,7 +66,8 @@ export class Writer {
     this.#pacer = new Pacer(init.clock)
     this.#appends = new Appends(init, this.#pacer)
     // each thing that a turn waits for has a deadline of its own
-    this.#mailboxes = new Mailboxes({ name: 'log writes', clock: init.clock, deadline: Infinity, capacity: limits.MAX_PENDING })
+    const bounds = { deadline: Infinity, capacity: limits.MAX_PENDING }
+    this.#turns = new Mailboxes({ name: 'log writes', clock: init.clock, ...bounds })
   }
 
   /** Entries that wait to be written */
@@ -63,57 +75,54 @@ export class Writer {
     return this.#appends.items
   }
 
+  /** Counts writes: an answer of the index that is older than the last write may not be true any more */
   get changes (): number {
     return this.#changes
   }
 
-  append (items: Uint8Array[], options: AppendOptions, series?: Series): Promise<TrueEntry[]> {
+  append (items: Packed, options: AppendOptions, series: Series = {}): Promise<TrueEntry[]> {
     const appended = this.#appends.add(items, options, series)
     this.#schedule()
     return appended
   }
 
-  /** Entries that were verified, none of which was here when `changes` was read. Says what became of each */
+  /** Verified entries, none of which was here when `changes` was read. Says what became of each */
   async join (entries: TrueEntry[], changes: number): Promise<Admission[]> {
     return this.#turn(async () => {
+      const { admit, sizes: { recordEntries } } = this.#init
+      const mayBeHere = changes !== this.#changes
       const admissions = new Map<string, Admission>()
-      const { recordEntries } = this.#init.sizes
-      let chosen: TrueEntry[] = []
-      let absent: Uint8Array[][] = []
-      let bytes = 0
-      const here = new Set<string>()
+      let [added, absent, bytes]: [TrueEntry[], Uint8Array[][], number] = [[], [], 0]
       const write = async (): Promise<void> => {
-        if (chosen.length > 0) {
-          await this.#write(chosen, absent)
-          ;[chosen, absent, bytes] = [[], [], 0]
+        if (added.length > 0) {
+          await this.#write(added, absent)
+          ;[added, absent, bytes] = [[], [], 0]
+          await this.#pacer.pause()
         }
-        await this.#pacer.pause()
       }
-      const isKnown = async (id: Uint8Array): Promise<boolean> => changes !== this.#changes && await this.#init.store.locate(id) != null
 
       // parents first
       for (const entry of entries.slice().sort(compareEntries)) {
         const key = keyOfBytes(entry.id)
 
-        if (here.has(key) || await isKnown(entry.id)) {
+        if (admissions.has(key) || (mayBeHere && await this.#isHere(entry.id))) {
           continue
         }
 
-        const asked = this.#init.admit?.(entry)
+        const asked = admit?.(entry)
         const refusal = asked instanceof Promise ? await asked : asked
-        admissions.set(key, refusal ?? 'added')
 
         if (refusal == null) {
-          absent.push(await this.#absentOf(entry, here))
-          here.add(key)
-          chosen.push(entry)
+          const others = this.#othersOf(entry, admissions)
+          absent.push(others.length === 0 ? others : await this.#absentOf(others))
+          added.push(entry)
           bytes += sizeOf(entry)
         }
-        if (chosen.length === recordEntries || bytes >= limits.COMMIT_BYTES) {
-          const before = this.#changes
+
+        admissions.set(key, refusal ?? 'added')
+
+        if (added.length === recordEntries || bytes >= limits.COMMIT_BYTES) {
           await write()
-          // what was written is in `here`: nothing else came in between
-          changes = changes === before ? this.#changes : changes
         }
       }
 
@@ -122,29 +131,30 @@ export class Writer {
     })
   }
 
-  /** Those that `choose` names when its turn has come. Says how many went */
-  async remove (choose: () => Promise<StoredEntry[]>): Promise<number> {
+  /** Removes what `choose` names when its turn has come, and returns what it returned */
+  async remove<T extends Chosen> (choose: () => Promise<T>): Promise<T> {
     return this.#turn(async () => {
+      const { recordEntries } = this.#init.sizes
       const chosen = await choose()
 
-      for (let i = 0; i < chosen.length; i += this.#init.sizes.recordEntries) {
-        await this.#removeSome(chosen.slice(i, i + this.#init.sizes.recordEntries))
+      for (let i = 0; i < chosen.entries.length; i += recordEntries) {
+        await this.#removeSome(chosen.entries.slice(i, i + recordEntries))
         await this.#pacer.pause()
       }
 
-      return chosen.length
+      return chosen
     })
   }
 
-  /** Something that writes by itself */
+  /** Lets something write that does so by itself */
   async run<T> (work: () => Promise<T>): Promise<T> {
     return this.#turn(async () => {
-      this.#changes++
+      this.#noteChange()
       return work()
     })
   }
 
-  /** What was asked for before is done first, then `last`, and nothing after it */
+  /** Does what was asked for before, then `last`, and nothing after it */
   async end (last: () => Promise<void>): Promise<void> {
     await this.#turn(async () => {
       while (!this.#appends.isEmpty) {
@@ -159,7 +169,7 @@ export class Writer {
   async #turn<T> (run: () => Promise<T>): Promise<T> {
     const { id } = this.#init
 
-    return this.#mailboxes.turn(id, async () => {
+    return this.#turns.turn(id, async () => {
       if (this.#isEnded) {
         throw new LogClosedError(`The log '${id}' is not open any more: open it again`)
       }
@@ -175,33 +185,30 @@ export class Writer {
 
     this.#isScheduled = true
     this.#turn(async () => {
-      // what else is appended in this tick goes with it
+      // other appends of this tick go into the same record
       await Promise.resolve()
       await this.#appendAll()
     }).catch(err => {
-      this.#appends.rejectAll(err)
+      this.#appends.failAll(err)
     }).finally(() => {
       this.#isScheduled = false
       this.#schedule()
     })
   }
 
-  /** What waits, a record at a time: one is signed while the one before it is written. After some, others get a turn */
+  /** Writes what waits, record by record: one is signed while the one before it is written */
   async #appendAll (): Promise<void> {
-    const { store, signer, clock } = this.#init
-    let base: Base = await store.read(({ authors }) => ({
-      previous: this.#tip(authors.latest(signer.author), clock.now()),
-      heads: authors.someHeads(MAX_PARENTS).sort(compare)
-    }))
-    let written: Promise<Error | undefined> = Promise.resolve(undefined)
+    let base = await this.#base()
+    let written: Promise<Error | undefined> | undefined
 
     for (let i = 0; i < limits.COMMITS_A_TURN && !this.#appends.isEmpty; i++) {
       const batch = await this.#appends.next(base)
       const err = await written
 
       if (err != null) {
-        // they stand on what could not be written
-        reject(batch, new WriteFailedError(`The entry before this one could not be written (${err.message}): append it again`))
+        // these entries stand on one that is not there
+        const why = `The entry before this one could not be written (${err.message}): append it again`
+        fail(batch.appends, new WriteFailedError(why))
         break
       }
 
@@ -213,30 +220,55 @@ export class Writer {
     await written
   }
 
-  /** The entry before ours: the latest one, but for one that a clock dated far ahead before it was put right */
-  #tip (latest: { id: Uint8Array, time: number } | undefined, now: number): Uint8Array | undefined {
-    return latest != null && latest.time > now + limits.MAX_AHEAD ? this.#last ?? latest.id : latest?.id
+  /** What the next append stands on */
+  async #base (): Promise<Base> {
+    const { store, signer, clock } = this.#init
+    const tip = this.#tip
+
+    return store.read(index => {
+      const latest = index.authors.latest(signer.author)
+
+      // an entry that a clock dated before the one below it is not the latest
+      if (tip?.previous != null && tip.index === index && latest != null && equals(latest.id, tip.previous)) {
+        return tip
+      }
+
+      // a clock dated it far ahead before it was put right: our last entry came after it, whatever the dates say
+      const isAhead = latest != null && latest.time > clock.now() + limits.MAX_AHEAD
+      const heads = index.authors.someHeads(MAX_PARENTS)
+      return {
+        previous: isAhead ? this.#last ?? latest.id : latest?.id,
+        heads: heads.sort(compare),
+        index: heads.length < MAX_PARENTS ? index : undefined
+      }
+    })
   }
 
   /** Says why it could not be written */
-  async #writeBatch (batch: Batch): Promise<Error | undefined> {
+  async #writeBatch ({ appends, base }: Batch): Promise<Error | undefined> {
+    const added = appends.flatMap(({ entries }) => entries)
+
     try {
-      if (batch.drafts.length > 0) {
-        await this.#write(batch.drafts, [])
-        this.#last = batch.base.previous
+      if (added.length > 0) {
+        await this.#write(added, [])
+        this.#last = base.previous
+        this.#tip = base
       }
 
-      batch.done.forEach(({ pending, entries }) => { pending.resolve(entries) })
+      appends.forEach(({ resolve, entries }) => { resolve(entries) })
     } catch (err: any) {
-      reject(batch, err)
+      fail(appends, err)
       return err
+    } finally {
+      // callers may keep them for long
+      added.forEach(entry => { entry.forgetContent() })
     }
   }
 
   async #write (added: TrueEntry[], absent: Uint8Array[][]): Promise<void> {
     const { store, onAdded } = this.#init
     const first = await store.write({ added, absent })
-    this.#changes++
+    this.#noteChange()
     added.forEach((entry, i) => { onAdded(entry, first + i) })
   }
 
@@ -246,40 +278,43 @@ export class Writer {
 
     for (const entry of entries) {
       const row = await store.locate(entry.id)
+      const rows = row == null ? {} : rowsOfEntry(row, entry)
 
-      if (row != null) {
-        const rows = rowsOfEntry(row, entry)
-
-        for (const name of Object.keys(rows) as TableName[]) {
-          removed[name] = [...removed[name] ?? [], ...rows[name] ?? []]
-        }
+      for (const name of Object.keys(rows) as TableName[]) {
+        removed[name] ??= []
+        removed[name].push(...rows[name] ?? [])
       }
     }
 
     await store.write({ added: [], removed })
-    this.#changes++
+    this.#noteChange()
     entries.forEach(onRemoved)
   }
 
+  #noteChange (): void {
+    this.#changes++
+    this.#tip = undefined
+  }
+
+  async #isHere (id: Uint8Array): Promise<boolean> {
+    return await this.#init.store.locate(id) != null
+  }
+
   /**
-   * Its parents that are neither stored nor among these. Not the entry that its author made before: a later one of that author is
-   * known from now on, so it will be no head
+   * The parents that are not joined just now, but for the previous entry of the author: as a later one of that author
+   * is known from now on, it will be no head
    */
-  async #absentOf ({ parents, previous }: TrueEntry, here: Set<string>): Promise<Uint8Array[]> {
-    const absent: Uint8Array[] = []
-
-    for (const parent of parents) {
-      const isPrevious = previous != null && compare(parent, previous) === 0
-
-      if (!isPrevious && !here.has(keyOfBytes(parent)) && await this.#init.store.locate(parent) == null) {
-        absent.push(parent)
-      }
+  #othersOf ({ parents, previous }: TrueEntry, admissions: Map<string, Admission>): Uint8Array[] {
+    const isOther = (parent: Uint8Array): boolean => {
+      return !(previous != null && equals(parent, previous)) && admissions.get(keyOfBytes(parent)) !== 'added'
     }
 
-    return absent
+    return parents.some(isOther) ? parents.filter(isOther) : NONE
   }
-}
 
-function reject ({ done }: Batch, err: Error): void {
-  done.forEach(({ pending }) => { pending.reject(err) })
+  /** Those of the parents that are not stored */
+  async #absentOf (parents: Uint8Array[]): Promise<Uint8Array[]> {
+    const rows = await this.#init.store.read(index => all(parents, id => index.find(id)))
+    return parents.filter((_, i) => rows[i] == null)
+  }
 }

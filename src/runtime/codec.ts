@@ -47,13 +47,58 @@ export function writeUvarint (target: Uint8Array, offset: number, value: number)
   return offset
 }
 
+/** What a binary form is written to */
+export interface Sink {
+  byte (value: number): this
+  uvarint (value: number): this
+  raw (bytes: Uint8Array): this
+  bytes (bytes: Uint8Array): this
+  list<T> (items: readonly T[], write: (item: T) => void): this
+}
+
+/** Counts the bytes that a Writer would write. One that has just as much room needs no second piece of memory */
+export class Sizer implements Sink {
+  length = 0
+
+  byte (): this {
+    this.length++
+    return this
+  }
+
+  uvarint (value: number): this {
+    this.length += uvarintLength(value)
+    return this
+  }
+
+  raw ({ byteLength }: Uint8Array): this {
+    this.length += byteLength
+    return this
+  }
+
+  bytes ({ byteLength }: Uint8Array): this {
+    this.length += uvarintLength(byteLength) + byteLength
+    return this
+  }
+
+  list<T> (items: readonly T[], write: (item: T) => void): this {
+    this.uvarint(items.length)
+    items.forEach(write)
+    return this
+  }
+}
+
 /** Puts bytes together; grows as it needs to */
-export class Writer {
+export class Writer implements Sink {
   #bytes: Uint8Array
   #length = 0
 
   constructor (capacity = 256) {
     this.#bytes = allocUnsafe(capacity)
+  }
+
+  /** Bytes that were written so far */
+  get length (): number {
+    return this.#length
   }
 
   byte (value: number): this {
@@ -63,7 +108,7 @@ export class Writer {
   }
 
   uvarint (value: number): this {
-    this.#reserve(8)
+    this.#reserve(value < 0x80 ? 1 : 8)
     this.#length = writeUvarint(this.#bytes, this.#length, value)
     return this
   }
@@ -110,7 +155,12 @@ export class Writer {
   }
 
   finish (): Uint8Array {
-    return this.#bytes.subarray(0, this.#length)
+    return this.view(0, this.#length)
+  }
+
+  /** Bytes that were written, from one offset to another */
+  view (from: number, to: number): Uint8Array {
+    return this.#bytes.subarray(from, to)
   }
 
   #reserve (more: number): void {
@@ -176,11 +226,16 @@ export class Reader {
   }
 
   raw (length: number): Uint8Array {
+    this.skip(length)
+    return this.#input.subarray(this.#offset - length, this.#offset)
+  }
+
+  /** Goes past bytes that nobody looks at yet */
+  skip (length: number): void {
     if (length > this.left) {
       throw new MalformedError(`${length} bytes are announced, ${this.left} are there`)
     }
     this.#offset += length
-    return this.#input.subarray(this.#offset - length, this.#offset)
   }
 
   bytes (max = Infinity): Uint8Array {

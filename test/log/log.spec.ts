@@ -408,6 +408,29 @@ describe('bytes that a log hands out, or was handed', () => {
     expect([said(entry), new TextDecoder().decode(entry.group)]).to.deep.equal(['mine', 'group'])
     await expectSound(log)
   })
+
+  it('may be changed while many are still to be written: those of an array after the call, others when the next one is asked for', async () => {
+    const { datastore, reached, release } = heldStore()
+    const log = await newLog({ datastore })
+    const items = texts(700)
+    const wanted = items.map(data => new TextDecoder().decode(data))
+    const buffer = new Uint8Array(8)
+    const reused = function * (): Generator<Uint8Array> {
+      for (let i = 0; i < 300; i++) {
+        yield buffer.fill(i % 100)
+      }
+    }
+    const appending = log.appendMany(items)
+    items.forEach(data => data.fill(0))
+    await reached
+    release()
+    const appended = await appending
+    const more = await log.appendMany(reused())
+
+    expect(appended.map(said)).to.deep.equal(wanted)
+    expect(more.map(({ data }) => data.join())).to.deep.equal(Array.from({ length: 300 }, (_, i) => new Uint8Array(8).fill(i % 100).join()))
+    await expectSound(log)
+  })
 })
 
 describe('the moments of a log', () => {

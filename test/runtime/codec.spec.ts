@@ -1,7 +1,8 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { encodeString, Reader, uvarintLength, Writer, writeUvarint } from '../../src/runtime/codec.ts'
+import { encodeString, Reader, Sizer, uvarintLength, Writer, writeUvarint } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
+import type { Sink } from '../../src/runtime/codec.ts'
 
 const EDGES = [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 49 - 1, 2 ** 49, Number.MAX_SAFE_INTEGER]
 
@@ -82,6 +83,27 @@ describe('bytes and strings on the wire', () => {
     const input = new Writer().bytes(Uint8Array.of(7, 8, 9)).finish()
 
     expect(new Reader(input).bytes().buffer).to.equal(input.buffer)
+  })
+
+  it('have the length that was foretold, and are written without a second piece of memory', () => {
+    const content = new Uint8Array(300_000)
+    const write = (to: Sink): unknown => to.byte(1).uvarint(300).raw(content).bytes(content).list([1, 300, 2 ** 40], value => to.uvarint(value))
+      .byte(2)
+    const sizer = new Sizer()
+    write(sizer)
+    const writer = new Writer(sizer.length + 8)
+    write(writer)
+
+    expect(writer.length).to.equal(sizer.length)
+    expect(writer.finish().buffer.byteLength).to.equal(sizer.length + 8)
+  })
+
+  it('can be passed over, but not past the end of what is there', () => {
+    const reader = new Reader(Uint8Array.from([1, 2, 3, 4]))
+    reader.skip(3)
+
+    expect([reader.offset, reader.left, reader.byte()]).to.deep.equal([3, 1, 4])
+    expect(() => { reader.skip(1) }).to.throw(MalformedError)
   })
 
   it('are refused past the length that is allowed, and past the end of what is there', () => {

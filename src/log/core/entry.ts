@@ -38,11 +38,19 @@ export class InvalidContentError extends Error {
 
 /** Throws an InvalidContentError for what `decodeContent` would refuse */
 export function encodeContent (content: Content): Uint8Array {
+  return writeContent(new Writer(roomFor(content)), content).finish()
+}
+
+/** No content takes more bytes than this */
+export function roomFor ({ author, parents, group, data }: Pick<Content, 'author' | 'parents' | 'group' | 'data'>): number {
+  return MAX_OVERHEAD_BYTES + HEAD_BYTES + author.byteLength + ID_BYTES * (1 + parents.length) + group.byteLength + data.byteLength
+}
+
+/** Throws an InvalidContentError, and has not written anything then */
+export function writeContent (writer: Writer, content: Content): Writer {
   const { time, author, previous, parents, group, replicas, data } = content
   checkContent(content)
-
-  const capacity = MAX_OVERHEAD_BYTES + HEAD_BYTES + author.byteLength + ID_BYTES * (1 + parents.length) + group.byteLength + data.byteLength
-  const writer = new Writer(capacity).byte(VERSION)
+  writer.byte(VERSION)
 
   for (let scale = 2 ** 40; scale >= 1; scale /= 256) {
     writer.byte(Math.floor(time / scale) % 256)
@@ -56,7 +64,7 @@ export function encodeContent (content: Content): Uint8Array {
     writer.byte(1).raw(previous)
   }
 
-  return writer.list(parents, parent => writer.raw(parent)).bytes(group).uvarint(replicas).bytes(data).finish()
+  return writer.list(parents, parent => writer.raw(parent)).bytes(group).uvarint(replicas).bytes(data)
 }
 
 /**

@@ -12,6 +12,8 @@ export const Kind = { RECORD: 1, PAGE: 2, PART: 3, MANIFEST: 4, MARK: 5 } as con
 export type Kind = typeof Kind[keyof typeof Kind]
 
 const CRC_BYTES = 4
+/** What stands around the content, but for its number */
+export const ENVELOPE_BYTES = 2 + CRC_BYTES
 
 /** A later release wrote it */
 export class NewerVersionError extends MalformedError {

@@ -1,0 +1,71 @@
+import { COMMIT_BYTES } from './constants.ts'
+import { Packed } from './core/packed.ts'
+import { InvalidContentError } from './errors.ts'
+
+export type Items = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** Callers may use the bytes that they append again at once: a log takes copies */
+export function copyOf (item: Uint8Array): Packed {
+  const copy = new Packed(checked(item).byteLength)
+  copy.add(item)
+  return copy
+}
+
+/**
+ * Copies items, as many together as one record takes: a piece of memory for each would hold the event loop for too
+ * long. The items of an array are all copied before the first `next` returns.
+ */
+export async function * copiesOf (items: Items, recordEntries: number): AsyncGenerator<Packed> {
+  const copies = new Copies(recordEntries)
+
+  if (Array.isArray(items)) {
+    for (let i = 0; i < items.length; i++) {
+      copies.add(items[i], items.length - i)
+    }
+  } else {
+    for await (const item of items) {
+      copies.add(item, recordEntries)
+      yield * copies.takeFull()
+    }
+  }
+
+  yield * copies.all
+}
+
+/** Programs without types hand over anything */
+export function checked (bytes: Uint8Array): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new InvalidContentError(`an entry is made of a Uint8Array, not of ${typeof bytes}: encode it`)
+  }
+
+  return bytes
+}
+
+class Copies {
+  all: Packed[] = []
+  readonly #recordEntries: number
+
+  constructor (recordEntries: number) {
+    this.#recordEntries = recordEntries
+  }
+
+  /** `expected`: so many items come, with this one: mostly all are of one size */
+  add (item: Uint8Array, expected: number): void {
+    const { byteLength } = checked(item)
+    let last = this.all.at(-1)
+
+    if (last == null || last.length === this.#recordEntries || last.byteLength + byteLength > COMMIT_BYTES) {
+      const capacity = Math.min(COMMIT_BYTES, byteLength * Math.min(expected, this.#recordEntries))
+      last = new Packed(Math.max(capacity, byteLength))
+      this.all.push(last)
+    }
+
+    last.add(item)
+  }
+
+  /** Takes those that become records, whatever comes next */
+  takeFull (): Packed[] {
+    const isLastFull = this.all.at(-1)?.length === this.#recordEntries
+    return this.all.splice(0, isLastFull ? Infinity : this.all.length - 1)
+  }
+}

@@ -1,0 +1,114 @@
+import { Writer } from '../../runtime/codec.ts'
+import { decodeContent } from './entry.ts'
+import type { SharedProof } from './shared-proof.ts'
+import type { Content, TrueEntry } from './types.ts'
+
+/** Byte strings, one behind the other: many of them take one allocation */
+export class Packed {
+  readonly writer: Writer
+  readonly #ends: number[] = []
+
+  /** `capacity`: bytes that are expected. More of them cost copies */
+  constructor (capacity: number) {
+    this.writer = new Writer(capacity)
+  }
+
+  get length (): number {
+    return this.#ends.length
+  }
+
+  get byteLength (): number {
+    return this.writer.length
+  }
+
+  /** Makes one string of what was written since the last one. Returns its number */
+  end (): number {
+    return this.#ends.push(this.writer.length) - 1
+  }
+
+  add (bytes: Uint8Array): void {
+    this.writer.raw(bytes)
+    this.end()
+  }
+
+  bytesAt (at: number): Uint8Array {
+    return this.writer.view(at === 0 ? 0 : this.#ends[at - 1], this.#ends[at])
+  }
+}
+
+/** Where entries lie together */
+export interface EntrySource {
+  bytesAt (slot: number): Uint8Array
+  idAt (slot: number): Uint8Array
+}
+
+/**
+ * An entry among others, decoded when somebody reads a field. So the garbage collector has little to copy of the
+ * hundred thousand entries that an `appendMany` returns.
+ */
+export class PackedEntry implements TrueEntry {
+  readonly #source: EntrySource
+  readonly slot: number
+  proofs: SharedProof
+  at: number
+  #content?: Content
+
+  /** `content`: what the bytes say, where that is known */
+  constructor (source: EntrySource, slot: number, proofs: SharedProof, at: number, content?: Content) {
+    this.#source = source
+    this.slot = slot
+    this.proofs = proofs
+    this.at = at
+    this.#content = content
+  }
+
+  get id (): Uint8Array {
+    return this.#source.idAt(this.slot)
+  }
+
+  get bytes (): Uint8Array {
+    return this.#source.bytesAt(this.slot)
+  }
+
+  get time (): number {
+    return this.#decoded.time
+  }
+
+  get counter (): number {
+    return this.#decoded.counter
+  }
+
+  get author (): Uint8Array {
+    return this.#decoded.author
+  }
+
+  get previous (): Uint8Array | undefined {
+    return this.#decoded.previous
+  }
+
+  get parents (): Uint8Array[] {
+    return this.#decoded.parents
+  }
+
+  get group (): Uint8Array {
+    return this.#decoded.group
+  }
+
+  get replicas (): number {
+    return this.#decoded.replicas
+  }
+
+  get data (): Uint8Array {
+    return this.#decoded.data
+  }
+
+  /** Lets go of the decoded fields: the next read decodes them again */
+  forgetContent (): void {
+    this.#content = undefined
+  }
+
+  get #decoded (): Content {
+    this.#content ??= decodeContent(this.bytes)
+    return this.#content
+  }
+}
