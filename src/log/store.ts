@@ -176,7 +176,8 @@ export class Store {
 
   /** The entries that lie in these places, as far as they can be read. A record that is needed for many of them is read once */
   async entriesAt (places: Place[]): Promise<StoredEntry[]> {
-    const records = new Map(places.map(({ seq }) => [seq, this.records.read(seq)]))
+    // each once: nobody would hear that a second read of it failed
+    const records = new Map([...new Set(places.map(({ seq }) => seq))].map(seq => [seq, this.records.read(seq)]))
     await Promise.all(records.values())
     const entries: StoredEntry[] = []
 
