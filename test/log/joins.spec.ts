@@ -8,7 +8,7 @@ import { decodeEntry, Signer } from '../../src/log/signatures.ts'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, LOG_ID, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched, WindClock } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
-import { bytesOfPages } from '../fixtures/stored-pages.ts'
+import { rowsStored } from '../fixtures/stored-pages.ts'
 import type { RawEntry } from '../../src/log/core/types.ts'
 import type { Entry, Log } from '../../src/log/index.ts'
 
@@ -207,7 +207,7 @@ describe('parents that never come', () => {
     const batches = IS_NODE ? 100 : 12
     const late: Entry[] = []
     const wrong: number[] = []
-    const sizes: number[] = []
+    const rows: number[] = []
 
     // 64 in each of 64 entries. One of them is an entry, which comes two batches later: 8,000 others were named meanwhile
     for (let batch = 0; batch < batches; batch++) {
@@ -224,12 +224,12 @@ describe('parents that never come', () => {
       }
 
       await log.trim({ length: 64 })
-      sizes.push(await bytesOfPages(datastore))
+      rows.push(await rowsStored(datastore, 'named'))
     }
 
     expect(wrong, 'batches whose parent became a head').to.deep.equal([])
-    // 65,536 of them take 2.2 MB, all 245,000 of the first 60 batches 8.1 MB
-    expect(!IS_NODE || Math.min(...sizes.slice(60)) < 6_000_000).to.equal(true)
+    // a merge forgets what is more than 65,536 in the runs that it is of, which are not all there are: of 393,000 that is half
+    expect(rows.at(-1)).to.be.below(IS_NODE ? 260_000 : Infinity)
   }).timeout(120_000)
 })
 
