@@ -153,7 +153,8 @@ export class LogIndex {
       const { id, author, absent } = addition
       const isStored = named.find(id) != null
       // one before it may be the first that names it: a clock that ran backwards dates a parent after its child
-      const isFork = authors.add(addition, isStored || newlyNamed.delete(keyOfBytes(id)))
+      const isNamed = isStored || (newlyNamed.size > 0 && newlyNamed.delete(keyOfBytes(id)))
+      const isFork = authors.add(addition, isNamed)
 
       if (isStored) {
         found.push(id)

@@ -6,12 +6,13 @@ import type { Rows, TableSpec } from './rows.ts'
 
 /** A page of a run as it was stored */
 export interface Page extends Rows {
-  /** Of a summed table: the sum of all rows before every block of rows but the first */
-  sums?: Uint32Array
+  /** Of a summed table, as they are stored: the sum of all rows before every block of rows but the first */
+  sums?: Uint8Array
 }
 
 /** Rows between two sums of a page. Measured: half as many cost 4 bytes a row more, twice as many 10 us a lookup */
 const SUM_ROWS = 32
+const SUM_BYTES = LANES * 4
 
 /** Adds the sum of the rows from `start` to `end`: by the sums that the page has, where that is less work */
 export function sumOfPageInto (sum: Uint32Array, page: Page, sumAt: number, start: number, end: number): void {
@@ -32,7 +33,7 @@ function prefixInto (sum: Uint32Array, page: Page, sumAt: number, index: number,
   const at = block * SUM_ROWS
 
   if (block > 0 && sums != null) {
-    addLanes(sum, 0, sums, (block - 1) * LANES, sign)
+    addLanes(sum, 0, readLanes(sums.subarray((block - 1) * SUM_BYTES, block * SUM_BYTES)), 0, sign)
   }
   if (at > index) {
     sumInto(sum, page, sumAt, index, at, sign === 1 ? -1 : 1)
@@ -45,7 +46,7 @@ function prefixInto (sum: Uint32Array, page: Page, sumAt: number, index: number,
 export function encodePage (seq: number, { id, sumAt }: TableSpec, rows: Rows): { bytes: Uint8Array, sum?: Uint32Array } {
   const { bytes, size, stride } = rows
   const blocks = sumAt == null ? 0 : Math.ceil(size / SUM_ROWS) - 1
-  const writer = begin(Kind.PAGE, seq, 16 + size * stride + blocks * LANES * 4)
+  const writer = begin(Kind.PAGE, seq, 16 + size * stride + blocks * SUM_BYTES)
   writer.byte(id).uvarint(size).raw(bytes.subarray(0, size * stride))
 
   if (sumAt == null) {
@@ -76,7 +77,7 @@ export function decodePage (bytes: Uint8Array, seq: number, { id, name, width, s
   }
 
   const rows = reader.raw(size * stride)
-  const sums = sumAt == null ? undefined : readLanes(reader.raw((Math.ceil(size / SUM_ROWS) - 1) * LANES * 4))
+  const sums = sumAt == null ? undefined : reader.raw((Math.ceil(size / SUM_ROWS) - 1) * SUM_BYTES)
   expectEnd(reader)
   return { bytes: rows, stride, size, sums }
 }
