@@ -196,7 +196,7 @@ export class Reads {
       const first = Math.max(seq, fence.seq)
       let found = 0
 
-      for (let at = first; at < end && live > 0; at += limits.RECORDS_AT_ONCE) {
+      for (let at = live > 0 ? first : end; at < end; at += limits.RECORDS_AT_ONCE) {
         for await (const entries of this.#living(at, Math.min(at + limits.RECORDS_AT_ONCE, end), false)) {
           found += entries.length
           yield entries

@@ -102,7 +102,8 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
         await onApplied(record)
       }
 
-      ;[waiting, added] = [[], []]
+      waiting = []
+      added = []
     }
 
     await pacer.pause()

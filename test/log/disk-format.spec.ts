@@ -105,7 +105,7 @@ describe('a log that another version stored', () => {
     expect(await storedIn(datastore)).to.deep.equal(v1.STORED)
   })
 
-  for (const [what, pattern] of [['manifest', /manifest\/1$/], ['last record', /00000001\/000ir$/], ['record after the checkpoint', /00000001\/000gr$/]] as const) {
+  for (const [what, pattern] of [['manifest', /manifest\/1$/], ['last record', /00000001\/000gr$/], ['record after the checkpoint', /00000001\/000dr$/]] as const) {
     it(`is refused by name when a later version wrote its ${what}, and nothing of it changes`, async () => {
       const key = Object.keys(STORED).find(key => pattern.test(key)) ?? ''
       const stored = { ...STORED, [key]: ofNextVersion(STORED[key]) }

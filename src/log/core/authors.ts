@@ -95,8 +95,9 @@ export class AuthorsChange {
   /** An entry came. `isNamed`: some entry that came before it names it. True: its author has made another one on top of the same previous one */
   add (entry: Authored, isNamed: boolean): boolean {
     const { author, id, time, counter, previous } = entry
-    entry.parents.forEach(parent => { this.#change(parent, { isNamed: true }) })
+    // first: mostly the only parent is what its author made before
     const draft = this.#draftOf(author)
+    entry.parents.forEach(parent => { this.#change(parent, { isNamed: true }) })
     const { latest } = draft
     const order = latest == null ? 1 : compareEntries(entry, latest)
 

@@ -163,7 +163,8 @@ export class MemTable implements Pieces {
     chunk.size--
     this.#rows--
 
-    if (chunk.size === 0) {
+    // the last chunk stays: many a row takes the place of the only one
+    if (chunk.size === 0 && this.chunks.length > 1) {
       this.chunks.splice(index, 1)
     }
   }

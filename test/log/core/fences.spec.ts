@@ -97,7 +97,10 @@ class Pair {
     this.#arrival += size
     this.records.push(record)
     this.fences.begin(record.seq, record.arrival, top)
-    Array.from({ length: size }, () => { this.fences.add() })
+
+    for (let i = 0; i < size; i++) {
+      this.fences.add()
+    }
   }
 }
 

@@ -41,7 +41,10 @@ const anyFences = fc.array(fc.tuple(fc.nat(2_000), fc.nat(9_000), fc.nat(256), f
   for (const [numbers, arrivals, entries, ms, counter] of records) {
     [seq, arrival, time] = [seq + numbers + 1, arrival + arrivals, time + ms]
     fences.begin(seq, arrival, { time, counter })
-    Array.from({ length: entries }, () => { fences.add() })
+
+    for (let i = 0; i < entries; i++) {
+      fences.add()
+    }
   }
 
   return fences
