@@ -8,7 +8,7 @@ import { dirname, relative, resolve, sep } from 'node:path'
 const FLOORS = new Map(Object.entries({
   runtime: 0,
   link: 1,
-  tables: 1,
+  storage: 1,
   log: 2,
   pubsub: 2,
   session: 3,

@@ -36,12 +36,12 @@ check('floors', [
   ['src/session/index.ts', 'import type { Send } from \'../pubsub/index.ts\''],
   ['src/index.ts', 'export { documents } from \'./database/index.ts\''],
   ['src/log/index.ts', 'import { sha256 } from \'multiformats/hashes/sha2\''],
-  ['src/log/core/manifest.ts', 'import { writeRun } from \'../../tables/core/run.ts\''],
+  ['src/log/core/manifest.ts', 'import { writeRun } from \'../../storage/core/run.ts\''],
   ['test/pubsub.spec.ts', 'import \'../src/index.ts\'']
 ], [
   ['src/link/lane.ts', 'import { Entry } from \'../log/entry.ts\'', 'higher'],
-  ['src/tables/core/table.ts', 'import type { Lane } from \'../../link/core/lane.ts\'', 'higher'],
-  ['src/tables/pages.ts', 'import { MAX_NAMED } from \'../log/constants.ts\'', 'higher'],
+  ['src/storage/core/table.ts', 'import type { Lane } from \'../../link/core/lane.ts\'', 'higher'],
+  ['src/storage/pages.ts', 'import { MAX_NAMED } from \'../log/constants.ts\'', 'higher'],
   ['src/log/entry.ts', 'import type { Topic } from \'../pubsub/topic.ts\'', 'higher'],
   ['src/session/index.ts', 'export * from \'../transfer/index.ts\'', 'higher'],
   ['src/transfer/index.ts', 'export type { Session } from \'../session/index.ts\'', 'higher'],

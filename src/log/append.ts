@@ -1,12 +1,13 @@
 import { AbortError } from '@libp2p/interface'
+import { Packed } from '../runtime/packed.ts'
 import * as limits from './constants.ts'
 import { roomFor, writeContent } from './core/entry.ts'
-import { Packed, PackedEntry } from './core/packed.ts'
+import { PackedEntry } from './core/packed-entry.ts'
 import { SharedProof } from './core/shared-proof.ts'
 import { TooManyAppendsError } from './errors.ts'
 import { hashOf } from './signatures.ts'
 import type { LogIndex } from './core/log-index.ts'
-import type { EntrySource } from './core/packed.ts'
+import type { EntrySource } from './core/packed-entry.ts'
 import type { Content } from './core/types.ts'
 import type { AppendOptions } from './index.ts'
 import type { WriterInit } from './writer.ts'
@@ -43,9 +44,7 @@ export interface Batch {
 }
 
 const NOTHING = new Uint8Array(0)
-const NO_PROOF = new SharedProof({
-  size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [NOTHING]
-})
+const NO_PROOF = new SharedProof({ size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [] })
 
 /** Entries of our own that become one record */
 class Drafts extends Packed implements EntrySource {

@@ -19,10 +19,6 @@ export const SIGNED_AT_ONCE = 64
 export const READ_AHEAD = 256
 /** Records that a walk through the log reads at once */
 export const RECORDS_AT_ONCE = 32
-/** Milliseconds that one operation of the datastore may take. A disk that takes longer is broken */
-export const DISK_DEADLINE = 120_000
-/** Milliseconds in which an answer still counts after that: when a machine wakes up, timers ring before answers come */
-export const DISK_GRACE = 2_000
 /** Milliseconds that `canAppend` may take. A guess */
 export const CAN_APPEND_DEADLINE = 30_000
 /** Bytes of a log's id in UTF-8 */

@@ -1,5 +1,5 @@
+import { Packed } from '../runtime/packed.ts'
 import { COMMIT_BYTES } from './constants.ts'
-import { Packed } from './core/packed.ts'
 import { InvalidContentError } from './errors.ts'
 
 export type Items = Iterable<Uint8Array> | AsyncIterable<Uint8Array>

@@ -7,12 +7,6 @@ export class InvalidEntryIdError extends Error {
   name = 'InvalidEntryIdError'
 }
 
-/** One signature was to be made for more entries than it can be for */
-export class BatchTooLargeError extends Error {
-  static name = 'BatchTooLargeError'
-  name = 'BatchTooLargeError'
-}
-
 /** The proof of an entry is not one of its author for this entry in this log */
 export class FalseProofError extends Error {
   static name = 'FalseProofError'

@@ -264,7 +264,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   diagnostics (): LogDiagnostics {
     const { length, bytes, authors, forks } = this.#store.index
-    const forked = [...forks.values()].slice(0, limits.MAX_PROBLEMS).map(author => ({
+    const forked = [...forks.values()].map(author => ({
       kind: 'fork',
       message: `${LogEntry.authorOf(author)} made two entries on top of the same one: ` +
         'its key is used in two places, or a store of it was restored'
@@ -350,18 +350,16 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   /** Takes entries whose bytes are damaged out of the index, when nothing else is written */
   private unlist (): void {
-    if (this.#isUnlisting) {
-      return
+    if (!this.#isUnlisting) {
+      this.#isUnlisting = true
+      this.#writer.run(async () => {
+        this.#isUnlisting = false
+        await this.#store.unlist()
+      }).catch(err => {
+        this.#isUnlisting = false
+        this.#log.error('what is damaged in %s could not be taken out - %e', this.id, err)
+      })
     }
-
-    this.#isUnlisting = true
-    this.#writer.run(async () => {
-      this.#isUnlisting = false
-      await this.#store.unlist()
-    }).catch(err => {
-      this.#isUnlisting = false
-      this.#log.error('what is damaged in %s could not be taken out - %e', this.id, err)
-    })
   }
 
   async #end (): Promise<void> {

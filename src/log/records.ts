@@ -1,7 +1,7 @@
 import { ByteLru } from '../runtime/bounded.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { StoredRecord } from './core/record.ts'
-import type { Disk } from './disk.ts'
+import type { Disk } from '../storage/disk.ts'
 
 /**
  * The records of a log, read once and kept as long as there is room.

@@ -1,21 +1,21 @@
-import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
+import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { equals } from 'uint8arrays/equals'
 import { Fifo, LruMap } from '../runtime/bounded.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { MalformedError, orMalformed } from '../runtime/errors.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { LARGE_BYTES, sha256, sha256Sliced } from '../runtime/sha256.ts'
-import { isStrictPoint, signWith, verifyAsideWith } from '../runtime/signing.ts'
+import { publicKeyOf, signWith, verifyAsideWith } from '../runtime/signing.ts'
 import { then } from '../runtime/then.ts'
 import { decodeContent } from './core/entry.ts'
-import { besideOf, decodeProof, MAX_BATCH, Subtree } from './core/merkle.ts'
+import { besideOf, decodeProof, Subtree } from './core/merkle.ts'
 import { SharedProof } from './core/shared-proof.ts'
-import { BatchTooLargeError, FalseProofError } from './errors.ts'
+import { FalseProofError } from './errors.ts'
 import type { Proof } from './core/merkle.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from './core/types.ts'
 import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { Pacer } from '../runtime/pacer.ts'
-import type { PrivateKey, PublicKey } from '@libp2p/interface'
+import type { PrivateKey } from '@libp2p/interface'
 
 /**
  * Says who made an entry, and finds out whether that is so.
@@ -51,11 +51,6 @@ export class Signer {
   /** What proves these entries, with one signature. At once where the platform signs at once (Node), later where not (browsers) */
   prove (ids: Uint8Array[]): SharedProof | Promise<SharedProof> {
     const size = ids.length
-
-    if (size > MAX_BATCH) {
-      throw new BatchTooLargeError(`${size} entries where one signature is for at most ${MAX_BATCH}: hand over fewer at once`)
-    }
-
     const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids, NOTHING).root))
     return then(signature, signature => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids: () => ids }))
   }
@@ -260,28 +255,7 @@ function authorOf (bytes: Uint8Array): Author {
   }
 
   const key = keyOfBytes(bytes)
-  latest = authors.get(key) ?? { bytes: Uint8Array.from(bytes), key, verify: verifyAsideWith(parseKey(bytes)) }
+  latest = authors.get(key) ?? { bytes: Uint8Array.from(bytes), key, verify: verifyAsideWith(publicKeyOf(bytes)) }
   authors.set(key, latest)
   return latest
-}
-
-function parseKey (bytes: Uint8Array): PublicKey {
-  let publicKey: PublicKey
-  let canonical: Uint8Array
-
-  try {
-    publicKey = publicKeyFromProtobuf(bytes)
-    canonical = publicKeyToProtobuf(publicKey)
-  } catch (err: any) {
-    throw new MalformedError(`the author is not a key: ${err.message}`)
-  }
-
-  if (!equals(bytes, canonical)) {
-    throw new MalformedError('the key of the author is not in its only form')
-  }
-  if (publicKey.type === 'Ed25519' && !isStrictPoint(publicKey.raw)) {
-    throw new MalformedError('the key of the author is one that anybody can sign for')
-  }
-
-  return publicKey
 }

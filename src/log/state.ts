@@ -5,10 +5,10 @@ import type { Addition, LogIndex } from './core/log-index.ts'
 import type { StoredRecord } from './core/record.ts'
 import type { Place } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
-import type { Disk } from './disk.ts'
 import type { Records } from './records.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Pages } from '../tables/pages.ts'
+import type { Disk } from '../storage/disk.ts'
+import type { Pages } from '../storage/pages.ts'
 import type { Logger } from '@libp2p/interface'
 
 /** What the parts of a store share */

@@ -3,7 +3,7 @@ import { equals } from 'uint8arrays/equals'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { Pacer } from '../runtime/pacer.ts'
-import { all } from '../tables/core/run.ts'
+import { all } from '../storage/core/run.ts'
 import { Appends, fail } from './append.ts'
 import * as limits from './constants.ts'
 import { MAX_PARENTS } from './core/entry.ts'
@@ -13,7 +13,7 @@ import { sizeOf } from './core/types.ts'
 import { LogClosedError, WriteFailedError } from './errors.ts'
 import type { Base, Batch, Series } from './append.ts'
 import type { Sizes } from './constants.ts'
-import type { Packed } from './core/packed.ts'
+import type { Packed } from '../runtime/packed.ts'
 import type { RemovedRows, StoredEntry } from './core/record.ts'
 import type { TableName } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
@@ -89,7 +89,7 @@ export class Writer {
   /** Verified entries, none of which was here when `changes` was read. Says what became of each */
   async join (entries: TrueEntry[], changes: number): Promise<Admission[]> {
     return this.#turn(async () => {
-      const { admit, sizes: { recordEntries } } = this.#init
+      const { admit, store, sizes: { recordEntries } } = this.#init
       const mayBeHere = changes !== this.#changes
       const admissions = new Map<string, Admission>()
       let [added, absent, bytes]: [TrueEntry[], Uint8Array[][], number] = [[], [], 0]
@@ -105,7 +105,7 @@ export class Writer {
       for (const entry of entries.slice().sort(compareEntries)) {
         const key = keyOfBytes(entry.id)
 
-        if (admissions.has(key) || (mayBeHere && await this.#isHere(entry.id))) {
+        if (admissions.has(key) || (mayBeHere && await store.locate(entry.id) != null)) {
           continue
         }
 
@@ -294,10 +294,6 @@ export class Writer {
   #noteChange (): void {
     this.#changes++
     this.#tip = undefined
-  }
-
-  async #isHere (id: Uint8Array): Promise<boolean> {
-    return await this.#init.store.locate(id) != null
   }
 
   /**

@@ -1,6 +1,8 @@
+import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { equals } from 'uint8arrays/equals'
 import { fromString } from 'uint8arrays/from-string'
 import { signerOf, verifierAsideOf, verifierOf } from './ed25519.ts'
+import { MalformedError } from './errors.ts'
 import type { Sign, Verify } from './ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
@@ -28,6 +30,26 @@ const SMALL_ORDER = [
   '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a'
 ].map(y => fromString(y, 'base16'))
+
+/** The key that libp2p encodes so. Throws a MalformedError for what is no key, one in another spelling than its only one, or one that breaks the rule */
+export function publicKeyOf (bytes: Uint8Array): PublicKey {
+  let publicKey: PublicKey
+
+  try {
+    publicKey = publicKeyFromProtobuf(bytes)
+  } catch (err: any) {
+    throw new MalformedError(`the author is not a key: ${err.message}`)
+  }
+
+  if (!equals(bytes, publicKeyToProtobuf(publicKey))) {
+    throw new MalformedError('the key of the author is not in its only form')
+  }
+  if (publicKey.type === 'Ed25519' && !isStrictPoint(publicKey.raw)) {
+    throw new MalformedError('the key of the author is one that anybody can sign for')
+  }
+
+  return publicKey
+}
 
 /** Imports an Ed25519 key once. libp2p imports the key for each signature, which takes longer than the signature does */
 export function signWith (privateKey: PrivateKey): Sign {

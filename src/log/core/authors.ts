@@ -2,12 +2,12 @@ import { equals } from 'uint8arrays/equals'
 import { LruMap } from '../../runtime/bounded.ts'
 import { bytesOfKey, keyOfBytes } from '../../runtime/keys.ts'
 import { sha256 } from '../../runtime/sha256.ts'
-import { successor } from '../../tables/core/rows.ts'
+import { successor } from '../../storage/core/rows.ts'
 import { compareEntries } from './hybrid-clock.ts'
 import { AUTHOR_HASH, authorRow, headRow, readAuthorRow, readHeadRow } from './rows.ts'
 import type { AuthorRow } from './rows.ts'
 import type { Content } from './types.ts'
-import type { Table } from '../../tables/core/table.ts'
+import type { Table } from '../../storage/core/table.ts'
 
 /** Authors whose hashes are kept */
 const MAX_HASHES = 4096

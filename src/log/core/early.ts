@@ -24,13 +24,8 @@ export class Early {
 
   /** When the time of the first one comes */
   get next (): number | undefined {
-    let next: number | undefined
-
-    for (const { time } of this.#entries.values()) {
-      next = next == null || time < next ? time : next
-    }
-
-    return next
+    const times = Array.from(this.#entries.values(), ({ time }) => time)
+    return times.length === 0 ? undefined : times.reduce((first, time) => Math.min(first, time))
   }
 
   /** False: there is no room for it */

@@ -1,9 +1,8 @@
 import { compare } from 'uint8arrays/compare'
 import { Reader, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
-import { MAX_PROOF_BYTES } from './merkle.ts'
 import { ID_BYTES } from './types.ts'
-import type { Content, RawEntry } from './types.ts'
+import type { Content } from './types.ts'
 
 /**
  * The binary form of an entry. One value, one byte string: the decoder refuses whatever the encoder does not write.
@@ -28,7 +27,6 @@ export const MAX_COUNTER = 2 ** 16 - 1
 const HEAD_BYTES = 9
 /** All lengths, counts and marks together have less than that */
 const MAX_OVERHEAD_BYTES = 32
-export const MAX_CONTENT_BYTES = HEAD_BYTES + MAX_AUTHOR_BYTES + ID_BYTES * (1 + MAX_PARENTS) + MAX_GROUP_BYTES + MAX_DATA_BYTES + MAX_OVERHEAD_BYTES
 
 /** An entry was to be written that nobody would take */
 export class InvalidContentError extends Error {
@@ -108,27 +106,6 @@ export function readMoment (bytes: Uint8Array): { time: number, counter: number 
     time: (bytes[1] << 8 | bytes[2]) * 2 ** 32 + ((bytes[3] << 24 | bytes[4] << 16 | bytes[5] << 8 | bytes[6]) >>> 0),
     counter: bytes[7] << 8 | bytes[8]
   }
-}
-
-/** An entry with its proof: bytes content · bytes proof */
-export function encodeRaw (raw: RawEntry): Uint8Array {
-  return writeRaw(new Writer(raw.bytes.byteLength + raw.proof.byteLength + 16), raw).finish()
-}
-
-/** Throws a MalformedError. Does not look into either part */
-export function decodeRaw (bytes: Uint8Array): RawEntry {
-  const reader = new Reader(bytes)
-  const raw = readRaw(reader)
-  expectEnd(reader)
-  return raw
-}
-
-export function writeRaw (writer: Writer, { bytes, proof }: RawEntry): Writer {
-  return writer.bytes(bytes).bytes(proof)
-}
-
-export function readRaw (reader: Reader): RawEntry {
-  return { bytes: reader.bytes(MAX_CONTENT_BYTES), proof: reader.bytes(MAX_PROOF_BYTES) }
 }
 
 function readPrevious (reader: Reader): Uint8Array | undefined {

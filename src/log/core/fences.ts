@@ -1,4 +1,4 @@
-import { firstFrom } from '../../tables/core/rows.ts'
+import { firstFrom } from '../../storage/core/rows.ts'
 import { compareMoments } from './hybrid-clock.ts'
 import type { Moment } from './hybrid-clock.ts'
 import type { Reader, Writer } from '../../runtime/codec.ts'

@@ -1,7 +1,7 @@
 import { LruMap } from '../../runtime/bounded.ts'
 import { keyOfBytes } from '../../runtime/keys.ts'
-import { all } from '../../tables/core/run.ts'
-import { Table } from '../../tables/core/table.ts'
+import { all } from '../../storage/core/run.ts'
+import { Table } from '../../storage/core/table.ts'
 import { MAX_PROBLEMS } from '../constants.ts'
 import { Authors } from './authors.ts'
 import { Fences } from './fences.ts'
@@ -12,8 +12,8 @@ import type { Moment, Ordered } from './hybrid-clock.ts'
 import type { RemovedRows } from './record.ts'
 import type { Place, RingRow, TableName } from './rows.ts'
 import type { Content } from './types.ts'
-import type { Rows } from '../../tables/core/rows.ts'
-import type { PageSource } from '../../tables/core/run.ts'
+import type { Rows } from '../../storage/core/rows.ts'
+import type { PageSource } from '../../storage/core/run.ts'
 
 /** An entry as the index is told of it */
 export interface Addition extends Place, Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents' | 'group'> {

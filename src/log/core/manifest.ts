@@ -1,11 +1,11 @@
-import { begin, expectEnd, finish, Kind, numberOf, open } from '../../tables/core/checksummed.ts'
-import { readRun, writeRun } from '../../tables/core/run.ts'
+import { begin, expectEnd, finish, Kind, numberOf, open } from '../../storage/core/checksummed.ts'
+import { readRun, writeRun } from '../../storage/core/run.ts'
 import { Fences } from './fences.ts'
 import { forTables, SPECS, TABLES } from './rows.ts'
 import { ID_BYTES } from './types.ts'
 import type { Counters } from './log-index.ts'
 import type { TableName } from './rows.ts'
-import type { Run } from '../../tables/core/run.ts'
+import type { Run } from '../../storage/core/run.ts'
 
 /**
  * Names everything that a checkpoint consists of: writing it is what makes the checkpoint count. Two are kept, and what the

@@ -2,7 +2,7 @@ import { concat } from 'uint8arrays/concat'
 import { Reader, uvarintLength, Writer } from '../../runtime/codec.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 import { sha256 } from '../../runtime/sha256.ts'
-import { compareAt } from '../../tables/core/rows.ts'
+import { compareAt } from '../../storage/core/rows.ts'
 import { ID_BYTES } from './types.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { ID_BYTES } from './types.ts'
 import type { Moment } from './hybrid-clock.ts'
-import type { TableSpec } from '../../tables/core/rows.ts'
+import type { TableSpec } from '../../storage/core/rows.ts'
 
 /**
  * The keys of the tables that make up the index of a log. Big-endian numbers let the order of bytes be the order of numbers.

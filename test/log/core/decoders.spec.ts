@@ -10,14 +10,14 @@ import { crc32 } from '../../../src/runtime/crc32.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
 import { seededRandom } from '../../../src/runtime/random.ts'
 import { ANONYMOUS, decodeLease, encodeLease } from '../../../src/runtime/store-lease.ts'
-import { LANES } from '../../../src/tables/core/fingerprint.ts'
-import { decodePage, encodePage } from '../../../src/tables/core/page.ts'
-import { decodePart, PartWriter } from '../../../src/tables/core/run.ts'
+import { LANES } from '../../../src/storage/core/fingerprint.ts'
+import { decodePage, encodePage } from '../../../src/storage/core/page.ts'
+import { decodePart, PartWriter } from '../../../src/storage/core/run.ts'
 import { LOG_ID, newKey, text } from '../../fixtures/logs.ts'
 import { finished, rowsOf, someKeys } from '../../fixtures/runs.ts'
 import { Mutator } from '../../fuzz/mutate.ts'
 import type { TableName } from '../../../src/log/core/rows.ts'
-import type { Run } from '../../../src/tables/core/run.ts'
+import type { Run } from '../../../src/storage/core/run.ts'
 
 const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
 /** How many broken values of each kind */

@@ -6,11 +6,11 @@ import { forTables, SPECS } from '../../../src/log/core/rows.ts'
 import { Writer } from '../../../src/runtime/codec.ts'
 import { crc32 } from '../../../src/runtime/crc32.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
-import { NewerVersionError, STORE_VERSION } from '../../../src/tables/core/checksummed.ts'
-import { LANES } from '../../../src/tables/core/fingerprint.ts'
+import { NewerVersionError, STORE_VERSION } from '../../../src/storage/core/checksummed.ts'
+import { LANES } from '../../../src/storage/core/fingerprint.ts'
 import type { Manifest } from '../../../src/log/core/manifest.ts'
 import type { TableName } from '../../../src/log/core/rows.ts'
-import type { Part, Run } from '../../../src/tables/core/run.ts'
+import type { Part, Run } from '../../../src/storage/core/run.ts'
 
 const anyNumber = fc.oneof(fc.nat(300), fc.maxSafeInteger().map(Math.abs))
 const anyMoment = fc.record({ time: anyNumber, counter: fc.nat(65_535) })

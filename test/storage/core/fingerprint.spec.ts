@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
-import { addLanes, chachaBlock, expandId, LANES } from '../../../src/tables/core/fingerprint.ts'
+import { addLanes, chachaBlock, expandId, LANES } from '../../../src/storage/core/fingerprint.ts'
 
 const anyId = fc.uint8Array({ minLength: 32, maxLength: 32 })
 

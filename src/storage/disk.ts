@@ -1,13 +1,16 @@
 import { Key } from 'interface-datastore'
-import { DISK_DEADLINE, DISK_GRACE } from './constants.ts'
-import { StoreFailedError } from './errors.ts'
+import { StoreFailedError } from '../runtime/errors.ts'
+import type { PageStore } from './pages.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { StoreOwner } from '../runtime/store-owner.ts'
-import type { PageStore } from '../tables/pages.ts'
 import type { Datastore } from 'interface-datastore'
 
 /** Numbers of a shelf, which lie under one prefix. Part of how a log lies on disk: another number would not find what is there */
 export const SHELF = 4096
+/** Milliseconds that one operation of the datastore may take. A disk that takes longer is broken */
+export const DISK_DEADLINE = 120_000
+/** Milliseconds that a datastore gets on top when the deadline has passed: after a sleep, timers ring before answers come in */
+const DISK_GRACE = 2_000
 /** Digits of a number of a shelf, and of a number on it */
 const SHELF_DIGITS = 8
 const NUMBER_DIGITS = 4

@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
-import { addToBloom, mayHave, newBloom } from '../../../src/tables/core/bloom.ts'
+import { addToBloom, mayHave, newBloom } from '../../../src/storage/core/bloom.ts'
 
 function someBytes (count: number, length: number, seed: number): Uint8Array[] {
   const random = seededRandom(seed)

@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
-import { addLanesOf, LANES, subtractLanesOf } from '../../../src/tables/core/fingerprint.ts'
-import { countOf, keyAt, lowerBound, signAt, successor, sumInto } from '../../../src/tables/core/rows.ts'
+import { addLanesOf, LANES, subtractLanesOf } from '../../../src/storage/core/fingerprint.ts'
+import { countOf, keyAt, lowerBound, signAt, successor, sumInto } from '../../../src/storage/core/rows.ts'
 import { someRows } from '../../fixtures/runs.ts'
 
 const RING = { id: 0, name: 'ring', width: 45, sumAt: 4, bloomAt: 12 }

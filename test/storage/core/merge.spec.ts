@@ -2,10 +2,10 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { compare } from 'uint8arrays/compare'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
-import { keyAt, signAt } from '../../../src/tables/core/rows.ts'
+import { keyAt, signAt } from '../../../src/storage/core/rows.ts'
 import { merged, rowsOf, someKeys } from '../../fixtures/runs.ts'
 import type { Random } from '../../../src/runtime/random.ts'
-import type { Rows } from '../../../src/tables/core/rows.ts'
+import type { Rows } from '../../../src/storage/core/rows.ts'
 
 const DEAD = { id: 3, name: 'dead', width: 6 }
 

@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import { SPECS } from '../../../src/log/core/rows.ts'
 import { MalformedError } from '../../../src/runtime/errors.ts'
-import { addLanes, addLanesOf, LANES, subtractLanesOf } from '../../../src/tables/core/fingerprint.ts'
-import { decodePage, encodePage, sumOfPageInto } from '../../../src/tables/core/page.ts'
+import { addLanes, addLanesOf, LANES, subtractLanesOf } from '../../../src/storage/core/fingerprint.ts'
+import { decodePage, encodePage, sumOfPageInto } from '../../../src/storage/core/page.ts'
 import { someRows } from '../../fixtures/runs.ts'
 
 const RING = { id: 0, name: 'ring', width: 45, sumAt: 4, bloomAt: 12 }
