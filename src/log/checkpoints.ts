@@ -142,7 +142,7 @@ export class Checkpoints {
 
   /** An index that was made anew takes the place of all there was; `freed`: what that lay in */
   async replace (freed: number[]): Promise<void> {
-    this.#freed.push(...freed)
+    this.#freed = this.#freed.concat(freed)
     this.#isStopped = false
     this.#freeze()
     await this.#flush()
@@ -283,7 +283,7 @@ export class Checkpoints {
       const run = await writer.write({ spec, tier: Math.max(...runs.map(({ tier }) => tier)) + 1, inputs, isBottom })
       this.#writers.delete(writer)
       table.replace(runs, run)
-      this.#freed.push(...freed)
+      this.#freed = this.#freed.concat(freed)
       pages.forget(freed)
     })
   }
@@ -297,7 +297,8 @@ export class Checkpoints {
     try {
       await run(writer)
     } catch (err) {
-      this.#freed.push(...await writer.abandon())
+      const useless = await writer.abandon()
+      this.#freed = this.#freed.concat(useless)
       throw err
     } finally {
       this.#writers.delete(writer)
@@ -323,7 +324,7 @@ export class Checkpoints {
 
     await disk.putNamed(manifestName(manifest.generation), encodeManifest(manifest))
     this.#manifest = manifest
-    this.#freed.splice(0, since)
+    this.#freed = this.#freed.slice(since)
     this.#deleted = new Set()
 
     if (useless.length > maxFreed) {

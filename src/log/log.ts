@@ -114,13 +114,12 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async appendMany (items: Items, options: AppendOptions = {}): Promise<Entry[]> {
     this.#mustBeOpen()
-    const { recordEntries } = this.#sizes
     const own = ownOptions(options)
     const series = {}
     const all: Entry[] = []
     let before: Promise<void> | undefined
 
-    for await (const copies of copiesOf(items, recordEntries)) {
+    for await (const copies of copiesOf(items, this.#sizes.recordEntries)) {
       this.#mustBeOpen()
       const written = this.#writer.append(copies, own, series).then(entries => {
         entries.forEach(entry => { all.push(new LogEntry(entry)) })

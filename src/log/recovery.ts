@@ -63,7 +63,7 @@ export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> 
     const { record, page } = await disk.seqs(shelf)
     empty = record.length + page.length === 0 ? empty + 1 : 0
     found.records.push({ seqs: record, shelf })
-    found.useless.push(...page.filter(seq => seq >= nextSeq))
+    found.useless = found.useless.concat(page.filter(seq => seq >= nextSeq))
     found.nextSeq = Math.max(found.nextSeq, (record.at(-1) ?? 0) + 1, (page.at(-1) ?? 0) + 1)
   }
 

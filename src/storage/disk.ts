@@ -122,7 +122,7 @@ export class Disk implements PageStore {
   async seqs (from?: number): Promise<Record<Stored, number[]>> {
     const seqs: Record<Stored, number[]> = { record: [], page: [] }
 
-    for await (const key of this.#datastore.queryKeys({ prefix: this.#prefixOf(from) })) {
+    for (const key of await this.#keys(this.#prefixOf(from))) {
       const { seq, kind } = this.#seqOf(key) ?? {}
 
       if (seq != null && kind != null) {
@@ -157,22 +157,20 @@ export class Disk implements PageStore {
   /** Deletes everything but what lies under some names, and last what lies under `last` */
   async clear (last: string, ...kept: string[]): Promise<void> {
     const left = new Set([last, ...kept].map(name => this.#key(name).toString()))
-    const keys: Key[] = []
-
-    for await (const key of this.#datastore.queryKeys({ prefix: `${this.#base}/` })) {
-      if (!left.has(key.toString())) {
-        keys.push(key)
-      }
-    }
-
-    await this.#deleteAll(keys)
+    const keys = await this.#keys(this.#prefixOf())
+    await this.#deleteAll(keys.filter(key => !left.has(key.toString())))
     await this.#deleteAll([this.#key(last)])
   }
 
+  async #keys (prefix: string): Promise<Key[]> {
+    return this.#run('list', async () => collect(this.#datastore.queryKeys({ prefix })))
+  }
+
   async #recordsOn (shelf: number): Promise<Array<{ seq: number, bytes: Uint8Array }>> {
+    const pairs = await this.#run('read', async () => collect(this.#datastore.query({ prefix: this.#prefixOf(shelf) })))
     const found: Array<{ seq: number, bytes: Uint8Array }> = []
 
-    for await (const { key, value } of this.#datastore.query({ prefix: this.#prefixOf(shelf) })) {
+    for (const { key, value } of pairs) {
       const { seq, kind } = this.#seqOf(key) ?? {}
 
       if (seq != null && kind === 'record') {
@@ -223,6 +221,16 @@ export class Disk implements PageStore {
   #key (name: string): Key {
     return new Key(`${this.#base}/${name}`, false)
   }
+}
+
+async function collect<T> (source: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = []
+
+  for await (const item of source) {
+    items.push(item)
+  }
+
+  return items
 }
 
 function shelfNameOf (seq: number): string {
