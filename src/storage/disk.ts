@@ -223,7 +223,7 @@ export class Disk implements PageStore {
   }
 }
 
-async function collect<T> (source: AsyncIterable<T>): Promise<T[]> {
+async function collect<T> (source: AsyncIterable<T> | Iterable<T>): Promise<T[]> {
   const items: T[] = []
 
   for await (const item of source) {
