@@ -4,11 +4,12 @@ import { sha256 } from '../runtime/sha256.ts'
 import { addLanes, LANES } from '../storage/core/fingerprint.ts'
 import { successor } from '../storage/core/rows.ts'
 import { all } from '../storage/core/run.ts'
+import { walk } from '../storage/pages.ts'
 import * as limits from './constants.ts'
 import { MAX_COUNTER, MAX_TIME } from './core/entry.ts'
 import { compareEntries, compareMoments, nextMoment } from './core/hybrid-clock.ts'
 import { MAX_SLOTS } from './core/record.ts'
-import { orderPrefix, placeIn, readRingRow, ringPrefix, seqPrefix } from './core/rows.ts'
+import { orderPrefix, placeIn, readHeadRow, readRingRow, ringPrefix, seqPrefix } from './core/rows.ts'
 import { RingId } from './entry-id.ts'
 import type { Moment, Ordered } from './core/hybrid-clock.ts'
 import type { StoredEntry } from './core/record.ts'
@@ -16,6 +17,7 @@ import type { Place } from './core/rows.ts'
 import type { RingRange } from './index.ts'
 import type { Store } from './store.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { ScanOptions } from '../storage/core/table.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** Bytes of a fingerprint */
@@ -42,12 +44,9 @@ export class Reads {
     const places: Place[] = []
     const heads: StoredEntry[] = []
 
-    for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
-      const { ids, next } = await this.#store.read(({ authors }) => authors.heads(limits.READ_AHEAD, from))
-      const rows = await this.#store.read(index => all(ids, id => index.find(id)))
+    for await (const heads of walk(async options => this.#store.scan('heads', options), limits.READ_AHEAD)) {
+      const rows = await this.#store.read(index => all(heads, head => index.find(readHeadRow(head).id)))
       places.push(...rows.filter(row => row != null))
-      from = next
-      isEnd = next == null
       await this.#pacer.pause()
     }
 
@@ -145,12 +144,15 @@ export class Reads {
     const ids: RingId[] = []
 
     for (const [first, to] of parts) {
-      for (let from = first, isEnd = false; !isEnd && ids.length < limit;) {
-        const wanted = Math.min(limit - ids.length, limits.READ_AHEAD * 4)
-        const rows = await this.#store.scan('ring', { from, to, limit: wanted })
+      const scan = async ({ from = first, limit }: ScanOptions): Promise<Uint8Array[]> => this.#store.scan('ring', { from, to, limit })
+
+      for await (const rows of walk(scan, Math.max(1, Math.min(limit, limits.READ_AHEAD * 4)))) {
         rows.map(readRingRow).forEach(({ id, position }) => { ids.push(new RingId(id, position)) })
-        isEnd = rows.length < wanted
-        from = isEnd ? undefined : successor(rows[rows.length - 1])
+
+        if (ids.length >= limit) {
+          return ids.slice(0, limit)
+        }
+
         await this.#pacer.pause()
       }
     }

@@ -1,5 +1,6 @@
 import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { walk } from '../storage/pages.ts'
 import { StoredRecord } from './core/record.ts'
 import { placeIn, seqPrefix } from './core/rows.ts'
 import type { StoreState } from './state.ts'
@@ -23,34 +24,32 @@ export async function reclaim (state: StoreState, before: number, isStopped: () 
   }
 
   const pacer = new Pacer(clock, 1)
+  let rows: Uint8Array[] = []
   let hasFound = false
-  let from: Uint8Array | undefined
+  const take = async (): Promise<void> => {
+    const places = rows.map(row => placeIn('dead', row))
+    // in this order: who reads a record has asked before which of its entries are dead
+    await reclaimRecord(state, places[0].seq, new Set(places.map(({ slot }) => slot)))
+    rows.forEach(row => { dead.remove(row) })
+    rows = []
+    hasFound = true
+    await pacer.pause()
+  }
 
-  for (let isEnd = false; !isEnd && !isStopped();) {
-    const start = from
-    const rows = await pages.read(() => dead.scan({ from: start, to: seqPrefix(before), limit: ROWS }))
-    const bySeq = Map.groupBy(rows, row => placeIn('dead', row).seq)
-    const last = rows.at(-1)
-    isEnd = rows.length < ROWS
-
-    if (!isEnd && last != null) {
-      // more rows of the last record may follow: it is looked at with them
-      const { seq } = placeIn('dead', last)
-      bySeq.delete(seq)
-      from = seqPrefix(seq)
-    }
-
-    for (const [seq, rows] of bySeq) {
+  for await (const some of walk(async options => pages.read(() => dead.scan({ ...options, to: seqPrefix(before) })), ROWS)) {
+    for (const row of some) {
       if (isStopped()) {
-        break
+        return hasFound
       }
-
-      // in this order: who reads a record has asked before which of its entries are dead
-      await reclaimRecord(state, seq, new Set(rows.map(row => placeIn('dead', row).slot)))
-      rows.forEach(row => { dead.remove(row) })
-      hasFound = true
-      await pacer.pause()
+      if (rows.length > 0 && placeIn('dead', row).seq !== placeIn('dead', rows[0]).seq) {
+        await take()
+      }
+      rows.push(row)
     }
+  }
+
+  if (rows.length > 0) {
+    await take()
   }
 
   return hasFound

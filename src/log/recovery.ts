@@ -1,7 +1,9 @@
 import { MalformedError } from '../runtime/errors.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import { NewerVersionError } from '../storage/core/checksummed.ts'
 import { nextShelf, SHELF, shelfOf } from '../storage/disk.ts'
+import { DamagedPageError, walk } from '../storage/pages.ts'
 import { rowsOfChunks, RunWriter } from '../storage/run-writer.ts'
 import { manifestName } from './checkpoints.ts'
 import { Fences } from './core/fences.ts'
@@ -71,8 +73,8 @@ export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> 
 }
 
 export interface ReplayOptions {
-  /** Something may be missing that a record stands on */
-  isDoubtful?: boolean
+  /** Keys of rows of the table `dead`: an index is made anew of records, of which something may be missing */
+  dead?: Set<string>
   /** Called after each record that was applied */
   onApplied (record: StoredRecord): Promise<void> | void
   /** Before this record so many entries came that are not there */
@@ -81,15 +83,17 @@ export interface ReplayOptions {
   onDamaged (seq: number, why: string, isLast: boolean): Promise<void>
 }
 
+/** Rows of the table `dead` that are read at once */
+const ROWS = 4096
 /** Entries of records that remove nothing that the index is told of at once */
 const AT_ONCE = 256
 
 /** Tells the index of records, as if they were written now */
 export async function replay (state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
   const { disk, pages, clock } = state
-  const { onApplied, onDamaged, onMissing } = options
+  const { dead, onApplied, onDamaged, onMissing } = options
   const pacer = new Pacer(clock)
-  let { isDoubtful = false } = options
+  let isDoubtful = dead != null
   const last = tail.findLast(({ seqs }) => seqs.length > 0)?.seqs.at(-1)
   let waiting: StoredRecord[] = []
   let added: Addition[] = []
@@ -134,7 +138,8 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
         await apply()
       }
 
-      added.push(...isDoubtful ? await withoutKnown(state, index, additionsOf(record)) : additionsOf(record))
+      const additions = additionsOf(record).filter(place => dead?.has(keyOfBytes(deadRow(place))) !== true)
+      added.push(...isDoubtful ? await withoutKnown(state, index, additions) : additions)
       waiting.push(record)
 
       if (isDoubtful || removes || added.length >= AT_ONCE) {
@@ -147,20 +152,24 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
 }
 
 /** An entry that came twice, as what says that it was removed in between is damaged: its second place is dead */
-async function withoutKnown ({ pages }: StoreState, index: LogIndex, added: Addition[]): Promise<Addition[]> {
+async function withoutKnown (state: StoreState, index: LogIndex, added: Addition[]): Promise<Addition[]> {
   const unknown: Addition[] = []
 
   for (const addition of added) {
-    const row = deadRow(addition)
-
-    if (await pages.read(() => index.find(addition.id)) == null) {
+    if (await state.pages.read(() => index.find(addition.id)) == null) {
       unknown.push(addition)
-    } else if (await pages.read(() => index.tables.dead.find(row)) == null) {
-      index.tables.dead.add(row)
+    } else {
+      await addDead(state, index, deadRow(addition))
     }
   }
 
   return unknown
+}
+
+async function addDead ({ pages }: StoreState, { tables: { dead } }: LogIndex, row: Uint8Array): Promise<void> {
+  if (await pages.read(() => dead.find(row)) == null) {
+    dead.add(row)
+  }
 }
 
 function decoded<T> (decode: () => T): T | MalformedError {
@@ -185,17 +194,18 @@ export interface Rebuilt {
 }
 
 /**
- * Makes the index anew from all records that can be read: something of it, or both manifests, cannot. Records that remove entries are
- * stored as long as the bytes of those are: so entries come back only where the record that removed them is damaged, too.
+ * Makes the index anew from all records that can be read: something of it, or both manifests, cannot. Entries that were removed, and
+ * whose bytes are still there, come back only where the record that removed them and the table `dead` are damaged, too.
  */
 export async function rebuild (state: StoreState, before?: LogIndex): Promise<Rebuilt> {
+  const dead = before == null ? [] : await deadOf(state, before)
   const { record, page } = await state.disk.seqs()
   const index = new LogIndex(state.pages, before && { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })
   const damaged: number[] = []
   let entries = 0
 
   await replay(state, index, [{ seqs: record }], {
-    isDoubtful: true,
+    dead: new Set(dead.map(keyOfBytes)),
     onApplied: async record => {
       entries += record.size
 
@@ -207,7 +217,28 @@ export async function rebuild (state: StoreState, before?: LogIndex): Promise<Re
     onDamaged: async seq => { damaged.push(seq) }
   })
 
+  for (const row of dead) {
+    await addDead(state, index, row)
+  }
+
   return { index, freed: page, damaged }
+}
+
+/** The rows of the table `dead`, as far as it can be read */
+async function deadOf ({ pages }: StoreState, { tables }: LogIndex): Promise<Uint8Array[]> {
+  const dead: Uint8Array[][] = []
+
+  try {
+    for await (const rows of walk(async options => pages.read(() => tables.dead.scan(options)), ROWS)) {
+      dead.push(rows)
+    }
+  } catch (err) {
+    if (!(err instanceof DamagedPageError)) {
+      throw err
+    }
+  }
+
+  return dead.flat()
 }
 
 /** Its memtables become runs, which the manifest will name when all is done */

@@ -1,8 +1,9 @@
 import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { equals } from 'uint8arrays/equals'
-import { Fifo, LruMap } from '../runtime/bounded.ts'
+import { LruMap } from '../runtime/bounded.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { MalformedError, orMalformed } from '../runtime/errors.ts'
+import { Gate } from '../runtime/gate.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { LARGE_BYTES, sha256, sha256Sliced } from '../runtime/sha256.ts'
 import { publicKeyOf, signWith, verifyAsideWith } from '../runtime/signing.ts'
@@ -26,8 +27,8 @@ const DOMAIN = encodeString('libp2p-sheaf/log/1:')
 const HASH_BYTES = 32
 /** Authors whose keys are kept. A guess: they take about 2 KB each */
 const MAX_AUTHORS = 1024
-/** Measured: 16 cost the main thread 14 us a signature, 64 cost it 8, more are no faster, and files wait for the threads */
-const CHECKS_AT_ONCE = 64
+/** All logs share the threads. Measured: 16 at once cost the main thread 14 us a signature, 64 cost it 8 */
+const checks = new Gate(64)
 /** Entries of one batch that are proved together: their tree takes 0.1 ms, and that of as many strangers in a large batch 3 */
 const MAX_NEIGHBOURS = 256
 const NOTHING = new Uint8Array(0)
@@ -198,7 +199,7 @@ export class Verifier {
 
   async #isSigned ({ author, size, signature, outcomes }: Batch, root: Uint8Array): Promise<boolean> {
     const key = keyOfBytes(root)
-    const outcome = outcomes.get(key) ?? check(author, messageOf(this.#log, size, root), signature)
+    const outcome = outcomes.get(key) ?? checks.run(() => author.verify(messageOf(this.#log, size, root), signature))
     outcomes.set(key, outcome)
     return outcome
   }
@@ -206,30 +207,6 @@ export class Verifier {
 
 function falseProof (): FalseProofError {
   return new FalseProofError('the signature is not one of its author for this entry in this log: ask somebody else for the entry')
-}
-
-/** Signatures that are being checked, and what waits for one of them to end: of all logs, as they share the threads */
-let running = 0
-const waiting = new Fifo<() => void>()
-
-async function check ({ verify }: Author, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  if (running === CHECKS_AT_ONCE) {
-    await new Promise<void>(resolve => { waiting.push(resolve) })
-  } else {
-    running++
-  }
-
-  try {
-    return await verify(message, signature)
-  } finally {
-    const next = waiting.shift()
-
-    if (next == null) {
-      running--
-    } else {
-      next()
-    }
-  }
 }
 
 function messageOf (log: Uint8Array, size: number, root: Uint8Array): Uint8Array {

@@ -5,9 +5,8 @@ import { MalformedError } from '../runtime/errors.ts'
 import { Pacer } from '../runtime/pacer.ts'
 import { StoreOwner } from '../runtime/store-owner.ts'
 import { begin, finish, Kind, open } from '../storage/core/checksummed.ts'
-import { successor } from '../storage/core/rows.ts'
 import { Disk, mayStillWrite } from '../storage/disk.ts'
-import { DamagedPageError, Pages } from '../storage/pages.ts'
+import { DamagedPageError, Pages, walk } from '../storage/pages.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { MAX_PROBLEMS } from './constants.ts'
 import { LogIndex } from './core/log-index.ts'
@@ -433,14 +432,11 @@ export class Store {
     for (const name of ['ring', 'order', 'groups'] as const) {
       const found: Uint8Array[] = []
 
-      for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
-        const rows = await this.scan(name, { from, limit: ROWS })
+      for await (const rows of walk(async options => this.scan(name, options), ROWS)) {
         found.push(...rows.filter(row => {
           const { seq, slot } = placeIn(name, row)
           return readable.get(seq)?.(slot) === false
         }))
-        from = rows.length < ROWS ? undefined : successor(rows[rows.length - 1])
-        isEnd = from == null
         await pacer.pause()
       }
 

@@ -2,10 +2,12 @@ import { ByteLru } from '../runtime/bounded.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { NewerVersionError } from './core/checksummed.ts'
 import { decodePage } from './core/page.ts'
+import { successor } from './core/rows.ts'
 import { decodePart, PAGES_MISSING } from './core/run.ts'
 import type { Page } from './core/page.ts'
 import type { TableSpec } from './core/rows.ts'
 import type { Missing, PageSource, Part, PartIndex, Span } from './core/run.ts'
+import type { ScanOptions } from './core/table.ts'
 
 /** Where pages and parts are stored, by their numbers */
 export interface PageStore {
@@ -138,5 +140,15 @@ function decodeOr<T> (spec: TableSpec, decode: (bytes: Uint8Array, seq: number, 
       throw new DamagedPageError(`page ${seq} of the table '${spec.name}' cannot be read: ${err.message}`)
     }
     throw err
+  }
+}
+
+/** Asks for all keys of a table, so many at a time */
+export async function * walk (scan: (options: ScanOptions) => Promise<Uint8Array[]>, limit: number): AsyncGenerator<Uint8Array[]> {
+  for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
+    const keys = await scan({ from, limit })
+    yield keys
+    from = keys.length < limit ? undefined : successor(keys[limit - 1])
+    isEnd = from == null
   }
 }

@@ -45,12 +45,6 @@ export class Authors {
     return row == null ? undefined : readAuthorRow(row)
   }
 
-  /** Ids of so many heads, from a row of their table on; `next`: where to go on */
-  heads (limit: number, from?: Uint8Array): { ids: Uint8Array[], next?: Uint8Array } {
-    const rows = this.#heads.scan({ from, limit })
-    return { ids: rows.map(row => readHeadRow(row).id), next: rows.length < limit ? undefined : successor(rows[limit - 1]) }
-  }
-
   /** So many heads, one after the other has its turn: those that were named since lie before them, and take long to pass */
   someHeads (limit: number): Uint8Array[] {
     const from = this.#turn
