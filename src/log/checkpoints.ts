@@ -251,9 +251,10 @@ export class Checkpoints {
     for (const name of TABLES) {
       const { runs } = index.tables[name]
       const count = runs.reduce((sum, { parts }) => parts.reduce((sum, part) => sum + part.count, sum), 0)
+      const most = Math.min(2 * count + sizes.checkpointEntries / 32, name === 'named' ? 2 * MAX_NAMED : Infinity)
 
-      // more than half of all rows cancel each other
-      if (runs.length > 1 && rowsIn(runs) > 2 * count + sizes.checkpointEntries / 32 && !isTooLarge(runs)) {
+      // more than half of all rows cancel each other, or are to be forgotten
+      if (runs.length > 1 && rowsIn(runs) > most && !isTooLarge(runs)) {
         return [name, runs]
       }
 
