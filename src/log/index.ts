@@ -122,11 +122,11 @@ export interface Log extends TypedEventTarget<LogEvents> {
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
   /** Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
-  /** Verifies and adds entries that others made. Resolves when they are stored, with what became of each */
+  /** Verifies and adds entries of others. Resolves when they are stored. An abort takes none back that is stored by then */
   join (entries: Array<{ bytes: Uint8Array, proof: Uint8Array }>, options?: AbortOptions): Promise<JoinOutcome[]>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>
-  /** Entries that no other entry here names as its parent */
+  /** The latest entries of authors that no other entry here names as a parent: the next one is made on them */
   heads (): Promise<Entry[]>
   /** All entries in their total order, which is the same in all logs: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
