@@ -15,8 +15,8 @@ import type { Rows } from '../storage/core/rows.ts'
 import type { Run } from '../storage/core/run.ts'
 import type { NextRows } from '../storage/run-writer.ts'
 
-/** Pages of no use that may stay on the disk: keys that are deleted make LevelDB write what lies beside them anew. A guess: 16 MiB */
-const MAX_FREED = 1024
+/** Pages of no use that may stay on the disk: keys that are deleted make LevelDB write what lies beside them anew. A guess: 4 MiB */
+const MAX_FREED = 256
 
 /** What a checkpoint is made of: all that came before `tail` */
 interface Cut {
