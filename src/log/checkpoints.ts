@@ -70,10 +70,6 @@ export class Checkpoints {
     this.#onDamaged = onDamaged
   }
 
-  get isEmpty (): boolean {
-    return this.#records === 0 && this.#cut == null
-  }
-
   /** A record was stored */
   note (entries: number, bytes: number): void {
     this.#records++
@@ -190,7 +186,7 @@ export class Checkpoints {
   }
 
   async #flushAll (): Promise<void> {
-    while (!this.isEmpty) {
+    while (this.#records > 0 || this.#cut != null) {
       if (this.#cut == null) {
         this.#freeze()
       }

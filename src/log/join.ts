@@ -46,6 +46,8 @@ export interface JoinsInit {
 const LOOKUPS = 64
 /** Entries that are verified before they are stored. Measured: with 10,000 the garbage collector holds the loop for 20 ms */
 const MAX_JOINED = 1024
+/** Milliseconds until a disk that did not take entries that wait is asked again. A guess */
+const RETRY = 1000
 
 /**
  * The door for entries of others: decoded, looked up, verified, and only then let in. Those whose time has not come yet wait here,
@@ -74,7 +76,9 @@ export class Joins {
     const items: Item[] = []
 
     for (const raw of own) {
-      items.push({ raw, outcome: { admission: 'known' }, ...readMoment(raw.bytes) })
+      // a LogEntry copies the bytes that somebody asks it for
+      const { time, counter } = raw instanceof LogEntry ? raw.clock : readMoment(raw.bytes)
+      items.push({ raw, outcome: { admission: 'known' }, time: Number(time), counter })
 
       if (this.#pacer.isDue) {
         await this.#pacer.yield()
@@ -177,24 +181,32 @@ export class Joins {
     return new FutureEntryError(`Its clock is ${entry.time - Math.floor(now)} ms ahead of ours, at most ${limits.MAX_AHEAD} are allowed, and there is no room for it to wait: offer it again later`)
   }
 
-  #setTimer (): void {
+  #setTimer (atLeast = 1): void {
     const { next } = this.#early
     this.#timer?.cancel()
 
     if (next != null) {
       // a timer takes 31 bits
       const wait = Math.min(next - limits.MAX_AHEAD - this.#init.clock.now(), 2 ** 30)
-      this.#timer = this.#init.clock.after(Math.max(wait, 1), () => { this.#letIn().catch(err => { this.#init.logger.error('entries that had waited could not be stored - %e', err) }) })
+      this.#timer = this.#init.clock.after(Math.max(wait, atLeast), () => { this.#letIn().catch(err => { this.#init.logger.error('entries that had waited could not be stored - %e', err) }) })
     }
   }
 
   async #letIn (): Promise<void> {
-    const due = this.#early.take(this.#init.clock.now() + limits.MAX_AHEAD)
-    this.#setTimer()
+    const { clock, writer } = this.#init
+    const next = (): TrueEntry[] => this.#early.due(clock.now() + limits.MAX_AHEAD)
+    let wait = RETRY
 
-    if (due.length > 0) {
-      // another one may have brought them meanwhile
-      await this.#init.writer.join(due, -1)
+    try {
+      for (let due = next(); due.length > 0; due = next()) {
+        // another peer may have brought them meanwhile
+        await writer.join(due, -1)
+        this.#early.delete(due)
+      }
+
+      wait = 1
+    } finally {
+      this.#setTimer(wait)
     }
   }
 }

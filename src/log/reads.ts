@@ -32,8 +32,8 @@ export type From = Ordered | Moment
 export class Reads {
   readonly #store: Store
   readonly #pacer: Pacer
-  /** Stretches of records in which fewer entries were found than the index has */
-  readonly #suspected = new Set<number>()
+  /** By their first records, stretches in which a walk found fewer entries than the index has, and how many it found */
+  readonly #suspected = new Map<number, number>()
 
   constructor (store: Store, clock: Clock) {
     this.#store = store
@@ -206,7 +206,7 @@ export class Reads {
       }
 
       if (first === fence.seq && found < Math.min(live, fence.live)) {
-        this.#suspect(first, end)
+        this.#suspect(first, end, found)
       }
 
       seq = end
@@ -261,15 +261,15 @@ export class Reads {
   }
 
   async #deadIn (from: number, to: number): Promise<Set<number>> {
-    const isEmpty = this.#store.index.tables.dead.isEmpty
-    const rows = isEmpty ? [] : await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit: (to - from) * MAX_SLOTS })
+    const limit = (to - from) * MAX_SLOTS
+    const rows = await this.#store.scan('dead', { from: seqPrefix(from), to: seqPrefix(to), limit })
     return new Set(rows.map(row => placeKey(placeIn('dead', row))))
   }
 
-  /** Once: what cannot be read is taken out of the index then */
-  #suspect (from: number, to: number): void {
-    if (!this.#suspected.has(from)) {
-      this.#suspected.add(from)
+  /** Has the store look for what cannot be read, unless it has looked since entries were last lost */
+  #suspect (from: number, to: number, found: number): void {
+    if (found < (this.#suspected.get(from) ?? Infinity)) {
+      this.#suspected.set(from, found)
       this.#store.suspect(Array.from({ length: to - from }, (_, i) => from + i))
     }
   }

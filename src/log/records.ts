@@ -21,42 +21,27 @@ export class Records {
 
   /** Undefined: the record is not there, or is damaged, which is told */
   async read (seq: number): Promise<StoredRecord | undefined> {
-    const cached = this.#cache.get(seq)
-
-    if (cached != null) {
-      return cached
-    }
-
-    const before = this.#reading.get(seq)
-
-    if (before != null) {
-      return before
-    }
-
-    const reading = this.#read(seq)
-    this.#reading.set(seq, reading)
-
-    try {
-      const record = await reading
-
-      // not where it was forgotten meanwhile
-      if (record != null && this.#reading.get(seq) === reading) {
-        this.#cache.set(seq, record, record.byteLength)
-        this.#cache.evict()
-      }
-
-      return record
-    } finally {
-      if (this.#reading.get(seq) === reading) {
-        this.#reading.delete(seq)
-      }
-    }
+    return this.#cache.get(seq) ?? this.#reading.get(seq) ?? this.#begin(seq)
   }
 
   /** The record was stored anew, without some entries: whoever reads it from here on does not see them */
   forget (seq: number): void {
     this.#cache.delete(seq)
     this.#reading.delete(seq)
+  }
+
+  async #begin (seq: number): Promise<StoredRecord | undefined> {
+    const isWanted = (): boolean => this.#reading.get(seq) === reading
+    const reading = this.#read(seq).then(record => {
+      // a record that was forgotten meanwhile is not kept
+      if (record != null && isWanted()) {
+        this.#cache.set(seq, record, record.byteLength)
+        this.#cache.evict()
+      }
+      return record
+    }).finally(() => isWanted() && this.#reading.delete(seq))
+    this.#reading.set(seq, reading)
+    return reading
   }
 
   async #read (seq: number): Promise<StoredRecord | undefined> {

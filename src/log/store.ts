@@ -246,6 +246,11 @@ export class Store {
     index.apply(prepared, [{ seq, arrival, size: added.length }])
     this.#checkpoints.note(added.length, bytes.byteLength)
     this.#checkpoints.begin()
+
+    if (this.#damaged.size + this.#suspects.size > 0) {
+      this.#onDamaged()
+    }
+
     return arrival
   }
 
@@ -253,8 +258,8 @@ export class Store {
   async unlist (): Promise<void> {
     while (this.#damaged.size + this.#suspects.size > 0) {
       const reasons = new Map(this.#damaged)
-      const seqs = new Set([...reasons.keys(), ...this.#suspects])
-      this.#suspects.clear()
+      const suspects = [...this.#suspects]
+      const seqs = new Set([...reasons.keys(), ...suspects])
       const removed = await this.#unreadable(seqs)
       const lost = new Set((removed.ring ?? []).map(row => placeIn('ring', row).seq))
 
@@ -265,9 +270,10 @@ export class Store {
       for (const seq of lost) {
         this.#tell(`record ${seq} is damaged (${reasons.get(seq) ?? 'entries are missing'}): they are not in the log any more, until others send them again`)
       }
-      for (const seq of reasons.keys()) {
-        this.#damaged.delete(seq)
-      }
+
+      // not before: if the write failed, the next one that does not tries again
+      reasons.forEach((_, seq) => this.#damaged.delete(seq))
+      suspects.forEach(seq => this.#suspects.delete(seq))
     }
   }
 

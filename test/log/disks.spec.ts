@@ -1,8 +1,10 @@
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
+import { Key } from 'interface-datastore'
 import { toString } from 'uint8arrays/to-string'
 import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
 import { closeLogs, expectSound, idsOf, name, nameOfError, newKey, newLog, outcomes, said, saidIn, SMALL, text, texts, watched, WindClock } from '../fixtures/logs.ts'
+import { until } from '../fixtures/nodes.ts'
 import type { Change } from '../fixtures/datastores.ts'
 import type { Batch } from 'interface-datastore'
 
@@ -138,6 +140,45 @@ describe('a log on a disk that fails', () => {
     datastore.tear = undefined
 
     expect(new Set(outcomes(await log.join(entries)))).to.deep.equal(new Set(['added']))
+    await expectSound(log)
+  })
+
+  it('takes what it lost out of the index also when the disk is full as it finds that out, once there is room again', async () => {
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const first = await newLog({ datastore, privateKey })
+    const lost = await first.appendMany(texts(20))
+    await first.append(text('stays'))
+    await first.close()
+    const record = datastore.keys.find(key => key.endsWith('r')) ?? ''
+    await datastore.delete(new Key(record, false))
+    const log = await newLog({ datastore, privateKey })
+    datastore.tear = () => []
+    // a walk finds fewer entries than there should be
+    expect(await saidIn(log)).to.deep.equal(['stays'])
+    await turns(20)
+    expect(log.length).to.equal(21)
+    datastore.tear = undefined
+    await log.append(text('room'))
+
+    await until(() => log.length === 2)
+    expect(await log.has(lost[3].id)).to.equal(false)
+    expect(log.diagnostics().problems.map(({ kind }) => kind)).to.include('damage')
+    expect((await expectSound(log)).map(said)).to.deep.equal(['stays', 'room'])
+  })
+
+  it('finds out each time that a walk meets fewer entries than before, also in the same stretch', async () => {
+    const datastore = new WatchedDatastore()
+    // no record stays in memory
+    const log = await newLog({ datastore }, { recordEntries: 5, cacheBytes: 1 })
+    await log.appendMany(texts(20))
+
+    for (const left of [15, 10, 5]) {
+      await datastore.delete(new Key(datastore.keys.find(key => key.endsWith('r')) ?? '', false))
+      expect(await saidIn(log)).to.have.lengthOf(left)
+      await until(() => log.length === left)
+    }
+
     await expectSound(log)
   })
 

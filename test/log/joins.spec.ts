@@ -5,7 +5,7 @@ import { concat } from 'uint8arrays/concat'
 import { toString } from 'uint8arrays/to-string'
 import { encodeContent } from '../../src/log/core/entry.ts'
 import { decodeEntry, Signer } from '../../src/log/signatures.ts'
-import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
+import { IS_NODE, turns, WatchedDatastore } from '../fixtures/datastores.ts'
 import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, LOG_ID, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched, WindClock } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
 import { rowsStored } from '../fixtures/stored-pages.ts'
@@ -256,15 +256,15 @@ describe('an entry whose clock is ahead', () => {
   afterEach(closeLogs)
 
   /** One that is 60 s ahead, one that is a millisecond more, and one that is a second more */
-  async function ahead (): Promise<{ clock: WindClock, log: Log, all: Array<ReturnType<typeof raw>> }> {
-    const [clock, other] = [new WindClock(), new SetClock(1_060_000)]
+  async function ahead (): Promise<{ clock: WindClock, datastore: WatchedDatastore, log: Log, all: Array<ReturnType<typeof raw>> }> {
+    const [clock, other, datastore] = [new WindClock(), new SetClock(1_060_000), new WatchedDatastore()]
     const author = await newLog({ clock: other })
     const entries = [await author.append(text('near'))]
     other.time += 1
     entries.push(await author.append(text('far')))
     other.time += 1000
     entries.push(await author.append(text('farther')))
-    return { clock, log: await newLog({ clock }), all: entries.map(raw) }
+    return { clock, datastore, log: await newLog({ clock, datastore }), all: entries.map(raw) }
   }
 
   it('by more than 60 s waits, and is not in the log', async () => {
@@ -291,6 +291,21 @@ describe('an entry whose clock is ahead', () => {
     expect(added).to.deep.equal([[0, 'near'], [1, 'far'], [2, 'farther']])
     expect(log.diagnostics().waiting).to.equal(0)
     expect(outcomes(await log.join(all))).to.deep.equal(['known', 'known', 'known'])
+    await expectSound(log)
+  })
+
+  it('keeps waiting while the disk does not take it, and goes in when the disk does', async () => {
+    const { clock, datastore, log, all } = await ahead()
+    await log.join(all)
+    datastore.tear = () => []
+    clock.wind(2000)
+    await turns(20)
+    expect([log.length, log.diagnostics().waiting]).to.deep.equal([1, 2])
+    datastore.tear = undefined
+    clock.wind(2000)
+
+    await until(() => log.length === 3)
+    expect(log.diagnostics().waiting).to.equal(0)
     await expectSound(log)
   })
 

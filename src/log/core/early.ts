@@ -47,16 +47,15 @@ export class Early {
     return true
   }
 
-  /** Those whose time has come */
-  take (now: number): TrueEntry[] {
-    const due = [...this.#entries.values()].filter(({ time }) => time <= now)
+  /** The entries whose time has come. They keep their room until they are deleted */
+  due (now: number): TrueEntry[] {
+    return [...this.#entries.values()].filter(({ time }) => time <= now)
+  }
 
-    for (const entry of due) {
-      this.#entries.delete(keyOfBytes(entry.id))
-      this.#bytes -= sizeOf(entry) + OVERHEAD
+  delete (entries: TrueEntry[]): void {
+    for (const entry of entries) {
+      this.#bytes -= this.#entries.delete(keyOfBytes(entry.id)) ? sizeOf(entry) + OVERHEAD : 0
     }
-
-    return due
   }
 
   clear (): void {
