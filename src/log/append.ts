@@ -28,7 +28,7 @@ interface Append {
   reject (err: Error): void
 }
 
-/** What the next entry of our own stands on */
+/** The base of the next entry of our own */
 export interface Base {
   previous?: Uint8Array
   heads: Uint8Array[]
@@ -39,7 +39,7 @@ export interface Base {
 /** Appends whose entries are signed and go into one record */
 export interface Batch {
   appends: Append[]
-  /** What the next batch stands on */
+  /** The base of the next batch */
   base: Base
 }
 

@@ -15,7 +15,7 @@ import type { Rows } from '../storage/core/rows.ts'
 import type { Run } from '../storage/core/run.ts'
 import type { NextRows } from '../storage/run-writer.ts'
 
-/** Pages of no use that may stay on the disk: keys that are deleted make LevelDB write what lies beside them anew. A guess: 4 MiB */
+/** Useless pages that may stay on the disk: a deleted key makes LevelDB write its neighbours anew. A guess: 4 MiB */
 const MAX_FREED = 256
 
 /** What a checkpoint is made of: all that came before `tail` */
@@ -31,7 +31,8 @@ export function manifestName (generation: number): string {
 }
 
 /**
- * Writes what lies in memtables as runs, and says in a manifest what there is. Beside it, runs are merged: the next manifest says so.
+ * A checkpoint writes memtables as runs, and a manifest that names all runs. Merges go on beside it: the next manifest
+ * names what they wrote.
  *
  * state    | event           | what happens
  * idle     | memtable full   | cut: memtables are frozen, the next record begins a shelf; writing
@@ -45,20 +46,20 @@ export class Checkpoints {
   /** The newest one that is stored */
   #manifest: Manifest
   #cut?: Cut
-  /** Those that write a run which nothing names yet */
+  /** Writers of runs that nothing names yet */
   readonly #writers = new Set<RunWriter>()
   #flushing?: Promise<void>
   #merging?: Promise<void>
   #isStopped = false
-  /** What came since the last cut */
+  /** Entries, records and bytes since the last cut */
   #entries = 0
   #records = 0
   #bytes = 0
   /** Pages that became useless since the newest manifest, which may need them */
   #freed: number[]
-  /** Pages that are deleted, and that the newest manifest still names as useless: a crash while they were deleted leaves none behind */
+  /** Deleted pages that the newest manifest still names as useless: so a crash in the middle leaves none behind */
   #deleted = new Set<number>()
-  /** Why the last attempt failed */
+  /** Why the last checkpoint failed */
   failure?: Error
   readonly #onDamaged: (err: Error) => void
 
@@ -220,8 +221,9 @@ export class Checkpoints {
       const runs: Partial<Record<TableName, Run>> = {}
 
       for (const name of TABLES) {
-        const inputs = [rowsOfChunks(cut.chunks[name])]
-        runs[name] = await writer.write({ spec: SPECS[name], tier: 0, inputs, isBottom: tables[name].runs.length === 0 })
+        const isBottom = tables[name].runs.length === 0
+        const rows = rowsOfChunks(cut.chunks[name])
+        runs[name] = await writer.write({ spec: SPECS[name], tier: 0, inputs: [rows], isBottom })
       }
 
       this.#writers.delete(writer)
@@ -285,7 +287,7 @@ export class Checkpoints {
     })
   }
 
-  /** What a writer that failed has stored becomes useless, but a manifest that names it may be stored, although that failed */
+  /** Pages of a failed writer are useless, but stay: a manifest that failed may be stored, and name them */
   async #writing (isStopped: undefined | (() => boolean), run: (writer: RunWriter) => Promise<void>): Promise<void> {
     const { disk, clock, sizes: { pageBytes, partPages } } = this.#state
     const writer = new RunWriter({ store: disk, clock, pageBytes, partPages, isStopped })
@@ -302,7 +304,7 @@ export class Checkpoints {
     }
   }
 
-  /** Says what there is. What was of no use to the manifest before is deleted then, if it is more than `maxFreed` pages */
+  /** Writes a manifest. Then deletes the pages that the one before called useless, if they are more than `maxFreed` */
   async #commit (maxFreed: number, cut?: Cut, added: Partial<Record<TableName, Run>> = {}): Promise<void> {
     const { disk, index } = this.#state
     const before = this.#manifest
@@ -336,7 +338,7 @@ export class Checkpoints {
   }
 }
 
-/** So many rows of an input. The others are read, and left out */
+/** Leaves out all rows of an input but the first `left` ones. All of them are read */
 function firstOf (rows: NextRows, left: number): NextRows {
   return async () => {
     const next = await rows()

@@ -122,7 +122,7 @@ export interface Log extends TypedEventTarget<LogEvents> {
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
   /** Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
-  /** Verifies and adds entries of others. Resolves when they are stored. An abort takes none back that is stored by then */
+  /** Verifies and adds entries of others. Resolves when they are stored. An abort does not remove stored ones */
   join (entries: Array<{ bytes: Uint8Array, proof: Uint8Array }>, options?: AbortOptions): Promise<JoinOutcome[]>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>

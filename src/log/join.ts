@@ -44,14 +44,14 @@ export interface JoinsInit {
 
 /** Entries that are looked up at once */
 const LOOKUPS = 64
-/** Entries that are verified before they are stored. Measured: with 10,000 the garbage collector holds the loop for 20 ms */
+/** Entries that are verified before they are stored. Measured: 10,000 make garbage collection take 20 ms */
 const MAX_JOINED = 1024
 /** Milliseconds until a disk that did not take entries that wait is asked again. A guess */
 const RETRY = 1000
 
 /**
- * The door for entries of others: decoded, looked up, verified, and only then let in. Those whose time has not come yet wait here,
- * as clocks differ.
+ * The door for entries of others: decoded, looked up, verified, and only then let in. Those whose time has not come yet
+ * wait here, as clocks differ.
  */
 export class Joins {
   readonly #init: JoinsInit

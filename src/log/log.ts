@@ -262,7 +262,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 
   diagnostics (): LogDiagnostics {
-    const { length, bytes, authors, forks } = this.#store.index
+    const { length, bytes, tables, forks } = this.#store.index
     const forked = [...forks.values()].map(author => ({
       kind: 'fork',
       message: `${LogEntry.authorOf(author)} made two entries on top of the same one: ` +
@@ -273,7 +273,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       status: this.#status,
       length,
       bytes,
-      heads: authors.headCount,
+      heads: tables.heads.count,
       pending: this.#writer.pending,
       waiting: this.#joins.waiting,
       cached: this.#store.cached,

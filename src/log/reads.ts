@@ -62,8 +62,8 @@ export class Reads {
   }
 
   /**
-   * In the total order, from this entry or moment on, or from it down. Entries that came in order lie so in the records; of those
-   * that came late a table says where they belong in between.
+   * In the total order, from this entry or moment on, or from it down. Entries that came in order lie so in the
+   * records; of those that came late a table says where they belong in between.
    */
   async * inOrder (from: From | undefined, reverse: boolean, { signal }: AbortOptions): AsyncGenerator<StoredEntry[]> {
     const sign = reverse ? -1 : 1
@@ -83,7 +83,8 @@ export class Reads {
           return
         }
 
-        const taken = waiting.map(entries => isBoth == null ? entries : entries.filter(entry => inOrder(entry, bound) <= 0))
+        const isDue = (entry: StoredEntry): boolean => isBoth == null || inOrder(entry, bound) <= 0
+        const taken = waiting.map(entries => entries.filter(isDue))
         waiting = waiting.map((entries, i) => entries.slice(taken[i].length))
         // one that was removed, and came again, may be met in both
         const next = taken[1].length === 0 ? taken[0] : withoutRepeats(taken.flat().sort(inOrder), last)
@@ -160,7 +161,7 @@ export class Reads {
     return ids
   }
 
-  /** Those that came in order: as they lie in the records */
+  /** Entries that came in order, as they lie in the records */
   async * #onTime (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     const start = from == null || reverse ? 0 : this.#store.index.fences.ofMoment(from)
 
@@ -169,7 +170,7 @@ export class Reads {
     }
   }
 
-  /** Those that came late: where a table says that they lie */
+  /** Entries that came late, from where a table says that they lie */
   async * #late (from: From | undefined, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     let at = from == null ? undefined : orderPrefix(clamp(reverse ? nextMoment(from) : from))
 
@@ -184,7 +185,7 @@ export class Reads {
     }
   }
 
-  /** What is in the records from this number on, a record at a time: also what comes meanwhile */
+  /** Entries of the records from this number on, a record at a time, and of those that are added meanwhile */
   async * #recordsUp (from: number): AsyncGenerator<StoredEntry[]> {
     for (let seq = from; ;) {
       const fence = this.#store.index.fences.from(seq)
@@ -213,7 +214,7 @@ export class Reads {
     }
   }
 
-  /** What is in the records up to this entry or moment, the last one first */
+  /** Entries of the records up to this entry or moment, the last one first */
   async * #recordsDown (from?: From): AsyncGenerator<StoredEntry[]> {
     for (let end = from == null ? Infinity : this.#store.index.fences.behindMoment(from); ;) {
       const fence = this.#store.index.fences.below(end)
@@ -231,8 +232,8 @@ export class Reads {
   }
 
   /**
-   * Entries of these records that were not removed, a record at a time. What is dead is asked for before the records are read, as it
-   * is named no more once it is out of its record, and again when one has its turn, as it may have been removed meanwhile
+   * The living entries of these records. A walk asks what is dead before it reads the records, as reclaim takes
+   * an entry out of its record first and out of the table then; and again for each record, as entries may go meanwhile
    */
   async * #living (from: number, to: number, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     const { removals } = this.#store.index
@@ -270,7 +271,7 @@ export class Reads {
   #suspect (from: number, to: number, found: number): void {
     if (found < (this.#suspected.get(from) ?? Infinity)) {
       this.#suspected.set(from, found)
-      this.#store.suspect(Array.from({ length: to - from }, (_, i) => from + i))
+      this.#store.suspect(from, to)
     }
   }
 }

@@ -11,9 +11,9 @@ const ROWS = 4096
 const SHARE = 4
 
 /**
- * Takes the bytes of removed entries off the disk, once there are many: records of which something is left are written anew under
- * their number, without them. Only records from before `before` are touched: no manifest needs those to be as they were.
- * Says whether it found any.
+ * Takes the bytes of removed entries off the disk, once there are many: records of which something is left are written
+ * anew under their number, without them. Only records from before `before` are touched: no manifest needs those to be
+ * as they were. Says whether it found any.
  */
 export async function reclaim (state: StoreState, before: number, isStopped: () => boolean): Promise<boolean> {
   const { index, pages, clock } = state

@@ -194,8 +194,8 @@ export interface Rebuilt {
 }
 
 /**
- * Makes the index anew from all records that can be read: something of it, or both manifests, cannot. Entries that were removed, and
- * whose bytes are still there, come back only where the record that removed them and the table `dead` are damaged, too.
+ * Makes the index anew from all records that can be read. A removed entry whose bytes are still there comes back only
+ * where both the record that removed it and the table `dead` are damaged.
  */
 export async function rebuild (state: StoreState, before?: LogIndex): Promise<Rebuilt> {
   const dead = before == null ? [] : await deadOf(state, before)
@@ -248,6 +248,7 @@ async function writeOut ({ disk, clock, sizes }: StoreState, index: LogIndex): P
   for (const name of TABLES) {
     const table = index.tables[name]
     const writer = new RunWriter({ store: disk, clock, pageBytes: sizes.pageBytes, partPages: sizes.partPages })
-    table.thaw(await writer.write({ spec: SPECS[name], tier: 0, inputs: [rowsOfChunks(chunks[name])], isBottom: table.runs.length === 0 }))
+    const [inputs, isBottom] = [[rowsOfChunks(chunks[name])], table.runs.length === 0]
+    table.thaw(await writer.write({ spec: SPECS[name], tier: 0, inputs, isBottom }))
   }
 }

@@ -57,8 +57,8 @@ const DROPPED = 'dropped'
 const ROWS = 1024
 
 /**
- * A log in a datastore. An append is one value: a record, see core/record.ts. It is also where the entry stays. What finds it
- * again is the index, whose memtables become runs at checkpoints, see checkpoints.ts. Everything carries a checksum.
+ * A log in a datastore. An append is one value, a record (core/record.ts), where the entry stays, too. The index finds
+ * it again: its memtables become runs at checkpoints (checkpoints.ts). Everything carries a checksum.
  *
  * - <shelf>/<number>r: records, and <shelf>/<number>p: pages of the index; the numbers ascend with time
  * - manifest/0 and /1: what there was at the last two checkpoints. Later records are read when the log is opened
@@ -71,7 +71,7 @@ export class Store {
   readonly #onDamaged: () => void
   /** Records that cannot be read, and why: what they hold is not in the log any more */
   readonly #damaged = new Map<number, string>()
-  /** Records from which entries may be missing that the index has */
+  /** Records that may lack entries which the index has */
   readonly #suspects = new Set<number>()
   readonly #problems: string[] = []
   #checkpoints: Checkpoints
@@ -167,7 +167,7 @@ export class Store {
     return row == null ? undefined : (await this.entriesAt([row]))[0]
   }
 
-  /** The entries that lie in these places, as far as they can be read. A record that is needed for many of them is read once */
+  /** The entries in these places, as far as they can be read. Each record is read once */
   async entriesAt (places: Place[]): Promise<StoredEntry[]> {
     const seqs = [...new Set(places.map(({ seq }) => seq))]
     const read = await Promise.all(seqs.map(async seq => this.records.read(seq)))
@@ -184,20 +184,20 @@ export class Store {
         this.#noteDamaged(seq, 'it is missing')
       } else {
         // unless it was removed meanwhile
-        this.suspect([seq])
+        this.suspect(seq, seq + 1)
       }
     }
 
     return entries
   }
 
-  /** Entries may be missing from these records that the index has: `unlist` finds that out */
-  suspect (seqs: number[]): void {
-    seqs.forEach(seq => this.#suspects.add(seq))
-
-    if (seqs.length > 0) {
-      this.#onDamaged()
+  /** Records up to `to` may lack entries which the index has: `unlist` finds that out */
+  suspect (from: number, to: number): void {
+    for (let seq = from; seq < to; seq++) {
+      this.#suspects.add(seq)
     }
+
+    this.#onDamaged()
   }
 
   /** Adds and removes: all of it is stored when this resolves, or nothing. Nothing else may be written meanwhile. Returns the arrival of the first one */
@@ -268,7 +268,8 @@ export class Store {
       }
 
       for (const seq of lost) {
-        this.#tell(`record ${seq} is damaged (${reasons.get(seq) ?? 'entries are missing'}): they are not in the log any more, until others send them again`)
+        const why = reasons.get(seq) ?? 'entries are missing'
+        this.#tell(`record ${seq} is damaged (${why}): its entries are not in the log until others send them again`)
       }
 
       // not before: if the write failed, the next one that does not tries again
@@ -370,7 +371,7 @@ export class Store {
     await replay(this.#state, this.index, records, {
       onApplied: record => { this.#checkpoints.note(record.size, record.byteLength) },
       onMissing: (seq, count) => {
-        this.#tell(`${count} entries that came before record ${seq} are missing: they are lost, until others send them again`)
+        this.#tell(`${count} entries before record ${seq} are missing: they are lost, until others send them again`)
       },
       onDamaged: async (seq, why, isLast) => {
         // a crash tears what was being written: nobody was told that it is stored

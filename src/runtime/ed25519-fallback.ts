@@ -18,8 +18,8 @@ export function fallbackSigner (seed: Uint8Array): (message: Uint8Array) => Uint
 }
 
 /**
- * Computes the equation of `signing.ts`: [S]B - [k]A is R, byte for byte, which RFC 8032 5.1.7 allows. noble's own `verify`
- * multiplies by the cofactor, and so takes an R with a component of small order. Throws for a key that is no
+ * Computes the equation of `signing.ts`: [S]B - [k]A is R, byte for byte, which RFC 8032 5.1.7 allows. noble's own
+ * `verify` multiplies by the cofactor, and so takes an R with a component of small order. Throws for a key that is no
  * point. `signature` has to be strict
  */
 export function fallbackVerifier (publicKey: Uint8Array): (message: Uint8Array, signature: Uint8Array) => boolean {

@@ -3,8 +3,8 @@ import { toString } from 'uint8arrays/to-string'
 import type { KeyObject } from 'node:crypto'
 
 /**
- * Ed25519 with Node's own crypto: faster than the libraries that also run in browsers. `ed25519.browser.ts` is the same for browsers.
- * Only `signing.ts` uses these, as OpenSSL alone does not keep its rule.
+ * Ed25519 with Node's own crypto: faster than the libraries that also run in browsers. `ed25519.browser.ts` is the same
+ * for browsers. Only `signing.ts` uses these, as OpenSSL alone does not keep its rule.
  */
 
 export type Sign = (message: Uint8Array) => Uint8Array | Promise<Uint8Array>
@@ -30,7 +30,8 @@ export function verifierOf (publicKey: Uint8Array): Verify {
 }
 
 /**
- * Verifies on the threads of Node. Measured: 92 us a signature, 8 us of them on the main thread, and many at once use all processors
+ * Verifies on the threads of Node. Measured: 92 us a signature, 8 us of them on the main thread, and many at once use
+ * all processors
  */
 export function verifierAsideOf (publicKey: Uint8Array): Verify {
   const key = importer(publicKey)

@@ -1,6 +1,6 @@
 import { Fifo } from './bounded.ts'
 
-/** Lets so many pieces of work go on at once. The others wait for one of those to end, in the order in which they came */
+/** Runs at most `capacity` pieces of work at once. The others wait in the order in which they came */
 export class Gate {
   readonly #capacity: number
   readonly #waiting = new Fifo<() => void>()

@@ -7,13 +7,14 @@ import type { Sign, Verify } from './ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
 /**
- * Signs and verifies with the keys of libp2p, by one rule for Ed25519 on all platforms. Implementations differ in what they take
- * ('Taming the many EdDSAs', Chalkias, Garillot, Nikolaenko, 2020), and peers that differ would never come to hold the same entries.
+ * Signs and verifies with the keys of libp2p, by one rule for Ed25519 on all platforms. Implementations differ in what
+ * they take ('Taming the many EdDSAs', Chalkias, Garillot, Nikolaenko, 2020), and peers that differ would never come to
+ * hold the same entries.
  *
  * The rule: the encodings of the key A and of R are canonical, neither point is of small order, S is less than L, and
  * [S]B = R + [k]A without the cofactor, where k is reduced modulo L. A point that only has a component of small order
- * ('mixed order') is not refused for it. This file checks all of the rule but the equation, which `ed25519.ts` computes with what the
- * platform has, and `ed25519.browser.ts` in browsers.
+ * ('mixed order') is not refused for it. This file checks all of the rule but the equation, which `ed25519.ts` computes
+ * with what the platform has, and `ed25519.browser.ts` in browsers.
  */
 
 const POINT_BYTES = 32
@@ -31,7 +32,7 @@ const SMALL_ORDER = [
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a'
 ].map(y => fromString(y, 'base16'))
 
-/** The key that libp2p encodes so. Throws a MalformedError for what is no key, one in another spelling than its only one, or one that breaks the rule */
+/** Decodes a key of libp2p. Throws a MalformedError for a second spelling of a key, and for one that breaks the rule */
 export function publicKeyOf (bytes: Uint8Array): PublicKey {
   let publicKey: PublicKey
 
@@ -51,7 +52,7 @@ export function publicKeyOf (bytes: Uint8Array): PublicKey {
   return publicKey
 }
 
-/** Imports an Ed25519 key once. libp2p imports the key for each signature, which takes longer than the signature does */
+/** Imports an Ed25519 key once. libp2p imports it for each signature, which takes longer than the signature */
 export function signWith (privateKey: PrivateKey): Sign {
   return privateKey.type === 'Ed25519' ? signerOf(privateKey.raw) : message => privateKey.sign(message)
 }

@@ -182,7 +182,7 @@ export class StoreOwner {
     return isHere ? 'through another datastore object here: use that one, or close it' : undefined
   }
 
-  /** Writes the lease again, unless somebody outside of this realm has taken the store. For other owners and the timer */
+  /** Writes the lease again, unless an owner outside of this realm has the store. For other owners and the timer */
   async renew (): Promise<void> {
     try {
       const lease = await this.#read()

@@ -5,18 +5,18 @@ import type { Clock } from '../runtime/clock.ts'
 import type { StoreOwner } from '../runtime/store-owner.ts'
 import type { Datastore } from 'interface-datastore'
 
-/** Numbers of a shelf, which lie under one prefix. Part of how a log lies on disk: another number would not find what is there */
+/** Numbers under one prefix, a shelf. Part of the form on disk: with another number nothing would be found */
 export const SHELF = 4096
 /** Milliseconds that one operation of the datastore may take. A disk that takes longer is broken */
-export const DISK_DEADLINE = 120_000
-/** Milliseconds that a datastore gets on top when the deadline has passed: after a sleep, timers ring before answers come in */
+const DISK_DEADLINE = 120_000
+/** Milliseconds on top of the deadline: after a sleep of the machine, timers ring before answers come in */
 const DISK_GRACE = 2_000
 /** Digits of a number of a shelf, and of a number on it */
 const SHELF_DIGITS = 8
 const NUMBER_DIGITS = 4
 /** Values that are read or written at once */
 const AT_ONCE = 64
-/** Records of a shelf from which on the pages beside them are read along with them. Measured: a query costs a third of as many gets */
+/** Records from which on a whole shelf is read, with its pages. Measured: a query costs a third of as many gets */
 const MANY = 1024
 
 /** What a number stands for. It is the last letter of the key: so an open need not read pages to find the records */
@@ -48,7 +48,7 @@ export function nextShelf (seq: number): number {
 }
 
 /**
- * Where a log lies in a datastore. Records and pages have numbers, which only ever ascend: that is what LevelDB writes fastest.
+ * Values under ascending numbers in a datastore: records and pages. LevelDB writes keys fastest that ascend.
  */
 export class Disk implements PageStore {
   nextSeq = 0
@@ -135,7 +135,7 @@ export class Disk implements PageStore {
     return seqs
   }
 
-  /** These records, in order, those left out that are not there. `shelf`: they are all that lie on it, which is read at once if they are many */
+  /** These records, in order, but for missing ones. `shelf`: it has no other records, and may be read as a whole */
   async * records (seqs: number[], shelf?: number): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
     if (shelf != null && seqs.length >= MANY) {
       yield * await this.#recordsOn(shelf)
@@ -183,7 +183,8 @@ export class Disk implements PageStore {
 
   async #deleteAll (keys: Key[]): Promise<void> {
     for (let i = 0; i < keys.length; i += AT_ONCE) {
-      await Promise.all(keys.slice(i, i + AT_ONCE).map(async key => this.#run('delete', async () => this.#datastore.delete(key))))
+      const some = keys.slice(i, i + AT_ONCE)
+      await Promise.all(some.map(async key => this.#run('delete', async () => this.#datastore.delete(key))))
     }
   }
 
@@ -195,12 +196,14 @@ export class Disk implements PageStore {
         const operations = hung.get(this.#datastore) ?? new Set()
         hung.set(this.#datastore, operations.add(operation))
         operation.catch(() => {}).finally(() => { operations.delete(operation) })
-        this.#broken ??= new StoreFailedError(`The datastore took longer than ${DISK_DEADLINE} ms: close the log, and open it again`)
+        const what = `The datastore took longer than ${DISK_DEADLINE} ms`
+        this.#broken ??= new StoreFailedError(`${what}: close the log, and open it again`)
         reject(this.#broken)
       }
       let timer = this.#clock.after(DISK_DEADLINE, () => { timer = this.#clock.after(DISK_GRACE, giveUp) })
       operation.then(resolve, (err: Error) => {
-        reject(new StoreFailedError(`The datastore could not ${what} (${err.message}): the log goes on when the disk does`, { cause: err }))
+        const message = `The datastore could not ${what} (${err.message}): the log goes on when the disk does`
+        reject(new StoreFailedError(message, { cause: err }))
       }).finally(() => { timer.cancel() })
     })
   }
@@ -214,7 +217,8 @@ export class Disk implements PageStore {
     const match = /\/([0-9a-z]{8})\/([0-9a-z]{4})([rp])$/.exec(key.toString().slice(this.#base.length))
 
     if (match?.index === 0) {
-      return { seq: parseInt(match[1], 36) * SHELF + parseInt(match[2], 36), kind: match[3] === 'r' ? 'record' : 'page' }
+      const seq = parseInt(match[1], 36) * SHELF + parseInt(match[2], 36)
+      return { seq, kind: match[3] === 'r' ? 'record' : 'page' }
     }
   }
 
@@ -238,5 +242,6 @@ function shelfNameOf (seq: number): string {
 }
 
 function nameOf (seq: number, kind: Stored): string {
-  return `${shelfNameOf(seq)}/${(seq % SHELF).toString(36).padStart(NUMBER_DIGITS, '0')}${kind === 'record' ? 'r' : 'p'}`
+  const number = (seq % SHELF).toString(36).padStart(NUMBER_DIGITS, '0')
+  return `${shelfNameOf(seq)}/${number}${kind === 'record' ? 'r' : 'p'}`
 }

@@ -128,7 +128,9 @@ export class Pages implements PageSource {
   }
 }
 
-function decodeOr<T> (spec: TableSpec, decode: (bytes: Uint8Array, seq: number, spec: TableSpec) => T, seq: number, bytes?: Uint8Array): T {
+type Decode<T> = (bytes: Uint8Array, seq: number, spec: TableSpec) => T
+
+function decodeOr<T> (spec: TableSpec, decode: Decode<T>, seq: number, bytes?: Uint8Array): T {
   if (bytes == null) {
     throw new DamagedPageError(`page ${seq} of the table '${spec.name}' is missing`)
   }
@@ -143,8 +145,10 @@ function decodeOr<T> (spec: TableSpec, decode: (bytes: Uint8Array, seq: number, 
   }
 }
 
+export type Scan = (options: ScanOptions) => Promise<Uint8Array[]>
+
 /** Asks for all keys of a table, so many at a time */
-export async function * walk (scan: (options: ScanOptions) => Promise<Uint8Array[]>, limit: number): AsyncGenerator<Uint8Array[]> {
+export async function * walk (scan: Scan, limit: number): AsyncGenerator<Uint8Array[]> {
   for (let from: Uint8Array | undefined, isEnd = false; !isEnd;) {
     const keys = await scan({ from, limit })
     yield keys

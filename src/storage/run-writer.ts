@@ -97,8 +97,8 @@ export class RunWriter {
   }
 
   /**
-   * What it wrote is of no use: returns that. Numbers of pages that could not be stored are given back: an open does not look for
-   * records behind a long gap
+   * What it wrote is of no use: returns that. Numbers of pages that could not be stored are given back: an open does
+   * not look for records behind a long gap
    */
   async abandon (): Promise<number[]> {
     const { store } = this.#init

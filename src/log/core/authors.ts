@@ -21,14 +21,14 @@ export interface Authored extends Pick<Content, 'time' | 'counter' | 'author' | 
 }
 
 /**
- * The latest entry of each author, and which of them are heads: those that no entry names as its parent. So there are no more
- * heads than authors, also where only a part of the log is kept, and the same ones in whatever order entries came. What a head
- * stands on does not become one when the head is removed: the log knows of it.
+ * The latest entry of each author. It is a head if no entry names it as a parent. So a log has no more heads than
+ * authors, also where it keeps only a part, and the order in which entries came does not matter. The parent of a
+ * removed head does not become a head: the log knows that it had a child.
  */
 export class Authors {
   readonly #authors: Table
   readonly #heads: Table
-  /** Where the next heads are taken from that an entry is made on */
+  /** The key from which `someHeads` goes on */
   #turn?: Uint8Array
 
   constructor (authors: Table, heads: Table) {
@@ -36,16 +36,12 @@ export class Authors {
     this.#heads = heads
   }
 
-  get headCount (): number {
-    return this.#heads.count
-  }
-
   latest (author: Uint8Array): AuthorRow | undefined {
     const row = this.#authors.find(bytesOfKey(hashOf(author)))
     return row == null ? undefined : readAuthorRow(row)
   }
 
-  /** So many heads, one after the other has its turn: those that were named since lie before them, and take long to pass */
+  /** Takes up to `limit` heads in turns: a scan from the first key would pass all heads that were named since */
   someHeads (limit: number): Uint8Array[] {
     const from = this.#turn
     const rows = this.#heads.scan({ from, limit })
@@ -63,14 +59,14 @@ export class Authors {
   }
 }
 
-/** What some entries make of an author */
+/** An author before and after a change */
 interface Draft {
-  /** What the tables say */
+  /** As the tables have it */
   stored?: AuthorRow
   latest?: AuthorRow
 }
 
-/** What some entries make of the authors of a log. Nothing is changed before `apply`, which needs no pages any more */
+/** A change of authors. The tables stay as they are until `apply`, which needs no pages */
 export class AuthorsChange {
   readonly #authors: Table
   readonly #heads: Table
@@ -78,7 +74,7 @@ export class AuthorsChange {
   readonly #drafts = new Map<string, Draft>()
   /** By the id of the latest entry, but for the one that changed last */
   readonly #byId = new Map<string, Draft>()
-  /** The one that changed last: mostly the next entry is of the same author and stands on this one */
+  /** The author that changed last: the next entry is mostly of the same author, on top of its latest */
   #last?: { author: Uint8Array, draft: Draft }
 
   constructor (authors: Table, heads: Table) {
@@ -86,7 +82,7 @@ export class AuthorsChange {
     this.#heads = heads
   }
 
-  /** An entry came. `isNamed`: some entry that came before it names it. True: its author has made another one on top of the same previous one */
+  /** Adds an entry; `isNamed`: an earlier one names it. True for a fork: its author made two on top of one entry */
   add (entry: Authored, isNamed: boolean): boolean {
     const { author, id, time, counter, previous } = entry
     // first: mostly the only parent is what its author made before
@@ -108,7 +104,7 @@ export class AuthorsChange {
     return latest != null && order !== 0 && isSame(previous, latest.previous)
   }
 
-  /** An entry went */
+  /** Removes an entry */
   remove (id: Uint8Array): void {
     this.#change(id, { isHere: false })
   }
@@ -120,7 +116,7 @@ export class AuthorsChange {
     }
   }
 
-  /** A head is one no more */
+  /** Changes the latest entry of an author, if this is one */
   #change (id: Uint8Array, change: Partial<AuthorRow>): void {
     const last = this.#last?.draft
     const isLast = last?.latest != null && equals(last.latest.id, id)

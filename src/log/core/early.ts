@@ -6,8 +6,8 @@ import type { TrueEntry } from './types.ts'
 const OVERHEAD = 500
 
 /**
- * Entries whose time has not come yet. An entry that waits keeps its room, as whoever brought it was told so: when there is no room
- * for another one, that one has to come again.
+ * Entries whose time has not come yet. An entry that waits keeps its room, because its sender was told that it waits.
+ * An entry that finds no room has to be sent again.
  */
 export class Early {
   readonly #maxBytes: number

@@ -7,8 +7,8 @@ import type { Content } from './types.ts'
 /**
  * The binary form of an entry. One value, one byte string: the decoder refuses whatever the encoder does not write.
  *
- * content = version (1 byte) · time (6) · counter (2) · bytes author · 0, or 1 and the previous id · list of ids (parents) ·
- * bytes group · uvarint replicas · bytes data
+ * content = version (1 byte) · time (6) · counter (2) · bytes author · 0, or 1 and the previous id · list of ids
+ * (parents) · bytes group · uvarint replicas · bytes data
  */
 export const VERSION = 1
 /** From libp2p: the largest key that it takes, RSA with 8192 bits, has some 1,070 */
@@ -66,7 +66,7 @@ export function writeContent (writer: Writer, content: Content): Writer {
 }
 
 /**
- * What it hands out are views of the input. Throws a MalformedError. Whether the author is a key is for `decodeEntry` to say
+ * Hands out views of the input. Throws a MalformedError. Only `decodeEntry` looks whether the author is a key
  */
 export function decodeContent (bytes: Uint8Array): Content {
   if (bytes.byteLength < HEAD_BYTES) {
@@ -100,7 +100,7 @@ export function decodeContent (bytes: Uint8Array): Content {
   return content
 }
 
-/** When an entry was made, without looking at the rest of it. Of fewer bytes than every entry has it is some moment, too */
+/** Reads only when an entry was made. Bytes that are too short for an entry give some moment as well */
 export function readMoment (bytes: Uint8Array): { time: number, counter: number } {
   return {
     time: (bytes[1] << 8 | bytes[2]) * 2 ** 32 + ((bytes[3] << 24 | bytes[4] << 16 | bytes[5] << 8 | bytes[6]) >>> 0),

@@ -3,7 +3,7 @@ import { compareMoments } from './hybrid-clock.ts'
 import type { Moment } from './hybrid-clock.ts'
 import type { Reader, Writer } from '../../runtime/codec.ts'
 
-/** Entries, and numbers of records, from one fence to the next: so many are read in vain at most when a walk begins. A guess */
+/** Entries, and numbers, of a stretch: a walk that begins in its middle reads at most so many in vain. A guess */
 const FENCE_ENTRIES = 4096
 const FENCE_NUMBERS = 512
 
@@ -19,7 +19,7 @@ export interface Fence extends Moment {
 }
 
 /**
- * Where walks through the records of a log may begin, in order. Moments, arrivals and numbers of records ascend together.
+ * Where walks through the records of a log may begin. Moments, arrivals and numbers of records ascend together.
  */
 export class Fences {
   #fences: Fence[] = []
@@ -69,7 +69,7 @@ export class Fences {
     return this.#fences[this.#before(fence => fence.arrival > arrival)]?.seq ?? 0
   }
 
-  /** The number of the record from which on all entries of this moment, and of later ones, lie, if they came in order */
+  /** The number of a record before which no entry of this moment, or of a later one, lies, if they came in order */
   ofMoment (moment: Moment): number {
     return this.#fences[this.#before(fence => compareMoments(fence, moment) >= 0)]?.seq ?? 0
   }

@@ -16,7 +16,7 @@ import type { Rows } from '../../storage/core/rows.ts'
 import type { PageSource } from '../../storage/core/run.ts'
 
 /** An entry as the index is told of it */
-export interface Addition extends Place, Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents' | 'group'> {
+export interface Addition extends Place, Omit<Content, 'replicas' | 'data'> {
   id: Uint8Array
   position: number
   /** Bytes of it and its proof */
@@ -64,9 +64,9 @@ export interface Counters {
 }
 
 /**
- * What is in a log: the one place that says so. It knows where each entry lies, by id, by position on the ring, in the total
- * order and as they came, and which are the heads. A change is first prepared, which may need pages, and then applied, which
- * cannot fail.
+ * What is in a log: the one place that says so. It knows where each entry lies, by id, by position on the ring, in the
+ * total order and as they came, and which are the heads. A change is first prepared, which may need pages, and then
+ * applied, which cannot fail.
  */
 export class LogIndex {
   readonly tables: Record<TableName, Table>

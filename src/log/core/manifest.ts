@@ -8,8 +8,8 @@ import type { TableName } from './rows.ts'
 import type { Run } from '../../storage/core/run.ts'
 
 /**
- * Names everything that a checkpoint consists of: writing it is what makes the checkpoint count. Two are kept, and what the
- * one before names is deleted only after the next one is written: so each of them can be opened.
+ * Names everything that a checkpoint consists of: writing it is what makes the checkpoint count. Two are kept, and what
+ * the one before names is deleted only after the next one is written: so each of them can be opened.
  */
 export interface Manifest {
   generation: number

@@ -6,16 +6,16 @@ import { compareAt } from '../../storage/core/rows.ts'
 import { ID_BYTES } from './types.ts'
 
 /**
- * One signature for many entries: it is over the root of a tree whose leaves are their ids, and each entry carries the path
- * from its leaf to the root.
+ * One signature for many entries: it is over the root of a tree whose leaves are their ids, and each entry carries the
+ * path from its leaf to the root.
  *
- * node = SHA-256(0x00 · left · right): no entry begins with a 0, so no entry can pass for a node. A node without a partner
- * moves up as it is, which is the shape of RFC 6962.
+ * node = SHA-256(0x00 · left · right): no entry begins with a 0, so no entry can pass for a node. A node without a
+ * partner moves up as it is, which is the shape of RFC 6962.
  *
  * proof = uvarint size · uvarint index · path, from the leaf up · bytes signature
  *
- * Neighbours share one: their ids give back all nodes between them, so it needs only the nodes beside them: on each level at
- * most one to the left and one to the right. Of a whole batch there are none.
+ * Neighbours share one: their ids give back all nodes between them, so it needs only the nodes beside them: on each
+ * level at most one to the left and one to the right. Of a whole batch there are none.
  */
 
 /** Entries that one signature is for. A path then has 16 steps, 512 bytes */
@@ -111,7 +111,8 @@ interface Level {
 }
 
 /**
- * The part of a tree that is above neighbours, with the nodes beside it: it has the root, and what some of them need beside them.
+ * The part of a tree above some neighbours, with the nodes beside it. It gives the root, and the nodes that fewer of
+ * the neighbours need beside them.
  */
 export class Subtree {
   readonly root: Uint8Array
@@ -166,8 +167,8 @@ export class Subtree {
 }
 
 /**
- * Goes up from neighbours to the root. `step` is told of each level below the root where the nodes above them begin and end, and
- * whether these need a partner to their left and to their right. A last node that is a left one has no partner.
+ * Goes up from neighbours to the root. On each level below the root, `step` hears where their nodes begin and end, and
+ * whether they need a partner to the left and to the right. A last node that is a left one has no partner.
  */
 function climb (
   size: number, first: number, count: number,

@@ -3,12 +3,12 @@ import type { Moment } from './hybrid-clock.ts'
 import type { TableSpec } from '../../storage/core/rows.ts'
 
 /**
- * The keys of the tables that make up the index of a log. Big-endian numbers let the order of bytes be the order of numbers.
+ * The keys of the tables of a log's index. Numbers are big-endian: so the order of bytes is the order of numbers.
  *
  * - ring: position · id · place · size: every entry, by its position on the ring
  * - order: moment · start of the id · place: entries that arrived late, i.e. behind one that the order of the log has after them
  * - groups: start of the id · position · place: entries with a group, whose position does not follow from their id
- * - dead: place: entries that were removed, and whose bytes still lie in their record; of a record without entries, place 0
+ * - dead: place: removed entries whose bytes still lie in their record; place 0 of a record that only removes
  * - authors: start of the author's hash · moment · flags · id · previous id: the latest entry of each author
  * - heads: id · start of the author's hash: those of the latest entries that no entry names as a parent
  * - named: id: parents that some entry names, and that are not here

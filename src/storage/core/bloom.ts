@@ -1,6 +1,6 @@
 /**
- * A Bloom filter over keys that are hashes, or have the start of one in them: says of most keys that are not there that they
- * are not, and never says so of one that is.
+ * A Bloom filter over keys that are hashes, or have the start of one in them: says of most keys that are not there that
+ * they are not, and never says so of one that is.
  */
 
 /** Bits a key, and bits that each key sets: about one in a hundred of the keys that are not there is looked up in vain */

@@ -3,8 +3,8 @@ import { crc32 } from '../../runtime/crc32.ts'
 import { MalformedError } from '../../runtime/errors.ts'
 
 /**
- * The envelope of whatever a log stores: version, kind, the number under which it is stored, the content, and a CRC-32 over
- * all of it, the lowest byte first. So a value that was torn, has rotted, or lies in a wrong place is found.
+ * The envelope of whatever a log stores: version, kind, the number under which it is stored, the content, and a CRC-32
+ * over all of it, the lowest byte first. So a value that was torn, has rotted, or lies in a wrong place is found.
  */
 export const STORE_VERSION = 2
 

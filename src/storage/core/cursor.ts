@@ -58,7 +58,9 @@ export function nearest<T extends Cursor> (cursors: T[], sign: 1 | -1 = 1): T | 
   let best: T | undefined
 
   for (const cursor of cursors) {
-    if (cursor.rows != null && (best?.rows == null || compareRows(cursor.rows, cursor.index, best.rows, best.index) * sign < 0)) {
+    const { rows, index } = cursor
+
+    if (rows != null && (best?.rows == null || compareRows(rows, index, best.rows, best.index) * sign < 0)) {
       best = cursor
     }
   }
@@ -66,7 +68,7 @@ export function nearest<T extends Cursor> (cursors: T[], sign: 1 | -1 = 1): T | 
   return best
 }
 
-/** The key that a cursor is at, and what all cursors say of it: 1 if they add it, -1 if they remove it. Moves them past it */
+/** Takes the key at a cursor, and moves all cursors past it. `count`: 1 if rows add the key, -1 if they remove it */
 export function takeKey (cursors: Cursor[], at: Cursor): { key: Uint8Array, count: number } {
   const key = keyAt(at.rows as Rows, at.index)
   let count = 0

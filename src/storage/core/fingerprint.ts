@@ -1,11 +1,13 @@
 /**
- * The fingerprint input of a set of ids: a vector of 64 numbers of 32 bits, each the sum modulo 2^32 of what the ids have in its
- * place. An id is expanded to its 64 numbers by ChaCha20, with the id for a key and nonce and counter from zero.
+ * The fingerprint input of a set of ids: a vector of 64 numbers of 32 bits, each the sum modulo 2^32 of what the ids
+ * have in its place. An id is expanded to its 64 numbers by ChaCha20, with the id for a key and nonce and counter from
+ * zero.
  *
- * To add an id is an addition and to remove it a subtraction, in any order, so that a node of a tree can carry the sum of what
- * is below it. It must also be hard to find two sets with one sum, for an attacker who tries as many entries as he likes. The
- * generalised birthday attack (Wagner 2002) finds them for sums of b bits in about 2^(2√b) steps: 2^32 for the 256 bits of
- * the ids themselves, which an afternoon pays for, but 2^90 for these 2048. Lattice reduction costs more, by our estimate.
+ * To add an id is an addition and to remove it a subtraction, in any order, so that a node of a tree can carry the sum
+ * of what is below it. It must also be hard to find two sets with one sum, for an attacker who tries as many entries as
+ * it likes. The generalised birthday attack (Wagner 2002) finds them for sums of b bits in about 2^(2√b) steps: 2^32
+ * for the 256 bits of the ids themselves, which an afternoon pays for, but 2^90 for these 2048. Lattice reduction costs
+ * more, by our estimate.
  */
 
 /** Numbers in a sum */
@@ -24,8 +26,8 @@ function rotate (value: number, bits: number): number {
 }
 
 /**
- * The block of ChaCha20 for a state of constants, key, counter and nonce (RFC 8439, 2.3), into `target` from `at` on. Written
- * out, as it is what adding an id costs: with the state in an array it takes six times as long
+ * The block of ChaCha20 for a state of constants, key, counter and nonce (RFC 8439, 2.3), into `target` from `at` on.
+ * Written out, as it is what adding an id costs: with the state in an array it takes six times as long
  */
 export function chachaBlock (input: Uint32Array, target: Uint32Array, at = 0): void {
   let x0 = input[0] | 0

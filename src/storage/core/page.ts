@@ -43,7 +43,8 @@ function prefixInto (sum: Uint32Array, page: Page, sumAt: number, index: number,
 }
 
 /** Writes a page down, and says what its rows sum up to */
-export function encodePage (seq: number, { id, sumAt }: TableSpec, rows: Rows): { bytes: Uint8Array, sum?: Uint32Array } {
+export function encodePage (seq: number, spec: TableSpec, rows: Rows): { bytes: Uint8Array, sum?: Uint32Array } {
+  const { id, sumAt } = spec
   const { bytes, size, stride } = rows
   const blocks = sumAt == null ? 0 : Math.ceil(size / SUM_ROWS) - 1
   const writer = begin(Kind.PAGE, seq, 16 + size * stride + blocks * SUM_BYTES)

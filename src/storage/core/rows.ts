@@ -112,7 +112,9 @@ export function countOf (rows: Rows, start = 0, end = rows.size): number {
 }
 
 /** Adds what the rows from `start` to `end` are worth to a sum, or takes it away */
-export function sumInto (sum: Uint32Array, { bytes, stride }: Rows, sumAt: number, start: number, end: number, sign: 1 | -1 = 1): void {
+export function sumInto (
+  sum: Uint32Array, { bytes, stride }: Rows, sumAt: number, start: number, end: number, sign: 1 | -1 = 1
+): void {
   for (let i = start; i < end; i++) {
     const isAdded = bytes[(i + 1) * stride - 1] === ADD
 

@@ -9,7 +9,7 @@ import type { Pieces, Rows, TableSpec } from './rows.ts'
 import type { Reader, Writer } from '../../runtime/codec.ts'
 
 /**
- * A run is a table as it was at some time, or what changed in it between two times: sorted rows that never change, in pages.
+ * A run is a table at some time, or its changes between two times: sorted rows that never change, in pages.
  * Some pages make a part, which has a Bloom filter and says where its pages begin; a manifest names the parts.
  */
 export interface Run {
@@ -61,8 +61,8 @@ export interface PageSource {
 }
 
 /**
- * An operation needs pages that are not in memory, and has changed nothing: read them, and do it again. One error serves all:
- * the stack of a new one takes longer than a lookup does
+ * An operation needs pages that are not in memory, and has changed nothing: read them and try again. One error serves
+ * all: the stack of a new one takes longer than a lookup does
  */
 export const PAGES_MISSING = new Error('pages have to be read first')
 
@@ -163,7 +163,8 @@ export class RunReader implements Pieces {
   }
 
   /** Of all rows below `key`, which belongs into the page `at`; without a key of all rows */
-  #prefixInto (sum: Uint32Array, key?: Uint8Array, [at, number]: [part: number, page: number] = [this.#parts.length, 0]): number {
+  #prefixInto (sum: Uint32Array, key?: Uint8Array, place?: [part: number, page: number]): number {
+    const [at, number] = place ?? [this.#parts.length, 0]
     let count = this.#parts.slice(0, at).reduce((count, part) => count + addSpan(part, sum), 0)
 
     if (key != null) {
@@ -201,7 +202,7 @@ export class RunReader implements Pieces {
   }
 }
 
-/** The last part or page that does not begin behind `key`: where the first row that is not below it lies, or behind which */
+/** The part or page in which the first row from `key` on lies, or behind which it lies */
 function spanOf (spans: readonly Span[], key: Uint8Array): number {
   return Math.max(firstFrom(spans.length, i => compareAt(spans[i].first, 0, key) >= 0) - 1, 0)
 }
@@ -253,7 +254,8 @@ export class PartWriter {
   }
 }
 
-function encodePart (seq: number, { id, width, sumAt }: TableSpec, pages: Span[], bloom: Uint8Array = new Uint8Array(0)): Uint8Array {
+function encodePart (seq: number, spec: TableSpec, pages: Span[], bloom: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const { id, width, sumAt } = spec
   const capacity = 64 + pages.length * (width + 24 + (sumAt == null ? 0 : LANES * 4)) + bloom.byteLength
   const writer = begin(Kind.PART, seq, capacity).byte(id)
   writer.list(pages, page => { writeSpan(writer, page) })
@@ -295,7 +297,8 @@ export function writeRun (writer: Writer, { tier, parts }: Run): void {
 
 export function readRun (reader: Reader, spec: TableSpec): Run {
   const tier = reader.uvarint()
-  return { tier, parts: reader.list(Infinity, () => ({ ...readSpan(reader, spec), pages: reader.uvarint(), last: reader.raw(spec.width) })) }
+  const readPart = (): Part => ({ ...readSpan(reader, spec), pages: reader.uvarint(), last: reader.raw(spec.width) })
+  return { tier, parts: reader.list(Infinity, readPart) }
 }
 
 /** Counts may be below zero, and are written with the sign in the lowest bit */
@@ -310,5 +313,6 @@ function writeSpan (writer: Writer, { seq, rows, count, first, sum }: Span): voi
 function readSpan (reader: Reader, { width, sumAt }: TableSpec): Span {
   const [seq, rows, zigzag] = [reader.uvarint(), reader.uvarint(), reader.uvarint()]
   const count = zigzag % 2 === 1 ? -(zigzag + 1) / 2 : zigzag / 2
-  return { seq, rows, count, first: reader.raw(width), sum: sumAt == null ? undefined : readLanes(reader.raw(LANES * 4)) }
+  const first = reader.raw(width)
+  return { seq, rows, count, first, sum: sumAt == null ? undefined : readLanes(reader.raw(LANES * 4)) }
 }

@@ -22,8 +22,8 @@ export interface ScanOptions {
 }
 
 /**
- * A sorted set of keys as a log-structured merge tree (O'Neil 1996): what is new in a memtable, what is older in runs that
- * never change. A key that is added and removed again is in neither of them, or once in each. The newest run is the last.
+ * A sorted set of keys as a log-structured merge tree (O'Neil 1996): new rows in a memtable, older ones in runs that
+ * never change. A key that was added and removed is in no piece, or once in each of two. The newest run is the last.
  *
  * Every question is synchronous, and throws PAGES_MISSING when something has to be read first.
  */
@@ -96,7 +96,13 @@ export class Table {
     while (keys.length < limit) {
       const first = nearest(cursors, reverse ? -1 : 1)
 
-      if (first?.rows == null || (to != null && compareAt(first.rows.bytes, first.index * first.rows.stride, to) >= 0)) {
+      if (first?.rows == null) {
+        break
+      }
+
+      const { rows: { bytes, stride }, index } = first
+
+      if (to != null && compareAt(bytes, index * stride, to) >= 0) {
         break
       }
 
