@@ -42,7 +42,7 @@ const CASES: FreshCase[] = [
   {
     title: 'append 100 B, one after the other',
     wanted: { ratio: 0.65 },
-    count: { full: 4_000, quick: 1_000, warmUp: 500 },
+    count: { full: 4_000, quick: 1_000, warmUp: 10_000 },
     ours: { method: 'append', params: { underWay: 1 } },
     limits: { 'a signature, a LevelDB put': { method: 'signAndWrite' } }
   },

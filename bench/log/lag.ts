@@ -34,7 +34,8 @@ export async function withLag<T> (run: () => Promise<T>): Promise<{ result: T, l
 
   try {
     const result = await run()
-    // what blocked the loop last counts as well
+    // what blocked the loop last counts as well. The timer that is set would go on for ever beside the one of this call
+    clearTimeout(timer)
     look()
 
     return { result, lag: lagOf(late) }

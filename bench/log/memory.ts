@@ -54,7 +54,7 @@ export async function * memoryOf (run: SuiteRun, title: string, place: Place, no
 
       differences.push((withLog.anonymous - without.anonymous) / 1e6)
       lag.push(withLog.lag)
-      last = `in the last round ${megabytes(withLog.anonymous)} with it, ${megabytes(without.anonymous)} without`
+      last = `in the last round ${told(withLog)} with it, ${told(without)} without`
     }
   } catch (err: any) {
     say(run, 'ours', `${title}: ${err.message}`)
@@ -68,6 +68,10 @@ export async function * memoryOf (run: SuiteRun, title: string, place: Place, no
 
 async function ask (place: Place, method: 'withLog' | 'withoutLog'): Promise<Memory> {
   return inProcess('memory', async worker => worker.call<Memory>(method, { place }, DEADLINE))
+}
+
+function told ({ anonymous = 0, working = 0 }: Memory): string {
+  return `${megabytes(anonymous)} (${megabytes(working)} before V8 gave back what it had free)`
 }
 
 function megabytes (bytes: number): string {

@@ -31,15 +31,19 @@ serve({
     return measured(async () => rateOf(expected, async () => readEntries(log, expected)))
   },
 
-  /** Milliseconds for a range that is `share` of the ring: the median of calls one after the other */
-  async fingerprint ({ count, share }: { count: number, share: number }) {
+  /**
+   * Milliseconds for a range that is `share` of the ring: the median of calls one after the other. Of `ranges` in turn,
+   * whose pages are in memory then; as many as calls: each is a new one, whose pages are mostly on the disk
+   */
+  async fingerprint ({ count, share, ranges = count }: { count: number, share: number, ranges?: number }) {
     const { log } = await opened
     const key = randomBytes(32)
     const times: number[] = []
+    const starts = Array.from({ length: ranges }, () => randomInt(RING))
 
     return measured(async () => {
       for (let i = 0; i < count; i++) {
-        const from = randomInt(RING)
+        const from = starts[i % ranges]
         const began = performance.now()
         await log.fingerprint({ from, to: (from + Math.floor(share * RING)) % RING }, key)
         times.push(performance.now() - began)

@@ -2,10 +2,13 @@ import { AbortError } from '@libp2p/interface'
 import { Packed } from '../runtime/packed.ts'
 import * as limits from './constants.ts'
 import { roomFor, writeContent } from './core/entry.ts'
+import { compareMoments } from './core/hybrid-clock.ts'
 import { PackedEntry } from './core/packed-entry.ts'
 import { SharedProof } from './core/shared-proof.ts'
+import { ID_BYTES } from './core/types.ts'
 import { TooManyAppendsError } from './errors.ts'
 import { hashOf } from './signatures.ts'
+import type { Moment } from './core/hybrid-clock.ts'
 import type { LogIndex } from './core/log-index.ts'
 import type { EntrySource } from './core/packed-entry.ts'
 import type { Content } from './core/types.ts'
@@ -32,7 +35,9 @@ interface Append {
 export interface Base {
   previous?: Uint8Array
   heads: Uint8Array[]
-  /** The index that named them all. Undefined: there are more heads, which a later turn takes */
+  /** When the latest entry of our author was made: a clock that went back dates those after it before it */
+  latest?: Moment
+  /** The index that named them all. Undefined: there are more heads, which a later turn takes; or a clock went back */
   index?: LogIndex
 }
 
@@ -46,12 +51,14 @@ export interface Batch {
 const NOTHING = new Uint8Array(0)
 const NO_PROOF = new SharedProof({ size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [] })
 
-/** Entries of our own that become one record */
+/** Entries of our own that become one record, each with its id behind it: arrays of their own cost garbage collection */
 class Drafts extends Packed implements EntrySource {
-  readonly ids: Uint8Array[] = []
+  override bytesAt (slot: number): Uint8Array {
+    return super.bytesAt(2 * slot)
+  }
 
   idAt (slot: number): Uint8Array {
-    return this.ids[slot]
+    return super.bytesAt(2 * slot + 1)
   }
 }
 
@@ -194,7 +201,8 @@ export class Appends {
     let capacity = 0
 
     for (const { items, options: { group = NOTHING } } of appends) {
-      capacity += items.byteLength + items.length * roomFor({ author, parents: [NOTHING], group, data: NOTHING })
+      const room = roomFor({ author, parents: [NOTHING], group, data: NOTHING }) + ID_BYTES
+      capacity += items.byteLength + items.length * room
     }
 
     return new Drafts(capacity)
@@ -208,17 +216,17 @@ export class Appends {
 
     const { clock, signer: { author }, store, admit } = this.#init
     const { group = NOTHING, replicas = 0 } = options
-    let { previous, heads } = base
+    let { previous, heads, latest, index } = base
 
     for (let i = 0; i < items.length; i++) {
       const { time, counter } = store.index.clock.tick(clock.now())
       const data = items.bytesAt(i)
       const content: Content = { time, counter, author, previous, parents: heads, group, replicas, data }
       writeContent(drafts.writer, content)
-      const slot = drafts.end()
+      const slot = drafts.end() / 2
       const hashed = hashOf(drafts.bytesAt(slot), this.#pacer)
       const id = hashed instanceof Promise ? await hashed : hashed
-      drafts.ids[slot] = id
+      drafts.add(id)
       const entry = new PackedEntry(drafts, slot, NO_PROOF, 0, content)
       const asked = admit?.(entry)
       const refusal = asked instanceof Promise ? await asked : asked
@@ -230,21 +238,24 @@ export class Appends {
       entries.push(entry)
       previous = id
       heads = [id]
+
+      if (latest == null || compareMoments(content, latest) > 0) {
+        latest = content
+      } else {
+        index = undefined
+      }
     }
 
-    return { ...base, previous, heads }
+    return { previous, heads, latest, index }
   }
 
   async #sign (entries: PackedEntry[]): Promise<void> {
     for (let i = 0; i < entries.length; i += limits.SIGNED_AT_ONCE) {
       const signed = entries.slice(i, i + limits.SIGNED_AT_ONCE)
-      const proved = this.#init.signer.prove(signed.map(({ id }) => id))
+      const proved = this.#init.signer.prove(signed.length, () => signed.map(({ id }) => id))
       const proofs = proved instanceof Promise ? await proved : proved
 
-      signed.forEach((entry, at) => {
-        entry.proofs = proofs
-        entry.at = at
-      })
+      signed.forEach((entry, at) => Object.assign(entry, { proofs, at }))
     }
   }
 }

@@ -15,8 +15,8 @@ import type { Rows } from '../storage/core/rows.ts'
 import type { Run } from '../storage/core/run.ts'
 import type { NextRows } from '../storage/run-writer.ts'
 
-/** Useless pages that may stay on the disk: a deleted key makes LevelDB write its neighbours anew. A guess: 4 MiB */
-const MAX_FREED = 256
+/** Useless pages that may stay on the disk: a deleted key makes LevelDB write its neighbours anew. A guess: 16 MB */
+const MAX_FREED = 1000
 
 /** What a checkpoint is made of: all that came before `tail` */
 interface Cut {

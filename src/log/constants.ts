@@ -1,6 +1,4 @@
-/**
- * Every number of the log, with its unit and where it comes from.
- */
+/** Every number of the log, with its unit and where it comes from */
 
 /** Milliseconds that the clock of an author may be ahead of ours. From the specification */
 export const MAX_AHEAD = 60_000
@@ -48,8 +46,8 @@ export interface Sizes {
 
 /** From docs/log.md. Measured by bench log */
 export const SIZES: Sizes = {
-  checkpointEntries: 40_000,
-  checkpointRecords: 20_000,
+  checkpointEntries: 38_000,
+  checkpointRecords: 10_000,
   checkpointBytes: 16 * 1024 * 1024,
   pageBytes: 16 * 1024,
   partPages: 128,

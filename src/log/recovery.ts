@@ -43,8 +43,8 @@ export async function readManifest (disk: Disk): Promise<{ manifest?: Manifest, 
 
 /** What a store holds that is in no run */
 export interface Tail {
-  /** `shelf`: they are all records of the shelf that begins with it */
-  records: Array<{ seqs: number[], shelf?: number }>
+  /** `values`: those that have been read */
+  records: Array<{ seqs: number[], values?: Map<number, Uint8Array> }>
   /** Pages that no manifest names */
   useless: number[]
   nextSeq: number
@@ -62,9 +62,9 @@ export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> 
   let empty = 0
 
   for (let shelf = shelfOf(tail); shelf < nextSeq || empty * SHELF < MAX_GAP; shelf = nextShelf(shelf + 1)) {
-    const { record, page } = await disk.seqs(shelf)
+    const { record, page, values } = await disk.seqs(shelf)
     empty = record.length + page.length === 0 ? empty + 1 : 0
-    found.records.push({ seqs: record, shelf })
+    found.records.push({ seqs: record, values })
     found.useless = found.useless.concat(page.filter(seq => seq >= nextSeq))
     found.nextSeq = Math.max(found.nextSeq, (record.at(-1) ?? 0) + 1, (page.at(-1) ?? 0) + 1)
   }
@@ -113,8 +113,8 @@ export async function replay (state: StoreState, index: LogIndex, tail: Tail['re
     await pacer.pause()
   }
 
-  for (const { seqs, shelf } of tail) {
-    for await (const { seq, bytes } of disk.records(seqs, shelf)) {
+  for (const { seqs, values } of tail) {
+    for await (const { seq, bytes } of disk.records(seqs, values)) {
       const record = decoded(() => new StoredRecord(bytes, seq))
 
       if (record instanceof MalformedError) {

@@ -49,11 +49,10 @@ export class Signer {
     this.#log = sha256(encodeString(logId))
   }
 
-  /** Proves these entries with one signature: at once in Node, later in browsers */
-  prove (ids: Uint8Array[]): SharedProof | Promise<SharedProof> {
-    const size = ids.length
-    const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids, NOTHING).root))
-    return then(signature, signature => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids: () => ids }))
+  /** Proves entries with these ids, which it does not keep, with one signature: at once in Node, later in browsers */
+  prove (size: number, ids: () => Uint8Array[]): SharedProof | Promise<SharedProof> {
+    const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids(), NOTHING).root))
+    return then(signature, signature => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids }))
   }
 }
 

@@ -1,5 +1,5 @@
+import { positionIn } from './core/rows.ts'
 import { sizeOf } from './core/types.ts'
-import { positionIn } from './position.ts'
 import type { Sizes } from './constants.ts'
 import type { Addition, LogIndex } from './core/log-index.ts'
 import type { StoredRecord } from './core/record.ts'

@@ -225,20 +225,19 @@ export class Writer {
     const { store, signer, clock } = this.#init
     const tip = this.#tip
 
+    if (tip?.index === store.index) {
+      return tip
+    }
+
     return store.read(index => {
       const latest = index.authors.latest(signer.author)
-
-      // an entry that a clock dated before the one below it is not the latest
-      if (tip?.previous != null && tip.index === index && latest != null && equals(latest.id, tip.previous)) {
-        return tip
-      }
-
       // a clock dated it far ahead before it was put right: our last entry came after it, whatever the dates say
       const isAhead = latest != null && latest.time > clock.now() + limits.MAX_AHEAD
       const heads = index.authors.someHeads(MAX_PARENTS)
       return {
         previous: isAhead ? this.#last ?? latest.id : latest?.id,
         heads: heads.sort(compare),
+        latest,
         index: heads.length < MAX_PARENTS ? index : undefined
       }
     })

@@ -1,7 +1,7 @@
 import { compare } from 'uint8arrays/compare'
 import { MAX_AHEAD } from '../log/constants.ts'
+import { positionIn, positionOfGroup } from '../log/core/rows.ts'
 import { LogEntry } from '../log/log-entry.ts'
-import { positionIn, positionOfGroup } from '../log/position.ts'
 import { decodeEntry, verifyEntries } from '../log/signatures.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { ANSWER_TIMEOUT } from './constants.ts'

@@ -1,7 +1,7 @@
 import { compareMoments, nextMoment } from '../log/core/hybrid-clock.ts'
+import { positionIn } from '../log/core/rows.ts'
 import { EntryId, RingId } from '../log/entry-id.ts'
 import { LogEntry } from '../log/log-entry.ts'
-import { positionIn } from '../log/position.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { chunks } from '../runtime/chunks.ts'
 import { keyOfBytes } from '../runtime/keys.ts'

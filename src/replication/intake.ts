@@ -1,6 +1,5 @@
 import { decodeContent } from '../log/core/entry.ts'
-import { positionOf } from '../log/core/rows.ts'
-import { positionOfGroup } from '../log/position.ts'
+import { positionOf, positionOfGroup } from '../log/core/rows.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'

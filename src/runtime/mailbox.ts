@@ -4,8 +4,11 @@ import { MailboxFullError, TurnTimeoutError } from './errors.ts'
 import type { Clock, Timer } from './clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
-/** What a turn does. `signal` aborts when its time is over; whoever goes on after that works for nobody */
-export type Turn<T> = (signal: AbortSignal) => T | Promise<T>
+/**
+ * What a turn does. `signal` aborts when its time is over; whoever goes on after that works for nobody. It is made when
+ * it is asked for: that takes 4 us in Node
+ */
+export type Turn<T> = (turn: { readonly signal: AbortSignal }) => T | Promise<T>
 
 export interface MailboxesInit {
   /** What these mailboxes are for, as `mailboxes()` prints it */
@@ -29,7 +32,7 @@ export interface MailboxStatus {
 }
 
 interface Waiting {
-  run (signal: AbortSignal): unknown
+  run (turn: { readonly signal: AbortSignal }): unknown
   resolve (value: unknown): void
   reject (err: Error): void
 }
@@ -94,7 +97,7 @@ class Mailbox {
       end()
     })
 
-    new Promise(resolve => { resolve(turn.run(controller.signal)) })
+    new Promise(resolve => { resolve(turn.run(controller)) })
       .then(turn.resolve, turn.reject)
       .finally(end)
   }

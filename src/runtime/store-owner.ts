@@ -73,7 +73,7 @@ export class StoreOwner {
     const owner = new StoreOwner(init)
 
     try {
-      await turns.turn(owner.#place, async signal => {
+      await turns.turn(owner.#place, async ({ signal }) => {
         const take = async (): Promise<void> => owner.#take(signal)
         // one at a time of all tabs
         await (locks == null ? take() : locks.request(owner.#place, { signal }, take))
@@ -95,7 +95,7 @@ export class StoreOwner {
   /** Gives the store up. Never throws because the disk failed */
   async release (): Promise<void> {
     this.#lose('is closed')
-    await turns.turn(this.#place, async signal => {
+    await turns.turn(this.#place, async ({ signal }) => {
       await this.#idle
 
       if (this.#beat > 0 && (await this.#read())?.token === this.#token && !signal.aborted) {

@@ -195,7 +195,7 @@ async function entryOf (signer: Signer, time: number, parents: Uint8Array[]): Pr
     bytes: encodeContent({ time, counter: 0, author: signer.author, parents, group: new Uint8Array(0), replicas: 0, data: text('data') }),
     proof: new Uint8Array(0)
   })
-  return { id, raw: { bytes, proof: (await signer.prove([id])).proofOf(0) } }
+  return { id, raw: { bytes, proof: (await signer.prove(1, () => [id])).proofOf(0) } }
 }
 
 describe('parents that never come', () => {
@@ -248,7 +248,7 @@ async function childrenOf (signer: Signer, batch: number, parent: Uint8Array): P
     })
     return decodeEntry({ bytes, proof: new Uint8Array(0) })
   }))
-  const proofs = await signer.prove(decoded.map(({ id }) => id))
+  const proofs = await signer.prove(decoded.length, () => decoded.map(({ id }) => id))
   return decoded.map(({ bytes }, i) => ({ bytes, proof: proofs.proofOf(i) }))
 }
 

@@ -2,6 +2,7 @@ import { expect } from 'aegir/chai'
 import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
 import { MailboxFullError, TurnTimeoutError } from '../../src/runtime/errors.ts'
 import { mailboxes, Mailboxes } from '../../src/runtime/mailbox.ts'
+import type { Turn } from '../../src/runtime/mailbox.ts'
 
 /** Until all that can happen without time passing has happened */
 async function settled (): Promise<void> {
@@ -32,8 +33,8 @@ class Work {
     this.#done = done
   }
 
-  turn (name: string): (signal: AbortSignal) => Promise<string> {
-    return async signal => {
+  turn (name: string): Turn<string> {
+    return async ({ signal }) => {
       this.#done.push(`${name} begins`)
       const gate = Promise.withResolvers<string>()
       this.#open.set(name, gate)

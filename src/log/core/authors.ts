@@ -1,5 +1,4 @@
 import { equals } from 'uint8arrays/equals'
-import { LruMap } from '../../runtime/bounded.ts'
 import { bytesOfKey, keyOfBytes } from '../../runtime/keys.ts'
 import { sha256 } from '../../runtime/sha256.ts'
 import { successor } from '../../storage/core/rows.ts'
@@ -9,11 +8,8 @@ import type { AuthorRow } from './rows.ts'
 import type { Content } from './types.ts'
 import type { Table } from '../../storage/core/table.ts'
 
-/** Authors whose hashes are kept */
-const MAX_HASHES = 4096
-
-/** By keys of authors: the starts of their hashes, as keys */
-const hashes = new LruMap<string, string>(MAX_HASHES)
+/** The author that was asked for last, and the start of its hash, as a key: mostly the same is asked for next */
+let lastHashed: { author: Uint8Array, hash: string } | undefined
 
 /** All that matters here of an entry */
 export interface Authored extends Pick<Content, 'time' | 'counter' | 'author' | 'previous' | 'parents'> {
@@ -156,7 +152,8 @@ export class AuthorsChange {
 
   #load (key: string): Draft {
     const row = this.#authors.find(bytesOfKey(key))
-    const draft: Draft = row == null ? {} : { stored: readAuthorRow(row), latest: readAuthorRow(row) }
+    const stored = row && readAuthorRow(row)
+    const draft: Draft = { stored, latest: stored }
     this.#drafts.set(key, draft)
 
     if (draft.latest != null) {
@@ -168,15 +165,11 @@ export class AuthorsChange {
 }
 
 function hashOf (author: Uint8Array): string {
-  const name = keyOfBytes(author)
-  let hash = hashes.get(name)
-
-  if (hash == null) {
-    hash = keyOfBytes(sha256(author).subarray(0, AUTHOR_HASH))
-    hashes.set(name, hash)
+  if (lastHashed == null || !equals(lastHashed.author, author)) {
+    lastHashed = { author: new Uint8Array(author), hash: keyOfBytes(sha256(author).subarray(0, AUTHOR_HASH)) }
   }
 
-  return hash
+  return lastHashed.hash
 }
 
 function replace (table: Table, before?: Uint8Array, after?: Uint8Array): void {

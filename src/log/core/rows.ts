@@ -1,3 +1,4 @@
+import { sha256 } from '../../runtime/sha256.ts'
 import { ID_BYTES } from './types.ts'
 import type { Moment } from './hybrid-clock.ts'
 import type { TableSpec } from '../../storage/core/rows.ts'
@@ -67,6 +68,15 @@ export interface RingRow extends Place {
 /** Where an entry is on the ring: by the hash of its group, or by its own if it has none */
 export function positionOf (hash: Uint8Array): number {
   return (hash[0] << 24 | hash[1] << 16 | hash[2] << 8 | hash[3]) >>> 0
+}
+
+/** Where an entry lies on the ring: where its group does, if it has one */
+export function positionIn ({ id, group }: { id: Uint8Array, group: Uint8Array }): number {
+  return group.byteLength === 0 ? positionOf(id) : positionOfGroup(group)
+}
+
+export function positionOfGroup (group: Uint8Array): number {
+  return positionOf(sha256(group))
 }
 
 /** Without an id: what comes before every row of this position */

@@ -300,7 +300,7 @@ describe('a log of many authors', () => {
         bytes: encodeContent({ time: 1_000_000 + i % 50, counter: i, author: signer.author, parents: [], group: new Uint8Array(0), replicas: 0, data: text(`${i}`) }),
         proof: new Uint8Array(0)
       })
-      return { bytes, proof: (await signer.prove([id])).proofOf(0) }
+      return { bytes, proof: (await signer.prove(1, () => [id])).proofOf(0) }
     }))
 
     for (let i = 0; i < raws.length; i += 100) {

@@ -41,7 +41,7 @@ async function records (): Promise<Uint8Array[]> {
   const decoded = await Promise.all(Array.from({ length: 6 }, async (_, counter) => decodeEntry({
     bytes: encodeContent({ time: 1, counter, author: signer.author, parents: [], group: text('g'), replicas: 0, data: text(`${counter}`) }), proof: new Uint8Array(0)
   })))
-  const proofs = await signer.prove(decoded.map(({ id }) => id))
+  const proofs = await signer.prove(decoded.length, () => decoded.map(({ id }) => id))
   const entries = decoded.map(({ proof, ...content }, at) => ({ entry: { ...content, proofs, at }, isLate: at % 2 === 0, absent: at === 3 ? [decoded[0].id] : [] }))
   const whole = encodeRecord({ seq: SEQ, arrival: 3, entries, removed: { dead: someKeys(SPECS.dead, 3, seededRandom(1)) } })
   const holes = new StoredRecord(whole, SEQ).without(new Set([0, 1, 4])) ?? whole

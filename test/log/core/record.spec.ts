@@ -28,7 +28,7 @@ async function batchesOf (sizes: number[], bytes = 5): Promise<TrueEntry[][]> {
       }),
       proof: new Uint8Array(0)
     })))
-    const proofs = await signer.prove(decoded.map(({ id }) => id))
+    const proofs = await signer.prove(decoded.length, () => decoded.map(({ id }) => id))
     return decoded.map(({ proof, ...content }, at) => ({ ...content, proofs, at }))
   }))
 }
