@@ -1,5 +1,5 @@
 import { Packed } from '../runtime/packed.ts'
-import { COMMIT_BYTES } from './constants.ts'
+import { ARRAY_BYTES, COMMIT_BYTES } from './constants.ts'
 import { InvalidContentError } from './errors.ts'
 
 export type Items = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
@@ -13,14 +13,21 @@ export function copyOf (item: Uint8Array): Packed {
 
 /**
  * Copies items, as many together as one record takes: a piece of memory for each would hold the event loop for too
- * long. The items of an array are all copied before the first `next` returns.
+ * long. Of an array, the first `ARRAY_BYTES` are copied before the first `next` returns; the others as they are asked for.
  */
 export async function * copiesOf (items: Items, recordEntries: number): AsyncGenerator<Packed> {
   const copies = new Copies(recordEntries)
 
   if (Array.isArray(items)) {
-    for (let i = 0; i < items.length; i++) {
-      copies.add(items[i], items.length - i)
+    let bytes = 0
+
+    for (const [i, item] of items.map(checked).entries()) {
+      copies.add(item, items.length - i)
+      bytes += item.byteLength
+
+      if (bytes > ARRAY_BYTES) {
+        yield * copies.takeFull()
+      }
     }
   } else {
     for await (const item of items) {

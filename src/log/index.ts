@@ -120,7 +120,10 @@ export interface Log extends TypedEventTarget<LogEvents> {
   readonly length: number
   /** Resolves when the entry is stored */
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
-  /** Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call */
+  /**
+   * Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call, of an
+   * array of more than 4 MiB when it has resolved: the log copies the others as it writes
+   */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
   /** Verifies and adds entries of others. Resolves when they are stored. An abort does not remove stored ones */
   join (entries: Array<{ bytes: Uint8Array, proof: Uint8Array }>, options?: AbortOptions): Promise<JoinOutcome[]>

@@ -20,22 +20,13 @@ export class LogEntry implements Entry {
 
   /** Bytes and proof for other parts of this package, without a copy */
   static raw (entry: Entry): RawEntry {
-    if (!(entry instanceof LogEntry)) {
-      return { bytes: entry.bytes, proof: entry.proof }
-    }
-
-    return { bytes: entry.#entry.bytes, proof: entry.proof }
+    return { bytes: entry instanceof LogEntry ? entry.#entry.bytes : entry.bytes, proof: entry.proof }
   }
 
   static authorOf (author: Uint8Array): PeerId {
     const key = keyOfBytes(author)
-    let peerId = authors.get(key)
-
-    if (peerId == null) {
-      peerId = peerIdFromPublicKey(publicKeyFromProtobuf(author))
-      authors.set(key, peerId)
-    }
-
+    const peerId = authors.get(key) ?? peerIdFromPublicKey(publicKeyFromProtobuf(author))
+    authors.set(key, peerId)
     return peerId
   }
 

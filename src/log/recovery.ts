@@ -186,18 +186,11 @@ function decoded<T> (decode: () => T): T | MalformedError {
   }
 }
 
-export interface Rebuilt {
-  index: LogIndex
-  /** Pages that the index before lay in */
-  freed: number[]
-  damaged: number[]
-}
-
 /**
  * Makes the index anew from all records that can be read. A removed entry whose bytes are still there comes back only
- * where both the record that removed it and the table `dead` are damaged.
+ * where both the record that removed it and the table `dead` are damaged. `freed`: pages that the index before lay in
  */
-export async function rebuild (state: StoreState, before?: LogIndex): Promise<Rebuilt> {
+export async function rebuild (state: StoreState, before?: LogIndex): Promise<{ index: LogIndex, freed: number[], damaged: number[] }> {
   const dead = before == null ? [] : await deadOf(state, before)
   const { record, page } = await state.disk.seqs()
   const index = new LogIndex(state.pages, before && { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })

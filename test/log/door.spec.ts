@@ -38,6 +38,26 @@ describe('the door of a log', () => {
     await expectSound(log)
   })
 
+  it('copies the first 4 MiB of an array at once, and the others as it writes them', async () => {
+    const log = await newLog()
+    const items: Uint8Array[] = Array.from({ length: 10 }, (_, i) => new Uint8Array(1024 * 1024).fill(i))
+    const appending = log.appendMany(items)
+    items.forEach(item => { item.fill(99) })
+    items.push(text('late'))
+    const entries = await appending
+
+    expect(entries.map(({ data }) => data[0])).to.deep.equal([0, 1, 2, 3, 4, ...new Array(5).fill(99)])
+    await expectSound(log)
+  })
+
+  it('looks at all of an array before it appends any of it', async () => {
+    const log = await newLog()
+    const items: unknown[] = Array.from({ length: 10 }, () => new Uint8Array(1024 * 1024))
+
+    expect(await nameOfError(log.appendMany([...items, 'text'] as Uint8Array[]))).to.equal('InvalidContentError')
+    expect(log.length).to.equal(0)
+  })
+
   it('appends beside those whose content is refused', async () => {
     const log = await newLog()
     const all = await Promise.all([text('a'), new Uint8Array(5_000_000), text('b')].map(async data => nameOfError(log.append(data))))
