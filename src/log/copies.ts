@@ -21,7 +21,7 @@ export async function * copiesOf (items: Items, recordEntries: number): AsyncGen
   if (Array.isArray(items)) {
     let bytes = 0
 
-    for (const [i, item] of items.map(checked).entries()) {
+    for (const [i, item] of Array.from(items, checked).entries()) {
       copies.add(item, items.length - i)
       bytes += item.byteLength
 
