@@ -215,6 +215,11 @@ export class Writer {
       written = this.#writeBatch(batch)
       base = batch.base
       await this.#pacer.pause()
+
+      // who has heard that it failed appends to what is there: in another turn
+      if (await Promise.race([written, Promise.resolve()]) != null) {
+        break
+      }
     }
 
     await written

@@ -106,6 +106,28 @@ describe('a log on a disk that fails', () => {
     expect((await expectSound(await newLog({ datastore, privateKey }))).map(said)).to.deep.equal(['before', 'after'])
   })
 
+  it('takes what is appended once the write has failed, also where the loop was held and others get a turn first', async () => {
+    const datastore = new WatchedDatastore()
+    const hold = (): boolean => {
+      const until = performance.now() + 10
+      while (performance.now() < until) { /* holds the loop */ }
+      return true
+    }
+    const log = await newLog({ datastore, canAppend: hold })
+
+    for (let i = 0; i < 5; i++) {
+      datastore.tear = () => {
+        datastore.tear = undefined
+        return []
+      }
+      expect(await nameOfError(log.append(text('failed')))).to.equal('StoreFailedError')
+      expect(await nameOfError(log.append(text(`after ${i}`)))).to.equal('none')
+    }
+
+    expect(await saidIn(log)).to.deep.equal(Array.from({ length: 5 }, (_, i) => `after ${i}`))
+    await expectSound(log)
+  })
+
   it('rejects what stood on the write that failed, too, and takes it when it is appended again', async () => {
     const datastore = new WatchedDatastore()
     const log = await newLog({ datastore })
