@@ -93,10 +93,10 @@ export const trim: Action = async life => {
   const { begun } = life
   const { removals } = ledger
   const options = trimOptions(life)
-  const before = ledger.seen.map(nameOf).filter(id => ledger.state(id) !== 'gone')
 
   await life.attempt(async () => life.log.trim(options), {
-    touches: () => before,
+    // also what came in after it was asked to trim, and before its turn
+    touches: () => ledger.seen.map(nameOf).filter(id => ledger.state(id) !== 'gone'),
     done: count => {
       const { length } = life.log
       const went = ledger.removals - removals
