@@ -35,7 +35,7 @@ interface Append {
 export interface Base {
   previous?: Uint8Array
   heads: Uint8Array[]
-  /** When the latest entry of our author was made: a clock that went back dates those after it before it */
+  /** The moment of our latest entry: a clock that went back dates the next ones before it */
   latest?: Moment
   /** The index that named them all. Undefined: there are more heads, which a later turn takes; or a clock went back */
   index?: LogIndex

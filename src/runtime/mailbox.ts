@@ -5,8 +5,8 @@ import type { Clock, Timer } from './clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /**
- * What a turn does. `signal` aborts when its time is over; whoever goes on after that works for nobody. It is made when
- * it is asked for: that takes 4 us in Node
+ * What a turn does. `signal` aborts when the time of the turn is over; whoever goes on after that works for nobody. Node
+ * takes 4 us to make a signal, so the mailbox makes one only for a turn that reads it
  */
 export type Turn<T> = (turn: { readonly signal: AbortSignal }) => T | Promise<T>
 

@@ -132,7 +132,7 @@ export class Disk implements PageStore {
     return listed
   }
 
-  /** These records, in order, but for missing ones. `values`: those that have been read */
+  /** Reads records in order, but for missing ones. `values`: records that were read before */
   async * records (seqs: number[], values?: Map<number, Uint8Array>): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
     const read = async (at: number): Promise<Array<{ seq: number, bytes?: Uint8Array }>> => {
       const some = seqs.slice(at, at + AT_ONCE)
