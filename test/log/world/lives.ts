@@ -1,5 +1,5 @@
 import { randomInt } from '../../../src/runtime/random.ts'
-import { text } from '../../fixtures/logs.ts'
+import { closeLogs, text } from '../../fixtures/logs.ts'
 import { anyAction } from './actions.ts'
 import { damageDisk, lookAtDamaged, lookAtOpened, lookAtRest } from './inspections.ts'
 import { Life } from './life.ts'
@@ -35,7 +35,8 @@ export async function runWorld (seed: number, { isRot = false } = {}): Promise<O
     world.fail(`${err?.stack ?? err}`)
   }
 
-  await world.mirror.close()
+  // those beside the log of the lives, which end as processes do
+  await closeLogs()
   // what nobody handles is told of a turn later
   await turn()
   await turn()

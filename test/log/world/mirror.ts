@@ -21,10 +21,4 @@ export class Mirror {
     missing.forEach(([id, entry]) => { this.#here.set(id, entry) })
     return log
   }
-
-  async close (): Promise<void> {
-    await this.#log?.close()
-    this.#log = undefined
-    this.#here.clear()
-  }
 }

@@ -1,7 +1,7 @@
 import { defaultLogger } from '@libp2p/logger'
 import { Log } from '../../../src/log/log.ts'
 import { seededRandom } from '../../../src/runtime/random.ts'
-import { LOG_ID, SetClock, text } from '../../fixtures/logs.ts'
+import { closeLogs, LOG_ID, SetClock, text } from '../../fixtures/logs.ts'
 import { checkFingerprint } from './checks.ts'
 import { taken } from './copies.ts'
 import { described, inflict, mend, spreadDamages } from './damage.ts'
@@ -109,7 +109,7 @@ export async function * rot (count: number, seed: number): AsyncGenerator<Outcom
     }
   }
 
-  await mirror.close()
+  await closeLogs()
 }
 
 async function openOn (disk: Disk): Promise<Log> {
