@@ -3,32 +3,46 @@
  */
 
 /** The version is in the id: one that means something else gets another number */
-export const CONTROL_PROTOCOL = '/libp2p-sheaf/control/1.0.0'
-export const DATA_PROTOCOL = '/libp2p-sheaf/data/1.0.0'
+export const PROTOCOL = '/libp2p-sheaf/direct-sub/1.0.0'
 
 /** Sends that may wait for room in one lane. A guess: more than any caller that looks at its promises */
 export const MAX_WAITING = 16_384
+/** Bytes of the frames that may wait for room in one lane. A guess: those who publish hold them anyway */
+export const MAX_WAITING_BYTES = 256 * 1024 * 1024
 /** Bytes that a neighbour may send before we have dealt with them. Not more than libp2p's read buffer of 4 MiB holds */
 export const RECEIVE_WINDOW = 4 * 1024 * 1024
-/** Bytes of control frames that may wait for a neighbour; one who does not read so many is not alive. A guess */
+/** Bytes of the window that only control frames may use: what waits for a slow reader does not keep control from it */
+export const CONTROL_SHARE = 512 * 1024
+/** The smallest window that a neighbour may announce: control's share and a few of the longest writes. A guess */
+export const MIN_WINDOW = 1024 * 1024
+/** Bytes of control frames that may wait for a neighbour; one that does not read so many is not alive. A guess */
 export const CONTROL_CAPACITY = 16 * 1024 * 1024
+/** Bytes of them that the user's messages may take before they wait */
+export const CONTROL_LANE = 4 * 1024 * 1024
 /** Bytes that are gathered into one write: the largest frame that goes whole; a record of noise is 64 KiB */
 export const WRITE_SIZE = 65_536 + 4096 + 16
 
-/** The longest frame of the control stream, in bytes */
-export const MAX_CONTROL_FRAME = 1024 * 1024
-
-/** Milliseconds that opening streams and saying hello may take */
+/** Milliseconds that opening a stream and saying hello may take */
 export const HELLO_TIMEOUT = 10_000
-/** Milliseconds until the first try to open streams again, and the longest wait between tries */
+/** Milliseconds until the first try to open a stream again, and the longest wait between tries */
 export const REOPEN_FIRST = 100
 export const REOPEN_CAP = 30_000
-/** Milliseconds without a session, while there is a connection, until a peer counts as gone. A guess */
+/** Milliseconds without a channel, while there is a connection, until a peer counts as gone. A guess */
 export const REOPEN_DEADLINE = 30_000
-/** Milliseconds that an old session gets to write what it has. As long as a slow peer gets */
-export const RETIRE_TIMEOUT = 30_000
-/** Milliseconds that a session that has ended its streams waits for the other side to end them, too. A guess: some round trips */
-export const FAREWELL_TIMEOUT = 1_000
+/** Streams that the other side may open at once, and in a second. Guesses: an honest one doubles its waits from 100 ms */
+export const OPENINGS = { burst: 10, rate: 1 }
+/** Milliseconds until what was dealt with is granted, however little it is. A guess: some round trips */
+export const GRANT_AFTER = 250
+/** Milliseconds that all neighbours together get to take what waits when this node stops */
+export const STOP_TIMEOUT = 1000
+
+/** Milliseconds of work that the bytes of a neighbour may cost: in a second, and at once. Guesses */
+export const READING = { rate: 250, burst: 2000 }
+/** Milliseconds of it that are there again before a neighbour that used all of it up is read again. A guess */
+export const READING_PAUSE = 25
+/** Milliseconds of it that a frame costs which no credit counts, so that nobody floods us with those. A guess */
+export const UNCOUNTED_COST = 0.02
+
 /** Protocol errors of one neighbour until it is let be, and for how many milliseconds. Guesses */
 export const MAX_FAULTS = 100
 export const FAULT_PENALTY = 300_000

@@ -4,10 +4,10 @@ export class SlowPeerError extends Error {
   name = 'SlowPeerError'
 }
 
-/** A session ended before it was of use */
-export class SessionEndedError extends Error {
-  static name = 'SessionEndedError'
-  name = 'SessionEndedError'
+/** A channel ended before it was of use, or another one has taken its place */
+export class ChannelEndedError extends Error {
+  static name = 'ChannelEndedError'
+  name = 'ChannelEndedError'
 }
 
 /** A neighbour broke the protocol: it is let be for a while */

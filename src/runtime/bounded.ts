@@ -146,6 +146,12 @@ export class Fifo<T> {
     return this.#items[this.#head]
   }
 
+  * [Symbol.iterator] (): IterableIterator<T> {
+    for (let i = this.#head; i < this.#items.length; i++) {
+      yield this.#items[i]
+    }
+  }
+
   shift (): T | undefined {
     const item = this.#items[this.#head]
 

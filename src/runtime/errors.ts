@@ -35,6 +35,14 @@ export class MailboxFullError extends Error {
 }
 
 /**
+ * Options that are unknown, out of range, or do not fit together. The message says which, and what there is.
+ */
+export class InvalidOptionsError extends Error {
+  static name = 'InvalidOptionsError'
+  name = 'InvalidOptionsError'
+}
+
+/**
  * The datastore failed, or takes too long. The message says with what.
  */
 export class StoreFailedError extends Error {

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { encodeFrame, FrameParser, frameOf, Kind } from '../../src/link/core/frames.ts'
+import { encodeFrame, FrameParser, frameOf, gather, Kind, Slots } from '../../src/link/core/frames.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
 
@@ -111,5 +111,64 @@ describe('frames', () => {
     parser.push(frame.subarray(frame.byteLength - 1))
     expect(seen[0].body).to.have.lengthOf(10_000)
     expect(parser.heldBytes + parser.heldParts).to.equal(0)
+  })
+
+  it('are held behind the one at which it is stopped, and come when it may go', () => {
+    fc.assert(fc.property(fc.array(anyFrame, { minLength: 1, maxLength: 12 }), fc.array(fc.nat(), { maxLength: 10 }), fc.array(fc.boolean()), (frames, cuts, stops) => {
+      const stream = join(frames.map(({ kind, body }) => bytesOf(frameOf(kind, body))))
+      const ends = [...cuts.map(cut => cut % (stream.byteLength + 1)), stream.byteLength].sort((a, b) => a - b)
+      const seen: Array<{ kind: number, body: Uint8Array }> = []
+      const parser = new FrameParser(1_000_000, (kind, body) => {
+        expect(parser.isStopped).to.equal(false)
+        seen.push({ kind, body })
+        if (stops[seen.length] === true) {
+          parser.stop()
+        }
+      })
+      let start = 0
+
+      for (const end of ends) {
+        parser.push(stream.slice(start, end))
+        start = end
+      }
+      while (parser.isStopped) {
+        parser.go()
+      }
+
+      expect(seen).to.deep.equal(frames)
+      expect(parser.heldBytes).to.equal(0)
+    }), { numRuns: 60 })
+  })
+
+  it('come out of their pieces, slot by slot', () => {
+    const seen: number[] = []
+    const slots = new Slots({ maxFrame: 1000, onFrame: (kind, body) => { seen.push(kind, body.byteLength) } })
+    const bytes = [20, 21].map(kind => bytesOf(frameOf(kind, new Uint8Array(900))))
+
+    for (let i = 0; i < 902; i += 300) {
+      bytes.forEach((bytes, slot) => { slots.push(Uint8Array.from([slot, ...bytes.subarray(i, i + 300)])) })
+    }
+
+    expect(seen).to.deep.equal([20, 900, 21, 900])
+    expect(slots.heldBytes).to.equal(0)
+    expect(() => { slots.push(Uint8Array.of(4, 1)) }).to.throw(MalformedError)
+    expect(() => { slots.push(Uint8Array.of()) }).to.throw(MalformedError)
+    expect(() => { slots.push(Uint8Array.of(0, 0xff, 0x7f)) }).to.throw(MalformedError, 'at most 1000')
+  })
+
+  it('are gathered to the same bytes, in few parts', () => {
+    fc.assert(fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 9000 }), fc.boolean()), { maxLength: 20 }), fc.boolean(), (pieces, owned) => {
+      const slab = new Uint8Array(200_000).map((_, i) => i % 251)
+      let at = 0
+      const parts = pieces.map(([size, isNeighbour]) => {
+        at += isNeighbour ? size : size + 1
+        return slab.subarray(at - size, at)
+      })
+      const gathered = gather(parts, { owned })
+
+      expect(join(gathered)).to.deep.equal(join(parts))
+      expect(gathered.length).to.be.at.most(parts.length)
+      expect(!owned || gathered.every(part => part.byteLength >= 4096 || part.buffer !== slab.buffer)).to.equal(true)
+    }), { numRuns: 40 })
   })
 })

@@ -1,23 +1,27 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { encodeFrame, FrameParser, frameOf, Kind } from '../../src/link/core/frames.ts'
+import { encodeFrame, FrameParser, frameOf, Kind, Slots, SLOTS } from '../../src/link/core/frames.ts'
 import { Lane, Outbox, PIECE, WHOLE } from '../../src/link/core/outbox.ts'
 import type { Entry } from '../../src/link/core/outbox.ts'
 
 const BUFFER = new Uint8Array(1_000_000)
+
+function newOutbox (capacity: number, maxWaiting: number): Outbox {
+  return new Outbox({ capacity, controlCapacity: capacity, ownCapacity: capacity * 4, maxWaiting, maxWaitingBytes: 100_000_000 })
+}
 
 /** What the other side makes of it, and what became of each entry here */
 class Case {
   readonly outbox: Outbox
   readonly arrived: number[] = []
   readonly fates = new Map<number, string[]>()
-  readonly #lanes = [0, 1, 2].map(() => new FrameParser(2_000_000, (_, body) => { this.#onFrame(body) }))
+  readonly #slots = new Slots({ maxFrame: 20_000_000, onFrame: (_, body) => { this.#onFrame(body) } })
   readonly #stream = new FrameParser(WHOLE + 16, (kind, body) => {
-    kind === Kind.PIECE ? this.#lanes[body[0]].push(body.subarray(1)) : this.#onFrame(body)
+    kind === Kind.PIECE ? this.#slots.push(body) : this.#onFrame(body)
   })
 
   constructor (capacity = 1_000_000, maxWaiting = 1000) {
-    this.outbox = new Outbox({ capacity, maxWaiting })
+    this.outbox = newOutbox(capacity, maxWaiting)
   }
 
   entry (id: number, lane: Lane, size: number, flow?: string): Entry {
@@ -35,14 +39,24 @@ class Case {
   }
 
   push (id: number, lane: Lane, size: number, flow?: string): 'admitted' | 'waiting' | 'refused' {
-    return this.outbox.push(this.entry(id, lane, size, flow))
+    const outcome = this.outbox.push(this.entry(id, lane, size, flow))
+    this.check()
+    return outcome
   }
 
   /** Returns how many bytes were written */
   take (limit: number): number {
     const parts = this.outbox.take(limit) ?? []
+    this.check()
     parts.forEach(part => { this.#stream.push(part) })
     return parts.reduce((sum, part) => sum + part.byteLength, 0)
+  }
+
+  /** Looks at all that there is, so not where there is much */
+  check (): void {
+    if (this.fates.size < 200) {
+      this.outbox.check()
+    }
   }
 
   takeAll (): void {
@@ -56,7 +70,9 @@ class Case {
   }
 }
 
-describe('what waits for a neighbour', () => {
+describe('what waits for a neighbour', function () {
+  this.timeout(20_000)
+
   it('leaves first in, first out in each lane', () => {
     const setting = new Case()
     for (let i = 0; i < 300; i++) {
@@ -70,16 +86,16 @@ describe('what waits for a neighbour', () => {
   })
 
   it('leaves in pieces where it is large, and is put together to the same bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ minLength: 0, maxLength: 300 }), fc.integer({ min: WHOLE - 10, max: 4 * PIECE }), fc.constantFrom(Lane.DATA, Lane.BULK, Lane.REPAIR), (fields, size, lane) => {
+    fc.assert(fc.property(fc.uint8Array({ minLength: 0, maxLength: 300 }), fc.integer({ min: WHOLE - 10, max: 4 * PIECE }), fc.constantFrom(Lane.DATA, Lane.BULK, Lane.REPAIR, Lane.CONTROL), (fields, size, lane) => {
       const body = BUFFER.slice(0, size).map((_, i) => i)
       const frame = encodeFrame(77, fields.byteLength, (target, at) => { target.set(fields, at) }, body)
-      const outbox = new Outbox({ capacity: 1, maxWaiting: 1 })
+      const outbox = newOutbox(1, 1)
       const whole: Uint8Array[] = []
-      const lanes = new FrameParser(1_000_000, (kind, body) => { whole.push(Uint8Array.from([kind, ...body])) })
+      const slots = new Slots({ maxFrame: 1_000_000, onFrame: (kind, body) => { whole.push(Uint8Array.from([kind, ...body])) } })
       const stream = new FrameParser(WHOLE + 16, (kind, body) => {
         if (kind === Kind.PIECE) {
-          expect(body[0]).to.equal(lane)
-          lanes.push(body.subarray(1))
+          expect(body[0] === SLOTS - 1).to.equal(lane === Lane.CONTROL)
+          slots.push(body)
         } else {
           whole.push(Uint8Array.from([kind, ...body]))
         }
@@ -170,32 +186,62 @@ describe('what waits for a neighbour', () => {
     expect(setting.arrived).to.deep.equal([1, 2, 3])
   })
 
-  it('takes back what waits, and only that', () => {
+  it('takes back what is not begun', () => {
     const setting = new Case(3000)
     const entries = [1, 2, 3].map(id => setting.entry(id, Lane.DATA, 2000))
     entries.forEach(entry => { setting.outbox.push(entry) })
 
+    expect(setting.outbox.withdraw(entries[0])).to.equal(true)
+    // which makes room for the next one, and so on
+    expect(setting.fates.get(2)).to.deep.equal(['admitted'])
     expect(entries.map(entry => setting.outbox.withdraw(entry))).to.deep.equal([false, true, true])
+    setting.outbox.check()
+    expect([setting.outbox.bytes, setting.outbox.waiting, setting.outbox.isEmpty]).to.deep.equal([0, 0, true])
+    setting.push(4, Lane.DATA, 300_000)
     setting.takeAll()
-    expect(setting.arrived).to.deep.equal([1])
-    expect(setting.fates.get(2)).to.deep.equal([])
+    expect(setting.arrived).to.deep.equal([4])
+    expect(setting.fates.get(1)).to.deep.equal([])
   })
 
-  it('keeps the order of a flow around frames so large that they go with the bulk', () => {
+  it('does not take back what is begun', () => {
+    const setting = new Case()
+    const entry = setting.entry(1, Lane.DATA, 300_000)
+    setting.outbox.push(entry)
+    setting.take(WHOLE)
+
+    expect(setting.outbox.withdraw(entry)).to.equal(false)
+    setting.takeAll()
+    expect(setting.outbox.withdraw(entry)).to.equal(false)
+    expect(setting.arrived).to.deep.equal([1])
+  })
+
+  it('keeps nothing of what is taken back, however often that happens while nothing leaves', () => {
+    const setting = new Case(3000)
+    setting.push(0, Lane.DATA, 10, 'flow')
+
+    for (let i = 1; i < 10_000; i++) {
+      const entry = setting.entry(i, Lane.DATA, i % 2 === 0 ? 100 : 5000, 'flow')
+      setting.outbox.push(entry)
+      expect(setting.outbox.withdraw(entry)).to.equal(true)
+      expect(setting.outbox.holes).to.be.at.most(64)
+    }
+
+    setting.outbox.check()
+    setting.takeAll()
+    expect(setting.arrived).to.deep.equal([0])
+  })
+
+  it('keeps the order of a flow around large frames, and lets others go between their pieces', () => {
     const setting = new Case(1e9)
     for (let i = 0; i < 60; i++) {
-      setting.push(i, Lane.DATA, i % 50 === 45 ? 80_000 : 20_000, 'flow')
-      setting.push(100 + i, Lane.DATA, 1000, 'other')
+      setting.push(i, Lane.DATA, i % 50 === 45 ? 800_000 : 20_000, 'flow')
+      setting.push(100 + i, Lane.DATA, 20_000, 'other')
     }
     setting.takeAll()
 
     expect(setting.arrived.filter(id => id < 100)).to.deep.equal(Array.from({ length: 60 }, (_, i) => i))
     expect(setting.arrived.filter(id => id >= 100)).to.deep.equal(Array.from({ length: 60 }, (_, i) => 100 + i))
-    // and is back among the data when the large ones are through
-    setting.push(200, Lane.BULK, 60_000)
-    setting.push(201, Lane.DATA, 10, 'flow')
-    setting.take(100)
-    expect(setting.arrived.at(-1)).to.equal(201)
+    expect(setting.arrived.indexOf(159)).to.be.below(setting.arrived.indexOf(45))
   })
 
   it('keeps that order also when what came first has to wait for room, or is taken back', () => {
@@ -208,25 +254,141 @@ describe('what waits for a neighbour', () => {
     expect(setting.arrived).to.deep.equal([0, 1, 2, 4, 5, 6])
   })
 
-  it('sends a frame from its start again when the stream that carried its first pieces is gone', () => {
-    const setting = new Case()
-    setting.push(1, Lane.BULK, 300_000)
-    const before = setting.outbox.bytes
-    setting.take(PIECE + 100)
-    expect(setting.outbox.bytes).to.be.below(before)
-    setting.outbox.restart()
-    expect(setting.outbox.bytes).to.equal(before)
+  it('lets 4 bytes of one flow not wait for 12 MB of another, whether those have room or wait for it', () => {
+    for (const size of [100, 60_000, 1_000_000, 12_000_000]) {
+      const setting = new Case(4_000_000, 1e6)
+      for (let i = 0; i * size < 12_000_000; i++) {
+        setting.push(1000 + i, Lane.DATA, size, 'flood')
+      }
+      setting.take(WHOLE + 16)
+      expect(setting.push(1, Lane.DATA, 4, 'chat'), `frames of ${size}`).to.equal('admitted')
+      setting.push(2, Lane.DATA, 4, 'chat')
 
-    const next = new Case()
-    const written: Uint8Array[] = []
-    for (let parts = setting.outbox.take(WHOLE + 16); parts != null; parts = setting.outbox.take(WHOLE + 16)) {
-      written.push(...parts)
+      let written = 0
+      while (!setting.arrived.includes(2)) {
+        written += setting.take(WHOLE + 16)
+      }
+      expect(written, `frames of ${size}`).to.be.below(3 * WHOLE)
     }
-    const lane = new FrameParser(1_000_000, (_, body) => { next.arrived.push(body.byteLength) })
-    const stream = new FrameParser(WHOLE + 16, (_, body) => { lane.push(body.subarray(1)) })
-    written.forEach(part => { stream.push(part) })
-    expect(next.arrived).to.deep.equal([300_004])
-    expect(setting.outbox.bytes).to.equal(0)
+  })
+
+  it('shares a lane among flows by bytes, whatever the sizes of their frames', () => {
+    const setting = new Case(1e9)
+    const sizes = [100, 5000, 60_000, 500_000]
+    sizes.forEach((size, flow) => {
+      for (let i = 0; i < 4_000_000 / size; i++) {
+        setting.push(flow * 100_000 + i, Lane.DATA, size, `flow ${flow}`)
+      }
+    })
+    for (let written = 0; written < 8_000_000;) {
+      written += setting.take(WHOLE + 16)
+    }
+    const bytes = sizes.map((size, flow) => setting.arrived.filter(id => Math.floor(id / 100_000) === flow).length * size)
+
+    bytes.forEach(count => { expect(count, bytes.join()).to.be.closeTo(2_000_000, 600_000) })
+  })
+
+  it('has no more large frames in the making than there are slots, and a slot for control', () => {
+    const setting = new Case(1e9)
+    for (let i = 0; i < 10; i++) {
+      setting.push(i, (i % 3) as Lane, 300_000, `flow ${i}`)
+    }
+    for (let i = 0; i < 12; i++) {
+      setting.take(WHOLE + 16)
+    }
+    setting.push(100, Lane.CONTROL, 300_000)
+    setting.push(101, Lane.CONTROL, 10, 'small')
+    setting.push(102, Lane.DATA, 10, 'small')
+    setting.take(WHOLE + 16)
+    setting.take(WHOLE + 16)
+    expect(setting.arrived.filter(id => id >= 100)).to.deep.equal([101])
+    for (let i = 0; i < 4; i++) {
+      setting.take(WHOLE + 16)
+    }
+    expect(setting.arrived.filter(id => id >= 100)).to.deep.equal([101, 100])
+    setting.takeAll()
+
+    expect(setting.arrived.sort((a, b) => a - b)).to.deep.equal([...Array.from({ length: 10 }, (_, i) => i), 100, 101, 102])
+  })
+
+  it('sends control before all others, and where only control may go, only that', () => {
+    const setting = new Case()
+    setting.push(1, Lane.DATA, 1000)
+    setting.push(2, Lane.BULK, 1000)
+    setting.push(3, Lane.CONTROL, 1000)
+
+    expect(setting.outbox.take(10_000, 500)).to.have.lengthOf(1)
+    expect(setting.outbox.take(10_000, 500)).to.equal(undefined)
+    expect(setting.fates.get(3)).to.deep.equal(['sent'])
+    setting.takeAll()
+    expect(setting.arrived).to.deep.equal([1, 2])
+  })
+
+  it('takes the own frames of the library while users must wait, up to a limit', () => {
+    const setting = new Case(3000)
+    const own = (id: number): 'admitted' | 'waiting' | 'refused' => setting.outbox.push({ ...setting.entry(id, Lane.CONTROL, 1000), isOwn: true })
+
+    expect([1, 2, 3, 4].map(id => setting.push(id, Lane.CONTROL, 1000, 'user'))).to.deep.equal(['admitted', 'admitted', 'waiting', 'waiting'])
+    expect(Array.from({ length: 12 }, (_, i) => own(10 + i))).to.deep.equal([...new Array(9).fill('admitted'), ...new Array(3).fill('refused')])
+    setting.takeAll()
+    expect(setting.arrived.filter(id => id < 10)).to.deep.equal([1, 2, 3, 4])
+    expect(setting.arrived.filter(id => id >= 10)).to.have.lengthOf(9)
+  })
+
+  it('refuses what waits in too many bytes', () => {
+    const setting = new Case(1000, 1000)
+    const frame = encodeFrame(Kind.FIRST_FREE, 0, () => {}, new Uint8Array(40_000_000))
+
+    expect([1, 2, 3, 4].map(() => setting.outbox.push({ frame, lane: Lane.DATA }))).to.deep.equal(['admitted', 'waiting', 'waiting', 'refused'])
+  })
+
+  it('holds no more than twice its capacity, however many flows there are', () => {
+    const setting = new Case(64_000, 1e6)
+    for (let i = 0; i < 3000; i++) {
+      setting.push(i, Lane.DATA, 900, `flow ${i}`)
+    }
+
+    expect(setting.outbox.bytes).to.be.within(64_000, 128_000)
+    setting.takeAll()
+    expect(setting.arrived.sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 3000 }, (_, i) => i))
+  })
+
+  it('brings all that was not taken back once, in the order of its flow, whatever happens', () => {
+    const step = fc.record({
+      lane: fc.constantFrom(0, 1, 2, 3),
+      size: fc.constantFrom(10, 1000, 60_000, 80_000, 300_000),
+      flow: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+      take: fc.integer({ min: 0, max: 150_000 }),
+      withdraw: fc.nat(20)
+    })
+
+    fc.assert(fc.property(fc.array(step, { maxLength: 80 }), steps => {
+      const setting = new Case(200_000, 30)
+      const pushed: Array<{ id: number, entry: Entry, name: string }> = []
+      const expected = new Map<string, number[]>()
+
+      steps.forEach(({ lane, size, flow, take, withdraw }, id) => {
+        const entry = setting.entry(id, lane as Lane, size, flow)
+        if (setting.outbox.push(entry) !== 'refused') {
+          pushed.push({ id, entry, name: `${lane} ${flow}` })
+        }
+        const victim = pushed[pushed.length - 1 - withdraw]
+        if (victim != null && setting.outbox.withdraw(victim.entry)) {
+          pushed.splice(pushed.length - 1 - withdraw, 1)
+        }
+        setting.outbox.check()
+        setting.take(take)
+      })
+      setting.takeAll()
+
+      const names = new Map(pushed.map(({ id, name }) => [id, name]))
+      pushed.forEach(({ id, name }) => expected.set(name, [...expected.get(name) ?? [], id]))
+      for (const [name, ids] of expected) {
+        expect(setting.arrived.filter(id => names.get(id) === name)).to.deep.equal(ids)
+      }
+      expect(setting.arrived).to.have.lengthOf(pushed.length)
+      expect([setting.outbox.bytes, setting.outbox.controlBytes, setting.outbox.waiting]).to.deep.equal([0, 0, 0])
+    }), { numRuns: 60 })
   })
 
   it('tells each once when all is dropped, and starts afresh', () => {
@@ -248,7 +410,7 @@ describe('what waits for a neighbour', () => {
   })
 
   it('holds small frames as they are made', () => {
-    const outbox = new Outbox({ capacity: 100, maxWaiting: 1 })
+    const outbox = newOutbox(100, 1)
     const frame = frameOf(20, Uint8Array.of(1))
     outbox.push({ frame, lane: Lane.DATA })
 

@@ -1,228 +1,346 @@
-import { Sessions } from '../../src/link/core/sessions.ts'
-import { randomInt, seededRandom } from '../../src/runtime/random.ts'
-import type { SessionEvent } from '../../src/link/core/sessions.ts'
-import type { Random } from '../../src/runtime/random.ts'
+import { Channels } from '../../src/link/core/channels.ts'
+import { Flight } from '../../src/link/core/flight.ts'
+import type { ChannelEffect, ChannelEvent } from '../../src/link/core/channels.ts'
+import type { Standing } from '../../src/link/core/flight.ts'
+
+type Name = 'opener' | 'other'
+
+type Message =
+  | { type: 'hello', standing: Standing }
+  | { type: 'frame', id: number, life: number, bytes: number }
+  | { type: 'credit', dealtWith: number }
+  | { type: 'ended' }
+
+/** A channel as one side sees it */
+interface End {
+  /** What is on its way to this side */
+  arriving: Message[]
+  hasSaidHello: boolean
+  isOpen: boolean
+  isOver: boolean
+  position: number
+  isCreditDue: boolean
+}
 
 interface Side {
-  sessions: Sessions
-  isOpener: boolean
-  /** What each session, or the set of connections, has for this side: in order within, in any order among them */
-  queues: Map<string, SessionEvent[]>
+  name: Name
+  flight: Flight
+  channels: Channels
+  /** What it will be told of the connections */
+  news: Array<string | undefined>
+  current?: number
   retry: boolean
   lost: boolean
   ups: number
   downs: number
-  open: Set<number>
+  /** Frames of the present pairing */
+  sent: number
+  received: number
 }
 
+const WINDOW = 40
+/** Bytes of the frames that are sent, one after the other */
+const SIZES = [3, 7, 5]
+
 /**
- * The reducers of both ends of a link, driven against each other over connections that come and go and streams that die
- * at any moment: what one does reaches the other later, or never.
+ * The cores of both ends, driven against each other over connections that come and go and channels that die at any moment:
+ * what one does reaches the other later, or never. All that may happen next is an action with a name. Whatever happens,
+ * in a pairing each side gets the other's frames from the first one on, each once and in order; else an action throws.
  */
 export class TwoSides {
-  readonly #random: Random
-  readonly #connections = new Map<string, number>()
-  readonly #opener: Side = this.#side(true)
-  readonly #other: Side = this.#side(false)
-  /** Sessions that both may still use, and the connection of each */
-  readonly #alive = new Map<number, string>()
-  readonly #helloed = new Set<number>()
+  readonly #connections: string[] = []
+  readonly #sides: Record<Name, Side>
+  readonly #ends = new Map<number, Record<Name, End>>()
+  readonly #on = new Map<number, string>()
+  readonly #maxFrames: number
+  #lives = 0
   #nextConnection = 0
 
-  constructor (seed: number) {
-    this.#random = seededRandom(seed)
+  constructor (maxFrames: number) {
+    this.#maxFrames = maxFrames
+    this.#sides = { opener: this.#side('opener'), other: this.#side('other') }
   }
 
-  /** `steps` random things happen */
-  disturb (steps: number): void {
-    for (let i = 0; i < steps; i++) {
-      const chance = this.#random()
+  /** What may happen now. The last words of an action's name say to whom */
+  actions (): string[] {
+    const actions = ['connect', ...this.#connections.map(name => `disconnect ${name}`)]
 
-      if (chance < 0.06) {
-        this.#connect()
-      } else if (chance < 0.11 && this.#connections.size > 0) {
-        this.#disconnect(this.#pick([...this.#connections.keys()]))
-      } else if (chance < 0.2 && this.#alive.size > 0) {
-        this.#break(this.#pick([...this.#alive.keys()]))
-      } else if (chance < 0.25) {
-        this.#fireLost(this.#pick([this.#opener, this.#other]))
-      } else {
-        this.#step()
+    for (const { name, news, retry, lost, channels } of Object.values(this.#sides)) {
+      actions.push(...news.length > 0 ? [`tell ${name}`] : [], ...retry ? [`retry ${name}`] : [], ...lost ? [`lost ${name}`] : [])
+      actions.push(...channels.isNeighbour ? [`restart ${name}`] : [])
+
+      for (const [number, ends] of this.#ends) {
+        actions.push(...ends[name].arriving.length > 0 ? [`read ${number} ${name}`] : [], ...this.#next(name, number) != null ? [`write ${number} ${name}`] : [])
       }
     }
+
+    return [...actions, ...[...this.#ends.keys()].filter(number => this.#isAlive(number)).map(number => `break ${number}`)]
+  }
+
+  do (action: string): void {
+    const [what, ...words] = action.split(' ')
+    const side = this.#sides[words.at(-1) as Name]
+
+    switch (what) {
+      case 'connect': this.#connect(); break
+      case 'disconnect': this.#disconnect(words[0]); break
+      case 'break': this.#break(Number(words[0])); break
+      case 'read': this.#read(side, Number(words[0])); break
+      case 'write': this.#write(side, Number(words[0])); break
+      case 'tell': this.#handle(side, { type: 'connections', best: side.news.shift() }); break
+      case 'retry': side.retry = false; this.#handle(side, { type: 'retry' }); break
+      case 'lost': side.lost = false; this.#handle(side, { type: 'lost' }); break
+      case 'restart': side.current = undefined; this.#handle(side, { type: 'restart' }); break
+    }
+
+    Object.values(this.#sides).forEach(({ flight }) => { flight.check() })
   }
 
   /** Nothing is lost any more: what is on its way arrives */
   settle (): void {
     for (let i = 0; i < 10_000; i++) {
-      if (!this.#step()) {
+      const [action] = this.actions().filter(action => /^(tell|read|write)/.test(action)).concat(this.actions().filter(action => action.startsWith('retry')))
+
+      if (action == null) {
         return
       }
+      this.do(action)
     }
+
+    throw new Error('it never comes to rest')
   }
 
   /** What is wrong when all is quiet, if anything is */
   disagreement (): string | undefined {
-    const [a, b] = [this.#opener.sessions.state, this.#other.sessions.state]
-    const found = JSON.stringify([a, b, [...this.#alive], [...this.#connections]])
+    const { opener, other } = this.#sides
+    const [a, b] = [opener.channels.state, other.channels.state]
+    const found = JSON.stringify([a, b, [...this.#on], this.#connections, opener, other])
 
-    for (const { ups, downs } of [this.#opener, this.#other]) {
-      if (downs > ups) {
-        return `${downs} times down and ${ups} times up: ${found}`
-      }
+    if ([opener, other].some(({ downs, ups }) => downs > ups)) {
+      return `more often down than up: ${found}`
     }
-    if (this.#connections.size === 0) {
-      return a.status === 'down' && b.status === 'down' ? undefined : found
+    if (this.#connections.length === 0) {
+      return a.status === 'down' && b.status === 'down' ? undefined : `not down: ${found}`
     }
-    if (a.status !== 'up' || b.status !== 'up') {
-      return found
+    if (a.status !== 'up' || b.status !== 'up' || a.channel !== b.channel || a.connection !== this.#best || a.opening != null) {
+      return `not up on the best connection: ${found}`
     }
 
-    const isSame = a.session === b.session && a.connection === this.#best() && a.opening == null
-    return isSame && this.#opener.open.size === 1 && this.#other.open.size === 1 ? undefined : found
+    const open = [...this.#ends.values()].filter(ends => ends.opener.isOpen || ends.other.isOpen)
+    const isAll = opener.sent === this.#maxFrames && other.sent === this.#maxFrames && opener.received === other.sent && other.received === opener.sent
+    return open.length === 1 && isAll ? undefined : `not all came, or channels are left: ${found}`
   }
 
-  #side (isOpener: boolean): Side {
-    return { sessions: new Sessions(isOpener), isOpener, queues: new Map(), retry: false, lost: false, ups: 0, downs: 0, open: new Set() }
+  #side (name: Name): Side {
+    const flight = new Flight({ window: WINDOW, newLife: () => ++this.#lives })
+    return { name, flight, channels: new Channels(name === 'opener', flight), news: [], retry: false, lost: false, ups: 0, downs: 0, sent: 0, received: 0 }
   }
 
-  #pick<T> (items: T[]): T {
-    return items[randomInt(this.#random, items.length)]
-  }
-
-  #best (): string | undefined {
-    return [...this.#connections].sort((a, b) => b[1] - a[1])[0]?.[0]
+  /** The newest */
+  get #best (): string | undefined {
+    return this.#connections.at(-1)
   }
 
   #connect (): void {
-    this.#connections.set(`c${++this.#nextConnection}`, this.#random())
+    this.#connections.push(`c${++this.#nextConnection}`)
     this.#tellConnections()
   }
 
   #disconnect (connection: string): void {
-    this.#connections.delete(connection)
-    for (const [session, on] of [...this.#alive]) {
-      if (on === connection) {
-        this.#break(session)
-      }
-    }
+    this.#connections.splice(this.#connections.indexOf(connection), 1)
+    ;[...this.#on].filter(([, on]) => on === connection).forEach(([number]) => { this.#break(number) })
     this.#tellConnections()
   }
 
   #tellConnections (): void {
-    for (const side of [this.#opener, this.#other]) {
-      this.#queue(side, 'connections', { type: 'connections', best: this.#best() })
+    Object.values(this.#sides).forEach(({ news }) => { news.push(this.#best) })
+  }
+
+  #isAlive (number: number): boolean {
+    return this.#on.has(number)
+  }
+
+  /** All that is on its way is lost */
+  #break (number: number): void {
+    this.#on.delete(number)
+    for (const end of Object.values(this.#ends.get(number) as Record<Name, End>)) {
+      end.arriving = end.isOver ? [] : [{ type: 'ended' }]
     }
   }
 
-  #queue (side: Side, name: string, event: SessionEvent): void {
-    side.queues.set(name, [...side.queues.get(name) ?? [], event])
-  }
+  /** What a side would write next on a channel, if anything */
+  #next (name: Name, number: number): 'hello' | 'credit' | 'again' | 'frame' | undefined {
+    const { flight, current, sent } = this.#sides[name]
+    const end = this.#ends.get(number)?.[name]
 
-  #break (session: number): void {
-    this.#alive.delete(session)
-    for (const side of [this.#opener, this.#other]) {
-      this.#queue(side, `${session}`, { type: 'ended', session })
+    if (end == null || end.isOver || !this.#isAlive(number)) {
+      return
     }
-  }
-
-  #fireLost (side: Side): void {
-    if (side.lost) {
-      side.lost = false
-      this.#handle(side, { type: 'lost' })
+    if (!end.hasSaidHello) {
+      return name === 'opener' || end.isOpen ? 'hello' : undefined
     }
+    if (number !== current) {
+      return
+    }
+    if (end.isCreditDue || flight.ungranted > 0) {
+      return 'credit'
+    }
+    if (flight.hasAgain) {
+      return 'again'
+    }
+    return sent < this.#maxFrames && SIZES[sent % SIZES.length] <= flight.left ? 'frame' : undefined
   }
 
-  /** Something that is on its way arrives; false when there is nothing */
-  #step (): boolean {
-    const ready = [this.#opener, this.#other].flatMap(side => [...side.queues.keys()].map(name => ({ side, name })))
+  #write (side: Side, number: number): void {
+    const { name, flight } = side
+    const ends = this.#ends.get(number) as Record<Name, End>
+    const end = ends[name]
+    const { arriving } = ends[name === 'opener' ? 'other' : 'opener']
 
-    if (ready.length === 0) {
-      if (!this.#opener.retry) {
-        return false
+    switch (this.#next(name, number)) {
+      case 'hello':
+        end.hasSaidHello = true
+        arriving.push({ type: 'hello', standing: { ...flight.standing, ...name === 'opener' ? { from: 0 } : {} } })
+        break
+      case 'credit':
+        end.isCreditDue = false
+        arriving.push({ type: 'credit', dealtWith: flight.grant() })
+        break
+      case 'again': {
+        const [part] = flight.takeAgain() as Uint8Array[]
+        arriving.push({ type: 'frame', id: part[0], life: flight.standing.life, bytes: part.byteLength })
+        break
       }
-      this.#opener.retry = false
-      this.#handle(this.#opener, { type: 'retry' })
-      return true
+      case 'frame': {
+        const part = new Uint8Array(SIZES[side.sent % SIZES.length])
+        part[0] = side.sent++
+        flight.push([part], part.byteLength)
+        arriving.push({ type: 'frame', id: part[0], life: flight.standing.life, bytes: part.byteLength })
+        break
+      }
+      case undefined:
+        throw new Error(`the ${name} has nothing to write on ${number}`)
     }
-    if (this.#opener.retry && this.#random() < 0.2) {
-      this.#opener.retry = false
-      this.#handle(this.#opener, { type: 'retry' })
-      return true
-    }
-
-    const { side, name } = this.#pick(ready)
-    const [event, ...others] = side.queues.get(name) as SessionEvent[]
-    others.length > 0 ? side.queues.set(name, others) : side.queues.delete(name)
-    this.#arrive(side, event)
-    return true
   }
 
-  #arrive (side: Side, event: SessionEvent): void {
-    if (event.type === 'opened') {
-      // streams that died before both said hello are no session
-      if (!this.#alive.has(event.session)) {
-        return
-      }
-      side.open.add(event.session)
-      if (!side.isOpener && !this.#helloed.has(event.session)) {
-        this.#helloed.add(event.session)
-        this.#queue(this.#opener, `${event.session}`, event)
-      }
-    }
-    if (event.type === 'ended') {
-      side.open.delete(event.session)
-    }
+  #read (side: Side, number: number): void {
+    const end = (this.#ends.get(number) as Record<Name, End>)[side.name]
+    const message = end.arriving.shift() as Message
 
-    this.#handle(side, event)
+    switch (message.type) {
+      case 'hello':
+        this.#handle(side, { type: 'hello', channel: number, connection: String(this.#on.get(number)), hello: message.standing, window: WINDOW })
+        break
+      case 'credit':
+        if (side.flight.onGrant(message.dealtWith) === 'lie') {
+          throw new Error(`a grant of ${message.dealtWith} was taken for a lie`)
+        }
+        break
+      case 'frame':
+        this.#receive(side, end, message)
+        break
+      case 'ended':
+        this.#over(side, number)
+        break
+    }
   }
 
-  #handle (side: Side, event: SessionEvent): void {
-    for (const effect of side.sessions.handle(event)) {
-      switch (effect.type) {
-        case 'open':
-          this.#opens(effect.session, effect.connection)
-          break
-        case 'retire':
-          this.#retires(side, effect.session)
-          break
-        case 'close':
-          side.retry = false
-          ;[...this.#alive.keys()].filter(session => side.isOpener || side.open.has(session)).forEach(session => { this.#retires(side, session) })
-          break
-        case 'up':
+  #receive (side: Side, end: End, { id, life, bytes }: Extract<Message, { type: 'frame' }>): void {
+    const isKnown = end.position < side.flight.received
+    end.position += bytes
+
+    if (isKnown) {
+      return
+    }
+    if (id !== side.received || life !== side.flight.standing.of) {
+      throw new Error(`the ${side.name} got frame ${id} of life ${life} where ${side.received} of ${side.flight.standing.of} was next`)
+    }
+    if (!side.flight.onReceive(bytes)) {
+      throw new Error('an honest sender was taken for another')
+    }
+    side.received++
+  }
+
+  #over (side: Side, number: number): void {
+    const end = (this.#ends.get(number) as Record<Name, End>)[side.name]
+    end.isOver = true
+    end.isOpen = false
+    end.arriving = []
+    side.current = side.current === number ? undefined : side.current
+    this.#handle(side, { type: 'ended', channel: number })
+  }
+
+  #handle (side: Side, event: ChannelEvent): void {
+    for (const effect of side.channels.handle(event)) {
+      this.#act(side, effect, event)
+    }
+  }
+
+  #act (side: Side, effect: ChannelEffect, event: ChannelEvent): void {
+    switch (effect.type) {
+      case 'open':
+        this.#open(effect.channel, effect.connection)
+        break
+      case 'end':
+        this.#end(side, effect.channel)
+        break
+      case 'up': {
+        const end = (this.#ends.get(effect.channel) as Record<Name, End>)[side.name]
+        end.isOpen = true
+        end.isCreditDue = effect.met === 'resumed'
+        end.position = side.name === 'opener' && event.type === 'hello' ? event.hello.from : side.flight.received
+        side.current = effect.channel
+        side.lost = false
+        if (effect.met !== 'resumed') {
           side.ups++
-          side.lost = false
-          break
-        case 'down':
-          side.downs++
-          side.lost = false
-          break
-        case 'retry-later':
-          side.retry = true
-          break
-        case 'lost-later':
-          side.lost = true
-          break
+          side.sent = 0
+          side.received = 0
+        }
+        break
       }
+      case 'fault':
+        throw new Error(`an honest hello was taken for a lie: ${JSON.stringify(side)}`)
+      case 'close':
+        side.retry = false
+        side.current = undefined
+        ;[...this.#ends.keys()].forEach(number => { this.#end(side, number) })
+        break
+      case 'down':
+        side.downs++
+        side.lost = false
+        break
+      case 'retry-later':
+        side.retry = true
+        break
+      case 'lost-later':
+        side.lost = true
+        break
     }
   }
 
-  #opens (session: number, connection: string): void {
-    if (this.#connections.has(connection)) {
-      this.#alive.set(session, connection)
-      this.#queue(this.#other, `${session}`, { type: 'opened', session, connection })
-    } else {
-      this.#queue(this.#opener, `${session}`, { type: 'ended', session })
+  #open (number: number, connection: string): void {
+    const end = (): End => ({ arriving: [], hasSaidHello: false, isOpen: false, isOver: false, position: 0, isCreditDue: false })
+    this.#ends.set(number, { opener: end(), other: end() })
+    this.#on.set(number, connection)
+
+    if (!this.#connections.includes(connection)) {
+      this.#break(number)
     }
   }
 
-  /** Its own end it knows at once, the other side hears of it later */
-  #retires (side: Side, session: number): void {
-    this.#alive.delete(session)
-    side.open.delete(session)
-    side.queues.delete(`${session}`)
-    this.#queue(side.isOpener ? this.#other : this.#opener, `${session}`, { type: 'ended', session })
-    this.#handle(side, { type: 'ended', session })
+  /** Its own end it knows at once, the other side hears of it later, behind nothing that was on its way */
+  #end (side: Side, number: number): void {
+    const ends = this.#ends.get(number)
+
+    if (ends == null || ends[side.name].isOver) {
+      return
+    }
+    if (this.#isAlive(number)) {
+      this.#on.delete(number)
+      const other = ends[side.name === 'opener' ? 'other' : 'opener']
+      other.arriving.push(...other.isOver ? [] : [{ type: 'ended' } as const])
+    }
+
+    this.#over(side, number)
   }
 }

@@ -3,12 +3,14 @@ import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { AbstractStream } from '@libp2p/utils'
 import { stubInterface } from 'sinon-ts'
-import { Link } from '../../src/link/link.ts'
-import { decodeAttach } from '../../src/link/session.ts'
+import { decodeHello } from '../../src/link/channel.ts'
+import { FrameParser, Kind } from '../../src/link/core/frames.ts'
+import { Neighbour } from '../../src/link/neighbour.ts'
 import { LruMap } from '../../src/runtime/bounded.ts'
 import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
-import type { LinkHandlers } from '../../src/link/link.ts'
+import type { Hello } from '../../src/link/channel.ts'
+import type { NeighbourHandlers, Penalty } from '../../src/link/neighbour.ts'
 import type { AbortOptions, Connection, PeerId, Stream } from '@libp2p/interface'
 import type { SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -17,19 +19,28 @@ const log = defaultLogger().forComponent('test:link')
 
 /** Milliseconds of the virtual clock that everything takes from one end to the other */
 const LATENCY = 1
+/** Bytes that a slow wire takes at a time */
+const WIRE_BUFFER = 65_536
 
 /** One end of a stream under the virtual clock */
 export class WireStream extends AbstractStream {
   readonly #clock: Clockwork
+  /** Bytes a second */
+  readonly #rate: number
+  /** When what was sent last has gone through */
+  #freeAt = 0
   other?: WireStream
   /** The other side reads nothing */
   isStuck = false
   /** After so many bytes it will be stuck */
   room = Infinity
+  /** Called with what is sent */
+  onSent?: (bytes: Uint8Array) => void
 
-  constructor (clock: Clockwork, protocol: string, direction: 'inbound' | 'outbound') {
-    super({ log, id: protocol, protocol, direction })
+  constructor (clock: Clockwork, direction: 'inbound' | 'outbound', rate = Infinity) {
+    super({ log, id: direction, protocol: 'direct-sub', direction })
     this.#clock = clock
+    this.#rate = rate
   }
 
   unstick (): void {
@@ -42,10 +53,23 @@ export class WireStream extends AbstractStream {
       return { sentBytes: 0, canSendMore: false }
     }
 
-    const bytes = data.slice()
-    this.#later(other => { other.onData(bytes) })
+    this.onSent?.(data.slice())
+    // as much as a muxer's window, so that a slow wire is not filled at once
+    const bytes = data.sublist(0, this.#rate === Infinity ? data.byteLength : Math.min(WIRE_BUFFER, data.byteLength)).slice()
+    this.#freeAt = Math.max(this.#freeAt, this.#clock.now()) + bytes.byteLength * 1000 / this.#rate
+    this.#clock.after(this.#freeAt - this.#clock.now() + LATENCY, () => {
+      if (this.other?.status === 'open') {
+        this.other.onData(bytes)
+      }
+    })
     this.room -= bytes.byteLength
     this.isStuck = this.room <= 0
+
+    if (this.#rate < Infinity) {
+      this.isStuck = true
+      this.#clock.after(this.#freeAt - this.#clock.now(), () => { this.unstick() })
+    }
+
     return { sentBytes: bytes.byteLength, canSendMore: !this.isStuck }
   }
 
@@ -85,8 +109,10 @@ export class Clockwork extends VirtualClock {
 }
 
 interface Side {
-  link: Link
+  neighbour: Neighbour
   peerId: PeerId
+  /** Another object for the same peer, as after its last connection went and came */
+  again (): void
   ups: number
   downs: number
   frames: Array<{ kind: number, body: Uint8Array, bytes: number }>
@@ -96,22 +122,26 @@ interface WireConnection {
   id: string
   opener: Connection
   other: Connection
-  /** Pairs of streams, both ends of each, in the order in which they were opened */
+  /** Both ends of each stream, in the order in which they were opened */
   streams: WireStream[]
 }
 
-/** Both ends of a link, and all connections between them */
+/** Two neighbours, and all connections between them */
 export class Wires {
   readonly clock = new Clockwork()
   readonly connections: WireConnection[] = []
   readonly opener: Side
   readonly other: Side
-  /** Milliseconds until the other side is told of a stream: another one each for control and data */
-  delays = { control: 0, data: 0 }
+  /** Milliseconds until the other side is told of a stream */
+  delay = 0
+  /** Bytes a second that go through a stream */
+  rate = Infinity
   /** What keeps streams from being opened at all */
   isBroken = false
   /** How often the opener tried */
   tries = 0
+  /** What was said first on each stream, the opener's hello before the other one's */
+  readonly hellos: Hello[] = []
 
   static async create (slowAfter = 5000): Promise<Wires> {
     const keys = await Promise.all([1, 2].map(async () => generateKeyPair('Ed25519')))
@@ -143,12 +173,13 @@ export class Wires {
   }
 
   #update (): void {
-    this.opener.link.update()
-    this.other.link.update()
+    this.opener.neighbour.update()
+    this.other.neighbour.update()
   }
 
   #side (isOpener: boolean, peerId: PeerId, slowAfter: number): Side {
-    const handlers: LinkHandlers = {
+    const penalties = new LruMap<string, Penalty>(16)
+    const handlers: NeighbourHandlers = {
       greet: () => Uint8Array.of(isOpener ? 1 : 2),
       onUp: () => { side.ups++ },
       onDown: () => { side.downs++ },
@@ -156,23 +187,33 @@ export class Wires {
       onArrive: () => {},
       onLeave: () => {}
     }
-    const link = new Link(peerId, isOpener, {
-      penalties: new LruMap(16),
+    const make = (): Neighbour => new Neighbour(peerId, isOpener, {
+      penalties,
       handlers,
       log,
       slowAfter,
       clock: this.clock,
-      random: seededRandom(1),
+      random: seededRandom(isOpener ? 1 : 2),
       maxFrame: 1_000_000,
       laneCapacity: 500_000,
       connections: () => this.connections.map(({ opener, other }) => isOpener ? opener : other),
-      openStreams: async (connection, signal) => this.#open(connection.id, signal)
+      openStream: async (connection, signal) => this.#open(connection.id, signal)
     })
-    const side: Side = { link, peerId, ups: 0, downs: 0, frames: [] }
+    const side: Side = {
+      neighbour: make(),
+      peerId,
+      again: () => {
+        void side.neighbour.stop({ signal: AbortSignal.abort() })
+        side.neighbour = make()
+      },
+      ups: 0,
+      downs: 0,
+      frames: []
+    }
     return side
   }
 
-  async #open (id: string, signal: AbortSignal): Promise<[Stream, Stream]> {
+  async #open (id: string, signal: AbortSignal): Promise<Stream> {
     this.tries++
     signal.throwIfAborted()
     const connection = this.connections.find(({ opener }) => opener.id === id)
@@ -181,30 +222,18 @@ export class Wires {
       throw new Error('It cannot be opened')
     }
 
-    const { clock, other: { link }, delays } = this
-    const [control, data] = (['control', 'data'] as const).map(name => {
-      const [near, far] = [new WireStream(clock, name, 'outbound'), new WireStream(clock, name, 'inbound')]
-      near.other = far
-      far.other = near
-      connection.streams.push(near, far)
-      clock.after(LATENCY + delays[name], () => {
-        name === 'control' ? link.acceptControl(connection.other, far) : accept(link, connection.other, far)
-      })
-      return near
-    })
-
-    return [control, data]
-  }
-}
-
-/** As `Links` does it: the first frame of a data stream says whose it is */
-function accept (link: Link, connection: Connection, stream: Stream): void {
-  const onMessage = ({ data }: { data: Uint8Array | Uint8ArrayList }): void => {
-    const number = decodeAttach(data.subarray())
-    if (number != null) {
-      stream.removeEventListener('message', onMessage)
-      link.acceptData(connection, number, stream)
+    const { clock } = this
+    const [near, far] = (['outbound', 'inbound'] as const).map(direction => new WireStream(clock, direction, this.rate))
+    near.other = far
+    far.other = near
+    connection.streams.push(near, far)
+    for (const stream of [near, far]) {
+      stream.onSent = bytes => {
+        stream.onSent = undefined
+        new FrameParser(70_000, (kind, body) => { this.hellos.push(...kind === Kind.HELLO ? [decodeHello(body)] : []) }).push(bytes)
+      }
     }
+    clock.after(LATENCY + this.delay, () => { this.other.neighbour.accept(connection.other, far) })
+    return near
   }
-  stream.addEventListener('message', onMessage)
 }

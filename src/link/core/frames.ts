@@ -9,13 +9,11 @@ import { MalformedError } from '../../runtime/errors.ts'
  * so that a later version can talk to this one.
  */
 export const Kind = {
-  /** control, first frame each way: who speaks, how much it takes in */
+  /** The first frame each way: who speaks, where it stands, how much it takes in. Not counted by credit */
   HELLO: 0,
-  /** control: how many bytes of the data stream have been dealt with so far */
+  /** How many bytes of frames have been dealt with so far. Not counted by credit */
   CREDIT: 1,
-  /** data, first frame from the opener: which session this stream belongs to */
-  ATTACH: 2,
-  /** data: a piece of the frames of one lane */
+  /** A piece of a large frame, by the slot that its first byte names */
   PIECE: 3,
   /** The first kind that the floor above may use */
   FIRST_FREE: 16
@@ -86,6 +84,7 @@ export type OnFrame = (kind: number, body: Uint8Array, bytes: number) => void
 /**
  * Finds the frames in a stream of chunks that know nothing of frames. A frame that lies within one chunk is handed
  * on as a view of it; only one that spans chunks is put together. Nothing is allocated for bytes that did not come.
+ * The one who is handed a frame may `stop` it: what came behind that frame is held until it may `go`.
  */
 export class FrameParser {
   readonly #max: number
@@ -95,6 +94,7 @@ export class FrameParser {
   #heldBytes = 0
   /** How many bytes must be there before it is worth looking again */
   #wanted = 1
+  #isStopped = false
 
   constructor (max: number, onFrame: OnFrame) {
     this.#max = max
@@ -110,10 +110,26 @@ export class FrameParser {
     return this.#held.length
   }
 
+  get isStopped (): boolean {
+    return this.#isStopped
+  }
+
+  stop (): void {
+    this.#isStopped = true
+  }
+
+  /** Goes on where it was stopped. Throws as `push` does */
+  go (): void {
+    if (this.#isStopped) {
+      this.#isStopped = false
+      this.#take(this.#takeHeld())
+    }
+  }
+
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
   push (chunk: Uint8Array): void {
     // no more of the chunk than ends what is held: the rest need not be copied
-    while (this.#heldBytes > 0 && chunk.byteLength > 0) {
+    while (this.#heldBytes > 0 && chunk.byteLength > 0 && !this.#isStopped) {
       const missing = Math.min(this.#wanted - this.#heldBytes, chunk.byteLength)
       this.#hold(chunk.subarray(0, missing))
       chunk = chunk.subarray(missing)
@@ -126,6 +142,7 @@ export class FrameParser {
     this.#take(chunk)
   }
 
+  /** Whole frames go, the rest is held: all of it while this is stopped */
   #take (bytes: Uint8Array): void {
     const rest = this.#parse(bytes)
 
@@ -162,7 +179,7 @@ export class FrameParser {
     const end = chunk.byteLength
     let start = 0
 
-    while (start < end) {
+    while (start < end && !this.#isStopped) {
       let offset = start
       let length = 0
       let scale = 1
@@ -200,4 +217,97 @@ export class FrameParser {
 
     return start
   }
+}
+
+/** Large frames that may be on their way at a time */
+export const SLOTS = 4
+
+/** Puts the pieces of large frames together, slot by slot: so many frames at most are in the making */
+export class Slots {
+  readonly #init: { maxFrame: number, onFrame: OnFrame }
+  readonly #parsers: Array<FrameParser | undefined> = []
+
+  constructor (init: { maxFrame: number, onFrame: OnFrame }) {
+    this.#init = init
+  }
+
+  get heldBytes (): number {
+    return this.#parsers.reduce((sum, parser) => sum + (parser?.heldBytes ?? 0), 0)
+  }
+
+  /** The body of a PIECE. Throws a MalformedError */
+  push (body: Uint8Array): void {
+    const slot = body[0]
+
+    if (!(slot < SLOTS)) {
+      throw new MalformedError(`a piece for slot ${slot}, there are ${SLOTS}`)
+    }
+
+    const parser = this.#parsers[slot] ??= new FrameParser(this.#init.maxFrame, this.#init.onFrame)
+    parser.push(body.subarray(1))
+
+    if (parser.heldBytes === 0) {
+      this.#parsers[slot] = undefined
+    }
+  }
+
+  clear (): void {
+    this.#parsers.length = 0
+  }
+}
+
+/** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
+const GATHER_BELOW = 4096
+
+/**
+ * The same bytes in few parts. Parts that lie one behind the other are one already; of the others, short ones are put
+ * together. With `owned` also a single short one is copied: it may be a view of a slab that is kept for its sake alone.
+ */
+export function gather (parts: Uint8Array[], { owned }: { owned: boolean }): Uint8Array[] {
+  const runs = joinNeighbours(parts)
+  const gathered: Uint8Array[] = []
+
+  for (let i = 0; i < runs.length;) {
+    let size = 0
+    let end = i
+
+    while (end < runs.length && runs[end].byteLength < GATHER_BELOW) {
+      size += runs[end++].byteLength
+    }
+
+    if (end - i < (owned ? 1 : 2)) {
+      gathered.push(runs[i++])
+      continue
+    }
+
+    const run = new Uint8Array(size)
+    let offset = 0
+
+    for (; i < end; i++) {
+      run.set(runs[i], offset)
+      offset += runs[i].byteLength
+    }
+
+    gathered.push(run)
+  }
+
+  return gathered
+}
+
+function joinNeighbours (parts: Uint8Array[]): Uint8Array[] {
+  const runs: Uint8Array[] = []
+
+  for (let i = 0; i < parts.length;) {
+    const { buffer, byteOffset } = parts[i]
+    const first = i
+    let end = byteOffset + parts[i++].byteLength
+
+    while (i < parts.length && parts[i].buffer === buffer && parts[i].byteOffset === end) {
+      end += parts[i++].byteLength
+    }
+
+    runs.push(i - first === 1 ? parts[first] : new Uint8Array(buffer, byteOffset, end - byteOffset))
+  }
+
+  return runs
 }

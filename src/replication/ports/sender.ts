@@ -1,9 +1,9 @@
-import { Pipe } from '../../link/pipe.ts'
+import { FrameStream } from '../../link/frame-stream.ts'
 import { Backoff } from '../../runtime/backoff.ts'
 import { Fifo } from '../../runtime/bounded.ts'
 import * as limits from '../constants.ts'
 import type { Frame } from '../../link/core/frames.ts'
-import type { PipeOwner } from '../../link/pipe.ts'
+import type { FrameStreamOwner } from '../../link/frame-stream.ts'
 import type { Clock, Timer } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { AbortOptions, Connection, Stream } from '@libp2p/interface'
@@ -19,7 +19,7 @@ type State =
   /** The next message opens a stream */
   | { type: 'idle' }
   | { type: 'opening', controller: AbortController }
-  | { type: 'open', pipe: Pipe, since: number }
+  | { type: 'open', stream: FrameStream, since: number }
   /** The last stream ended, or could not be opened: what comes meanwhile waits */
   | { type: 'pausing', timer: Timer }
   | { type: 'ended' }
@@ -34,7 +34,7 @@ interface Waiting {
  * What goes to one peer: it waits here, in order, until the one stream to that peer takes it. A stream that ends is opened again
  * when there is something to send.
  */
-export class Sender implements PipeOwner {
+export class Sender implements FrameStreamOwner {
   readonly #init: SenderInit
   readonly #waiting = new Fifo<Waiting>()
   readonly #backoff: Backoff
@@ -81,7 +81,7 @@ export class Sender implements PipeOwner {
     if (state.type === 'opening') {
       state.controller.abort(err)
     } else if (state.type === 'open') {
-      state.pipe.abort(err)
+      state.stream.abort(err)
     } else if (state.type === 'pausing') {
       state.timer.cancel()
     }
@@ -93,12 +93,11 @@ export class Sender implements PipeOwner {
     this.#rejectAll(err)
 
     if (this.#state.type === 'open') {
-      const { pipe } = this.#state
+      const { stream } = this.#state
       this.send(last).catch(() => {})
       this.#state = { type: 'ended' }
-      await pipe.close(options).catch(err => { pipe.abort(err) })
       // a connection that is closed meanwhile may take it with it
-      await pipe.ended(options)
+      await stream.finish(options)
     }
 
     this.end(err)
@@ -134,7 +133,7 @@ export class Sender implements PipeOwner {
     this.#abort(err)
   }
 
-  onPipeEnd (): void {
+  onStreamEnd (): void {
     if (this.#state.type !== 'open') {
       return
     }
@@ -146,13 +145,13 @@ export class Sender implements PipeOwner {
 
   #abort (err: Error): void {
     if (this.#state.type === 'open') {
-      this.#state.pipe.abort(err)
+      this.#state.stream.abort(err)
     }
   }
 
   #pump (): void {
     if (this.#state.type === 'open') {
-      this.#state.pipe.schedule()
+      this.#state.stream.schedule()
     } else if (this.#state.type === 'idle' && this.hasMore()) {
       void this.#open()
     } else if (this.#state.type === 'ended') {
@@ -186,10 +185,10 @@ export class Sender implements PipeOwner {
 
   #opened (stream: Stream): void {
     const { clock } = this.#init
-    const pipe = new Pipe({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
-    this.#state = { type: 'open', pipe, since: clock.now() }
-    pipe.read()
-    pipe.schedule()
+    const frames = new FrameStream({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
+    this.#state = { type: 'open', stream: frames, since: clock.now() }
+    frames.read()
+    frames.schedule()
   }
 
   #pause (): void {

@@ -1,9 +1,9 @@
 import { encodeFrame, frameOf } from '../../link/core/frames.ts'
-import { Pipe } from '../../link/pipe.ts'
+import { FrameStream } from '../../link/frame-stream.ts'
 import { encodeString, Reader, uvarintLength, writeUvarint } from '../../runtime/codec.ts'
 import * as limits from '../constants.ts'
 import { Sender } from './sender.ts'
-import type { PipeOwner } from '../../link/pipe.ts'
+import type { FrameStreamOwner } from '../../link/frame-stream.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { AbortOptions, Connection, Libp2pEvents, Logger, PeerId, Stream, TypedEventTarget } from '@libp2p/interface'
@@ -136,19 +136,19 @@ interface ReceiverInit {
 }
 
 /** A stream that another peer opened: it alone writes */
-class Receiver implements PipeOwner {
+class Receiver implements FrameStreamOwner {
   readonly #init: ReceiverInit
-  readonly #pipe: Pipe
+  readonly #frames: FrameStream
 
   constructor (init: ReceiverInit) {
     const { stream, clock } = init
     this.#init = init
-    this.#pipe = new Pipe({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
-    this.#pipe.read()
+    this.#frames = new FrameStream({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
+    this.#frames.read()
   }
 
   abort (err: Error): void {
-    this.#pipe.abort(err)
+    this.#frames.abort(err)
   }
 
   take (): undefined {}
@@ -157,7 +157,7 @@ class Receiver implements PipeOwner {
     return false
   }
 
-  onFrame (pipe: Pipe, kind: number, body: Uint8Array): void {
+  onFrame (kind: number, body: Uint8Array): void {
     if (kind === Kind.MESSAGE) {
       const reader = new Reader(body)
       this.#init.onMessage(reader.string(limits.MAX_SEND_TOPIC), reader.rest())
@@ -174,7 +174,7 @@ class Receiver implements PipeOwner {
   onSlow (): void {}
 
   /** Its side has ended, so ours does */
-  onPipeEnd (): void {
+  onStreamEnd (): void {
     const { stream, onEnd } = this.#init
     onEnd()
     stream.close().catch(err => { stream.abort(err) })

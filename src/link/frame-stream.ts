@@ -1,5 +1,5 @@
 import { Uint8ArrayList } from 'uint8arraylist'
-import { FrameParser } from './core/frames.ts'
+import { FrameParser, gather } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface'
 
@@ -10,54 +10,55 @@ import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface
  */
 const WRITE = 2 * 65_519 - 12
 
-/** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
-const GATHER_BELOW = 4096
+/** A part that does not fit is cut where at least so much of the write is free (a guess) */
+const CUT_ABOVE = 4096
 
-export interface PipeInit {
+export interface FrameStreamInit {
   stream: Stream
   clock: Clock
-  owner: PipeOwner
+  owner: FrameStreamOwner
   maxFrame: number
-  /** Milliseconds without a write, while bytes wait, until the other side is too slow */
+  /** Milliseconds without progress, while bytes wait, until the other side is too slow */
   slowAfter: number
 }
 
-/** Who uses a pipe, or some of them */
-export interface PipeOwner {
+/** Who uses a stream of frames */
+export interface FrameStreamOwner {
   /** The next bytes to write, if there are any that may go now */
-  take (pipe: Pipe): Uint8Array[] | undefined
+  take (): Uint8Array[] | undefined
   /** Whether bytes wait to be written, be it that they may not go yet */
-  hasMore (pipe: Pipe): boolean
-  onFrame (pipe: Pipe, kind: number, body: Uint8Array, bytes: number): void
+  hasMore (): boolean
+  onFrame (kind: number, body: Uint8Array, bytes: number): void
   /** What came could not be parsed */
   onMalformed (err: Error): void
   /** The stream ended, or the other side said that it writes no more: called once */
-  onPipeEnd (): void
+  onStreamEnd (): void
   onSlow (): void
 }
 
 /**
  * One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it.
  */
-export class Pipe {
-  readonly #init: PipeInit
+export class FrameStream {
+  readonly #init: FrameStreamInit
   readonly #parser: FrameParser
   /** Taken, and not written yet */
   #carry: Uint8Array[] = []
   #carried = 0
-  #scheduled = false
+  #isScheduled = false
+  #isPumping = false
   #isBlocked = false
-  #ended = false
-  #closing = false
-  #written = 0
+  #hasEnded = false
+  /** Counts what shows that the other side takes something in */
+  #progress = 0
   #stallTimer?: Timer
   #onIdle?: () => void
   #onEnd?: () => void
 
-  constructor (init: PipeInit) {
+  constructor (init: FrameStreamInit) {
     const { stream, owner, maxFrame } = init
     this.#init = init
-    this.#parser = new FrameParser(maxFrame, (kind, body, bytes) => { owner.onFrame(this, kind, body, bytes) })
+    this.#parser = new FrameParser(maxFrame, (kind, body, bytes) => { owner.onFrame(kind, body, bytes) })
     stream.addEventListener('end', this)
   }
 
@@ -79,17 +80,26 @@ export class Pipe {
     }
   }
 
-  #receive (data: Uint8Array | Uint8ArrayList): void {
-    try {
-      if (data instanceof Uint8Array) {
-        this.#parser.push(data)
-      } else {
-        for (const part of data) {
-          this.#parser.push(part)
-        }
+  /** Hands on no more frames until `go`. At most what credit allows comes meanwhile, and the stream holds it */
+  stop (): void {
+    const { stream } = this.#init
+
+    if (!this.#hasEnded && !this.#parser.isStopped) {
+      this.#parser.stop()
+      if (stream.readStatus === 'readable') {
+        stream.pause()
       }
-    } catch (err: any) {
-      this.#init.owner.onMalformed(err)
+    }
+  }
+
+  go (): void {
+    if (!this.#hasEnded && this.#parser.isStopped) {
+      this.#parse(() => { this.#parser.go() })
+      this.#progress++
+
+      if (!this.#parser.isStopped && this.#init.stream.readStatus === 'paused') {
+        this.#init.stream.resume()
+      }
     }
   }
 
@@ -97,41 +107,34 @@ export class Pipe {
   schedule (now = false): void {
     if (now) {
       this.#pump()
-    } else if (!this.#scheduled) {
-      this.#scheduled = true
+    } else if (!this.#isScheduled) {
+      this.#isScheduled = true
       this.#init.clock.soon(() => {
-        this.#scheduled = false
+        this.#isScheduled = false
         this.#pump()
       })
     }
   }
 
-  /** Writes what there is, and resolves when that is done */
-  async flush (options: AbortOptions): Promise<void> {
-    if (!this.#ended && this.#hasMore && options.signal?.aborted !== true) {
+  /** The other side has dealt with something, so it is not dead, however slow */
+  noteProgress (): void {
+    this.#progress++
+  }
+
+  /**
+   * Writes what there is and says that no more comes. Resolves when the other side has said so, too: it has read all, then.
+   * Or when the signal aborts, or the stream ends
+   */
+  async finish ({ signal }: AbortOptions): Promise<void> {
+    if (this.#hasMore) {
       this.schedule()
-      await new Promise<void>(resolve => {
-        this.#onIdle = resolve
-        options.signal?.addEventListener('abort', () => { resolve() }, { once: true })
-      })
+      await this.#until(resolve => { this.#onIdle = resolve }, signal)
     }
-  }
-
-  /** Writes what there is, says that no more comes, and resolves when both is done */
-  async close (options: AbortOptions): Promise<void> {
-    this.#closing = true
-    await this.flush(options)
-    await this.#init.stream.close(options)
-  }
-
-  /** Resolves when the other side writes no more: after our close() it has then read all. Or when the signal aborts */
-  async ended ({ signal }: AbortOptions): Promise<void> {
-    if (!this.#ended && signal?.aborted !== true) {
-      await new Promise<void>(resolve => {
-        this.#onEnd = resolve
-        signal?.addEventListener('abort', () => { resolve() }, { once: true })
-      })
+    if (!this.#hasEnded && signal?.aborted !== true) {
+      await this.#init.stream.close({ signal }).catch(err => { this.abort(err) })
     }
+
+    await this.#until(resolve => { this.#onEnd = resolve }, signal)
   }
 
   abort (err: Error): void {
@@ -139,27 +142,66 @@ export class Pipe {
     this.#end()
   }
 
+  #receive (data: Uint8Array | Uint8ArrayList): void {
+    this.#parse(() => {
+      if (data instanceof Uint8Array) {
+        this.#parser.push(data)
+      } else {
+        for (const part of data) {
+          this.#parser.push(part)
+        }
+      }
+    })
+  }
+
+  #parse (read: () => void): void {
+    try {
+      read()
+    } catch (err: any) {
+      this.#init.owner.onMalformed(err)
+    }
+  }
+
+  async #until (wait: (resolve: () => void) => void, signal?: AbortSignal): Promise<void> {
+    if (!this.#hasEnded && signal?.aborted !== true) {
+      await new Promise<void>(resolve => {
+        wait(resolve)
+        signal?.addEventListener('abort', () => { resolve() }, { once: true })
+      })
+    }
+  }
+
   get #hasMore (): boolean {
-    return this.#carried > 0 || this.#init.owner.hasMore(this)
+    return this.#carried > 0 || this.#init.owner.hasMore()
   }
 
   #pump (): void {
     const { stream } = this.#init
 
+    // what is called when a frame is taken may add others, which this loop takes, too
+    if (this.#isPumping) {
+      return
+    }
+
+    this.#isPumping = true
+
     try {
-      while (!this.#ended && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
+      while (!this.#hasEnded && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
         const parts = this.#nextParts()
 
         if (parts.length === 0) {
           break
         }
 
-        this.#written++
-        stream.send(gather(parts))
+        this.#progress++
+        const runs = gather(parts, { owned: false })
+        stream.send(runs.length === 1 ? runs[0] : new Uint8ArrayList(...runs))
       }
     } catch (err: any) {
-      // the stream closed under our hands: its 'close' event tells the rest
+      // the stream closed under our hands
       this.abort(err)
+    } finally {
+      this.#isPumping = false
     }
 
     if (this.#hasMore) {
@@ -202,7 +244,7 @@ export class Pipe {
 
     this.#carry = parts.splice(count)
 
-    if (this.#carry.length > 0 && left >= GATHER_BELOW) {
+    if (this.#carry.length > 0 && left >= CUT_ABOVE) {
       parts.push(this.#carry[0].subarray(0, left))
       this.#carry[0] = this.#carry[0].subarray(left)
       left = 0
@@ -213,23 +255,24 @@ export class Pipe {
   }
 
   #take (): Uint8Array[] | undefined {
-    return this.#carried < WRITE ? this.#init.owner.take(this) : undefined
+    return this.#carried < WRITE ? this.#init.owner.take() : undefined
   }
 
   /** A timer only while bytes wait */
   #watch (): void {
-    if (this.#stallTimer != null || this.#ended) {
+    if (this.#stallTimer != null || this.#hasEnded) {
       return
     }
 
-    const written = this.#written
+    const progress = this.#progress
     this.#stallTimer = this.#init.clock.after(this.#init.slowAfter, () => {
       this.#stallTimer = undefined
 
-      if (this.#ended || !this.#hasMore) {
+      if (this.#hasEnded || !this.#hasMore) {
         return
       }
-      if (this.#written === written) {
+      // what the other side granted is not heard while this side does not listen
+      if (this.#progress === progress && !this.#parser.isStopped) {
         this.#init.owner.onSlow()
       } else {
         this.#watch()
@@ -238,72 +281,14 @@ export class Pipe {
   }
 
   #end (): void {
-    if (this.#ended) {
+    if (this.#hasEnded) {
       return
     }
 
-    this.#ended = true
+    this.#hasEnded = true
     this.#stallTimer?.cancel()
     this.#onIdle?.()
     this.#onEnd?.()
-
-    if (!this.#closing) {
-      this.#init.owner.onPipeEnd()
-    }
+    this.#init.owner.onStreamEnd()
   }
-}
-
-/** Parts that lie one behind the other are one already; of the others, short ones are put together */
-function gather (parts: Uint8Array[]): Uint8Array | Uint8ArrayList {
-  const runs = joinNeighbours(parts)
-
-  if (runs.length === 1) {
-    return runs[0]
-  }
-
-  const gathered: Uint8Array[] = []
-
-  for (let i = 0; i < runs.length;) {
-    let size = 0
-    let end = i
-
-    while (end < runs.length && runs[end].byteLength < GATHER_BELOW) {
-      size += runs[end++].byteLength
-    }
-
-    if (end - i < 2) {
-      gathered.push(runs[i++])
-      continue
-    }
-
-    const run = new Uint8Array(size)
-    let offset = 0
-
-    for (; i < end; i++) {
-      run.set(runs[i], offset)
-      offset += runs[i].byteLength
-    }
-
-    gathered.push(run)
-  }
-
-  return gathered.length === 1 ? gathered[0] : new Uint8ArrayList(...gathered)
-}
-
-function joinNeighbours (parts: Uint8Array[]): Uint8Array[] {
-  const runs: Uint8Array[] = []
-
-  for (let i = 0; i < parts.length;) {
-    const { buffer, byteOffset } = parts[i]
-    const first = i
-    let end = byteOffset + parts[i++].byteLength
-
-    while (i < parts.length && parts[i].buffer === buffer && parts[i].byteOffset === end) {
-      end += parts[i++].byteLength
-    }
-
-    runs.push(i - first === 1 ? parts[first] : new Uint8Array(buffer, byteOffset, end - byteOffset))
-  }
-
-  return runs
 }
