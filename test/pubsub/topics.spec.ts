@@ -1,7 +1,9 @@
 import { expect } from 'aegir/chai'
 import { Hand } from '../fixtures/core.ts'
+import type { Gossip } from '../../src/pubsub/core/types.ts'
 
 const T = 'topic'
+/** 'retracting': nobody here holds it, and others have not heard so */
 type State = 'absent' | 'pending' | 'subscribed' | 'retracting'
 
 /** A core with two neighbours, whose topic is in this state, with one holder where it has any */
@@ -23,8 +25,18 @@ function inState (state: State): Hand {
   }
 
   hand.take()
-  expect(hand.core.topics.state(T)).to.equal(state)
+  expect(stateOf(hand)).to.equal(state)
   return hand
+}
+
+function stateOf ({ core: { topics } }: Hand): State {
+  const state = topics.state(T)
+  return state === 'absent' && topics.isAnnounced(T) ? 'retracting' : state
+}
+
+/** The topics that a message says we are on */
+function saidOn ({ updates }: Gossip): string[] {
+  return updates.flatMap(({ announcements }) => announcements.flatMap(({ on }) => on))
 }
 
 /** How many times it can be unsubscribed */
@@ -52,7 +64,7 @@ describe('topics table: absent', () => {
     const hand = inState('absent')
     hand.tick()
     expect(hand.take()).to.deep.equal([])
-    expect(hand.core.topics.needsFlush).to.be.false()
+    expect(hand.core.topics.isDirty).to.be.false()
   })
 
   it('topics table: absent × unsubscribe or a signal: false, and nothing is said', () => {
@@ -82,7 +94,7 @@ describe('topics table: absent', () => {
     hand.tick()
     const said = hand.take()
     expect(said.map(({ to, gossip }) => [to, gossip.answers])).to.deep.equal([['near', [7]]])
-    expect(said[0].gossip.announcements).to.deep.equal([])
+    expect(said[0].gossip.updates).to.deep.equal([])
   })
 
   it('topics table: absent × stop: nothing is said', () => {
@@ -107,8 +119,9 @@ describe('topics table: pending', () => {
     hand.tick()
     const said = hand.take()
     expect(said.map(({ to }) => to)).to.deep.equal(['near', 'other'])
-    expect(said.every(({ gossip }) => gossip.announcements.length === 1 && gossip.announcements[0].on.join() === `${T},second,third`)).to.be.true()
-    expect(said[0].gossip.announcements[0]).to.equal(said[1].gossip.announcements[0], 'made, and so signed, twice')
+    const announced = said.map(({ gossip }) => gossip.updates.flatMap(({ announcements }) => announcements))
+    expect(announced.every(announcements => announcements.length === 1 && announcements[0].on.join() === `${T},second,third`)).to.be.true()
+    expect(announced[0][0]).to.equal(announced[1][0], 'made, and so signed, twice')
     expect(hand.core.topics.state(T)).to.equal('subscribed')
   })
 
@@ -126,15 +139,14 @@ describe('topics table: pending', () => {
     expect(hand.settled).to.deep.equal([[2, 'cancelled'], [1, 'cancelled']])
   })
 
-  it('topics table: pending × unsubscribe: who was told meanwhile is untold, nobody else hears of it', () => {
+  it('topics table: pending × unsubscribe: those who were told meanwhile hear that it is over', () => {
     const hand = inState('pending')
     hand.hear('near', { requests: [{ id: 1, topic: T }] })
     hand.unsubscribe(T)
     hand.tick()
-    const heard = hand.heardBy()
-    expect(heard.near.at(-1)).to.equal(`-${T}`)
-    expect(heard).to.not.have.property('other')
-    expect(hand.core.topics.state(T)).to.equal('absent')
+    // a leaf that asks may have forgotten what it was told: it is told all again
+    expect(hand.heardBy()).to.deep.equal({ near: ['all:', `+${T}`, `-${T}`], other: [`+${T}`, `-${T}`] })
+    expect(stateOf(hand)).to.equal('absent')
   })
 
   it('topics table: pending × signal aborts: the hold of that call is gone, and it is not settled twice', () => {
@@ -156,26 +168,41 @@ describe('topics table: pending', () => {
     expect(hand.changes).to.deep.equal([{ peer: 'near', topic: T, subscribe: true, reason: 'announced' }])
   })
 
-  it('topics table: pending × requestSubscribers arrives: answered, and the asker is noted as told', () => {
+  it('topics table: pending × requestSubscribers arrives: answered at once, all hear of it, and it is not said again with the flush', () => {
     const hand = new Hand({ debounce: 1000 })
     hand.up('near')
     hand.up('other')
+    hand.take()
     hand.subscribe(T)
     hand.hear('near', { requests: [{ id: 7, topic: T }] })
     hand.tick()
     const said = hand.take()
-    expect(said.map(({ to, gossip }) => [to, gossip.answers, gossip.announcements.map(({ on }) => on)])).to.deep.equal([['near', [7], [[T]]]])
-    expect(hand.core.topics.state(T)).to.equal('pending')
-    expect(hand.core.topics.told(T)).to.deep.equal(['near'])
+    expect(said.map(({ to, gossip }) => [to, gossip.answers, saidOn(gossip)])).to.have.deep.members([['near', [7], [T]], ['other', [], [T]]])
+    expect(stateOf(hand)).to.equal('pending')
+    expect(hand.core.topics.isAnnounced(T)).to.be.true()
+
+    hand.advance(1000)
+    hand.ackAll()
+    expect(hand.heardBy()).to.deep.equal({})
+    expect(hand.settled).to.deep.equal([[1, 'subscribed']])
   })
 
-  it('topics table: pending × stop: its calls settle, the trace is gone, nobody hears of it but who was told', () => {
+  it('topics table: pending × stop: its calls settle, the trace is gone, and nobody hears of it', () => {
     const hand = inState('pending')
-    hand.hear('near', { requests: [{ id: 1, topic: T }] })
     hand.stop()
     expect(hand.settled).to.deep.equal([[1, 'cancelled']])
     expect(hand.core.topics.size).to.equal(0)
-    expect(Object.entries(hand.heardBy()).map(([to, heard]) => [to, heard.at(-1)])).to.deep.equal([['near', `-${T}`]])
+    expect(hand.heardBy()).to.deep.equal({})
+  })
+
+  it('topics table: pending × stop: those who were told meanwhile hear that it is over', () => {
+    const hand = inState('pending')
+    hand.hear('near', { requests: [{ id: 1, topic: T }] })
+    hand.tick()
+    hand.take()
+    hand.stop()
+    expect(hand.settled).to.deep.equal([[1, 'cancelled']])
+    expect(hand.heardBy()).to.deep.equal({ near: [`-${T}`], other: [`-${T}`] })
   })
 })
 
@@ -228,7 +255,7 @@ describe('topics table: subscribed', () => {
     const waiting = inState('pending')
     waiting.tick()
     waiting.abort(T, 1)
-    expect(waiting.core.topics.state(T)).to.equal('retracting')
+    expect(stateOf(waiting)).to.equal('retracting')
   })
 
   it('topics table: subscribed × remote subscribe arrives: recorded', () => {
@@ -241,7 +268,7 @@ describe('topics table: subscribed', () => {
     const hand = inState('subscribed')
     hand.hear('other', { requests: [{ id: 3, topic: T }] })
     hand.tick()
-    expect(hand.take().map(({ to, gossip }) => [to, gossip.answers, gossip.announcements.map(({ on }) => on)])).to.deep.equal([['other', [3], [[T]]]])
+    expect(hand.take().map(({ to, gossip }) => [to, gossip.answers, saidOn(gossip)])).to.deep.equal([['other', [3], [T]]])
   })
 
   it('topics table: subscribed × stop: retracted at everyone, then gone', () => {
@@ -253,41 +280,75 @@ describe('topics table: subscribed', () => {
 })
 
 describe('topics table: retracting', () => {
-  it('topics table: retracting × subscribe: pending again, and nobody hears that it was gone', () => {
+  it('topics table: retracting × subscribe: pending again, and nobody hears that it was gone, nor that it is back', () => {
     const hand = inState('retracting')
-    hand.subscribe(T)
-    expect(hand.core.topics.state(T)).to.equal('pending')
+    const call = hand.subscribe(T)
+    expect(stateOf(hand)).to.equal('pending')
     hand.tick()
-    expect(hand.heardBy()).to.deep.equal({ near: [`+${T}`], other: [`+${T}`] })
-    expect(hand.core.topics.told(T)).to.deep.equal(['near', 'other'])
+    expect(hand.heardBy()).to.deep.equal({})
+    expect(stateOf(hand)).to.equal('subscribed')
+    expect(hand.settled.at(-1)).to.deep.equal([call, 'subscribed'])
+  })
+
+  it('topics table: retracting × subscribe: who has not confirmed that it was there is waited for', () => {
+    const hand = inState('pending')
+    hand.tick()
+    hand.unsubscribe(T)
+    const call = hand.subscribe(T)
+    hand.tick()
+    expect(hand.settled).to.deep.equal([[1, 'cancelled']])
+    hand.ackAll()
+    expect(hand.settled.at(-1)).to.deep.equal([call, 'subscribed'])
   })
 
   it('topics table: retracting × flush: absent', () => {
     const hand = inState('retracting')
     hand.tick()
     expect(hand.heardBy()).to.deep.equal({ near: [`-${T}`], other: [`-${T}`] })
-    expect(hand.core.topics.state(T)).to.equal('absent')
+    expect(stateOf(hand)).to.equal('absent')
   })
 
   it('topics table: retracting × unsubscribe or a signal: nothing is left to undo', () => {
     const hand = inState('retracting')
     expect(hand.unsubscribe(T)).to.be.false()
     hand.abort(T, 1)
-    expect(hand.core.topics.state(T)).to.equal('retracting')
+    expect(stateOf(hand)).to.equal('retracting')
   })
 
-  it('topics table: retracting × remote subscribe arrives: ignored', () => {
+  it('topics table: retracting × remote subscribe arrives: no event, and nothing is left of it when others have heard', () => {
     const hand = inState('retracting')
+    const before = inState('absent').core.sizes
     hand.announce('near', { on: [T] })
     expect(hand.changes).to.deep.equal([])
+    expect(hand.subscribers(T)).to.deep.equal([])
+    hand.tick()
     expect(hand.core.subscribers.of(T)).to.deep.equal([])
+    expect(hand.core.sizes).to.deep.equal(before)
   })
 
-  it('topics table: retracting × requestSubscribers arrives: not answered with it', () => {
+  it('topics table: retracting × remote subscribe arrives, then subscribe: recorded, since it is not said again', () => {
+    const hand = inState('retracting')
+    hand.announce('near', { on: [T] })
+    hand.subscribe(T)
+    hand.tick()
+    expect(hand.subscribers(T)).to.deep.equal(['near'])
+    expect(hand.changes).to.deep.equal([{ peer: 'near', topic: T, subscribe: true, reason: 'announced' }])
+  })
+
+  it('topics table: retracting × requestSubscribers arrives: what the asker hears last is that it is over', () => {
     const hand = inState('retracting')
     hand.hear('near', { requests: [{ id: 3, topic: T }] })
     hand.tick()
-    expect(hand.heardBy()).to.deep.equal({ near: [`-${T}`], other: [`-${T}`] })
+    const { near, other } = hand.heardBy()
+    expect([near.at(-1), other]).to.deep.equal([`-${T}`, [`-${T}`]])
+  })
+
+  it('topics table: retracting × requestSubscribers arrives, then subscribe: the asker hears of it, though it is not announced again', () => {
+    const hand = inState('retracting')
+    hand.hear('near', { requests: [{ id: 3, topic: T }] })
+    hand.subscribe(T)
+    hand.tick()
+    expect(hand.heardBy().near).to.include(`+${T}`)
   })
 
   it('topics table: retracting × stop: still retracted', () => {

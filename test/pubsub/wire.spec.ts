@@ -1,9 +1,11 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
+import { Lane } from '../../src/link/index.ts'
 import * as limits from '../../src/pubsub/constants.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { encodeString } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
+import { SILENCE } from '../fixtures/core.ts'
 import type { Frame } from '../../src/link/index.ts'
 
 const number = fc.oneof(fc.nat(300), fc.maxSafeNat())
@@ -13,15 +15,18 @@ const key = fc.uint8Array({ maxLength: 64 }).map(bytes => String.fromCharCode(..
 const topic = fc.string({ unit: 'binary', maxLength: 80 }).filter(text => encodeString(text).byteLength <= limits.MAX_TOPIC_LENGTH)
 const list = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(item, { maxLength: 8 })
 
+const version = { origin: key, epoch: number, seq: number, hops: byte }
+
 const gossip: fc.Arbitrary<wire.WireGossip> = fc.record({
-  ack: number,
-  announcements: list(fc.record({ hops: byte, sealed: blob })),
+  ack: fc.oneof(fc.constant(-1), number.filter(seq => seq < Number.MAX_SAFE_INTEGER)),
+  updates: list(fc.record({ ...version, announcements: list(blob) })),
+  lost: list(key),
+  wanted: list(fc.record(version)),
   requests: list(fc.record({ id: number, topic })),
-  answers: list(number),
-  lost: list(key)
+  answers: list(number)
 })
 const receipt: fc.Arbitrary<wire.Receipt> = fc.record({
-  status: fc.constantFrom('acked' as const, 'not-subscribed' as const, 'unreachable' as const),
+  status: fc.constantFrom<wire.ReceiptStatus>('acked', 'undecided', 'rejected', 'ignored', 'not-subscribed', 'too-late', 'past-life', 'congested', 'unreachable'),
   of: key,
   epoch: number,
   topic,
@@ -52,23 +57,21 @@ function codec<T> (value: fc.Arbitrary<T>, encode: (value: T) => Uint8Array, dec
 const codecs: Record<string, Codec<any>> = {
   greeting: codec(fc.record({ epoch: number, isRelay: fc.boolean() }), wire.encodeGreeting, wire.decodeGreeting),
   gossip: codec(gossip, value => bodyOf(wire.encodeGossip(value)), wire.decodeGossip),
-  announcement: codec(announcement, value => wire.encodeAnnouncement({ origin: '', epoch: 0, hops: 0, ...value }), wire.decodeAnnouncement),
+  announcement: codec(announcement, value => wire.encodeAnnouncement({ origin: '', epoch: 0, ...value }), wire.decodeAnnouncement),
   message: codec(message, ({ wantsAck, topic, seq, data }) => bodyOf(wire.encodeMessage(topic, seq, data, wantsAck)), wire.decodeMessage, true),
   bundle: codec(
     fc.record({ wantsAck: fc.boolean(), topic, to: list(key), messages: list(fc.record({ seq: number, data: blob })) }),
     wire.encodeBundle, wire.decodeBundle
   ),
   parcel: codec(
-    fc.record({ hops: byte, lane: fc.nat(wire.CONTROL_LANE), destinations: list(key), sealed: fc.oneof(blob, fc.constant(new Uint8Array(5000))) }),
+    fc.record({
+      trace: list(fc.nat(0xffffffff)), lane: fc.constantFrom(...Object.values(Lane)), destinations: list(key), envelope: fc.oneof(blob, fc.constant(new Uint8Array(5000)))
+    }),
     value => bodyOf(wire.encodeParcel(value)), wire.decodeParcel, true
   ),
   receipt: codec(receipt, wire.encodeReceipt, wire.decodeReceipt),
   'receipt as a frame': codec(receipt, value => bodyOf(wire.encodeReceiptFrame(value)), wire.decodeReceipt),
-  search: codec(fc.record({ id: number, target: key }), wire.encodeSearch, wire.decodeSearch),
-  'frame of a search': codec(
-    fc.record({ hops: byte, sealed: blob }),
-    ({ hops, sealed }) => bodyOf(wire.encodeSearchFrame(hops, sealed)), wire.decodeSearchFrame, true
-  )
+  flow: codec(fc.record({ destination: key, isOpen: fc.boolean() }), value => bodyOf(wire.encodeFlowFrame(value)), wire.decodeFlow)
 }
 
 for (const [name, { value, encode, decode, isOpenEnded }] of Object.entries(codecs)) {
@@ -134,20 +137,39 @@ describe('on the wire', () => {
     expect(wire.decodeMessage(body).data.buffer).to.equal(body.buffer)
   })
 
+  it('a bundle says its topic without the rest of it being read', () => {
+    const content = wire.encodeBundle({ topic: 'näws', to: ['k'], wantsAck: true, messages: [{ seq: 1, data: new Uint8Array(9) }] })
+    expect(wire.topicOfBundle(content.subarray(0, 10))).to.equal('näws')
+  })
+
+  it('a relay is named in a trace by the last four bytes of its id', () => {
+    expect(wire.traceOf('whatever\x01\x02\x03\xff')).to.equal(0x010203ff)
+    expect(wire.traceOf('\xff\xff\xff\xff')).to.equal(0xffffffff)
+  })
+
   it('lists and strings past their limits are refused', () => {
     const long = 't'.repeat(limits.MAX_TOPIC_LENGTH + 1)
     const key = 'k'.repeat(65)
     const receipt: wire.Receipt = { status: 'acked', of: '', epoch: 0, topic: '', seqs: [], about: [] }
+    const parcel: wire.Parcel = { trace: [], lane: Lane.CONTROL, destinations: [], envelope: new Uint8Array(0) }
+    const update: wire.WireUpdate = { origin: '', epoch: 0, seq: 0, hops: 0, announcements: [] }
     const tooMany = <T>(count: number, item: T): T[] => new Array(count + 1).fill(item)
     const refused: Array<() => unknown> = [
       () => wire.decodeMessage(bodyOf(wire.encodeMessage(long, 1, new Uint8Array(0), false))),
       () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, of: key })),
       () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, seqs: tooMany(limits.MAX_SEQS, 1) })),
       () => wire.decodeReceipt(wire.encodeReceipt({ ...receipt, about: tooMany(limits.MAX_DESTINATIONS, 'k') })),
-      () => wire.decodeReceipt(Uint8Array.of(3, ...wire.encodeReceipt(receipt).subarray(1))),
-      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ hops: 0, lane: wire.CONTROL_LANE + 1, destinations: [], sealed: new Uint8Array(0) }))),
-      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ hops: 0, lane: 0, destinations: tooMany(limits.MAX_DESTINATIONS, 'k'), sealed: new Uint8Array(0) }))),
-      () => wire.decodeAnnouncement(wire.encodeAnnouncement({ origin: '', epoch: 0, hops: 0, seq: 1, full: true, on: tooMany(limits.MAX_ANNOUNCED_TOPICS, 't'), off: [] })),
+      () => wire.decodeReceipt(Uint8Array.of(9, ...wire.encodeReceipt(receipt).subarray(1))),
+      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, lane: 4 as Lane }))),
+      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, destinations: tooMany(limits.MAX_DESTINATIONS, 'k') }))),
+      () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, trace: tooMany(limits.HOP_LIMIT, 1) }))),
+      () => wire.decodeFlow(bodyOf(wire.encodeFlowFrame({ destination: key, isOpen: true }))),
+      () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], lost: tooMany(limits.MAX_UPDATES, 'k') }))),
+      () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: tooMany(limits.MAX_UPDATES, update) }))),
+      () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [{ ...update, announcements: tooMany(limits.MAX_HISTORY + 1, new Uint8Array(0)) }] }))),
+      () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], answers: tooMany(limits.MAX_UPDATES, 1) }))),
+      () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], requests: [{ id: 1, topic: long }] }))),
+      () => wire.decodeAnnouncement(wire.encodeAnnouncement({ origin: '', epoch: 0, seq: 1, full: true, on: tooMany(limits.MAX_ANNOUNCED_TOPICS, 't'), off: [] })),
       () => wire.decodeBundle(wire.encodeBundle({ topic: '', to: [], wantsAck: false, messages: tooMany(limits.BUNDLE_MESSAGES, { seq: 1, data: new Uint8Array(0) }) }))
     ]
 

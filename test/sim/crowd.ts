@@ -11,8 +11,6 @@ export interface CrowdInit {
   minutes: number
   /** Topics beside the one that all are on */
   topics: number
-  /** Seconds between two announcements of everything */
-  refresh: number
 }
 
 /** Topic of all */
@@ -29,6 +27,8 @@ const CHURN = 0.1
 const REATTACH = 5000
 const SECOND = 1000
 const MINUTE = 60 * SECOND
+/** Milliseconds until nothing is left of what was lost */
+const FORGETTING = 4 * MINUTE
 
 /** Control messages of one stretch of time */
 export interface Traffic {
@@ -58,7 +58,7 @@ export class Crowd {
 
   constructor (init: CrowdInit) {
     this.#init = init
-    this.network = new SimNetwork({ seed: init.seed, observe: false, refreshInterval: init.refresh * SECOND })
+    this.network = new SimNetwork({ seed: init.seed, observe: false })
     this.#topics = [COMMON, ...Array.from({ length: init.topics }, (_, i) => `topic ${i + 1}`)]
   }
 
@@ -105,9 +105,9 @@ export class Crowd {
     return { traffic, converged }
   }
 
-  /** A period without anything but what is said again and again */
+  /** A minute in which nothing happens */
   idle (): Traffic {
-    return this.#measure(`${this.#init.refresh} quiet seconds`, () => { this.network.advance(this.network.refreshInterval) })
+    return this.#measure('a quiet minute', () => { this.network.advance(MINUTE) })
   }
 
   /** One minute of it; in some of them a relay is killed */
@@ -131,9 +131,9 @@ export class Crowd {
     return minute === Math.floor(minutes / 3) || minute === Math.floor(minutes * 2 / 3)
   }
 
-  /** All come back, and nothing happens for three periods and a half */
+  /** All come back, then nothing happens until what was lost is forgotten */
   settle (): void {
-    this.network.advance(MINUTE + 3.5 * this.network.refreshInterval)
+    this.network.advance(MINUTE + FORGETTING)
     this.#publishers.forEach(node => { node.request(COMMON) })
     this.network.advance(5 * SECOND)
   }
@@ -152,7 +152,7 @@ export class Crowd {
     for (const node of this.network.running) {
       [...node.wanted.keys()].forEach(topic => { node.unsubscribe(topic, true) })
     }
-    this.network.advance(5 * this.network.refreshInterval)
+    this.network.advance(FORGETTING)
     return checkAtRest(this.network)
   }
 

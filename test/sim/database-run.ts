@@ -3,7 +3,7 @@ import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { MemoryDatastore } from 'datastore-core'
 import { KeyValue } from '../../src/database/index.ts'
-import { Sealer } from '../../src/pubsub/seal.ts'
+import { Signer } from '../../src/pubsub/envelope.ts'
 import { SharedLog } from '../../src/replication/shared-log.ts'
 import { VirtualClock } from '../../src/runtime/clock.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
@@ -91,7 +91,7 @@ async function build (seed: number): Promise<World> {
       random,
       port: net.port(peerId),
       privateKey,
-      sealer: new Sealer(privateKey),
+      signer: new Signer(privateKey),
       datastore: new MemoryDatastore(),
       logger: defaultLogger(),
       close: async () => {},

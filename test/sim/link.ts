@@ -1,5 +1,4 @@
 import { Fifo } from '../../src/runtime/bounded.ts'
-import { randomInt } from '../../src/runtime/random.ts'
 import { freeze } from './surroundings.ts'
 import type { SimNetwork } from './network.ts'
 import type { SimNode } from './node.ts'
@@ -53,6 +52,11 @@ export class SimLink implements Wire {
     return this.#otherEnd(node).node
   }
 
+  /** Whether what `node` knows of the other side is of the present session */
+  isUp (node: SimNode): boolean {
+    return this.#otherEnd(this.#otherEnd(node).node).isUp
+  }
+
   send (from: SimNode, gossip: Gossip): void {
     const to = this.#otherEnd(from)
 
@@ -60,7 +64,7 @@ export class SimLink implements Wire {
       if (this.#network.observe) {
         freeze(gossip)
       }
-      this.#transmitWithFaults(to, { type: 'gossip', gossip })
+      this.#transmit(to, { type: 'gossip', gossip })
     }
   }
 
@@ -126,23 +130,6 @@ export class SimLink implements Wire {
     return node === this.#opener.node ? this.#acceptor : this.#opener
   }
 
-  #transmitWithFaults (to: End, message: Message): void {
-    const { random, faults } = this.#network
-
-    if (faults.drop > 0 && random() < faults.drop) {
-      return
-    }
-
-    this.#transmit(to, message)
-
-    if (faults.duplicate > 0 && random() < faults.duplicate) {
-      this.#transmit(to, message)
-    }
-    if (faults.reorder > 0 && random() < faults.reorder) {
-      this.#reorder(to)
-    }
-  }
-
   #transmit (to: End, message: Message): void {
     const { clock } = this.#network
     const session = this.#session
@@ -154,15 +141,6 @@ export class SimLink implements Wire {
         this.#arrive(to)
       }
     })
-  }
-
-  /** Puts the newest message somewhere before its turn, but behind greetings */
-  #reorder (to: End): void {
-    const waiting = to.arriving.clear()
-    const newest = waiting.pop() as Message
-    const first = waiting.findLastIndex(({ type }) => type === 'hello') + 1
-    waiting.splice(first + randomInt(this.#network.random, waiting.length - first + 1), 0, newest)
-    waiting.forEach(message => { to.arriving.push(message) })
   }
 
   #arrive (end: End): void {

@@ -1,4 +1,3 @@
-import { REFRESH_INTERVAL } from '../../src/pubsub/constants.ts'
 import { VirtualClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import { SimLink } from './link.ts'
@@ -8,22 +7,16 @@ import type { Surroundings } from './surroundings.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
 import type { Random } from '../../src/runtime/random.ts'
 
-/** Probabilities for each message. A real session knows none of these: the core has to heal from them all the same */
-export interface Faults {
-  drop: number
-  duplicate: number
-  reorder: number
-}
-
 export interface SimNetworkInit {
   seed: number
   /** Milliseconds that a message takes: at least, and at most (most take less than half of it) */
   delay?: [min: number, max: number]
   /** Milliseconds until a connection that is gone is noticed, at most */
   detection?: number
-  refreshInterval?: number
   /** Whether all events and calls of all nodes are checked on the way: costs memory */
   observe?: boolean
+  /** Whether what has to hold at every moment is looked at after every step: by default where all is observed */
+  isChecked?: boolean
 }
 
 /** Violations that are kept: the first ones tell it all */
@@ -37,21 +30,20 @@ export class SimNetwork implements Surroundings {
   readonly random: Random
   readonly nodes = new Map<Key, SimNode>()
   readonly violations: string[] = []
-  readonly refreshInterval: number
   readonly debounce = 0
   readonly observe: boolean
-  faults: Faults = { drop: 0, duplicate: 0, reorder: 0 }
+  readonly #isChecked: boolean
   readonly #delay: [min: number, max: number]
   readonly #detection: number
   readonly #links = new Set<SimLink>()
   #cut: SimLink[] = []
 
-  constructor ({ seed, delay = [2, 60], detection = 3000, refreshInterval = REFRESH_INTERVAL, observe = true }: SimNetworkInit) {
+  constructor ({ seed, delay = [2, 60], detection = 3000, observe = true, isChecked = observe }: SimNetworkInit) {
     this.random = seededRandom(seed)
     this.#delay = delay
     this.#detection = detection
-    this.refreshInterval = refreshInterval
     this.observe = observe
+    this.#isChecked = isChecked
   }
 
   get running (): SimNode[] {
@@ -62,8 +54,36 @@ export class SimNetwork implements Surroundings {
     return [...this.#links]
   }
 
-  get isReliable (): boolean {
-    return this.faults.drop === 0 && this.faults.reorder === 0
+  /** What has to hold at every moment: the cores' own invariants, and that no way in use leads in a circle */
+  stepped (node: SimNode): void {
+    if (this.#isChecked && node.isRunning) {
+      try {
+        node.core.check()
+      } catch (err: any) {
+        this.violation(`${node.key}: ${err.message}`)
+      }
+
+      this.#checkLoops(node)
+    }
+  }
+
+  #checkLoops (node: SimNode): void {
+    for (const origin of this.nodes.keys()) {
+      const passed = new Set<Key>()
+
+      for (let at: SimNode | undefined = node; at?.isRunning === true && at.key !== origin;) {
+        if (passed.has(at.key)) {
+          this.violation(`the ways to ${origin} lead in a circle: ${[...passed, at.key].join(', ')}`)
+          return
+        }
+
+        passed.add(at.key)
+        const next: Key | undefined = at.core.routing.next(origin)
+        const link: SimLink | undefined = next == null ? undefined : at.links.get(next) as SimLink | undefined
+        // a way over a link that is gone leads nowhere, also where the node has not heard that it is
+        at = link?.isUp(at) === true ? link.other(at) : undefined
+      }
+    }
   }
 
   /** Skewed as networks are: many are fast, few are slow */

@@ -42,6 +42,8 @@ export class SimNode {
   readonly #network: Surroundings
   readonly #calls = new Map<string, Calling[]>()
   readonly #requests = new Map<Call, { topic: string, at: number }>()
+  /** When it announced a topic that it is on */
+  readonly #announcedAt = new Map<string, number>()
   /** Since when it keeps track of a topic */
   readonly #trackedSince = new Map<string, number>()
   #lastCall = 0
@@ -78,17 +80,15 @@ export class SimNode {
   }
 
   start (epoch: number): void {
-    const { clock, random, refreshInterval, debounce, observe } = this.#network
+    const { clock, debounce, observe } = this.#network
     const core = new PubsubCore({
       self: this.key,
       epoch,
       isRelay: this.isRelay,
-      random,
       debounce,
-      refreshInterval,
       maxTopicsPerPeer: limits.MAX_TOPICS_PER_PEER,
       maxSubscribersPerTopic: limits.MAX_SUBSCRIBERS_PER_TOPIC,
-      maxInterestTopics: limits.MAX_INTEREST_TOPICS
+      maxDirectoryBytes: limits.MAX_DIRECTORY_BYTES
     })
     this.#network.mutate?.(core)
     const alarm = new Alarm(clock, () => { this.wake() })
@@ -164,13 +164,17 @@ export class SimNode {
   }
 
   up (peer: Key, greeting: Greeting): void {
+    if (this.#running?.up.has(peer) === true) {
+      this.#run(this.core.down(peer, this.#now))
+    }
+
     this.#running?.up.add(peer)
     this.#run(this.core.up(peer, greeting, this.#now))
   }
 
   receive (peer: Key, gossip: Gossip): void {
     this.counts.received++
-    this.counts.announcementsReceived += gossip.announcements.length
+    this.counts.announcementsReceived += gossip.updates.length
     this.#run(this.core.receive(peer, gossip, this.#now))
   }
 
@@ -205,15 +209,21 @@ export class SimNode {
     this.#calls.clear()
     this.#requests.clear()
     this.#trackedSince.clear()
+    this.#announcedAt.clear()
   }
 
   #release (topic: string, holders: number): void {
     const left = (this.wanted.get(topic) ?? 0) - holders
     left > 0 ? this.wanted.set(topic, left) : this.wanted.delete(topic)
+
+    if (left <= 0) {
+      this.#announcedAt.delete(topic)
+    }
   }
 
   #run (effects: Effect[]): void {
     this.observer?.effects(effects)
+    this.#network.stepped(this)
 
     for (const effect of effects) {
       switch (effect.type) {
@@ -237,12 +247,23 @@ export class SimNode {
       }
     }
 
+    this.#noteAnnounced()
     this.#running?.alarm.set(this.#running.core.nextWake())
+  }
+
+  #noteAnnounced (): void {
+    for (const topic of this.wanted.keys()) {
+      if (this.#running?.core.topics.isAnnounced(topic) !== true) {
+        this.#announcedAt.delete(topic)
+      } else if (!this.#announcedAt.has(topic)) {
+        this.#announcedAt.set(topic, this.#now)
+      }
+    }
   }
 
   #send (to: Key, gossip: Gossip): void {
     this.counts.sent++
-    this.counts.announcementsSent += gossip.announcements.length
+    this.counts.announcementsSent += gossip.updates.length
     this.links.get(to)?.send(this, gossip)
   }
 
@@ -266,19 +287,20 @@ export class SimNode {
   }
 
   /**
-   * Whoever was a neighbour all the time and wanted to know before the call must know it by now, unless the deadline is past.
+   * Whoever was a neighbour all the time and wanted to know before it was announced must know it by now, unless the deadline
+   * is past. Who began to want that later asks for it.
    */
   #settled (call: Call, isSubscribed: boolean): void {
     const calling = this.#settle(call)
 
-    if (calling == null || !isSubscribed || !this.#network.isReliable || calling.at + limits.SUBSCRIBE_TIMEOUT <= this.#now || !this.core.topics.isOn(calling.topic)) {
+    if (calling == null || !isSubscribed || calling.at + limits.SUBSCRIBE_TIMEOUT <= this.#now || !this.core.topics.isOn(calling.topic)) {
       return
     }
 
     for (const link of this.links.values()) {
       const other = link.other(this)
 
-      if (link.upSince < calling.at && other.trackedSince(calling.topic) < calling.at && !other.core.subscribers.isOn(this.key, calling.topic)) {
+      if (link.upSince < calling.at && other.trackedSince(calling.topic) < (this.#announcedAt.get(calling.topic) ?? 0) && !other.core.subscribers.isOn(this.key, calling.topic)) {
         this.#network.violation(`${this.key}: subscribed to ${calling.topic}, and its neighbour ${other.key} does not know it`)
       }
     }
@@ -289,7 +311,7 @@ export class SimNode {
     const request = this.#requests.get(call)
     this.#requests.delete(call)
 
-    if (request == null || !this.#network.isReliable || request.at + limits.REQUEST_TIMEOUT <= this.#now || !this.core.isTracked(request.topic)) {
+    if (request == null || request.at + limits.REQUEST_TIMEOUT <= this.#now || !this.core.isTracked(request.topic)) {
       return
     }
 

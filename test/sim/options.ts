@@ -5,21 +5,22 @@ export interface Options {
   relays: number
   minutes: number
   topics: number
-  /** Seconds between two announcements of everything */
-  refresh: number
   random: boolean
   /** Peers of one log, instead of a pubsub */
   replication: boolean
+  /** So many relays in a mesh, instead of leaves around a few of them; 0: not */
+  mesh: number
+  /** Neighbours of each of those */
+  degree: number
   /** So many runs, from `seed` on */
   seeds: number
   verbose: boolean
 }
 
-const NUMBERS = { '--nodes': 'nodes', '--seed': 'seed', '--relays': 'relays', '--minutes': 'minutes', '--topics': 'topics', '--refresh': 'refresh', '--seeds': 'seeds' } as const
+const NUMBERS = { '--nodes': 'nodes', '--seed': 'seed', '--relays': 'relays', '--minutes': 'minutes', '--topics': 'topics', '--mesh': 'mesh', '--degree': 'degree', '--seeds': 'seeds' } as const
 const SWITCHES = { '--random': 'random', '--replication': 'replication', '--verbose': 'verbose' } as const
 
-/** Said again half as often as by default: nine in ten of what a run has to work through are these */
-export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, refresh: 60, random: false, replication: false, seeds: 1, verbose: false }
+export const DEFAULTS: Options = { nodes: 1000, seed: 1, relays: 12, minutes: 10, topics: 4, mesh: 0, degree: 6, random: false, replication: false, seeds: 1, verbose: false }
 
 /** Throws an error whose message is for the person at the terminal */
 export function parse (args: string[]): Options {
@@ -42,9 +43,6 @@ export function parse (args: string[]): Options {
     }
   }
 
-  if (options.refresh < 1) {
-    throw new Error('--refresh has to be a second or more')
-  }
   if (options.relays < 3 || options.nodes <= options.relays) {
     throw new Error('--relays has to be 3 or more, and --nodes more than that')
   }

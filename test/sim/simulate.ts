@@ -1,4 +1,5 @@
 import { ATTACHED, Crowd } from './crowd.ts'
+import { blackHole, burst, crashes, halves, shapes } from './mesh-worlds.ts'
 import { parse, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
 import { replicationRun } from './replication/run.ts'
@@ -45,8 +46,8 @@ function checkBound ({ leaf, mean }: Traffic): string[] {
 function crowd (options: Options): string[] {
   const wrong: string[] = []
   const crowd = new Crowd(options)
-  const { nodes, relays, minutes, seed, topics, refresh } = options
-  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to ${ATTACHED} relays; everything is said again every ${refresh} s; seed ${seed}`)
+  const { nodes, relays, minutes, seed, topics } = options
+  console.log(`${nodes} nodes: ${relays} relays with about 6 relays each beside their leaves, the others are leaves attached to ${ATTACHED} relays; seed ${seed}`)
 
   crowd.gather()
   const { traffic, converged } = crowd.subscribe()
@@ -65,10 +66,27 @@ function crowd (options: Options): string[] {
 
   crowd.settle()
   const after = crowd.check()
-  console.log(`after ${minutes} minutes of churn and three periods of quiet: ${after.length === 0 ? 'every subscriber known, no ghost, every map bounded' : 'WRONG'}`)
+  console.log(`after ${minutes} minutes of churn and some of quiet: ${after.length === 0 ? 'every subscriber known, no ghost, every map bounded' : 'WRONG'}`)
   const empty = crowd.empty()
   console.log(`after all have unsubscribed: ${empty.length === 0 ? 'every map empty' : 'WRONG'}`)
   return [...wrong, ...after, ...empty]
+}
+
+/** A mesh in which all come and subscribe at once, then smaller ones to which something happens */
+function mesh ({ mesh, degree, seed }: Options): string[] {
+  const worlds = [
+    () => burst(mesh, degree, seed),
+    ...[1, 3, 10].map(count => () => crashes(count, seed, false)),
+    () => halves(100, seed, false),
+    () => shapes(seed),
+    () => blackHole(seed)
+  ]
+
+  return worlds.flatMap(world => {
+    const { lines, wrong } = world()
+    lines.forEach(line => { console.log(line) })
+    return wrong
+  })
 }
 
 function random ({ seed }: Options): string[] {
@@ -98,6 +116,9 @@ async function replication (options: Options): Promise<{ wrong: string[], option
 async function run (options: Options): Promise<{ wrong: string[], options: Options }> {
   if (options.replication) {
     return replication(options)
+  }
+  if (options.mesh > 0) {
+    return { wrong: mesh(options), options }
   }
   return { wrong: options.random ? random(options) : crowd(options), options }
 }

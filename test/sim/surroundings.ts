@@ -9,13 +9,12 @@ import type { Random } from '../../src/runtime/random.ts'
 export interface Surroundings {
   readonly clock: Clock
   readonly random: Random
-  readonly refreshInterval: number
   /** Milliseconds between subscribe() and its announcement */
   readonly debounce: number
   /** Whether all events and calls of all nodes are checked on the way */
   readonly observe: boolean
-  /** Whether what is sent in a session arrives, in order, unless the session breaks */
-  readonly isReliable: boolean
+  /** A node has dealt with something: what has to hold at every moment is looked at */
+  stepped (node: SimNode): void
   /** Breaks something in a core on purpose, to see whether it is noticed */
   mutate? (core: PubsubCore): void
   violation (what: string): void
@@ -34,8 +33,8 @@ export interface Wire {
 }
 
 /** Nobody copies what crosses a wire, so nobody may change it either: who tries throws */
-export function freeze ({ announcements }: Gossip): void {
-  for (const announcement of announcements) {
+export function freeze ({ updates }: Gossip): void {
+  for (const announcement of updates.flatMap(({ announcements }) => announcements)) {
     if (!Object.isFrozen(announcement)) {
       Object.freeze(announcement)
       Object.freeze(announcement.on)

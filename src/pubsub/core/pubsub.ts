@@ -1,76 +1,94 @@
-import { jitter } from '../../runtime/random.ts'
+import { LruMap } from '../../runtime/bounded.ts'
 import * as limits from '../constants.ts'
-import { GossipQueues } from './gossip.ts'
-import { Relaying } from './relaying.ts'
 import { Requests } from './requests.ts'
-import { Routes } from './routes.ts'
+import { isNewer, MUTED, NO_WAY, Routing } from './routing.ts'
 import { Subscribers } from './subscribers.ts'
 import { Topics } from './topics.ts'
+import { Updates } from './updates.ts'
+import type { Version, Wanted } from './routing.ts'
 import type { Settled } from './topics.ts'
-import type { Announcement, Call, Change, Effect, Gossip, Key } from './types.ts'
-import type { Random } from '../../runtime/random.ts'
+import type { Announcement, Call, Change, Effect, Gossip, Key, Update } from './types.ts'
 
 export interface PubsubCoreInit {
   self: Key
   /** Larger than in any earlier life */
   epoch: number
   isRelay: boolean
-  random: Random
   /** Milliseconds between subscribe() and its announcement; 0: the end of the tick */
   debounce: number
-  refreshInterval: number
   maxTopicsPerPeer: number
   maxSubscribersPerTopic: number
-  maxInterestTopics: number
+  maxDirectoryBytes: number
 }
 
-/** What a neighbour says of itself when a session begins */
+/** What a neighbour says of itself when it comes */
 export interface Greeting {
   epoch: number
   isRelay: boolean
 }
 
 /**
- * Who listens to what, from what is called here, what neighbours say, and time: it decides what is said to whom and what
- * the user hears. Every method is an event; the effects are what the shell is to do. Nothing here waits.
+ * Who listens to what, and by which way they are reached, from what is called here, what neighbours say, and time: it
+ * decides what is said to whom and what the user hears. Every method is an event; the effects are what the shell is to do.
+ * Nothing here waits.
+ *
+ * Relays hear of everybody, so that whatever crosses them finds its way; a leaf hears of those who share its topics.
  */
 export class PubsubCore {
-  readonly topics = new Topics()
+  readonly topics = new Topics(limits.SUBSCRIBE_TIMEOUT)
   readonly subscribers: Subscribers
-  readonly routes: Routes
-  readonly gossip: GossipQueues
+  readonly routing: Routing
+  readonly updates: Updates
   readonly #init: PubsubCoreInit
   readonly #asked = new Map<string, number>()
   readonly #requests = new Requests()
-  readonly #relaying: Relaying
+  /** The epoch that each neighbour lives in */
+  readonly #epochs = new Map<Key, number>()
+  /** What a neighbour announced in a life that others take to be newer than the one it is in: it has to outlive that */
+  readonly #outdated = new LruMap<Key, Announcement>(limits.MAX_OUTDATED)
+  /** Peers that did not ack by any way: unless one says itself again by then, it is not believed to be reachable */
+  readonly #doubted = new Map<Key, { version: Version, until: number }>()
+  /** Our own announcements: a full one, and what followed it */
+  #history: Announcement[] = []
+  /** The newest of them that each neighbour was told of */
+  readonly #told = new Map<Key, number>()
   #epoch: number
-  #seq = 0
+  #seq = -1
   #flushAt = Infinity
-  #refreshAt = Infinity
-  /** When there are no topics any more that is said a few times, too */
-  #refreshesLeft = 0
   #sweepAt = Infinity
+  /** What the present event has changed */
+  #changes: Change[] = []
+  #now = 0
 
   constructor (init: PubsubCoreInit) {
-    const ttl = init.refreshInterval * limits.REFRESHES_UNTIL_EXPIRY
     this.#init = init
     this.#epoch = init.epoch
-    this.gossip = new GossipQueues({
-      intervalFirst: limits.GOSSIP_INTERVAL_FIRST,
-      intervalCap: limits.GOSSIP_INTERVAL_CAP,
-      maxAnnouncements: limits.MAX_ANNOUNCEMENTS,
-      maxAsked: init.maxTopicsPerPeer
+    this.updates = new Updates({
+      intervalFirst: limits.UPDATE_INTERVAL_FIRST,
+      intervalCap: limits.UPDATE_INTERVAL_CAP,
+      maxItems: limits.MAX_UPDATES,
+      maxAsked: init.maxTopicsPerPeer,
+      tell: (to, origin) => this.#tell(to, origin)
     })
-    this.routes = new Routes({ maxRoutes: limits.MAX_ROUTES, ttl })
+    this.routing = new Routing({
+      isRelay: init.isRelay,
+      memory: limits.LOST_MEMORY,
+      onDirty: (to, origin, isUrgent) => { this.updates.mark(to, origin, isUrgent) },
+      onAsk: (to, origin, wanted) => { this.updates.want(to, origin, wanted) },
+      onReachable: origin => { this.#show(origin) }
+    })
     this.subscribers = new Subscribers({
       isTracked: topic => this.isTracked(topic),
+      isTold: topic => this.isTracked(topic) || this.topics.isAnnounced(topic),
+      isReachable: key => this.routing.isReachable(key),
       isRelay: init.isRelay,
       maxTopicsPerPeer: init.maxTopicsPerPeer,
       maxSubscribersPerTopic: init.maxSubscribersPerTopic,
-      maxTopics: init.maxInterestTopics,
-      ttl
+      maxHistory: limits.MAX_HISTORY,
+      maxBytes: init.maxDirectoryBytes,
+      onForgotten: key => { this.routing.forget(key) }
     })
-    this.#relaying = new Relaying({ isRelay: init.isRelay, subscribers: this.subscribers, routes: this.routes, gossip: this.gossip })
+    this.#announceAll()
   }
 
   get greeting (): Greeting {
@@ -83,12 +101,12 @@ export class PubsubCore {
       topics: this.topics.size,
       asked: this.#asked.size,
       requests: this.#requests.size,
-      neighbours: this.gossip.neighbours.length,
+      neighbours: this.#epochs.size,
       origins,
       interestTopics: topics,
       interests: entries,
-      routes: this.routes.size,
-      gossip: this.gossip.queued
+      routes: this.routing.size,
+      updates: this.updates.queued
     }
   }
 
@@ -99,350 +117,489 @@ export class PubsubCore {
   /** Begins a new life; the shell greets every neighbour anew */
   set epoch (epoch: number) {
     this.#epoch = epoch
+    this.topics.restart()
+    this.#told.clear()
+    this.#announceAll()
   }
 
   isTracked (topic: string): boolean {
     return this.topics.isOn(topic) || this.#asked.has(topic)
   }
 
+  /** Whether all that neighbours can tell of the subscribers of a topic has been told: relays hear of everybody */
+  isInformed (topic: string): boolean {
+    return this.#asked.has(topic) || (this.topics.isOn(topic) && (this.#init.isRelay || this.topics.isKnown(topic)))
+  }
+
   /** When `wake` is to be called: the past means as soon as this tick is over */
   nextWake (): number {
-    return Math.min(
-      this.#flushAt, this.#refreshAt, this.#sweepAt, this.gossip.nextAt(), this.topics.nextDeadline(), this.#requests.nextDeadline
-    )
+    let next = Math.min(this.#flushAt, this.#sweepAt, this.updates.nextAt(), this.topics.nextDeadline(), this.#requests.nextDeadline)
+
+    for (const { until } of this.#doubted.values()) {
+      next = Math.min(next, until)
+    }
+
+    return next
   }
 
   subscribe (topic: string, call: Call, now: number): Effect[] {
-    const wasTracked = this.isTracked(topic)
-    const settled = this.topics.subscribe(topic, call)
-    this.#schedule(now)
-    return [...settle(settled), ...wasTracked ? [] : changes(this.subscribers.reveal(topic))]
+    return this.#event(now, () => {
+      const wasTracked = this.isTracked(topic)
+      const settled = this.topics.subscribe(topic, call, now)
+      this.#reveal(topic, wasTracked)
+      return settle(settled)
+    })
   }
 
   unsubscribe (topic: string, all: boolean, now: number): { removed: boolean, effects: Effect[] } {
-    const { removed, settled } = this.topics.unsubscribe(topic, all)
-    this.#schedule(now)
-    this.#untrack(topic)
-    return { removed, effects: settle(settled) }
+    const { isRemoved, settled } = this.topics.unsubscribe(topic, all)
+    return { removed: isRemoved, effects: this.#event(now, () => { this.#untrack(topic); return settle(settled) }) }
   }
 
   abort (topic: string, call: Call, now: number): void {
     if (this.topics.abort(topic, call)) {
-      this.#schedule(now)
-      this.#untrack(topic)
+      this.#event(now, () => { this.#untrack(topic); return [] })
     }
   }
 
   /** Asks neighbours (or one of them) who is on `topic`; what they say is kept for a while */
   request (topic: string, call: Call, now: number, from?: Key): Effect[] {
-    const wasTracked = this.isTracked(topic)
-    this.#asked.set(topic, now + limits.ASKED_TTL)
-    this.#schedule(now)
-    const revealed = wasTracked ? [] : changes(this.subscribers.reveal(topic))
-    const neighbours = from == null ? this.gossip.neighbours : [from].filter(key => this.gossip.has(key))
+    return this.#event(now, () => {
+      const wasTracked = this.isTracked(topic)
+      this.#asked.set(topic, now + limits.ASKED_TTL)
+      this.#reveal(topic, wasTracked)
+      const neighbours = from == null ? this.updates.neighbours : [from].filter(key => this.updates.has(key))
 
-    if (neighbours.length === 0) {
-      return [...revealed, { type: 'request-settled', call }]
-    }
+      if (neighbours.length === 0) {
+        return [{ type: 'request-settled', call }]
+      }
 
-    const id = this.#requests.open(call, neighbours, now + limits.REQUEST_TIMEOUT)
-    neighbours.forEach(to => { this.gossip.request(to, id, topic) })
-    return revealed
+      const id = this.#requests.open(call, neighbours, now + limits.REQUEST_TIMEOUT)
+      neighbours.forEach(to => { this.updates.request(to, id, topic) })
+      return []
+    })
   }
 
   cancelRequest (call: Call): void {
     this.#requests.cancel(call)
   }
 
-  /** A session with a neighbour begins */
+  /** A neighbour came, or lives anew: it knows nothing of us, and we know nothing of what it leads to */
   up (peer: Key, { epoch, isRelay }: Greeting, now: number): Effect[] {
-    const before = this.subscribers.epochOf(peer) === epoch ? [] : this.subscribers.heardOf(peer)
-    const wasReachable = this.routes.next(peer) != null
-    const effects = changes(this.subscribers.neighbour(peer, epoch))
-    this.gossip.up(peer, isRelay)
-    this.routes.up(peer)
-    const announcement = this.#announcement(this.topics.full([peer]), [], true)
-    this.gossip.announce(peer, announcement, true)
-    this.topics.awaits(peer, announcement.seq, now + limits.SUBSCRIBE_TIMEOUT)
-    this.gossip.open(peer, announcement.seq)
-    // what was asked in an earlier session it may not know any more
-    for (const topic of this.#asked.keys()) {
-      this.gossip.request(peer, 0, topic)
-    }
+    return this.#event(now, () => {
+      const before = this.subscribers.versionOf(peer)
 
-    this.#relaying.welcome(peer)
-    // it may have nothing to say any more that would tell those who believe what it said in an earlier life
-    this.#relaying.tellLost(peer, peer, before)
-    this.#relaying.reachable(peer, peer, wasReachable)
-    this.#schedule(now)
-    return effects
+      if (before != null && before.epoch > epoch) {
+        this.#outdated.set(peer, this.subscribers.history(peer)[0])
+      }
+
+      this.#changes.push(...this.subscribers.restart(peer, epoch))
+      const effects = this.updates.has(peer) ? this.#leave(peer) : []
+      this.#epochs.set(peer, epoch)
+      this.updates.up(peer, isRelay)
+      this.topics.up(peer)
+      this.routing.up(peer, isRelay)
+      this.#show(peer)
+      this.updates.mark(peer, this.#init.self, true)
+
+      if ((this.#outdated.get(peer)?.epoch ?? 0) > epoch) {
+        this.updates.mark(peer, peer, true)
+      } else {
+        this.#outdated.delete(peer)
+      }
+      // what an earlier neighbour was asked this one does not know
+      for (const topic of this.#asked.keys()) {
+        this.updates.request(peer, 0, topic)
+      }
+
+      return effects
+    })
   }
 
   /** The last connection to a neighbour is gone */
   down (peer: Key, now: number): Effect[] {
-    this.gossip.gone(peer)
-    this.routes.gone(peer).forEach(key => { this.subscribers.doubt(key, now) })
-    const settled = this.topics.gone(peer)
-    const effects = [...settle(settled), ...this.#requests.answered(peer), ...this.#gone(peer, peer, now)]
-    this.#schedule(now)
-    return effects
+    return this.#event(now, () => {
+      const effects = this.#leave(peer)
+      this.#show(peer)
+      return effects
+    })
   }
 
-  /** A neighbour says something. Announcements that crossed a relay were verified by the shell */
+  /** A neighbour says something. The shell has verified all announcements */
   receive (from: Key, gossip: Gossip, now: number): Effect[] {
-    if (!this.gossip.has(from)) {
+    if (!this.updates.has(from)) {
       return []
     }
 
-    const effects = settle(this.topics.acked(from, gossip.ack))
+    return this.#event(now, () => {
+      const effects = gossip.ack < 0 ? [] : settle(this.topics.confirmed(from, gossip.ack))
 
-    for (const announcement of gossip.announcements) {
-      effects.push(...this.#receiveAnnouncement(from, announcement, now))
-    }
-    for (const key of gossip.lost) {
-      const wasWay = this.routes.fail(key, from)
-
-      if (this.routes.isNeighbour(key)) {
-        // from us it heard nothing of it as long as it was the one who told us
-        this.#relaying.tellOf(key, from)
-      } else if (wasWay || this.routes.next(key) == null) {
-        effects.push(...this.#gone(key, from, now))
+      for (const update of gossip.updates) {
+        effects.push(...this.#receiveUpdate(from, update))
       }
-    }
-    for (const { id, topic } of gossip.requests) {
-      this.#receiveRequest(from, id, topic, now)
-    }
-    for (const id of gossip.answers) {
-      effects.push(...this.#requests.answered(from, id))
-    }
+      for (const key of gossip.lost) {
+        this.routing.hearLost(from, key, now)
+      }
+      for (const { origin, ...wanted } of gossip.wanted) {
+        this.#receiveWanted(from, origin, wanted)
+      }
+      for (const { id, topic } of gossip.requests) {
+        this.#receiveRequest(from, id, topic)
+      }
+      for (const id of gossip.answers) {
+        effects.push(...this.#requests.answered(from, id))
+      }
 
-    effects.push(...this.#settle(from, gossip.ack, now))
-    this.#schedule(now)
-    return effects
+      return effects
+    })
   }
 
-  /**
-   * What was for a peer did not arrive by a neighbour. The peer is still believed in, until that neighbour says that it is lost, or a
-   * search finds it; but whoever is the only one that leads there must not take us for another way
-   */
-  failed (peer: Key, via: Key): void {
-    if (this.routes.fail(peer, via) && this.routes.next(peer) != null) {
-      this.#relaying.tellLost(peer, via, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
-    }
+  /** Whether what was for a peer arrived by a neighbour */
+  acked (peer: Key, via: Key, isDelivered: boolean, now: number): Effect[] {
+    return this.#event(now, () => {
+      this.routing.acked(peer, via, isDelivered)
+
+      if (isDelivered) {
+        this.#doubted.delete(peer)
+      }
+
+      return []
+    })
+  }
+
+  /** A peer acked nothing, by no way: it is to say itself again, or it is not believed to be reachable */
+  doubt (peer: Key, now: number): Effect[] {
+    return this.#event(now, () => {
+      if (!this.routing.isNeighbour(peer) && !this.#doubted.has(peer)) {
+        const version = this.routing.doubt(peer)
+
+        if (version != null) {
+          this.#doubted.set(peer, { version, until: now + limits.DOUBT_TIMEOUT })
+        }
+      }
+
+      return []
+    })
   }
 
   /** Time has come for something: see `nextWake` */
   wake (now: number): Effect[] {
-    const effects: Effect[] = []
+    return this.#event(now, () => {
+      const effects: Effect[] = []
 
-    if (this.#flushAt <= now) {
-      this.#flushAt = Infinity
-      effects.push(...this.#flush(now))
-    }
-    if (this.#refreshAt <= now) {
-      this.#refreshAt = now + jitter(this.#init.random, this.#init.refreshInterval)
-      this.#refresh()
-    }
-    if (this.#sweepAt <= now) {
-      this.#sweepAt = Infinity
-      effects.push(...this.#sweep(now))
-    }
+      if (this.#flushAt <= now) {
+        effects.push(...this.#flush())
+      }
+      if (this.#sweepAt <= now) {
+        this.#sweepAt = Infinity
+        this.#sweep()
+      }
+      for (const [peer, { version, until }] of this.#doubted) {
+        if (until <= now) {
+          this.#doubted.delete(peer)
+          this.routing.disbelieve(peer, version, now)
+        }
+      }
 
-    effects.push(...settle(this.topics.expire(now)), ...this.#requests.expire(now))
-
-    for (const { to, gossip } of this.gossip.take(now)) {
-      effects.push({ type: 'gossip', to, gossip })
-    }
-
-    this.#schedule(now)
-    return effects
+      effects.push(...settle(this.topics.expire(now)), ...this.#requests.expire(now))
+      return [...effects, ...this.#take()]
+    })
   }
 
   /** Retracts everything, settles everybody, forgets everything */
   stop (now: number): Effect[] {
     const effects = settle(this.topics.stop())
-    effects.push(...this.#flush(now))
-
-    for (const { to, gossip } of this.gossip.take(now)) {
-      effects.push({ type: 'gossip', to, gossip })
-    }
-
-    effects.push(...this.#requests.clear())
+    this.#now = now
+    effects.push(...this.#flush(), ...this.#take(), ...this.#requests.clear())
     this.#asked.clear()
+    this.#doubted.clear()
+    this.#outdated.clear()
+    this.#epochs.clear()
+    this.#told.clear()
     this.subscribers.clear()
-    this.routes.clear()
-    this.gossip.clear()
-    this.#flushAt = this.#refreshAt = this.#sweepAt = Infinity
-    this.#refreshesLeft = 0
+    this.routing.clear()
+    this.updates.clear()
+    this.#flushAt = this.#sweepAt = Infinity
     return effects
   }
 
-  #announcement (on: string[], off: string[], full = false): Announcement {
-    return { origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full, on, off, hops: 0 }
+  /** Throws where an invariant is broken. For tests and simulations */
+  check (): void {
+    this.routing.check()
+    this.subscribers.check()
   }
 
-  #flush (now: number): Effect[] {
-    const sent = new Map<Key, number>()
-    let on: string[] = []
+  /** What an event comes to, and what it changed on the way */
+  #event (now: number, run: () => Effect[]): Effect[] {
+    this.#now = now
+    const effects = run()
+    this.subscribers.makeRoom(this.#changes)
+    const changes = this.#changes
+    this.#changes = []
+    this.#schedule()
+    return changes.length > 0 ? [{ type: 'changes', changes }, ...effects] : effects
+  }
 
-    for (const flushed of this.topics.flush(this.gossip.neighbours)) {
-      const announcement = this.#announcement(flushed.on, flushed.off)
-      on = flushed.on
+  /** A neighbour knows nothing of us any more, and leads nowhere */
+  #leave (peer: Key): Effect[] {
+    this.#epochs.delete(peer)
+    this.#told.delete(peer)
+    this.updates.down(peer)
+    this.routing.down(peer, this.#now)
+    this.subscribers.gone(peer)
+    return [...settle(this.topics.down(peer)), ...this.#requests.answered(peer)]
+  }
 
-      for (const to of flushed.to) {
-        this.gossip.announce(to, announcement, true)
-        flushed.on.forEach(topic => { this.gossip.request(to, 0, topic) })
-        sent.set(to, announcement.seq)
-      }
+  #take (): Effect[] {
+    return this.updates.take(this.#now).map(({ to, gossip }) => ({ type: 'gossip', to, gossip }))
+  }
+
+  /** All that we are on, under a new number */
+  #announceAll (): void {
+    this.#history = [{ origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full: true, on: this.topics.announced, off: [] }]
+  }
+
+  #flush (): Effect[] {
+    this.#flushAt = Infinity
+    const { on, off, settled } = this.topics.announce(this.#seq + 1, this.#now)
+    this.#announce(on, off)
+    off.forEach(topic => { this.#untrack(topic) })
+    return settle(settled)
+  }
+
+  #announce (on: string[], off: string[]): void {
+    if (on.length + off.length === 0) {
+      return
     }
 
-    return settle(this.topics.announced(on, sent, now + limits.SUBSCRIBE_TIMEOUT))
+    const items = this.#history.reduce((sum, { full, on, off }) => full ? sum : sum + 1 + on.length + off.length, 0)
+
+    // when what follows a full one has become as long, say it all: so nobody ever has to hear more than twice as much
+    if (items > Math.min(limits.MAX_HISTORY / 2, limits.MIN_HISTORY + this.topics.announced.length)) {
+      this.#announceAll()
+    } else {
+      this.#history = [...this.#history, { origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full: false, on, off }]
+    }
+
+    for (const to of this.updates.neighbours) {
+      this.updates.mark(to, this.#init.self, true)
+      on.forEach(topic => { this.updates.request(to, 0, topic) })
+    }
   }
 
-  /** Says everything again, so that nobody has to believe what is old */
-  #refresh (): void {
-    const { neighbours } = this.gossip
-    const announcement = this.#announcement(this.topics.full(neighbours), [], true)
-    neighbours.forEach(to => { this.gossip.announce(to, announcement, false) })
-    this.#refreshesLeft = announcement.on.length > 0 ? limits.REFRESHES_UNTIL_EXPIRY : this.#refreshesLeft - 1
-  }
-
-  #sweep (now: number): Effect[] {
+  #sweep (): void {
     for (const [topic, until] of this.#asked) {
-      if (until <= now) {
+      if (until <= this.#now) {
         this.#asked.delete(topic)
         this.#untrack(topic)
       }
     }
 
-    // Relays say it again to each other, and to others only when it changes: to those a relay that is here vouches for
-    // what it said, until it says that it is over. So what is known of a peer and a way to it hold each other
-    const isLeaf = !this.#init.isRelay
-    this.gossip.expire(now)
-    this.routes.expire(now, key => isLeaf && this.subscribers.heardOf(key).length > 0)
-    const { changes: expired, gone } = this.subscribers.expire(now, key => isLeaf && this.routes.next(key) != null)
-
-    gone.forEach(({ key, topics }) => { this.#relaying.tellLost(key, key, topics) })
-    return changes(expired)
+    this.updates.expire(this.#now)
+    this.routing.expire(this.#now).forEach(key => { this.#changes.push(...this.subscribers.forget(key, 'unreachable')) })
   }
 
-  #receiveAnnouncement (from: Key, heard: Announcement, now: number): Effect[] {
-    const { origin, epoch, seq } = heard
+  #tell (to: Key, origin: Key): Update | 'lost' | undefined {
+    if (origin === this.#init.self) {
+      return this.#tellOwn(to)
+    }
+    if (origin === to) {
+      const outdated = this.#outdated.get(to)
+      return outdated == null ? undefined : { origin, epoch: outdated.epoch, seq: outdated.seq, hops: NO_WAY, announcements: [outdated] }
+    }
+
+    const isConcerned = this.#isConcerned(to, origin)
+
+    if (!isConcerned && this.routing.known(to, origin) == null) {
+      return
+    }
+    if (isConcerned && this.routing.known(to, origin)?.seq === MUTED) {
+      this.routing.sayAgain(to, origin)
+    }
+
+    const known = this.routing.known(to, origin)
+
+    const told = this.routing.tell(to, origin, since => this.subscribers.hasNews(origin, since))
+
+    if (!isConcerned) {
+      this.routing.mute(to, origin)
+    }
+    if (told === 'lost') {
+      return told
+    }
+    if (told == null) {
+      return this.#correct(to, origin)
+    }
+
+    // also those that are newer than what its way was told by: the older ones may be part of a full one by now
+    return { origin, ...told, announcements: this.subscribers.history(origin, known) }
+  }
+
+  /** A neighbour that claims a way to an earlier life hears of the later one, so that who lives in neither may outlive both */
+  #correct (to: Key, origin: Key): Update | undefined {
+    const [known, newest] = [this.routing.known(to, origin), this.subscribers.versionOf(origin)]
+
+    if (known != null && newest != null && known.epoch < newest.epoch) {
+      return { origin, epoch: newest.epoch, seq: newest.seq, hops: NO_WAY, announcements: this.subscribers.history(origin) }
+    }
+  }
+
+  #tellOwn (to: Key): Update | undefined {
+    const told = this.#told.get(to) ?? -1
+
+    if (told < this.#seq) {
+      const announcements = this.#history.filter(({ seq }) => seq > told)
+      this.#told.set(to, this.#seq)
+      return { origin: this.#init.self, epoch: this.#epoch, seq: this.#seq, hops: 0, announcements }
+    }
+  }
+
+  /** Relays hear of everybody, a leaf of those who share a topic with it or are on one that it asked about */
+  #isConcerned (to: Key, origin: Key): boolean {
+    if (this.updates.isRelay(to)) {
+      return true
+    }
+    for (const topic of this.subscribers.topicsOf(origin)) {
+      if (this.subscribers.isOn(to, topic) || this.updates.hasAsked(to, topic)) {
+        return true
+      }
+    }
+
+    return false
+  }
+
+  /** A leaf is new on these topics: it did not remember what it was told of those who are on them */
+  #tellAbout (topics: Iterable<string>, to: Key, isUrgent: boolean): void {
+    for (const topic of topics) {
+      for (const origin of this.subscribers.known(topic)) {
+        this.routing.sayAgain(to, origin)
+        this.updates.mark(to, origin, isUrgent)
+      }
+    }
+  }
+
+  #receiveUpdate (from: Key, update: Update): Effect[] {
+    const { origin, epoch, seq, announcements } = update
+    const lives = this.#epochs.get(origin)
 
     if (origin === this.#init.self) {
       // said in an earlier life, with an epoch that was larger: nobody would listen to this one
-      return epoch > this.#epoch ? [{ type: 'outlive', epoch }] : []
+      return epoch > this.#epoch && announcements.length > 0 ? [{ type: 'outlive', epoch }] : []
     }
-    if (from === origin) {
-      // what it says again nobody waits for
-      this.gossip.heard(from, seq, !heard.full)
-    } else if (this.routes.isNeighbour(origin) && epoch > (this.subscribers.epochOf(origin) ?? 0)) {
-      // an earlier life of a neighbour that is here: it is for itself to outlive it
-      this.gossip.announce(origin, heard, false)
+    if (from === origin && epoch === lives) {
+      this.updates.heard(from, seq)
+    } else if (from === origin) {
+      return []
+    } else if (lives != null && epoch > lives && announcements.length > 0) {
+      this.#outdated.set(origin, announcements[announcements.length - 1])
+      this.updates.mark(origin, origin, true)
       return []
     }
 
-    const { isRelay } = this.#init
-    const wasReachable = this.routes.next(origin) != null
+    return this.#apply(from, update)
+  }
 
-    if (from === origin) {
-      // others may have told us of it before it did so itself: what it needs to hear has not been told for that
-      const before = this.gossip.introduces(from) ? [] : this.subscribers.topicsOf(origin)
-      this.#relaying.tellAbout(heard.on.filter(topic => !before.includes(topic)), from)
+  #apply (from: Key, update: Update): Effect[] {
+    const { origin } = update
+    const before = new Set(from === origin && !this.updates.introduces(from) ? this.subscribers.topicsOf(origin) : [])
+    const refused: string[] = []
+    const applied = this.subscribers.apply(origin, update.announcements, from, this.#changes, refused)
+    const newest = this.subscribers.versionOf(origin)
+
+    if (newest != null) {
+      this.#hear(from, update, newest)
     }
-    if (this.subscribers.isPast(heard)) {
-      // by another way: in a crowd most of what comes is this
-      this.routes.learn(origin, from, heard.hops, now)
-      this.#relaying.reachable(origin, from, wasReachable)
-      const shorter = isRelay ? this.subscribers.shorten(heard, heard.hops + 1) : undefined
+    if (from === origin && applied === 'news' && this.#init.isRelay && !this.updates.isRelay(from)) {
+      this.#tellAbout(this.subscribers.topicsOf(origin).filter(topic => !before.has(topic)), from, false)
+    }
 
-      if (shorter != null) {
-        this.#relaying.passOn(from, shorter, [], false)
+    return refused.map((what): Effect => ({ type: 'refused', what, from }))
+  }
+
+  #hear (from: Key, update: Update, newest: Version): void {
+    const { origin } = update
+
+    if (update.hops === NO_WAY) {
+      // whatever it claimed was of a life that it now knows to be over
+      this.routing.hearLost(from, origin, this.#now)
+    } else if (!isNewer(update, newest)) {
+      // nobody signed a version that is not known
+      this.routing.hear(from, origin, update, this.#now)
+    }
+    for (const neighbour of this.routing.claimants(origin)) {
+      if ((this.routing.known(neighbour, origin)?.epoch ?? newest.epoch) < newest.epoch) {
+        this.updates.mark(neighbour, origin, true)
       }
-      return []
     }
-
-    const left = isRelay ? this.subscribers.topicsOf(origin) : []
-    const announcement = isRelay ? { ...heard, hops: heard.hops + 1 } : heard
-    const applied = this.subscribers.apply(announcement, now)
-
-    if (applied.staleBy != null) {
-      this.#relaying.correct(origin, from)
-    } else if (this.subscribers.epochOf(origin) != null) {
-      this.routes.learn(origin, from, heard.hops, now)
-    }
-    if (applied.isNews && isRelay) {
-      this.#relaying.passOn(from, announcement, left, applied.isChange || !wasReachable)
-    } else {
-      this.#relaying.reachable(origin, from, wasReachable)
-    }
-
-    const refused = applied.refused.map((what): Effect => ({ type: 'refused', what }))
-    return refused.length > 0 ? [...changes(applied.changes), ...refused] : changes(applied.changes)
   }
 
-  /**
-   * Once a neighbour has dealt with what we said when the session began, it has told us all that it knows on our topics:
-   * what it did not speak of, it does not lead to any more
-   */
-  #settle (from: Key, ack: number, now: number): Effect[] {
-    return this.gossip.opened(from, ack) ? this.routes.settle(from).flatMap(key => this.#gone(key, from, now)) : []
-  }
-
-  /** A way to a peer is gone. If it was the last one the peer is, and those who took it through us hear so */
-  #gone (peer: Key, from: Key, now: number): Effect[] {
-    const isReachable = this.routes.next(peer) != null
-
-    // also to those who are the only ones to lead us there: it would lead them back to us
-    this.#relaying.tellLost(peer, from, this.subscribers.heardOf(peer), to => this.routes.next(peer, to) == null)
-    return changes(this.subscribers.gone(peer, isReachable, now))
-  }
-
-  #receiveRequest (from: Key, id: number, topic: string, now: number): void {
-    if (this.topics.asked(topic, from)) {
-      this.gossip.announce(from, this.#announcement([topic], []), true)
+  /** The origin takes one step, never more, however large the number is that is asked for */
+  #receiveWanted (from: Key, origin: Key, wanted: Wanted): void {
+    if (origin !== this.#init.self) {
+      this.routing.request(from, origin, wanted)
+      return
     }
-    if (this.#init.isRelay) {
+    // of a life that is not ours we have nothing to say: whoever remembers it has shown, or will show, what proves it
+    if (wanted.epoch > this.#epoch) {
+      return
+    }
+    if (wanted.epoch === this.#epoch && wanted.seq > this.#seq) {
+      this.#announceAll()
+    }
+
+    this.#told.delete(from)
+    this.updates.mark(from, origin, true)
+  }
+
+  #receiveRequest (from: Key, id: number, topic: string): void {
+    if (this.topics.tellEarly(topic)) {
+      this.#announce([topic], [])
+    }
+    if (!this.updates.isRelay(from)) {
       // it remembers the answers for ASKED_TTL, so that long it hears what changes
-      this.gossip.asks(from, topic, now + 2 * limits.ASKED_TTL)
-      this.#relaying.tellAbout([topic], from)
+      this.updates.asks(from, topic, this.#now + 2 * limits.ASKED_TTL)
+
+      if (this.#init.isRelay) {
+        this.#tellAbout([topic], from, true)
+      }
+      // also of one that is to be retracted: it may be subscribed to again before that is said
+      if (this.topics.isAnnounced(topic)) {
+        this.#told.delete(from)
+        this.updates.mark(from, this.#init.self, true)
+      }
     }
     // 0: it does not wait for an answer
     if (id !== 0) {
-      this.gossip.answer(from, id)
+      this.updates.answer(from, id)
+    }
+  }
+
+  #show (peer: Key): void {
+    this.#changes.push(...this.subscribers.show(peer, this.routing.isReachable(peer)))
+  }
+
+  #reveal (topic: string, wasTracked: boolean): void {
+    if (!wasTracked) {
+      this.#changes.push(...this.subscribers.reveal(topic))
     }
   }
 
   #untrack (topic: string): void {
-    if (!this.isTracked(topic)) {
+    if (!this.isTracked(topic) && !this.topics.isAnnounced(topic)) {
       this.subscribers.untrack(topic)
     }
   }
 
-  #schedule (now: number): void {
-    const { refreshInterval, debounce, random } = this.#init
-
-    if (this.#flushAt === Infinity && this.topics.needsFlush) {
-      this.#flushAt = now + debounce
+  #schedule (): void {
+    if (this.#flushAt === Infinity && this.topics.isDirty) {
+      this.#flushAt = this.#now + this.#init.debounce
     }
-    if (this.topics.size > 0) {
-      this.#refreshesLeft = limits.REFRESHES_UNTIL_EXPIRY
-    }
-    if (this.#refreshesLeft === 0) {
-      this.#refreshAt = Infinity
-    } else if (this.#refreshAt === Infinity) {
-      this.#refreshAt = now + jitter(random, refreshInterval)
-    }
-    if (this.#sweepAt === Infinity && (this.#asked.size > 0 || this.routes.size > 0 || this.subscribers.size > 0)) {
-      this.#sweepAt = now + refreshInterval / 2
+    if (this.#sweepAt === Infinity && (this.#asked.size > 0 || this.routing.size > 0)) {
+      this.#sweepAt = this.#now + limits.SWEEP_INTERVAL
     }
   }
 }
 
 function settle (settled: Settled): Effect[] {
   return settled.map(({ call, outcome }) => ({ type: 'subscribe-settled', call, outcome }))
-}
-
-function changes (changed: Change[]): Effect[] {
-  return changed.length > 0 ? [{ type: 'changes', changes: changed }] : []
 }

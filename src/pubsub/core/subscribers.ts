@@ -1,261 +1,211 @@
+import { FairRow, FairRows } from './fair-rows.ts'
+import { isNewer } from './routing.ts'
+import type { Version } from './routing.ts'
 import type { Announcement, Change, ChangeReason, Key } from './types.ts'
 
 export interface SubscribersInit {
   /** Topics that this node wants to know the subscribers of */
   isTracked (topic: string): boolean
+  /** Topics whose subscribers it is told of: also one that it left, until others hear so */
+  isTold (topic: string): boolean
+  /** Who can be reached: only those are subscribers */
+  isReachable (key: Key): boolean
   /** A relay remembers for others what nobody here asked for */
   isRelay: boolean
   maxTopicsPerPeer: number
   maxSubscribersPerTopic: number
-  maxTopics: number
-  /** Milliseconds that what came over a relay is believed without being said again */
-  ttl: number
+  /** Announcements of one peer that may follow a full one: past it only another full one counts */
+  maxHistory: number
+  /** Bytes of what is remembered of peers that are no neighbours. Each neighbour that brought some has a fair share */
+  maxBytes: number
+  /** There is no room for what was remembered of this one */
+  onForgotten (key: Key): void
 }
 
-/** The newest word of one peer on one topic. `on: false` stays a while, so that an older word that comes late is not believed */
-interface Entry {
-  on: boolean
+/** Bytes that a peer takes beside its announcements, and each of its topics. Guesses */
+const ROW_BYTES = 512
+const TOPIC_BYTES = 128
+
+/** All there is about what one peer announced. It weighs what it takes, and belongs to the neighbour that brought it first */
+class Origin extends FairRow implements Version {
+  readonly epoch: number
   seq: number
-  /** When it is forgotten: what was left after a while, what is doubted unless it is said again, all else with its origin */
-  expires: number
-  announcement: Announcement
+  /** A full announcement, and what followed it */
+  history: Announcement[] = []
+  /** The newest announcement that changed what it is on */
+  news: number
+  /** What it is on: all of it at a relay, what it is told of at a leaf */
+  topics: string[] = []
+  /** Whether it counts as a subscriber: there is a way to it */
+  isShown: boolean
+
+  constructor (key: Key, { epoch, seq }: Version, isShown: boolean) {
+    super(key)
+    this.epoch = epoch
+    this.seq = seq
+    this.news = seq
+    this.isShown = isShown
+  }
 }
 
-/** All there is about what one peer announced */
-interface Origin {
-  epoch: number
-  /** All that is older than its last full announcement says nothing any more */
-  fullSeq: number
-  /** While it is a neighbour its word does not expire: the link tells when it goes */
-  isNeighbour: boolean
-  /** When it is forgotten unless it says something again */
-  expires: number
-  topics: Map<string, Entry>
-}
-
-export interface Applied {
-  /** Something in it was not known, be it only that its origin still says so: relays pass it on to each other */
-  isNews: boolean
-  /** It changes who is on what: worth telling everybody who shares the topics */
-  isChange: boolean
-  changes: Change[]
-  /** It is of an earlier life than the one we know; this is the epoch that we know */
-  staleBy?: number
-  refused: string[]
-}
+/** What became of an announcement. 'gap': one before it is missing, so it says nothing until the peer announces all again */
+export type Applied = 'news' | 'known' | 'gap'
 
 /**
- * Who listens to what: for each peer and topic the newest of what the peer itself said counts, whichever way it came.
+ * Who listens to what, by what each peer itself has said: its announcements are applied in the order of their numbers,
+ * whichever way they come.
+ *
+ * Invariants: `topics` of an origin is what its history comes to. A peer is counted for a topic exactly while it is
+ * on it and shown.
  */
 export class Subscribers {
   readonly #init: SubscribersInit
-  readonly #origins = new Map<Key, Origin>()
-  readonly #byTopic = new Map<string, Map<Key, Entry>>()
-  /** Nothing expires before this */
-  #expiresAt = Infinity
+  readonly #origins: FairRows<Origin>
+  readonly #byTopic = new Map<string, Set<Key>>()
+  /** Subscriptions that are remembered, in all */
+  #entries = 0
   /** Moves on with every change of who is subscribed, for those who keep what they derived */
   version = 0
 
   constructor (init: SubscribersInit) {
     this.#init = init
-  }
-
-  get size (): number {
-    return this.#origins.size
+    this.#origins = new FairRows(init.maxBytes)
   }
 
   get sizes (): { origins: number, topics: number, entries: number } {
-    let entries = 0
-    for (const { topics } of this.#origins.values()) {
-      entries += topics.size
-    }
-    return { origins: this.#origins.size, topics: this.#byTopic.size, entries }
+    return { origins: this.#origins.size, topics: this.#byTopic.size, entries: this.#entries }
   }
 
-  /** Those known to be on `topic` */
+  /** Those known to be on `topic`, and reachable */
   of (topic: string): Key[] {
-    const keys: Key[] = []
-    for (const [key, entry] of this.#byTopic.get(topic) ?? []) {
-      if (entry.on) {
-        keys.push(key)
-      }
-    }
-    return keys
+    return [...this.#byTopic.get(topic) ?? []].filter(key => this.#origins.get(key)?.isShown === true)
+  }
+
+  /** Those known to be on `topic`, reachable or not */
+  known (topic: string): Iterable<Key> {
+    return this.#byTopic.get(topic) ?? []
   }
 
   isOn (key: Key, topic: string): boolean {
-    return this.#byTopic.get(topic)?.get(key)?.on === true
+    return this.#byTopic.get(topic)?.has(key) === true
   }
 
-  epochOf (key: Key): number | undefined {
-    return this.#origins.get(key)?.epoch
+  topicsOf (key: Key): string[] {
+    return this.#origins.get(key)?.topics ?? []
   }
 
-  /** Whether an announcement of this number can say nothing new, and the one it would be if it is known */
-  known (key: Key, epoch: number, seq: number): { isOld: boolean, announcement?: Announcement } {
+  versionOf (key: Key): Version | undefined {
+    return this.#origins.get(key)
+  }
+
+  /** The announcements that somebody lacks who knows all up to `since` */
+  history (key: Key, since?: Version): Announcement[] {
+    const history = this.#origins.get(key)?.history ?? []
+    return since == null ? history : history.filter(announcement => isNewer(announcement, since))
+  }
+
+  /** Whether what it announced since `since` changed what it is on */
+  hasNews (key: Key, since?: Version): boolean {
     const origin = this.#origins.get(key)
+    return origin != null && (since == null || isNewer({ epoch: origin.epoch, seq: origin.news }, since))
+  }
 
-    if (origin == null || epoch !== origin.epoch) {
-      return { isOld: origin != null && epoch < origin.epoch }
+  /** The announcement of this number, to compare with what is said to be it */
+  find (key: Key, { epoch, seq }: Version): Announcement | undefined {
+    return this.#origins.get(key)?.history.find(announcement => announcement.epoch === epoch && announcement.seq === seq)
+  }
+
+  /** A peer lives in this epoch: what an earlier life said is over */
+  restart (key: Key, epoch: number): Change[] {
+    const origin = this.#origins.get(key)
+    return origin == null || origin.epoch === epoch ? [] : this.forget(key, 'restarted')
+  }
+
+  /**
+   * Applies what a peer announced, in one step: the oldest first. What is known is passed over, but for a leaf that is told
+   * all again, since it did not remember what it did not track. `by` is the neighbour that brought them
+   */
+  apply (key: Key, announcements: Announcement[], by: Key, changes: Change[], refused: string[]): Applied {
+    const newest = announcements[announcements.length - 1]
+    let origin = this.#origins.get(key)
+
+    if (newest == null || (origin != null && newest.epoch < origin.epoch)) {
+      return 'known'
+    }
+    if (origin != null && newest.epoch > origin.epoch) {
+      changes.push(...this.forget(key, 'restarted'))
+      origin = undefined
     }
 
-    const announcement = this.announcementsOf(key).find(known => known.seq === seq)
-    return { isOld: seq < origin.fullSeq, announcement }
-  }
+    const isAgain = origin != null && !this.#init.isRelay && announcements[0].full && newest.seq >= origin.seq
+    const news = isAgain ? announcements : announcements.filter(announcement => origin == null || isNewer(announcement, origin))
 
-  /** Whether its origin has said all that counts since, or this very thing: nothing in it can be news */
-  isPast ({ origin: key, epoch, seq, on }: Announcement): boolean {
-    const origin = this.#origins.get(key)
-
-    if (origin?.epoch !== epoch || seq > origin.fullSeq) {
-      return false
+    if (news.length === 0) {
+      return 'known'
     }
 
-    // What was heard before we asked for a topic was not remembered, and what is doubted needs to be heard again: it
-    // counts when it is said again
-    return on.every(topic => {
-      const entry = origin.topics.get(topic)
-      return entry == null ? seq < origin.fullSeq || !this.#init.isTracked(topic) : !entry.on || entry.expires === Infinity
+    const history = extend(isAgain ? [] : origin?.history ?? [], news)
+
+    if (history == null || history.length > this.#init.maxHistory) {
+      return 'gap'
+    }
+    if (origin == null) {
+      origin = new Origin(key, newest, this.#init.isReachable(key))
+      this.#origins.add(origin, by)
+    }
+
+    this.#origins.touch(origin, by)
+    this.#origins.adopt(origin, by)
+
+    const topics = fold(origin.topics, news)
+
+    if (!isSame(topics, origin.topics)) {
+      origin.news = newest.seq
+    }
+
+    origin.seq = newest.seq
+    origin.history = history
+    this.#setTopics(key, origin, topics, changes, refused)
+    this.#origins.weigh(origin, weightOf(origin) - origin.weight)
+    return 'news'
+  }
+
+  /** A neighbour is gone: what it brought shares one quota with what others brought that are gone */
+  gone (neighbour: Key): void {
+    this.#origins.gone(neighbour)
+  }
+
+  /** Forgets what there is no room for */
+  makeRoom (changes: Change[]): void {
+    this.#origins.makeRoom(origin => {
+      this.#drop(origin, 'unreachable', changes)
+      this.#init.onForgotten(origin.key)
     })
   }
 
-  /** The same announcement came by fewer hops than it was known by: what is told of it from now on leads further */
-  shorten ({ origin: key, epoch, seq }: Announcement, hops: number): Announcement | undefined {
+  /** There is a way to it, or none any more */
+  show (key: Key, isShown: boolean): Change[] {
     const origin = this.#origins.get(key)
+    const changes: Change[] = []
 
-    if (origin?.epoch !== epoch) {
-      return
+    if (origin != null && origin.isShown !== isShown) {
+      origin.isShown = isShown
+      origin.topics.forEach(topic => { this.#change(changes, key, topic, isShown, isShown ? 'announced' : 'unreachable') })
     }
-    const entries = [...origin.topics.values()].filter(({ announcement }) => announcement.seq === seq && announcement.hops > hops)
-
-    if (entries.length > 0) {
-      const announcement = { ...entries[0].announcement, hops }
-      entries.forEach(entry => { entry.announcement = announcement })
-      return announcement
-    }
-  }
-
-  /** What it is on, as far as is known */
-  topicsOf (key: Key): string[] {
-    const topics: string[] = []
-
-    for (const [topic, { on }] of this.#origins.get(key)?.topics ?? []) {
-      if (on) {
-        topics.push(topic)
-      }
-    }
-
-    return topics
-  }
-
-  /** All topics that it has spoken of lately, also those that it has left */
-  heardOf (key: Key): string[] {
-    return [...this.#origins.get(key)?.topics.keys() ?? []]
-  }
-
-  /** All that counts of what it said, also what it left: an older announcement may still name that */
-  announcementsOf (key: Key): Announcement[] {
-    const topics = this.#origins.get(key)?.topics.values() ?? []
-    return [...new Set([...topics].map(({ announcement }) => announcement))].sort((a, b) => a.seq - b.seq)
-  }
-
-  /** What others would need to hear to know all who are on these topics (on any, if none are named), the older first */
-  announcements (topics?: Iterable<string>): Announcement[] {
-    const origins = new Set<Key>()
-
-    for (const topic of topics ?? this.#byTopic.keys()) {
-      this.of(topic).forEach(key => origins.add(key))
-    }
-
-    return [...origins].flatMap(key => this.announcementsOf(key))
-  }
-
-  /** A link to it begins, in this life of its */
-  neighbour (key: Key, epoch: number): Change[] {
-    const changes = this.raise(key, epoch, true)
-    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: true, expires: Infinity, topics: new Map() }
-    origin.isNeighbour = true
-    origin.expires = Infinity
-    this.#origins.set(key, origin)
 
     return changes
   }
 
-  /** A way to it is gone: it is still believed while another one leads to it */
-  gone (key: Key, isReachable: boolean, now: number): Change[] {
+  forget (key: Key, reason: ChangeReason): Change[] {
     const origin = this.#origins.get(key)
+    const changes: Change[] = []
 
-    if (origin == null) {
-      return []
-    }
-    if (!isReachable) {
-      return this.#forget(key, 'unreachable')
-    }
-
-    if (origin.isNeighbour) {
-      origin.isNeighbour = false
-      origin.expires = this.#expires(now)
+    if (origin != null) {
+      this.#origins.delete(origin)
+      this.#drop(origin, reason, changes)
     }
 
-    this.#tidy(key, origin)
-    return []
-  }
-
-  /** The last way to it is gone: what it said is believed for a while, and longer only if it is said again */
-  doubt (key: Key, now: number): void {
-    for (const entry of this.#origins.get(key)?.topics.values() ?? []) {
-      entry.expires = Math.min(entry.expires, this.#expires(now))
-    }
-  }
-
-  /** It lives in this epoch: what an earlier life said is over. A neighbour's own word counts even if it is smaller */
-  raise (key: Key, epoch: number, isOwnWord = false): Change[] {
-    const origin = this.#origins.get(key)
-
-    if (origin == null || epoch === origin.epoch || (epoch < origin.epoch && !isOwnWord)) {
-      return []
-    }
-
-    return this.#forget(key, 'restarted')
-  }
-
-  apply (announcement: Announcement, now: number): Applied {
-    const { origin: key, epoch, seq } = announcement
-    const known = this.#origins.get(key)
-    const applied: Applied = { isNews: false, isChange: false, changes: [], refused: [] }
-
-    if (known != null && epoch < known.epoch) {
-      return { ...applied, staleBy: known.epoch }
-    }
-
-    // that what it said in an earlier life is over is news, also when it has nothing else to say
-    applied.isNews = applied.isChange = known != null && epoch > known.epoch && known.topics.size > 0
-    const wasNeighbour = known?.isNeighbour === true
-    applied.changes.push(...this.raise(key, epoch))
-    const origin = this.#origins.get(key) ?? { epoch, fullSeq: -1, isNeighbour: wasNeighbour, expires: Infinity, topics: new Map<string, Entry>() }
-
-    // be it an older word: whoever leads there believes it, too, and will tell when that changes
-    announcement.on.forEach(topic => { this.#trust(origin, topic) })
-
-    if (seq < origin.fullSeq) {
-      return applied
-    }
-
-    this.#origins.set(key, origin)
-    origin.expires = origin.isNeighbour ? Infinity : this.#expires(now)
-
-    for (const topic of announcement.on) {
-      this.#set(key, origin, topic, { on: true, seq, expires: Infinity, announcement }, applied)
-    }
-    for (const topic of announcement.off) {
-      this.#set(key, origin, topic, { on: false, seq, expires: this.#expires(now), announcement }, applied)
-    }
-    if (announcement.full) {
-      this.#applyFull(key, origin, announcement, applied)
-    }
-
-    this.#tidy(key, origin)
-    return applied
+    return changes
   }
 
   /** A topic becomes tracked: those who are known already are shown now */
@@ -263,177 +213,195 @@ export class Subscribers {
     return this.of(topic).map(peer => ({ peer, topic, subscribe: true, reason: 'announced' }))
   }
 
-  /** A topic is no longer tracked: only a relay goes on remembering */
+  /** Nobody tells us of a topic any more: only a relay goes on remembering */
   untrack (topic: string): void {
-    if (this.#init.isRelay) {
-      return
-    }
-    for (const key of [...this.#byTopic.get(topic)?.keys() ?? []]) {
-      const origin = this.#origins.get(key) as Origin
-      this.#delete(key, origin, topic)
-      this.#tidy(key, origin)
-    }
-  }
-
-  /** Drops what was not said again in time, but for what `isHeld` says of whom. Returns whose last word it was, too */
-  expire (now: number, isHeld: (key: Key) => boolean): { changes: Change[], gone: Array<{ key: Key, topics: string[] }> } {
-    const changes: Change[] = []
-    const gone: Array<{ key: Key, topics: string[] }> = []
-
-    if (now < this.#expiresAt) {
-      return { changes, gone }
-    }
-
-    this.#expiresAt = Infinity
-
-    for (const [key, origin] of this.#origins) {
-      if (origin.expires <= now && isHeld(key)) {
-        origin.expires = now + this.#init.ttl
-      }
-      if (origin.expires <= now) {
-        gone.push({ key, topics: this.heardOf(key) })
-        changes.push(...this.#forget(key, 'expired'))
-      } else {
-        this.#expireEntries(key, origin, now, changes)
-      }
-    }
-
-    return { changes, gone }
-  }
-
-  #expireEntries (key: Key, origin: Origin, now: number, changes: Change[]): void {
-    this.#expiresAt = Math.min(this.#expiresAt, origin.expires)
-
-    for (const [topic, entry] of origin.topics) {
-      if (entry.expires <= now) {
-        this.#delete(key, origin, topic)
-        this.#change(changes, key, topic, entry.on, false, 'expired')
-      } else {
-        this.#expiresAt = Math.min(this.#expiresAt, entry.expires)
-      }
-    }
-
-    this.#tidy(key, origin)
-  }
-
-  clear (): Change[] {
-    return [...this.#origins.keys()].flatMap(key => this.#forget(key, 'stopped'))
-  }
-
-  #trust (origin: Origin, topic: string): void {
-    const entry = origin.topics.get(topic)
-
-    if (entry?.on === true) {
-      entry.expires = Infinity
-    }
-  }
-
-  #expires (now: number): number {
-    const expires = now + this.#init.ttl
-    this.#expiresAt = Math.min(this.#expiresAt, expires)
-    return expires
-  }
-
-  #applyFull (key: Key, origin: Origin, announcement: Announcement, applied: Applied): void {
-    origin.fullSeq = announcement.seq
-
-    for (const [topic, entry] of origin.topics) {
-      if (entry.seq < announcement.seq) {
-        this.#delete(key, origin, topic)
-        this.#change(applied.changes, key, topic, entry.on, false, 'retracted')
-        applied.isNews = true
-        applied.isChange ||= entry.on
+    if (!this.#init.isRelay) {
+      for (const key of [...this.known(topic)]) {
+        this.#delete(key, this.#origins.get(key) as Origin, topic, 'retracted', [])
       }
     }
   }
 
-  #set (key: Key, origin: Origin, topic: string, entry: Entry, applied: Applied): void {
-    const before = origin.topics.get(topic)
-
-    if (before != null && before.seq >= entry.seq) {
-      return
-    }
-    if (before == null && !this.#mayAdd(origin, topic, applied)) {
-      return
+  clear (): void {
+    for (const origin of [...this.#origins.values()]) {
+      this.#origins.delete(origin)
     }
 
-    let subscribers = this.#byTopic.get(topic)
+    this.#byTopic.clear()
+    this.#entries = 0
+    this.version++
+  }
 
-    if (subscribers == null) {
-      this.#byTopic.set(topic, subscribers = new Map())
+  /** Throws where an invariant is broken. For tests and simulations */
+  check (): void {
+    let entries = 0
+    this.#origins.check()
+
+    for (const { key, topics, isShown, history, seq } of this.#origins.values()) {
+      entries += topics.length
+
+      if (isShown !== this.#init.isReachable(key)) {
+        throw new Error(`${key} is ${isShown ? '' : 'not '}shown, against what is known of ways to it`)
+      }
+      if (history.at(-1)?.seq !== seq || !history[0].full) {
+        throw new Error(`the history of ${key} does not lead to its newest announcement`)
+      }
+      for (const topic of topics) {
+        if (!this.isOn(key, topic)) {
+          throw new Error(`${key} is on ${topic} and not counted for it`)
+        }
+      }
     }
+    if (entries !== this.#entries) {
+      throw new Error(`${entries} subscriptions, ${this.#entries} are counted`)
+    }
+  }
 
-    subscribers.set(key, entry)
-    origin.topics.set(topic, entry)
-    applied.isNews = true
-    applied.isChange ||= (before?.on === true) !== entry.on
-    this.#change(applied.changes, key, topic, before?.on === true, entry.on, entry.on ? 'announced' : 'retracted')
+  #setTopics (key: Key, origin: Origin, topics: Set<string>, changes: Change[], refused: string[]): void {
+    for (const topic of [...origin.topics]) {
+      if (!topics.has(topic)) {
+        this.#delete(key, origin, topic, 'retracted', changes)
+      }
+    }
+    for (const topic of topics) {
+      if (!this.isOn(key, topic) && this.#mayAdd(origin, topic, changes, refused)) {
+        this.#add(key, origin, topic, changes)
+      }
+    }
   }
 
   /** What is not asked for, or past a limit, is not remembered */
-  #mayAdd (origin: Origin, topic: string, applied: Applied): boolean {
-    const { isTracked, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic, maxTopics } = this.#init
+  #mayAdd (origin: Origin, topic: string, changes: Change[], refused: string[]): boolean {
+    const { isTold, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic } = this.#init
 
-    if (!isTracked(topic)) {
-      if (!isRelay) {
-        return false
-      }
-      if (this.#byTopic.size >= maxTopics && !this.#byTopic.has(topic)) {
-        applied.refused.push('topics to remember for others')
-        return false
-      }
-    }
-    if (origin.topics.size >= maxTopicsPerPeer) {
-      applied.refused.push('topics of one peer')
+    if (!isRelay && !isTold(topic)) {
       return false
     }
-    if ((this.#byTopic.get(topic)?.size ?? 0) >= maxSubscribersPerTopic) {
-      applied.refused.push('subscribers of one topic')
+    if (origin.topics.length >= maxTopicsPerPeer) {
+      refused.push('topics of one peer')
+      return false
+    }
+    // a neighbour's word about itself is always taken
+    if ((this.#byTopic.get(topic)?.size ?? 0) < maxSubscribersPerTopic || origin.owner?.key === origin.key) {
+      return true
+    }
+
+    refused.push('subscribers of one topic')
+    return this.#displace(topic, origin, changes)
+  }
+
+  /** A topic is full: whoever brought most of its subscribers loses the oldest of them, so that others have a share */
+  #displace (topic: string, newcomer: Origin, changes: Change[]): boolean {
+    const byOwner = new Map<Key, Origin[]>()
+
+    for (const key of this.known(topic)) {
+      const origin = this.#origins.get(key) as Origin
+      const owner = origin.owner?.key
+
+      if (owner != null && owner !== key) {
+        const others = byOwner.get(owner)
+        others == null ? byOwner.set(owner, [origin]) : others.push(origin)
+      }
+    }
+
+    const [owner, most] = [...byOwner].reduce((one, other) => one[1].length >= other[1].length ? one : other, ['', []])
+
+    if (most.length <= (byOwner.get(newcomer.owner?.key ?? '')?.length ?? 0) && owner !== newcomer.owner?.key) {
       return false
     }
 
-    return true
-  }
-
-  #forget (key: Key, reason: ChangeReason): Change[] {
-    const origin = this.#origins.get(key) as Origin
-    const changes: Change[] = []
-
-    for (const [topic, entry] of origin.topics) {
-      this.#delete(key, origin, topic)
-      this.#change(changes, key, topic, entry.on, false, reason)
+    // some at once: each look takes as long as there are subscribers
+    for (const origin of most.slice(0, 1 + (most.length >> 6))) {
+      this.#delete(origin.key, origin, topic, 'unreachable', changes)
     }
 
-    this.#origins.delete(key)
-    return changes
+    return most.length > 0
   }
 
-  #delete (key: Key, origin: Origin, topic: string): void {
-    origin.topics.delete(topic)
+  #drop (origin: Origin, reason: ChangeReason, changes: Change[]): void {
+    for (const topic of origin.topics) {
+      this.#delete(origin.key, origin, topic, reason, changes)
+    }
+  }
+
+  #add (key: Key, origin: Origin, topic: string, changes: Change[]): void {
+    let subscribers = this.#byTopic.get(topic)
+
+    if (subscribers == null) {
+      this.#byTopic.set(topic, subscribers = new Set())
+    }
+
+    subscribers.add(key)
+    origin.topics = origin.topics.concat(topic)
+    this.#entries++
+
+    if (origin.isShown) {
+      this.#change(changes, key, topic, true, 'announced')
+    }
+  }
+
+  #delete (key: Key, origin: Origin, topic: string, reason: ChangeReason, changes: Change[]): void {
     const subscribers = this.#byTopic.get(topic)
+    origin.topics = origin.topics.filter(other => other !== topic)
     subscribers?.delete(key)
+    this.#entries--
 
     if (subscribers?.size === 0) {
       this.#byTopic.delete(topic)
     }
-  }
-
-  /** A peer of which nothing is known has no entry, but for neighbours, whose epoch counts */
-  #tidy (key: Key, origin: Origin): void {
-    if (origin.topics.size === 0 && !origin.isNeighbour) {
-      this.#origins.delete(key)
+    if (origin.isShown) {
+      this.#change(changes, key, topic, false, reason)
     }
   }
 
-  #change (changes: Change[], peer: Key, topic: string, before: boolean, after: boolean, reason: ChangeReason): void {
-    if (before === after) {
-      return
-    }
-
+  #change (changes: Change[], peer: Key, topic: string, subscribe: boolean, reason: ChangeReason): void {
     this.version++
 
     if (this.#init.isTracked(topic)) {
-      changes.push({ peer, topic, subscribe: after, reason })
+      changes.push({ peer, topic, subscribe, reason })
     }
   }
+}
+
+/** Undefined: one is missing in between */
+function extend (history: Announcement[], news: Announcement[]): Announcement[] | undefined {
+  let extended = history
+
+  for (const announcement of news) {
+    const last = extended[extended.length - 1]
+
+    if (announcement.full) {
+      extended = [announcement]
+    } else if (last == null || announcement.epoch !== last.epoch || announcement.seq !== last.seq + 1) {
+      return
+    } else {
+      extended = [...extended, announcement]
+    }
+  }
+
+  return extended
+}
+
+/** What somebody is on that was on `topics` before it announced `news` */
+function fold (topics: string[], news: Announcement[]): Set<string> {
+  const folded = new Set(topics)
+
+  for (const { full, on, off } of news) {
+    if (full) {
+      folded.clear()
+    }
+
+    off.forEach(topic => folded.delete(topic))
+    on.forEach(topic => folded.add(topic))
+  }
+
+  return folded
+}
+
+function isSame (one: Set<string>, other: string[]): boolean {
+  return one.size === other.length && other.every(topic => one.has(topic))
+}
+
+function weightOf ({ history, topics }: Origin): number {
+  return ROW_BYTES + history.reduce((sum, { bytes, on }) => sum + (bytes?.byteLength ?? on.length * TOPIC_BYTES), 0) + topics.length * TOPIC_BYTES
 }

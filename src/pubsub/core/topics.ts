@@ -1,106 +1,140 @@
 import type { Call, Key, SubscribeOutcome } from './types.ts'
 
 /**
- * Our own subscriptions: one entry a topic, and who was told of it. Absent topics have no entry.
+ * Our own subscriptions: one entry for each topic that somebody here holds. Absent topics have no entry.
  *
- * | event         | absent      | pending                    | subscribed               | retracting            |
- * |---------------|-------------|----------------------------|--------------------------|-----------------------|
- * | subscribe     | -> pending  | holders + 1                | holders + 1              | -> pending, told kept |
- * | flush         | -           | -> subscribed, announced   | -                        | retracted -> absent   |
- * | unsubscribe / | false       | holders - 1; at 0 absent,  | holders - 1; at 0        | false                 |
- * | abort         |             | or retracting if some were told | -> retracting       |                       |
- * | asked         | no          | yes, asker is told         | yes, asker is told       | no                    |
- * | acked by all, | -           | -                          | waiting calls settle     | -                     |
- * | or deadline   |             |                            |                          |                       |
+ * | event               | absent                | pending               | subscribed                                 |
+ * |---------------------|-----------------------|-----------------------|--------------------------------------------|
+ * | subscribe           | -> pending            | one holder more       | one holder more; the call waits for those who have not confirmed |
+ * | announce            | off, if it was said   | -> subscribed, on     | -                                          |
+ * | asked               | -                     | on at once            | -                                          |
+ * | unsubscribe, abort  | false                 | one holder less; the last one: -> absent | as pending              |
+ * | confirmed by all or | -                     | -                     | calls settle                               |
+ * | deadline            |                       |                       |                                            |
+ *
+ * What is announced is the difference between what others were told and what is held: a topic that comes and goes in one
+ * tick is never spoken of.
  */
-export type Topic =
-  | { state: 'pending', holders: number, calls: Set<Call>, told: Set<Key> }
-  | { state: 'subscribed', holders: number, calls: Set<Call>, told: Set<Key>, unacked: Map<Key, number>, deadline: number }
-  | { state: 'retracting', told: Set<Key> }
+interface Topic {
+  holders: number
+  /** The announcement that named it; absent while it is pending */
+  seq?: number
+  /** Calls that wait for the announcement */
+  calls: Set<Call>
+}
+
+/** Calls that wait until these neighbours have dealt with an announcement */
+interface Confirmation {
+  seq: number
+  /** With the topic of each */
+  calls: Map<Call, string>
+  unconfirmed: Set<Key>
+  deadline: number
+}
 
 /** Calls that have an outcome now */
 export type Settled = Array<{ call: Call, outcome: SubscribeOutcome }>
 
-/** What one flush has to tell: the same to all of `to` */
-export interface Flushed {
-  to: Key[]
-  on: string[]
-  off: string[]
-}
-
 export class Topics {
+  readonly #timeout: number
   readonly #topics = new Map<string, Topic>()
-  /** Topics that the next flush has something to say of */
+  /** What others were told that we are on */
+  readonly #announced = new Set<string>()
+  /** Topics whose announcement may be due */
   readonly #dirty = new Set<string>()
-  /** Subscribed topics that not everybody has confirmed */
-  readonly #unconfirmed = new Set<string>()
+  /** The announcement that each neighbour has dealt with; none yet: -1 */
+  readonly #confirmed = new Map<Key, number>()
+  /** Neighbours that let a deadline pass: nobody waits for them until they confirm something */
+  readonly #silent = new Set<Key>()
+  readonly #confirmations = new Set<Confirmation>()
+
+  /** `timeout`: milliseconds that a call waits for neighbours to confirm */
+  constructor (timeout: number) {
+    this.#timeout = timeout
+  }
 
   get size (): number {
     return this.#topics.size
   }
 
-  get needsFlush (): boolean {
+  /** Whether the next announcement has something to say */
+  get isDirty (): boolean {
     return this.#dirty.size > 0
-  }
-
-  state (topic: string): Topic['state'] | 'absent' {
-    return this.#topics.get(topic)?.state ?? 'absent'
   }
 
   /** Whether this node wants what is published on it: from the tick of subscribe() on */
   isOn (topic: string): boolean {
-    const state = this.state(topic)
-    return state === 'pending' || state === 'subscribed'
+    return this.#topics.has(topic)
+  }
+
+  state (topic: string): 'absent' | 'pending' | 'subscribed' {
+    const entry = this.#topics.get(topic)
+
+    if (entry == null) {
+      return 'absent'
+    }
+
+    return entry.seq == null ? 'pending' : 'subscribed'
+  }
+
+  /** Whether no call waits any more until others know it */
+  isKnown (topic: string): boolean {
+    const entry = this.#topics.get(topic)
+    return entry?.seq != null && (this.#confirmations.size === 0 || this.#waiting(topic).length === 0)
   }
 
   subscribed (): string[] {
-    return [...this.#topics.keys()].filter(topic => this.isOn(topic))
+    return [...this.#topics.keys()]
   }
 
-  /** Who was told of it; for tests and diagnostics */
-  told (topic: string): Key[] {
-    return [...this.#topics.get(topic)?.told ?? []]
+  isAnnounced (topic: string): boolean {
+    return this.#announced.has(topic)
   }
 
-  subscribe (topic: string, call: Call): Settled {
+  /** What others were told that we are on */
+  get announced (): string[] {
+    return [...this.#announced]
+  }
+
+  subscribe (topic: string, call: Call, now: number): Settled {
     const entry = this.#topics.get(topic)
 
-    if (entry == null || entry.state === 'retracting') {
-      this.#topics.set(topic, { state: 'pending', holders: 1, calls: new Set([call]), told: entry?.told ?? new Set() })
+    if (entry?.seq != null) {
+      entry.holders++
+      return this.#await(entry.seq, new Map([[call, topic]]), now)
+    }
+
+    if (entry == null) {
+      this.#topics.set(topic, { holders: 1, calls: new Set([call]) })
       this.#dirty.add(topic)
-      return []
+    } else {
+      entry.holders++
+      entry.calls.add(call)
     }
 
-    entry.holders++
-
-    if (entry.state === 'subscribed' && entry.unacked.size === 0) {
-      return [{ call, outcome: 'subscribed' }]
-    }
-
-    entry.calls.add(call)
     return []
   }
 
-  /** One holder less, the newest of those that still wait before one that is settled; or none left at all */
-  unsubscribe (topic: string, all: boolean): { removed: boolean, settled: Settled } {
+  /** One holder less, the newest of those whose calls still wait first; or none left at all */
+  unsubscribe (topic: string, all: boolean): { isRemoved: boolean, settled: Settled } {
     const entry = this.#topics.get(topic)
 
-    if (entry == null || entry.state === 'retracting') {
-      return { removed: false, settled: [] }
+    if (entry == null) {
+      return { isRemoved: false, settled: [] }
     }
 
-    const calls = [...entry.calls]
-    const cancelled = all ? calls : calls.slice(-1)
-    cancelled.forEach(call => entry.calls.delete(call))
+    const waiting = this.#waiting(topic)
+    const cancelled = all ? waiting : waiting.slice(-1)
+    cancelled.forEach(call => { this.#drop(topic, call) })
     this.#release(topic, entry, all ? entry.holders : 1)
-    return { removed: true, settled: cancelled.map(call => ({ call, outcome: 'cancelled' })) }
+    return { isRemoved: true, settled: cancelled.map(call => ({ call, outcome: 'cancelled' })) }
   }
 
-  /** The signal of a call aborted: it no longer holds the topic. A call that was settled holds it for good */
+  /** The signal of a call aborted: it does not hold the topic any more. A call that was settled holds it for good */
   abort (topic: string, call: Call): boolean {
     const entry = this.#topics.get(topic)
 
-    if (entry == null || entry.state === 'retracting' || !entry.calls.delete(call)) {
+    if (entry == null || !this.#drop(topic, call)) {
       return false
     }
 
@@ -108,203 +142,165 @@ export class Topics {
     return true
   }
 
-  /**
-   * Announces what is pending and retracts what is retracting, to `neighbours`.
-   */
-  flush (neighbours: Key[]): Flushed[] {
+  /** What is to be announced now, under the number `seq`: nothing, if others know it all. Calls wait until it is confirmed */
+  announce (seq: number, now: number): { on: string[], off: string[], settled: Settled } {
     const on: string[] = []
-    const off = new Map<Key, string[]>()
+    const off: string[] = []
+    const calls = new Map<Call, string>()
+
+    for (const topic of this.#dirty) {
+      if (!this.#topics.has(topic)) {
+        this.#announced.delete(topic)
+        off.push(topic)
+      } else if (!this.#announced.has(topic)) {
+        this.#announced.add(topic)
+        on.push(topic)
+      }
+    }
+
+    const number = on.length + off.length > 0 ? seq : seq - 1
 
     for (const topic of this.#dirty) {
       const entry = this.#topics.get(topic)
 
-      if (entry?.state === 'pending') {
-        on.push(topic)
-      } else if (entry?.state === 'retracting') {
-        this.#topics.delete(topic)
-        for (const key of entry.told) {
-          off.set(key, [...off.get(key) ?? [], topic])
-        }
+      if (entry != null) {
+        entry.seq ??= number
+        entry.calls.forEach(call => calls.set(call, topic))
+        entry.calls.clear()
       }
     }
 
     this.#dirty.clear()
-    return group(neighbours, on, off)
+    return { on, off, settled: this.#await(number, calls, now) }
   }
 
-  /** What `flush` announced as on is on its way: to each of `sent` in the announcement of that number */
-  announced (on: string[], sent: Map<Key, number>, deadline: number): Settled {
-    const settled: Settled = []
+  /** Somebody asks for a topic that is still pending: it is announced now. Its calls wait for the next `announce` all the same */
+  tellEarly (topic: string): boolean {
+    const isNew = this.state(topic) === 'pending' && !this.#announced.has(topic)
 
-    for (const topic of on) {
-      const entry = this.#topics.get(topic)
-
-      if (entry?.state !== 'pending') {
-        continue
-      }
-
-      const { holders, calls, told } = entry
-      for (const to of sent.keys()) {
-        told.add(to)
-      }
-      this.#topics.set(topic, { state: 'subscribed', holders, calls, told, unacked: new Map(sent), deadline })
-      this.#unconfirmed.add(topic)
-      settled.push(...this.#confirm(topic))
+    if (isNew) {
+      this.#announced.add(topic)
     }
 
-    return settled
+    return isNew
   }
 
-  /** Whether we are on `topic`; the asker was told so */
-  asked (topic: string, by: Key): boolean {
-    const entry = this.#topics.get(topic)
+  up (neighbour: Key): void {
+    this.#confirmed.set(neighbour, -1)
+  }
 
-    if (entry == null || entry.state === 'retracting') {
-      return false
+  /** A neighbour has dealt with our announcements up to `seq` */
+  confirmed (by: Key, seq: number): Settled {
+    this.#silent.delete(by)
+    this.#confirmed.set(by, Math.max(seq, this.#confirmed.get(by) ?? -1))
+    return this.#settle(({ unconfirmed, seq: wanted }) => { if (wanted <= seq) { unconfirmed.delete(by) } })
+  }
+
+  /** A neighbour went: nobody waits for it */
+  down (neighbour: Key): Settled {
+    this.#silent.delete(neighbour)
+    this.#confirmed.delete(neighbour)
+    return this.#settle(({ unconfirmed }) => { unconfirmed.delete(neighbour) })
+  }
+
+  /** A new life begins to number its announcements anew, and has told nobody anything */
+  restart (): void {
+    this.#announced.clear()
+    this.#confirmed.clear()
+    this.#silent.clear()
+
+    for (const { calls } of this.#confirmations) {
+      calls.forEach((topic, call) => this.#topics.get(topic)?.calls.add(call))
     }
-
-    entry.told.add(by)
-    return true
-  }
-
-  /**
-   * All that anybody was told of, to tell it to `to` as well: subscribed topics, and pending ones of which somebody knows,
-   * since what is left out of a full announcement counts as retracted.
-   */
-  full (to: Key[]): string[] {
-    const topics: string[] = []
-
     for (const [topic, entry] of this.#topics) {
-      if (entry.state === 'subscribed' || (entry.state === 'pending' && entry.told.size > 0)) {
-        topics.push(topic)
-        to.forEach(key => entry.told.add(key))
-      }
+      entry.seq = undefined
+      this.#dirty.add(topic)
     }
 
-    return topics
-  }
-
-  /** A neighbour came, and is told of everything in the announcement of this number: who subscribes from now on waits for it, too */
-  awaits (by: Key, seq: number, deadline: number): void {
-    for (const [topic, entry] of this.#topics) {
-      if (entry.state === 'subscribed') {
-        // whoever waits already waits no longer than it would have
-        entry.deadline = entry.unacked.size > 0 ? entry.deadline : deadline
-        entry.unacked.set(by, seq)
-        this.#unconfirmed.add(topic)
-      }
-    }
-  }
-
-  /** `by` has dealt with our announcements up to `seq` */
-  acked (by: Key, seq: number): Settled {
-    return this.#confirmAll(unacked => {
-      const wanted = unacked.get(by)
-      if (wanted != null && wanted <= seq) {
-        unacked.delete(by)
-      }
-    })
-  }
-
-  /** A neighbour went: nobody waits for it, and it knows nothing any more */
-  gone (key: Key): Settled {
-    for (const entry of this.#topics.values()) {
-      entry.told.delete(key)
-    }
-    return this.#confirmAll(unacked => { unacked.delete(key) })
+    this.#confirmations.clear()
   }
 
   /** Those who did not confirm in time are not waited for */
   expire (now: number): Settled {
-    return this.#confirmAll((unacked, deadline) => {
+    return this.#settle(({ unconfirmed, deadline }) => {
       if (deadline <= now) {
-        unacked.clear()
+        unconfirmed.forEach(neighbour => this.#silent.add(neighbour))
+        unconfirmed.clear()
       }
     })
   }
 
   nextDeadline (): number {
-    let next = Infinity
-    for (const topic of this.#unconfirmed) {
-      const entry = this.#topics.get(topic)
-      if (entry?.state === 'subscribed') {
-        next = Math.min(next, entry.deadline)
-      }
-    }
-    return next
+    // the oldest is the first, and all wait for as long
+    const [oldest] = this.#confirmations
+    return oldest?.deadline ?? Infinity
   }
 
-  /** Ends them all: what is subscribed will be retracted by one more flush, calls settle as cancelled */
+  /** Ends them all: one more announcement says so, calls settle as cancelled */
   stop (): Settled {
     return [...this.#topics.keys()].flatMap(topic => this.unsubscribe(topic, true).settled)
   }
 
-  #release (topic: string, entry: Exclude<Topic, { state: 'retracting' }>, holders: number): void {
-    entry.holders -= holders
+  #await (seq: number, calls: Map<Call, string>, now: number): Settled {
+    const unconfirmed = new Set<Key>()
 
-    if (entry.holders > 0) {
-      return
+    for (const [neighbour, confirmed] of this.#confirmed) {
+      if (confirmed < seq && !this.#silent.has(neighbour)) {
+        unconfirmed.add(neighbour)
+      }
+    }
+    if (unconfirmed.size === 0) {
+      return [...calls.keys()].map(call => ({ call, outcome: 'subscribed' }))
+    }
+    if (calls.size > 0) {
+      this.#confirmations.add({ seq, calls, unconfirmed, deadline: now + this.#timeout })
     }
 
-    this.#unconfirmed.delete(topic)
-
-    if (entry.told.size === 0) {
-      this.#topics.delete(topic)
-      this.#dirty.delete(topic)
-    } else {
-      this.#topics.set(topic, { state: 'retracting', told: entry.told })
-      this.#dirty.add(topic)
-    }
+    return []
   }
 
-  #confirmAll (update: (unacked: Map<Key, number>, deadline: number) => void): Settled {
+  #settle (update: (confirmation: Confirmation) => void): Settled {
     const settled: Settled = []
 
-    for (const topic of this.#unconfirmed) {
-      const entry = this.#topics.get(topic)
+    for (const confirmation of this.#confirmations) {
+      update(confirmation)
 
-      if (entry?.state === 'subscribed') {
-        update(entry.unacked, entry.deadline)
-        settled.push(...this.#confirm(topic))
+      if (confirmation.unconfirmed.size === 0) {
+        this.#confirmations.delete(confirmation)
+        confirmation.calls.forEach((_, call) => settled.push({ call, outcome: 'subscribed' }))
       }
     }
 
     return settled
   }
 
-  #confirm (topic: string): Settled {
-    const entry = this.#topics.get(topic)
+  /** Calls for this topic that have no outcome, the oldest first */
+  #waiting (topic: string): Call[] {
+    const confirming = [...this.#confirmations].flatMap(({ calls }) => [...calls].filter(([, other]) => other === topic).map(([call]) => call))
+    return [...confirming, ...this.#topics.get(topic)?.calls ?? []].sort((a, b) => a - b)
+  }
 
-    if (entry?.state !== 'subscribed' || entry.unacked.size > 0) {
-      return []
+  #drop (topic: string, call: Call): boolean {
+    for (const confirmation of this.#confirmations) {
+      if (confirmation.calls.get(call) === topic) {
+        confirmation.calls.delete(call)
+
+        if (confirmation.calls.size === 0) {
+          this.#confirmations.delete(confirmation)
+        }
+        return true
+      }
     }
 
-    const settled: Settled = [...entry.calls].map(call => ({ call, outcome: 'subscribed' }))
-    entry.calls.clear()
-    this.#unconfirmed.delete(topic)
-    return settled
+    return this.#topics.get(topic)?.calls.delete(call) === true
   }
-}
 
-/** One message for all who hear the same: usually one in all */
-function group (neighbours: Key[], on: string[], off: Map<Key, string[]>): Flushed[] {
-  const groups = new Map<string, Flushed>()
+  #release (topic: string, entry: Topic, holders: number): void {
+    entry.holders -= holders
 
-  for (const key of neighbours) {
-    const retracted = off.get(key) ?? []
-
-    if (on.length + retracted.length > 0) {
-      const name = retracted.join('\n')
-      const same = groups.get(name) ?? { to: [], on, off: retracted }
-      same.to.push(key)
-      groups.set(name, same)
+    if (entry.holders === 0) {
+      this.#topics.delete(topic)
+      this.#announced.has(topic) ? this.#dirty.add(topic) : this.#dirty.delete(topic)
     }
   }
-
-  // nobody is here to hear it: it is announced all the same
-  if (groups.size === 0 && on.length > 0) {
-    return [{ to: [], on, off: [] }]
-  }
-
-  return [...groups.values()]
 }

@@ -1,3 +1,5 @@
+import type { Distance, Version, Wanted } from './routing.ts'
+
 /**
  * Names that all cores share.
  */
@@ -8,40 +10,45 @@ export type Key = string
 /** A call of the user that waits for an outcome */
 export type Call = number
 
-/**
- * What a peer says of its own subscriptions. (origin, epoch, seq) names it for ever; for each topic the newest one counts.
- */
-export interface Announcement {
+/** What a peer says of its own subscriptions. (origin, epoch, seq) names it for ever, and each one follows the one before */
+export interface Announcement extends Version {
   origin: Key
-  /** Larger in every life of the origin */
-  epoch: number
-  /** Larger in every announcement of that life */
-  seq: number
-  /** These are all its topics: what is not named is not subscribed to */
+  /** These are all its topics: what it said before does not count any more */
   full: boolean
   on: string[]
   off: string[]
-  /** Relays that it came over */
-  hops: number
   /** As it was signed; the shell's, opaque here */
   bytes?: Uint8Array
 }
 
-/** One control message: what a peer has to say to one neighbour now */
-export interface Gossip {
-  /** The newest announcement of the one it is sent to that the sender has dealt with; 0: none yet */
-  ack: number
+/** How far an origin is, and what it has announced that the neighbour does not know, the oldest first */
+export interface Update extends Distance {
+  origin: Key
   announcements: Announcement[]
+}
+
+/** One control message: what a peer has to say to one neighbour now, to be read in this order */
+export interface Gossip {
+  /** The newest announcement of the one it is sent to that the sender has dealt with; -1: it does not say */
+  ack: number
+  updates: Update[]
+  /** Peers that the sender has no way to any more */
+  lost: Key[]
+  /** Announcements that the sender needs, of peers to which it has no way that is safe to take */
+  wanted: Array<Wanted & { origin: Key }>
   /** Topics whose subscribers the sender wants to know */
   requests: Array<{ id: number, topic: string }>
   /** Requests that were answered by this message or earlier ones */
   answers: number[]
-  /** Peers that the sender does not lead to any more. To be read behind the announcements */
-  lost: Key[]
 }
 
-/** Why a peer is no longer, or again, a subscriber */
-export type ChangeReason = 'announced' | 'retracted' | 'unreachable' | 'restarted' | 'expired' | 'stopped'
+/**
+ * Why a peer is no longer, or again, a subscriber.
+ * - announced, retracted: the peer said so
+ * - unreachable: no way leads to it any more
+ * - restarted: it lives anew, and what its earlier life announced is over
+ */
+export type ChangeReason = 'announced' | 'retracted' | 'unreachable' | 'restarted'
 
 export interface Change {
   peer: Key
@@ -60,4 +67,4 @@ export type Effect =
   | { type: 'request-settled', call: Call }
   /** Somebody's old self is newer than we are: begin a new life with an epoch past this one */
   | { type: 'outlive', epoch: number }
-  | { type: 'refused', what: string }
+  | { type: 'refused', what: string, from: Key }

@@ -1,6 +1,6 @@
 import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'
-import { Sealer } from '../../../src/pubsub/seal.ts'
+import { Signer } from '../../../src/pubsub/envelope.ts'
 import { SharedLog } from '../../../src/replication/shared-log.ts'
 import { randomInt } from '../../../src/runtime/random.ts'
 import { SimDisk } from './disk.ts'
@@ -71,7 +71,7 @@ export class SimNode {
       random,
       port: net.port(peerId),
       privateKey,
-      sealer: new Sealer(privateKey),
+      signer: new Signer(privateKey),
       datastore: this.disk.datastore,
       logger: defaultLogger(),
       randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),

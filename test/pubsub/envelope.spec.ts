@@ -2,8 +2,8 @@ import { generateKeyPair, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import { sha256 } from 'multiformats/hashes/sha2'
+import { EnvelopeType, publicKeyOf, readEnvelope, Signer, verifyEnvelope } from '../../src/pubsub/envelope.ts'
 import { keyOf, peerOf } from '../../src/pubsub/keys.ts'
-import { publicKeyOf, readSealed, Sealer, SealType, verifySealed } from '../../src/pubsub/seal.ts'
 import { Writer } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../../src/runtime/keys.ts'
@@ -14,7 +14,7 @@ const CONTENT = Uint8Array.of(1, 2, 3, 4)
 /** 'malformed' or whether it is believed: nothing else may come out */
 async function verdictOn (bytes: Uint8Array): Promise<boolean | 'malformed'> {
   try {
-    return await verifySealed(readSealed(bytes))
+    return await verifyEnvelope(readEnvelope(bytes))
   } catch (err) {
     if (err instanceof MalformedError) {
       return 'malformed'
@@ -23,18 +23,18 @@ async function verdictOn (bytes: Uint8Array): Promise<boolean | 'malformed'> {
   }
 }
 
-/** As the sealer writes it, with whatever key, origin and signature */
+/** As a signer writes it, with whatever key, origin and signature */
 async function forge (privateKey: PrivateKey, fields: { origin?: Uint8Array, key?: Uint8Array, signature?: Uint8Array, domain?: string }): Promise<Uint8Array> {
   const body = new Writer()
     .bytes(fields.origin ?? peerIdFromPublicKey(privateKey.publicKey).toMultihash().bytes)
-    .bytes(fields.key ?? new Uint8Array(0)).uvarint(7).byte(SealType.BUNDLE).bytes(CONTENT).finish()
+    .bytes(fields.key ?? new Uint8Array(0)).uvarint(7).byte(EnvelopeType.BUNDLE).bytes(CONTENT).finish()
   const domain = new TextEncoder().encode(fields.domain ?? 'libp2p-sheaf/1:')
   const signature = fields.signature ?? await privateKey.sign(Uint8Array.from([...domain, ...await sha256.encode(body)]))
   return Uint8Array.from([...body, ...new Writer().bytes(signature).finish()])
 }
 
 for (const type of ['Ed25519', 'secp256k1', 'RSA'] as const) {
-  describe(`what is sealed with a key of type ${type}`, function () {
+  describe(`an envelope signed with a key of type ${type}`, function () {
     this.timeout(30_000)
     let privateKey: PrivateKey
     let other: PrivateKey
@@ -42,20 +42,20 @@ for (const type of ['Ed25519', 'secp256k1', 'RSA'] as const) {
 
     before(async () => {
       [privateKey, other] = await Promise.all([generateKeyPair(type as 'Ed25519'), generateKeyPair(type as 'Ed25519')])
-      bytes = await new Sealer(privateKey).seal(7, SealType.BUNDLE, CONTENT)
+      bytes = await new Signer(privateKey).sign(7, EnvelopeType.BUNDLE, CONTENT)
     })
 
     it('says who made it, and is believed', async () => {
-      const sealed = readSealed(bytes)
+      const envelope = readEnvelope(bytes)
 
-      expect(sealed).to.include({ origin: keyOf(peerIdFromPublicKey(privateKey.publicKey)), epoch: 7, type: SealType.BUNDLE })
-      expect([...sealed.content]).to.deep.equal([...CONTENT])
-      expect(publicKeyOf(sealed).equals(privateKey.publicKey)).to.equal(true)
-      expect(await verifySealed(sealed)).to.equal(true)
+      expect(envelope).to.include({ origin: keyOf(peerIdFromPublicKey(privateKey.publicKey)), epoch: 7, type: EnvelopeType.BUNDLE })
+      expect([...envelope.content]).to.deep.equal([...CONTENT])
+      expect(publicKeyOf(envelope).equals(privateKey.publicKey)).to.equal(true)
+      expect(await verifyEnvelope(envelope)).to.equal(true)
     })
 
     it('holds its key only where the id does not', () => {
-      expect(readSealed(bytes).key != null).to.equal(type === 'RSA')
+      expect(readEnvelope(bytes).key != null).to.equal(type === 'RSA')
     })
 
     it('is not believed when any byte of it is another one', async () => {
@@ -94,7 +94,7 @@ for (const type of ['Ed25519', 'secp256k1', 'RSA'] as const) {
 
     it('is not believed without a signature, or with one of another length', async () => {
       const key = type === 'RSA' ? publicKeyToProtobuf(privateKey.publicKey) : undefined
-      expect(await verdictOn(new Sealer(privateKey).unsigned(7, SealType.BUNDLE, CONTENT))).to.equal(false)
+      expect(await verdictOn(await forge(privateKey, { key, signature: new Uint8Array(0) }))).to.equal(false)
 
       for (const length of [0, 1, 63, 65, 70, 300, 4000]) {
         expect(await verdictOn(await forge(privateKey, { key, signature: new Uint8Array(length).fill(7) })), `${length} bytes`).to.equal(false)
@@ -103,7 +103,7 @@ for (const type of ['Ed25519', 'secp256k1', 'RSA'] as const) {
   })
 }
 
-describe('what is sealed with a key that is none', () => {
+describe('an envelope with a key that is none', () => {
   it('is malformed', async () => {
     const rsa = await generateKeyPair('RSA', 1024)
 
