@@ -29,9 +29,10 @@ export {
   StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError, WriteFailedError
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
-export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError } from './pubsub/errors.ts'
-export { EntryTooLargeError, InvalidOptionsError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
+export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError } from './pubsub/errors.ts'
+export { EntryTooLargeError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
 export { sharedLogs } from './replication/index.ts'
+export { InvalidOptionsError } from './runtime/errors.ts'
 export { mailboxes } from './runtime/mailbox.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,

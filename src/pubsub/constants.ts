@@ -8,12 +8,12 @@ export const MAX_TOPIC_LENGTH = 256
 export const MAX_TOPICS_PER_PEER = 1024
 /** The most that `maxTopicsPerPeer` may be raised to: so many fit in an announcement */
 export const MAX_ANNOUNCED_TOPICS = 8192
-/** Bytes of the largest sealed announcement, and of the control message that holds some */
+/** Bytes of the largest signed announcement, and of a control message that holds some */
 export const MAX_ANNOUNCEMENT_SIZE = 512 * 1024
 /** Subscribers that are kept of one topic. A guess */
 export const MAX_SUBSCRIBERS_PER_TOPIC = 10_000
-/** Topics that a relay remembers for others. A guess */
-export const MAX_INTEREST_TOPICS = 20_000
+/** Bytes of what is remembered of peers that are no neighbours. A guess: 100,000 peers on one topic */
+export const MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
 /** Bytes of the largest payload: past it, transfers are the way */
 export const MAX_MESSAGE_SIZE = 1024 * 1024
 
@@ -26,52 +26,58 @@ export const OUTBOX_SIZE = 4 * 1024 * 1024
 /** Milliseconds without a byte of progress, while bytes wait, until a neighbour is too slow. A guess */
 export const SLOW_PEER_TIMEOUT = 30_000
 
-/** Relays that an announcement, a message or a search may cross. GossipSub's meshes are 4 to 6 wide */
-export const HOP_LIMIT = 8
+/** Relays that a message may cross, and that an origin may be away: a ring of 20 needs 9, a trace of so many takes 256 bytes */
+export const HOP_LIMIT = 64
 
-/** Milliseconds between two announcements of everything, with jitter; what misses three of them is gone */
-export const REFRESH_INTERVAL = 60_000
-export const REFRESHES_UNTIL_EXPIRY = 3
 /** Milliseconds that subscribers of a topic that this node only publishes to are kept. As GossipSub's fanout */
 export const ASKED_TTL = 60_000
+/** Milliseconds between two looks at what can be forgotten. A guess */
+export const SWEEP_INTERVAL = 30_000
+/** Milliseconds that is remembered how far a lost peer was: longer than any news of it is on its way. As RFC 8966 3.7.3 */
+export const LOST_MEMORY = 180_000
+/** Milliseconds that a peer which acks nothing has to say itself again. From the spec: no ghost for longer than 5 s */
+export const DOUBT_TIMEOUT = 5000
 
-/** Milliseconds between two batches of passed-on announcements to a neighbour: the first, doubling, and the longest */
-export const GOSSIP_INTERVAL_FIRST = 50
-export const GOSSIP_INTERVAL_CAP = 2000
-/** Announcements that fit in one control message. 1,000 signed ones of one topic are about 200 KiB */
-export const MAX_ANNOUNCEMENTS = 1000
+/** Milliseconds between two batches of passed-on updates to a neighbour: the first, doubling, and the longest */
+export const UPDATE_INTERVAL_FIRST = 10
+export const UPDATE_INTERVAL_CAP = 250
+/** Neighbours that have to outlive an earlier life of theirs. A guess */
+export const MAX_OUTDATED = 1024
+/** Announcements of one peer that may follow a full one. A guess: more of them are longer than saying all again */
+export const MAX_HISTORY = 256
+/** Topics that are announced one by one, at least, before all are said again */
+export const MIN_HISTORY = 8
+/** Updates that fit in one control message. 1,000 signed announcements of one topic are about 200 KiB */
+export const MAX_UPDATES = 1000
 
 /** Milliseconds that subscribe() waits for the neighbours to confirm; it is subscribed then all the same */
 export const SUBSCRIBE_TIMEOUT = 5000
 /** Milliseconds that requestSubscribers() waits for answers */
 export const REQUEST_TIMEOUT = 5000
-/** Requests and answers in one control message */
-export const MAX_REQUESTS = 1024
-
-/** Milliseconds that publish() waits for acks, and between two tries for those that did not ack */
-export const ACK_TIMEOUT = 10_000
-export const RESEND_INTERVAL = 2500
 /** Milliseconds that messages are kept for a peer that has connected and not said what it listens to. A guess: a slow identify */
-export const NEWCOMER_TIMEOUT = 3000
+export const UNANNOUNCED_TIMEOUT = 3000
 /** Bytes and messages that are kept for such peers in all */
-export const NEWCOMER_BYTES = 4 * 1024 * 1024
-export const NEWCOMER_MESSAGES = 4096
-/** Publishes that may wait for acks at the same time. A guess */
-export const MAX_UNACKED = 65_536
-/** Milliseconds that a search for a peer without a route may take */
-export const SEARCH_TIMEOUT = 2000
-/** Searches and parcels that are remembered so as not to pass them on twice */
-export const MAX_SEEN = 4096
-
-/** Origins whose sequence numbers are remembered, and how many numbers back of each (origin, topic) */
-export const MAX_WINDOWS = 65_536
-export const WINDOW_BITS = 65_536
-/** Milliseconds after which the numbers of an origin that was not heard of are forgotten */
-export const WINDOW_TTL = 180_000
+export const UNANNOUNCED_BYTES = 4 * 1024 * 1024
+export const UNANNOUNCED_MESSAGES = 4096
 /** Topics whose next sequence number is remembered. A guess */
 export const MAX_SEQUENCES = 8192
-/** Peers that routes are remembered to */
-export const MAX_ROUTES = 65_536
+/** Bytes for one destination that a relay holds, and from which on it asks those who bring more to stop; for all of them */
+export const FLOW_CAPACITY = 6 * 1024 * 1024
+export const FLOW_STOP = 512 * 1024
+export const FLOW_MAX = 256 * 1024 * 1024
+/** Bytes that wait here for one destination behind a relay that asked us to stop, and for how many milliseconds */
+export const MAX_STOPPED_BYTES = 16 * 1024 * 1024
+export const FLOW_TIMEOUT = 30_000
+
+/** Milliseconds of this machine's time that checking or making a signature is counted as. Measured: 0.08, in browsers more */
+export const SIGNATURE_COST = 0.1
+/** Faults of an origin behind relays until it is not listened to, and for how many milliseconds. As those of neighbours */
+export const MAX_ORIGIN_FAULTS = 100
+export const ORIGIN_PENALTY = 300_000
+/** Origins whose faults are remembered. A guess */
+export const MAX_FAULTY_ORIGINS = 4096
+/** Milliseconds that publish() waits for those who have no room when others have. A guess */
+export const LAGGARD_WAIT = 1000
 
 /** Destinations of one frame that crosses a relay: 38 bytes each */
 export const MAX_DESTINATIONS = 4096

@@ -7,9 +7,11 @@ import { SafeEventEmitter } from '../runtime/events.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import * as limits from './constants.ts'
 import { nextEpoch } from './epoch.ts'
-import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError } from './errors.ts'
+import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError } from './errors.ts'
 import { keyOf, peerOf } from './keys.ts'
-import { Life } from './life.ts'
+import { checkInit, checkPublishOptions } from './options.ts'
+import { Router } from './router.ts'
+import { Traffic } from './traffic.ts'
 import type { Change } from './core/types.ts'
 import type { DirectSub as DirectSubInterface, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, Message, PublishOptions, PublishResult, RequestOptions, SubscriptionChange, TopicValidator, UnsubscribeOptions, WaitOptions } from './index.ts'
 import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
@@ -20,7 +22,7 @@ const pubsubSymbol: unique symbol = Symbol.for('@libp2p/pubsub')
 
 /** Calls of start() and stop() that may wait for each other */
 const LIFECYCLE_CAPACITY = 64
-/** Milliseconds that starting or stopping may take: closing streams to slow peers takes up to 30 s */
+/** Milliseconds that starting or stopping may take. The streams are given a second to be closed: the rest is a guess */
 const LIFECYCLE_DEADLINE = 60_000
 
 export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements DirectSubInterface, Startable {
@@ -35,6 +37,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly #log: Logger
   readonly #maxMessageSize: number
   readonly #maxTopics: number
+  readonly #allowedTopics?: Set<string>
+  readonly #traffic = new Traffic()
   /** For those who wait for subscribers */
   readonly #changed = new Bell()
   /** Topics that all neighbours were asked about and not all have answered */
@@ -42,23 +46,28 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   /** One start or stop at a time, whatever is called meanwhile: the last one decides */
   readonly #lifecycle: Mailboxes
   #epoch = 0
-  #life?: Life
+  #router?: Router
 
   constructor (components: DirectSubComponents, init: DirectSubInit = {}) {
+    checkInit(init)
     const log = components.logger.forComponent('libp2p:sheaf:direct-sub')
     super(err => { log.error('a listener of the user threw - %e', err) })
     this.#components = components
     this.#init = init
     this.#log = log
     this.#lifecycle = new Mailboxes({ name: 'pubsub lifecycle', clock: this.#clock, deadline: LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
-    this.#maxTopics = Math.min(init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER, limits.MAX_ANNOUNCED_TOPICS)
+    this.#maxTopics = init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER
     this.#maxMessageSize = init.maxMessageSize ?? limits.MAX_MESSAGE_SIZE
-    components.metrics?.registerMetricGroup('libp2p_sheaf_direct_sub', { label: 'of', calculate: () => this.diagnostics().sizes })
-    components.metrics?.registerMetricGroup('libp2p_sheaf_direct_sub_dropped', { label: 'reason', calculate: () => this.diagnostics().dropped })
+    this.#allowedTopics = init.allowedTopics == null ? undefined : new Set(init.allowedTopics)
+    this.#traffic.observe(components.metrics)
+
+    if (components.metrics != null) {
+      Traffic.register(components.metrics, () => ({ traffic: this.#traffic, ...this.diagnostics() }))
+    }
   }
 
   isStarted (): boolean {
-    return this.#life != null
+    return this.#router != null
   }
 
   async start (): Promise<void> {
@@ -76,31 +85,32 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted()
-    checkTopic(topic)
-    const { control } = this.#started
+    this.#checkAllowed(topic)
+    const { context: { core }, subscriptions } = this.#started
 
-    if (control.core.topics.size >= this.#maxTopics && !control.core.topics.isOn(topic)) {
+    if (core.topics.size >= this.#maxTopics && !core.topics.isOn(topic)) {
       throw new TooManyTopicsError(`This node is on ${this.#maxTopics} topics, others would not remember more: unsubscribe from some, or raise maxTopicsPerPeer on all peers`)
     }
 
-    return control.subscribe(topic, options.signal)
+    return subscriptions.subscribe(topic, options.signal)
   }
 
   async unsubscribe (topic: string, options: UnsubscribeOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted()
-    return this.#life?.control.unsubscribe(topic, options.all ?? false) ?? false
+    return this.#router?.subscriptions.unsubscribe(topic, options.all ?? false) ?? false
   }
 
   publish (topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions = {}): Promise<PublishResult> {
     try {
+      checkPublishOptions(options)
       options.signal?.throwIfAborted()
-      checkTopic(topic)
+      this.#checkAllowed(topic)
       this.#checkSize(data.byteLength, options)
-      const { control, publisher } = this.#started
+      const { context: { core }, publisher } = this.#started
       const to = options.to?.map(keyOf) ?? []
 
       // while the answers are on their way, what comes later must not overtake what waits for them
-      if (options.to == null ? control.core.isTracked(topic) && !this.#asking.has(topic) : to.length > 0) {
+      if (options.to == null ? core.isInformed(topic) && !this.#asking.has(topic) : to.length > 0) {
         return publisher.publish(topic, data.subarray(), to, options)
       }
 
@@ -115,7 +125,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     checkTopic(topic)
     await (options.from == null
       ? aborted(this.#ask(topic), options.signal)
-      : this.#started.control.request(topic, keyOf(options.from), options.signal))
+      : this.#started.subscriptions.request(topic, keyOf(options.from), options.signal))
     return this.getSubscribers(topic)
   }
 
@@ -126,7 +136,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
     for (;;) {
       signal?.throwIfAborted()
-      const { control, shared } = this.#started
+      const { context: { core, clock } } = this.#started
       const subscribers = this.getSubscribers(topic)
 
       if (subscribers.length >= count && (peers ?? []).every(peerId => subscribers.some(other => other.equals(peerId)))) {
@@ -135,10 +145,10 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
 
       // registered before it is asked: an answer cannot come too early
       const more = this.#changed.rung({ signal })
-      const again = shared.clock.after(limits.ASKED_TTL / 2, () => { this.#changed.ring() })
+      const again = clock.after(limits.ASKED_TTL / 2, () => { this.#changed.ring() })
 
       try {
-        if (!control.core.topics.isOn(topic)) {
+        if (!core.topics.isOn(topic)) {
           void this.#ask(topic)
         }
         await more
@@ -149,50 +159,51 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   getTopics (): string[] {
-    return this.#life?.control.core.topics.subscribed() ?? []
+    return this.#router?.context.core.topics.subscribed() ?? []
   }
 
   getPeers (): PeerId[] {
-    return [...this.#life?.shared.neighbours.values() ?? []].map(({ peerId }) => peerId)
+    return [...this.#router?.context.peers.values() ?? []].map(({ peerId }) => peerId)
   }
 
   getSubscribers (topic: string): PeerId[] {
-    const core = this.#life?.control.core
+    const core = this.#router?.context.core
     return core?.isTracked(topic) === true ? core.subscribers.of(topic).map(peerOf) : []
   }
 
   diagnostics (): DirectSubDiagnostics {
-    const diagnostics = this.#life?.diagnostics ?? { epoch: this.#epoch, sizes: {}, dropped: {}, peers: [] }
+    const diagnostics = this.#router?.diagnostics ?? { epoch: this.#epoch, sizes: {}, dropped: {}, peers: [] }
     return { ...diagnostics, sizes: { ...diagnostics.sizes, watchers: this.#changed.waiting } }
   }
 
   async #start (): Promise<void> {
-    if (this.#life != null) {
+    if (this.#router != null) {
       return
     }
 
     this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#clock, this.#log)
-    this.#life = new Life({
+    this.#router = new Router({
       components: this.#components,
       init: this.#init,
       epoch: this.#epoch,
       log: this.#log,
       maxMessageSize: this.#maxMessageSize,
       maxTopics: this.#maxTopics,
+      traffic: this.#traffic,
       validators: this.topicValidators,
       onMessage: message => { this.#onMessage(message) },
       onChanges: changes => { this.#onChanges(changes) }
     })
-    await this.#life.start()
+    await this.#router.start()
   }
 
   async #stop (): Promise<void> {
-    const life = this.#life
+    const router = this.#router
 
-    if (life != null) {
-      this.#life = undefined
-      this.#epoch = life.epoch
-      const stopped = life.stop()
+    if (router != null) {
+      this.#router = undefined
+      this.#epoch = router.epoch
+      const stopped = router.stop()
       this.#changed.ring()
       await stopped
     }
@@ -202,11 +213,11 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     return this.#init.clock ?? systemClock
   }
 
-  get #started (): Life {
-    if (this.#life == null) {
+  get #started (): Router {
+    if (this.#router == null) {
       throw new NotStartedError('This DirectSub is not started: start the libp2p node that it belongs to')
     }
-    return this.#life
+    return this.#router
   }
 
   #onMessage (message: Message): void {
@@ -242,11 +253,19 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     let asking = this.#asking.get(topic)
 
     if (asking == null) {
-      asking = this.#started.control.request(topic).finally(() => { this.#asking.delete(topic) })
+      asking = this.#started.subscriptions.request(topic).finally(() => { this.#asking.delete(topic) })
       this.#asking.set(topic, asking)
     }
 
     return asking
+  }
+
+  #checkAllowed (topic: string): void {
+    checkTopic(topic)
+
+    if (this.#allowedTopics?.has(topic) === false) {
+      throw new TopicNotAllowedError(`'${topic}' is none of the allowedTopics of this node: name it there, or leave the option out`)
+    }
   }
 
   #checkSize (size: number, { priority }: PublishOptions): void {

@@ -24,6 +24,12 @@ export class NotDeliveredError extends Error {
   }
 }
 
+/** A topic that `allowedTopics` does not name */
+export class TopicNotAllowedError extends Error {
+  static name = 'TopicNotAllowedError'
+  name = 'TopicNotAllowedError'
+}
+
 /** More topics at once than a peer may announce */
 export class TooManyTopicsError extends Error {
   static name = 'TooManyTopicsError'

@@ -26,9 +26,9 @@
  */
 
 import { DirectSub as DirectSubClass } from './direct-sub.ts'
-import type { FailureReason } from './core/deliveries.ts'
+import type { FailureReason } from './core/pending-acks.ts'
 import type { ChangeReason } from './core/types.ts'
-import type { LinksComponents } from '../link/index.ts'
+import type { NeighboursComponents } from '../link/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { AbortOptions, Metrics, PeerId, PrivateKey, PublicKey, Startable, TypedEventTarget } from '@libp2p/interface'
@@ -44,8 +44,10 @@ export interface UnsignedMessage {
   topic: string
   /** A view of what arrived: copy it to keep it for long */
   data: Uint8Array
-  /** With `from`, `topic` and the life of the sender it names a message */
+  /** With `from`, `epoch` and `topic` it names a message for ever */
   sequenceNumber: bigint
+  /** The life of the sender that it was published in: larger in every later one */
+  epoch: number
 }
 
 /** Over a relay: signed by `from`, and verified */
@@ -65,7 +67,6 @@ export interface SubscriptionChange {
    * - announced, retracted: the peer said so
    * - unreachable: its last connection is gone, and no relay leads to it
    * - restarted: it lives anew, and its earlier life's subscriptions are over
-   * - expired: nobody has heard of it for three refresh intervals
    */
   reason: ChangeReason
 }
@@ -85,7 +86,7 @@ export interface PublishOptions extends AbortOptions {
    */
   ack?: 'none' | 'all' | number
   /**
-   * Control never waits behind data, data never waits behind bulk. A message over 64 KiB goes with the bulk by itself
+   * Control never waits behind data, data never waits behind bulk. Topics of one priority take turns
    *
    * @default 'data'
    */
@@ -132,16 +133,22 @@ export interface DirectSubDiagnostics {
   sizes: Record<string, number>
   /** What was dropped or refused, by reason */
   dropped: Record<string, number>
-  /** For each neighbour the state of its link, and the bytes that each of its queues holds */
+  /** For each neighbour its state, and the bytes that each of its queues holds */
   peers: Array<{ peerId: PeerId, status: string } & Record<string, unknown>>
 }
 
-/** Whether a message is delivered. 'reject' and 'ignore' both drop it, and are counted apart */
+/**
+ * Whether a message is delivered, acked, and passed on to others. 'reject' also counts as a fault of who published it
+ */
 export interface TopicValidator {
   (peer: PeerId, message: Message): 'accept' | 'ignore' | 'reject' | Promise<'accept' | 'ignore' | 'reject'>
 }
 
 export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> {
+  /**
+   * What came over a relay is signed, as its `type` says; what comes from a neighbour is not, since the connection says who sent it.
+   * No other message is delivered
+   */
   readonly globalSignaturePolicy: string
   /** Asked about every message of their topic before it is delivered */
   readonly topicValidators: Map<string, TopicValidator>
@@ -155,7 +162,8 @@ export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> 
   unsubscribe (topic: string, options?: UnsubscribeOptions): Promise<boolean>
   /**
    * Sends to every subscriber. Resolves when the neighbours' outboxes have taken it in, or when those acks came that were
-   * asked for; waits while a neighbour is too slow. The payload is not copied: do not change it afterwards
+   * asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and then says that they
+   * are congested. The payload is not copied: do not change it afterwards
    */
   publish (topic: string, data: Uint8Array | Uint8ArrayList, options?: PublishOptions): Promise<PublishResult>
   /** Asks the neighbours who is on a topic, this node need not be on it; resolves with all that are known then */
@@ -171,13 +179,19 @@ export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> 
   diagnostics (): DirectSubDiagnostics
 }
 
-export interface DirectSubComponents extends LinksComponents {
+export interface DirectSubComponents extends NeighboursComponents {
   privateKey: PrivateKey
   datastore: Datastore
   metrics?: Metrics
 }
 
 export interface DirectSubInit {
+  /**
+   * The only topics that this node may subscribe and publish to. It relays others all the same
+   *
+   * @default all
+   */
+  allowedTopics?: Iterable<string>
   /**
    * Pass on announcements and messages for others
    *
@@ -215,12 +229,6 @@ export interface DirectSubInit {
    */
   slowPeerTimeout?: number
   /**
-   * Milliseconds between two announcements of all subscriptions; one that is not heard of for three of them is dropped
-   *
-   * @default 60000
-   */
-  refreshInterval?: number
-  /**
    * Topics that a peer may be on, this one and others; at most 8192
    *
    * @default 1024
@@ -233,11 +241,11 @@ export interface DirectSubInit {
    */
   maxSubscribersPerTopic?: number
   /**
-   * Topics that a relay remembers for others
+   * Bytes of what is remembered of peers that are no neighbours. Each neighbour that brings some has a fair share of it
    *
-   * @default 20000
+   * @default 67108864
    */
-  maxInterestTopics?: number
+  maxDirectoryBytes?: number
   /** For tests: where time comes from */
   clock?: Clock
   /** For tests: where chance comes from */

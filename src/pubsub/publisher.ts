@@ -2,123 +2,133 @@ import { Lane } from '../link/index.ts'
 import { aborted } from '../runtime/aborted.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import * as limits from './constants.ts'
-import { Deliveries } from './core/deliveries.ts'
-import { Searches } from './core/searches.ts'
+import { PendingAcks } from './core/pending-acks.ts'
 import { NotDeliveredError } from './errors.ts'
 import { peerOf } from './keys.ts'
-import { Newcomers } from './newcomers.ts'
-import { SealType } from './seal.ts'
+import { AllRecipients } from './recipients.ts'
+import { Unannounced } from './unannounced.ts'
 import * as wire from './wire.ts'
-import type { DeliveryEffect, FailureReason, Outcome } from './core/deliveries.ts'
-import type { PubsubCore } from './core/pubsub.ts'
-import type { SearchEffect } from './core/searches.ts'
-import type { Call, Key } from './core/types.ts'
+import type { Context, Peer } from './context.ts'
+import type { FailureReason, Outcome, PendingEffect } from './core/pending-acks.ts'
+import type { Call, Effect, Key } from './core/types.ts'
 import type { PublishOptions, PublishResult } from './index.ts'
-import type { Parcels } from './parcels.ts'
-import type { Plan, Plans } from './plans.ts'
-import type { Neighbour, Shared } from './shared.ts'
+import type { Recipients } from './recipients.ts'
+import type { Fate, Relaying } from './relaying.ts'
 import type { Entry } from '../link/index.ts'
+import type { Timer } from '../runtime/clock.ts'
 
 /** What is sent, and sent again */
 interface Content {
   data: Uint8Array
-  lane: number
+  lane: Lane
   to: Key[]
 }
 
-const LANES = { control: wire.CONTROL_LANE, data: Lane.DATA, bulk: Lane.BULK }
+/** One copy of a message to some recipients */
+interface Copy extends Content {
+  recipients: Recipients
+  seq: number
+  wantsAck: boolean
+}
+
+/** Recipients without room at present */
+interface Room {
+  keys: Key[]
+  /** Those that will never get this copy, and why, when it has found room at the others */
+  done: Promise<Map<Key, FailureReason>>
+  /** They are not waited for any longer */
+  giveUp (): void
+}
+
+const LANES = { control: Lane.CONTROL, data: Lane.DATA, bulk: Lane.BULK }
+
+export interface PublisherInit {
+  context: Context
+  relaying: Relaying
+  /** Does what the core says */
+  run (effects: Effect[]): void
+}
 
 /**
- * The shell around what is published: frames to neighbours, bundles to relays, searches, acks.
+ * The shell around what is published: frames to neighbours, bundles to relays, acks.
  */
 export class Publisher {
-  readonly deliveries = new Deliveries<Content>({ timeout: limits.ACK_TIMEOUT, resendInterval: limits.RESEND_INTERVAL })
-  readonly searches: Searches
-  readonly newcomers: Newcomers
-  readonly #shared: Shared
-  readonly #core: PubsubCore
-  readonly #plans: Plans
-  readonly #parcels: Parcels
+  readonly acks = new PendingAcks<Content>()
+  readonly unannounced: Unannounced
+  readonly #init: PublisherInit
+  readonly #context: Context
+  readonly #recipients: AllRecipients
   readonly #alarm: Alarm
   readonly #seqs = new Map<string, number>()
   #firstSeq = 0
-  readonly #unacked = new Map<Call, (outcome: Outcome) => void>()
-  readonly #searching = new Map<Call, () => void>()
+  readonly #unacked = new Map<Call, { since: number, resolve (outcome: Outcome): void }>()
+  /** Neighbours that others had to wait for: they are not waited for again before they have room */
+  readonly #laggards = new Set<Key>()
   #lastCall = 0
 
-  constructor (shared: Shared, core: PubsubCore, plans: Plans, parcels: Parcels) {
-    this.#shared = shared
-    this.#core = core
-    this.#plans = plans
-    this.#parcels = parcels
-    this.newcomers = new Newcomers(shared.clock)
-    this.#alarm = new Alarm(shared.clock, () => { this.#wake() })
-    this.searches = new Searches({
-      self: shared.self, isRelay: core.greeting.isRelay, timeout: limits.SEARCH_TIMEOUT, hopLimit: limits.HOP_LIMIT, maxSeen: limits.MAX_SEEN
-    })
+  constructor (init: PublisherInit) {
+    const { context } = init
+    this.#init = init
+    this.#context = context
+    this.#recipients = new AllRecipients(context)
+    this.unannounced = new Unannounced(context.clock)
+    this.#alarm = new Alarm(context.clock, () => { this.#run(this.acks.wake(this.#now)) })
   }
 
   get sizes (): Record<string, number> {
-    return { unacked: this.deliveries.size, searches: this.searches.size, newcomers: this.newcomers.size, missed: this.newcomers.missed, published: this.#seqs.size }
+    return {
+      unacked: this.acks.size, unackedBytes: this.acks.bytes, unannounced: this.unannounced.size, missed: this.unannounced.missed, published: this.#seqs.size
+    }
   }
 
-  /** The way of most messages: all recipients are neighbours, and all of them have room */
+  /** Most messages need no more than this: nobody waits for acks, and all recipients can be reached */
   publish (topic: string, data: Uint8Array, to: Key[], options: PublishOptions): Promise<PublishResult> {
-    const plan = this.#plans.get(topic, to)
+    const recipients = this.#recipients.get(topic, to)
     const lane = LANES[options.priority ?? 'data']
+    const wanted = wantedOf(recipients, options.ack)
+    this.#context.traffic.publish(lane, data.byteLength)
+    const copy: Copy = { recipients, data, lane, to, seq: this.#nextSeq(topic), wantsAck: wanted > 0 }
 
-    if (plan.lost.length > 0 || plan.relayed.size > 0 || (options.ack != null && options.ack !== 'none') || options.signal != null) {
-      return this.#publishWaiting(plan, { data, lane, to }, options)
+    if (wanted > 0 || options.signal != null || recipients.unreachable.length > 0) {
+      return this.#publishWaiting(copy, wanted, options.signal)
     }
 
-    const waits = this.#sendDirect(plan, lane, this.#nextSeq(topic), data, false)
-    return waits.length === 0 ? Promise.resolve(plan.result) : gather(waits).then(failures => resultOf(plan, failures))
+    const rooms = this.#send(copy)
+    return rooms.length === 0 ? Promise.resolve(recipients.result) : this.#waitForRoom(copy, rooms).then(failures => resultOf(recipients, failures))
   }
 
   /** A receipt about our own messages */
-  onReceipt ({ status, topic, seqs, about }: wire.Receipt): void {
+  onReceipt ({ status, topic, seqs, about }: wire.Receipt, by: Key): void {
     for (const seq of seqs) {
-      this.#run(this.deliveries.receipt(status, topic, seq, about))
+      this.#run(this.acks.receipt(status, topic, seq, about, by, this.#now))
     }
-  }
-
-  /** There is a way to this one now */
-  onHeard (key: Key): void {
-    this.#runSearch(this.searches.found(key))
   }
 
   /** What was published while it came, and is for it */
-  introduce (neighbour: Neighbour): void {
-    for (const { topic, seq, data, lane } of this.newcomers.introduce(neighbour.key)) {
-      if (this.#core.subscribers.isOn(neighbour.key, topic)) {
-        const plan = this.#plans.make(topic, [neighbour.key], [neighbour.key])
-        this.#sendDirect(plan, lane, seq, data, false)
-      }
-    }
-  }
-
-  onSearch (from: Key, search: Parameters<Searches['receive']>[1], pass: (to: Key[], hops: number) => void): void {
-    const { routes, gossip } = this.#core
-
-    for (const effect of this.searches.receive(from, search, key => routes.isNeighbour(key), gossip.relays)) {
-      if (effect.type === 'search') {
-        pass(effect.to, effect.search.hops)
-      } else if (effect.type === 'found') {
-        this.#parcels.sendTo(search.origin, SealType.FOUND, wire.encodeSearch(search))
+  introduce (peer: Peer): void {
+    for (const { topic, seq, data, lane } of this.unannounced.introduce(peer.key)) {
+      if (this.#context.core.subscribers.isOn(peer.key, topic)) {
+        const recipients = this.#recipients.make(topic, [peer.key], [peer.key])
+        this.#sendDirect({ recipients, data, lane: lane as Lane, to: [peer.key], seq, wantsAck: false })
       }
     }
   }
 
   down (key: Key): void {
-    this.#run(this.deliveries.gone(key))
+    this.#laggards.delete(key)
+    this.#run(this.acks.gone(key))
   }
 
   stop (): void {
-    this.#run(this.deliveries.stop())
-    this.#runSearch(this.searches.stop())
-    this.newcomers.stop()
+    this.#run(this.acks.stop())
+    this.unannounced.stop()
     this.#seqs.clear()
+    this.#laggards.clear()
     this.#alarm.set(Infinity)
+  }
+
+  get #now (): number {
+    return this.#context.clock.now()
   }
 
   /** (epoch, topic, number) names a message for ever: a topic whose number was forgotten goes on past all forgotten ones */
@@ -135,107 +145,221 @@ export class Publisher {
     return seq
   }
 
-  async #publishWaiting (plan: Plan, content: Content, options: PublishOptions): Promise<PublishResult> {
-    options.signal?.throwIfAborted()
+  async #publishWaiting (copy: Copy, wanted: number, signal?: AbortSignal): Promise<PublishResult> {
+    const { recipients } = copy
+    const outcome = wanted > 0 ? this.#track(copy, wanted, signal) : undefined
 
-    if (plan.lost.length > 0) {
-      await this.#findAll(plan.lost, options.signal)
-      plan = this.#plans.get(plan.topic, plan.to)
+    // nobody could wait for its acks: so it is not sent
+    if (outcome === 'congested') {
+      return withAcks(recipients.result, { acked: [], failed: recipients.all.map(key => ({ key, reason: outcome })) })
     }
 
-    const wanted = options.ack === 'all' ? plan.recipients.length : Math.min(Number(options.ack ?? 0) || 0, plan.recipients.length)
-    const seq = this.#nextSeq(plan.topic)
-    const outcome = wanted > 0 ? this.#track(plan, seq, content, wanted, options.signal) : undefined
-    const waits = this.#send(plan, content, seq, wanted > 0, options.signal)
-    const failures = await aborted(gather(waits), options.signal)
-
-    for (const [key, reason] of failures) {
-      this.#run(this.deliveries.failed(plan.topic, seq, key, reason))
-    }
-
-    const result = resultOf(plan, failures)
-    return outcome == null ? result : withAcks(result, await outcome)
+    const rooms = this.#send(copy, signal)
+    const unreachable = recipients.unreachable.map((key): [Key, FailureReason] => [key, 'unreachable'])
+    const failures = new Map([...unreachable, ...await aborted(this.#waitForRoom(copy, rooms), signal)])
+    const result = resultOf(recipients, failures)
+    return outcome == null ? result : withAcks(recipients.result, await outcome)
   }
 
-  /** Waits for acks from before the first byte leaves */
-  #track ({ topic, recipients }: Plan, seq: number, content: Content, wanted: number, signal?: AbortSignal): Promise<Outcome> {
+  /** Waits for acks from before the first byte leaves. 'congested': too many wait already */
+  #track ({ recipients: { topic, all }, data, lane, to, seq }: Copy, wanted: number, signal?: AbortSignal): Promise<Outcome> | 'congested' {
     const call = ++this.#lastCall
     const { promise, resolve } = Promise.withResolvers<Outcome>()
-    const to = new Map(recipients.map(key => [key, this.#core.routes.next(key)]))
-    this.#unacked.set(call, resolve)
-    this.#run(this.deliveries.sent({ call, topic, seq, content, to, wanted }, this.#shared.clock.now()))
+    const tracked = this.acks.track({ call, topic, seq, content: { data, lane, to }, bytes: data.byteLength, to: all, wanted }, this.#now)
+
+    if (tracked === 'congested') {
+      return tracked
+    }
+
+    this.#unacked.set(call, { since: this.#now, resolve })
+    this.#run(tracked)
 
     return aborted(promise, signal, () => {
-      this.deliveries.abort(call)
+      this.#run(this.acks.abort(call))
       this.#unacked.delete(call)
     })
   }
 
-  #send (plan: Plan, { data, lane }: Content, seq: number, wantsAck: boolean, signal?: AbortSignal): Array<Promise<Map<Key, FailureReason>>> {
-    const waits = this.#sendDirect(plan, lane, seq, data, wantsAck, signal)
+  #send (copy: Copy, signal?: AbortSignal): Room[] {
+    const { recipients: { topic, relayed, unreachable }, seq, wantsAck } = copy
+    const rooms = this.#sendDirect(copy, signal)
 
-    if (plan.relayed.size > 0) {
-      waits.push(this.#parcels.add(plan, lane, wantsAck, seq, data))
+    if (relayed.size > 0) {
+      rooms.push(this.#sendRelayed(copy))
     }
-    if (plan.lost.length > 0) {
-      waits.push(Promise.resolve(new Map(plan.lost.map(key => [key, 'unreachable']))))
+    for (const key of wantsAck ? unreachable : []) {
+      this.#run(this.acks.failed(topic, seq, key, 'unreachable', undefined, this.#now))
     }
 
-    return waits
+    return rooms
   }
 
-  #sendDirect (plan: Plan, lane: number, seq: number, data: Uint8Array, wantsAck: boolean, signal?: AbortSignal): Array<Promise<Map<Key, FailureReason>>> {
-    const { topic, direct, to } = plan
+  #sendDirect (copy: Copy, signal?: AbortSignal): Room[] {
+    const { recipients: { topic, direct, all }, data, lane, to, seq, wantsAck } = copy
 
-    if (this.newcomers.size > 0 && to.length === 0) {
-      this.newcomers.remember(topic, seq, data, lane, plan.recipients)
+    if (this.unannounced.size > 0 && to.length === 0) {
+      this.unannounced.remember(topic, seq, data, lane, all)
     }
 
-    const waits: Array<Promise<Map<Key, FailureReason>>> = []
+    const rooms: Room[] = []
     const frame = direct.length > 0 ? wire.encodeMessage(topic, seq, data, wantsAck) : undefined
 
-    for (const { key, link } of direct) {
-      if (frame == null) {
-        break
-      }
-      if (frame.bytes > link.maxFrame) {
-        waits.push(Promise.resolve(new Map([[key, 'too-large']])))
-      } else if (lane === wire.CONTROL_LANE) {
-        link.sendControl(frame)
-      } else {
-        const entry: Entry = { frame, lane: lane as Lane, flow: topic }
-        const outcome = link.send(entry)
+    for (const peer of direct) {
+      const room = frame == null ? undefined : this.#put(copy, frame, peer, signal)
 
-        if (outcome !== 'admitted') {
-          waits.push(outcome === 'refused' ? Promise.resolve(new Map([[key, 'congested']])) : room(key, entry, link.outbox, signal))
+      if (room != null) {
+        rooms.push(room)
+      }
+    }
+
+    return rooms
+  }
+
+  /** Undefined: the neighbour has room for it */
+  #put (copy: Copy, frame: Entry['frame'], { key, neighbour }: Peer, signal?: AbortSignal): Room | undefined {
+    const { recipients: { topic }, lane, wantsAck } = copy
+    const onFate = (fate: Fate): void => { this.#onFate(copy, key, fate) }
+    // not at once: the next copy must not go into an outbox that is just being cleared
+    const lost = (): void => { this.#context.clock.soon(() => { onFate({ reason: 'unreachable', via: key }) }) }
+
+    if (frame.bytes > neighbour.maxFrame) {
+      onFate({ reason: 'too-large' })
+      return failed(key, 'too-large')
+    }
+
+    const entry: Entry = { frame, lane, flow: topic, state: undefined }
+
+    if (wantsAck) {
+      // a slow link takes long to bring what was written: that is not yet the time to send it again
+      entry.onSent = () => { neighbour.whenTaken(() => { onFate({ via: key }) }, lost) }
+      entry.onDropped = lost
+    }
+
+    const outcome = neighbour.send(entry)
+
+    if (outcome === 'refused') {
+      onFate({ reason: 'congested' })
+      return failed(key, 'congested')
+    }
+    if (outcome === 'admitted' && signal == null) {
+      return
+    }
+
+    const { promise: done, resolve } = Promise.withResolvers<Map<Key, FailureReason>>()
+    const end = (reason?: FailureReason): void => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve(new Map(reason == null ? [] : [[key, reason]]))
+    }
+    const takeBack = (reason: FailureReason): void => {
+      if (neighbour.withdraw(entry)) {
+        onFate({ reason })
+        end(reason)
+      }
+    }
+    const onAbort = (): void => { takeBack('aborted') }
+
+    signal?.addEventListener('abort', onAbort, { once: true })
+
+    if (outcome === 'admitted') {
+      // what was not written yet can be taken back: so long the signal is listened to
+      const { onSent } = entry
+      entry.onSent = () => {
+        onSent?.()
+        signal?.removeEventListener('abort', onAbort)
+      }
+      return
+    }
+
+    entry.onAdmitted = () => {
+      this.#laggards.delete(key)
+      end()
+    }
+    const { onDropped } = entry
+    entry.onDropped = () => {
+      onDropped?.()
+      end('unreachable')
+    }
+    return { keys: [key], done, giveUp: () => { takeBack('congested') } }
+  }
+
+  #sendRelayed (copy: Copy): Room {
+    const { recipients: { topic, relayed, behind }, data, lane, to, seq, wantsAck } = copy
+    const handover = this.#init.relaying.send({
+      topic,
+      to,
+      ways: relayed,
+      lane,
+      wantsAck,
+      seq,
+      data,
+      onFate: wantsAck ? (key, fate) => { this.#onFate(copy, key, fate) } : undefined
+    })
+
+    return { keys: behind, done: handover.done, giveUp: () => { handover.giveUp() } }
+  }
+
+  #onFate ({ recipients: { topic }, seq, wantsAck }: Copy, key: Key, fate: Fate): void {
+    if (!wantsAck) {
+      return
+    }
+    if ('reason' in fate) {
+      this.#run(this.acks.failed(topic, seq, key, fate.reason, fate.via, this.#now))
+    } else {
+      this.acks.sent(topic, seq, key, fate.via, this.#now)
+      this.#arm()
+    }
+  }
+
+  /**
+   * Who did not get it, and why. While nobody has room the publisher waits: so it sends no faster than the fastest takes it.
+   * When some have room the others are waited for a moment longer, and not again before they have room.
+   */
+  #waitForRoom ({ recipients: { all } }: Copy, rooms: Room[]): Promise<Map<Key, FailureReason>> {
+    return all.length === 1 && rooms.length > 0 ? rooms[0].done : this.#waitForAll(all, rooms)
+  }
+
+  async #waitForAll (all: Key[], rooms: Room[]): Promise<Map<Key, FailureReason>> {
+    const waiting = new Set(rooms)
+    const done = rooms.map(async room => {
+      const failures = await room.done
+      waiting.delete(room)
+
+      if (failures.size === 0) {
+        room.keys.forEach(key => { this.#laggards.delete(key) })
+      }
+
+      return failures
+    })
+    const giveUp = (isDue: (key: Key) => boolean): void => {
+      for (const room of waiting) {
+        if (room.keys.every(isDue)) {
+          room.giveUp()
+          room.keys.forEach(key => this.#laggards.add(key))
         }
       }
     }
+    const haveRoom = rooms.reduce((sum, { keys }) => sum + keys.length, 0) < all.length
+    let timer: Timer | undefined
 
-    return waits
+    void (haveRoom ? Promise.resolve() : Promise.race(done)).then(() => {
+      giveUp(key => this.#laggards.has(key))
+
+      if (waiting.size > 0) {
+        timer = this.#context.clock.after(limits.LAGGARD_WAIT, () => { giveUp(() => true) })
+      }
+    })
+
+    const failures = await Promise.all(done)
+    timer?.cancel()
+    return new Map(failures.flatMap(some => [...some]))
   }
 
-  async #findAll (keys: Key[], signal?: AbortSignal): Promise<void> {
-    await aborted(Promise.all(keys.map(async key => {
-      const call = ++this.#lastCall
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#searching.set(call, resolve)
-      this.#runSearch(this.searches.start(key, call, this.#core.epoch, this.#core.gossip.relays, this.#shared.clock.now()))
-      await promise
-    })), signal)
-  }
-
-  #wake (): void {
-    const now = this.#shared.clock.now()
-    this.#run(this.deliveries.wake(now))
-    this.#runSearch(this.searches.wake(now))
-  }
-
-  #run (effects: Array<DeliveryEffect<Content>>): void {
+  #run (effects: Array<PendingEffect<Content>>): void {
     for (const effect of effects) {
       if (effect.type === 'settled') {
-        this.#unacked.get(effect.call)?.(effect.outcome)
-        this.#unacked.delete(effect.call)
+        this.#settled(effect.call, effect.outcome)
+      } else if (effect.type === 'way') {
+        this.#init.run(this.#context.core.acked(effect.to, effect.via, effect.ok, this.#now))
       } else {
         this.#sendAgain(effect)
       }
@@ -244,62 +368,52 @@ export class Publisher {
     this.#arm()
   }
 
-  #sendAgain ({ topic, seq, content, to }: Extract<DeliveryEffect<Content>, { type: 'send' }>): void {
-    const plan = this.#plans.make(topic, content.to, to)
+  #settled (call: Call, outcome: Outcome): void {
+    const waiting = this.#unacked.get(call)
+    this.#unacked.delete(call)
 
-    for (const key of to) {
-      const via = this.#core.routes.next(key)
-      if (via != null) {
-        this.deliveries.sentBy(topic, seq, key, via)
-      }
+    if (waiting != null) {
+      this.#context.traffic.settled(this.#now - waiting.since, outcome.acked.length, outcome.failed.length)
+      waiting.resolve(outcome)
     }
 
-    // whoever waits for it waits for the acks
-    void Promise.all(this.#send({ ...plan, lost: [] }, content, seq, true))
+    this.#doubt(outcome)
+  }
 
-    if (plan.lost.length > 0) {
-      void this.#findAll(plan.lost).then(() => {
-        const found = plan.lost.filter(key => this.#core.routes.next(key) != null)
-        if (found.length > 0) {
-          void Promise.all(this.#send({ ...this.#plans.make(topic, content.to, found), lost: [] }, content, seq, true))
-        }
-      })
+  /** Who did not answer, whatever way a message took, is to say itself again */
+  #doubt ({ failed }: Outcome): void {
+    for (const { key, reason } of failed) {
+      if (reason === 'timeout') {
+        this.#init.run(this.#context.core.doubt(key, this.#now))
+      }
     }
   }
 
-  #runSearch (effects: SearchEffect[]): void {
-    for (const effect of effects) {
-      if (effect.type === 'search-settled') {
-        this.#searching.get(effect.call)?.()
-        this.#searching.delete(effect.call)
-      } else if (effect.type === 'search') {
-        void this.#search(effect.to, effect.search)
-      }
-    }
-
-    this.#arm()
-  }
-
-  async #search (to: Key[], search: { id: number, target: Key }): Promise<void> {
-    const sealed = await this.#shared.sealer.seal(this.#core.epoch, SealType.SEARCH, wire.encodeSearch(search))
-
-    for (const key of to) {
-      this.#shared.neighbours.get(key)?.link.sendControl(wire.encodeSearchFrame(0, sealed))
-    }
+  /** Whoever waits for it waits for the acks */
+  #sendAgain ({ topic, seq, content, to, avoid }: Extract<PendingEffect<Content>, { type: 'send' }>): void {
+    this.#send({ ...content, recipients: this.#recipients.make(topic, content.to, to, avoid), seq, wantsAck: true })
   }
 
   #arm (): void {
-    this.#alarm.set(Math.min(this.deliveries.nextAt(), this.searches.nextAt()))
+    this.#alarm.set(this.acks.nextAt())
   }
 }
 
-function resultOf ({ recipients, result }: Plan, failures: Map<Key, FailureReason>): PublishResult {
+function wantedOf ({ all }: Recipients, ack: PublishOptions['ack']): number {
+  return ack === 'all' ? all.length : Math.min(Number(ack ?? 0) || 0, all.length)
+}
+
+function failed (key: Key, reason: FailureReason): Room {
+  return { keys: [key], done: Promise.resolve(new Map([[key, reason]])), giveUp: () => {} }
+}
+
+function resultOf ({ all, result }: Recipients, failures: Map<Key, FailureReason>): PublishResult {
   if (failures.size === 0) {
     return result
   }
 
   return {
-    recipients: recipients.filter(key => !failures.has(key)).map(peerOf),
+    recipients: all.filter(key => !failures.has(key)).map(peerOf),
     acked: [],
     failed: [...failures].map(([key, reason]) => ({ peerId: peerOf(key), reason }))
   }
@@ -313,26 +427,4 @@ function withAcks ({ recipients }: PublishResult, { acked, failed }: Outcome): P
   }
 
   return result
-}
-
-/** Who did not get it, and why, when every outbox has said whether it has room */
-async function gather (waits: Array<Promise<Map<Key, FailureReason>>>): Promise<Map<Key, FailureReason>> {
-  return new Map((await Promise.all(waits)).flatMap(failures => [...failures]))
-}
-
-/** A place in the queue of a neighbour that has no room now */
-function room (key: Key, entry: Entry, outbox: { withdraw (entry: Entry): boolean }, signal?: AbortSignal): Promise<Map<Key, FailureReason>> {
-  const { promise, resolve } = Promise.withResolvers<Map<Key, FailureReason>>()
-  const onAbort = (): void => {
-    outbox.withdraw(entry)
-    resolve(new Map([[key, 'aborted']]))
-  }
-  const end = (failed: Map<Key, FailureReason>): void => {
-    signal?.removeEventListener('abort', onAbort)
-    resolve(failed)
-  }
-  entry.onAdmitted = () => { end(new Map()) }
-  entry.onDropped = () => { end(new Map([[key, 'unreachable']])) }
-  signal?.addEventListener('abort', onAbort, { once: true })
-  return promise
 }

@@ -1,12 +1,14 @@
-import { encodeFrame, frameOf, Kind as LinkKind } from '../link/index.ts'
+import { encodeFrame, frameOf, Kind as LinkKind, Lane } from '../link/index.ts'
 import { encodeString, Reader, uvarintLength, Writer, writeUvarint } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
-import type { ReceiptStatus } from './core/deliveries.ts'
+import type { ReceiptStatus } from './core/pending-acks.ts'
 import type { Greeting } from './core/pubsub.ts'
-import type { Announcement, Gossip, Key } from './core/types.ts'
+import type { Announcement, Gossip, Key, Update } from './core/types.ts'
 import type { Frame } from '../link/index.ts'
+
+export type { ReceiptStatus }
 
 /**
  * The frames of DirectSub, byte by byte; docs/protocol.md says it in prose. All numbers are uvarints, all strings UTF-8,
@@ -14,26 +16,25 @@ import type { Frame } from '../link/index.ts'
  * version may add some.
  */
 export const Kind = {
-  /** control: acks, announcements, requests, answers */
+  /** Acks of announcements, updates, losses, requests, answers */
   GOSSIP: LinkKind.FIRST_FREE,
-  /** data: one message from the neighbour itself, to us */
+  /** One message from the neighbour itself, to us */
   MESSAGE: LinkKind.FIRST_FREE + 1,
-  /** data: something sealed, on its way over relays */
+  /** An envelope on its way over relays */
   PARCEL: LinkKind.FIRST_FREE + 2,
-  /** control: what became of the neighbour's own messages */
+  /** What became of messages, from the neighbour itself */
   RECEIPT: LinkKind.FIRST_FREE + 3,
-  /** control: a sealed search */
-  SEARCH: LinkKind.FIRST_FREE + 4
+  /** Whether more may come for a destination behind the neighbour */
+  FLOW: LinkKind.FIRST_FREE + 4
 } as const
 
-/** What goes by the control stream: a lane more than the data stream has */
-export const CONTROL_LANE = 3
-
+const LANES: number[] = Object.values(Lane)
 /** Flag of a message: its origin waits for an ack */
 const WANTS_ACK = 1
-const STATUS: ReceiptStatus[] = ['acked', 'not-subscribed', 'unreachable']
 /** Bytes of the longest peer id */
 const MAX_KEY = 64
+/** Bytes by which a trace names a relay: the last of its id */
+const TRACE_BYTES = 4
 
 const readKey = (reader: Reader): Key => keyOfBytes(reader.bytes(MAX_KEY))
 const readTopic = (reader: Reader): string => reader.string(limits.MAX_TOPIC_LENGTH)
@@ -51,33 +52,48 @@ export function decodeGreeting (bytes: Uint8Array): Greeting {
 
 // gossip
 
-/** A gossip whose announcements are still as they came: sealed */
-export interface WireGossip extends Omit<Gossip, 'announcements'> {
-  announcements: Array<{ hops: number, sealed: Uint8Array }>
+/** An update whose announcements are as their origin signed them */
+export interface WireUpdate extends Omit<Update, 'announcements'> {
+  announcements: Uint8Array[]
 }
 
-export function encodeGossip ({ ack, announcements, requests, answers, lost }: WireGossip): Frame {
+export interface WireGossip extends Omit<Gossip, 'updates'> {
+  updates: WireUpdate[]
+}
+
+export function encodeGossip ({ ack, updates, lost, wanted, requests, answers }: WireGossip): Frame {
   const writer = new Writer()
-  writer.uvarint(ack)
-  writer.list(announcements, ({ hops, sealed }) => writer.byte(hops).bytes(sealed))
+  writer.uvarint(ack + 1)
+  writer.list(updates, ({ origin, epoch, seq, hops, announcements }) => {
+    writer.bytes(bytesOfKey(origin)).uvarint(epoch).uvarint(seq).byte(hops)
+    writer.list(announcements, bytes => writer.bytes(bytes))
+  })
+  writer.list(lost, key => writer.bytes(bytesOfKey(key)))
+  writer.list(wanted, ({ origin, epoch, seq, hops }) => writer.bytes(bytesOfKey(origin)).uvarint(epoch).uvarint(seq).byte(hops))
   writer.list(requests, ({ id, topic }) => writer.uvarint(id).string(topic))
   writer.list(answers, id => writer.uvarint(id))
-  writer.list(lost, key => writer.bytes(bytesOfKey(key)))
   return frameOf(Kind.GOSSIP, writer.finish())
 }
 
 export function decodeGossip (body: Uint8Array): WireGossip {
   const reader = new Reader(body)
   return {
-    ack: reader.uvarint(),
-    announcements: reader.list(limits.MAX_ANNOUNCEMENTS, () => ({ hops: reader.byte(), sealed: reader.bytes(limits.MAX_ANNOUNCEMENT_SIZE) })),
-    requests: reader.list(limits.MAX_REQUESTS, () => ({ id: reader.uvarint(), topic: readTopic(reader) })),
-    answers: reader.list(limits.MAX_REQUESTS, () => reader.uvarint()),
-    lost: reader.list(limits.MAX_ANNOUNCEMENTS, () => readKey(reader))
+    ack: reader.uvarint() - 1,
+    updates: reader.list(limits.MAX_UPDATES, () => ({
+      origin: readKey(reader),
+      epoch: reader.uvarint(),
+      seq: reader.uvarint(),
+      hops: reader.byte(),
+      announcements: reader.list(limits.MAX_HISTORY + 1, () => reader.bytes(limits.MAX_ANNOUNCEMENT_SIZE))
+    })),
+    lost: reader.list(limits.MAX_UPDATES, () => readKey(reader)),
+    wanted: reader.list(limits.MAX_UPDATES, () => ({ origin: readKey(reader), epoch: reader.uvarint(), seq: reader.uvarint(), hops: reader.byte() })),
+    requests: reader.list(limits.MAX_UPDATES, () => ({ id: reader.uvarint(), topic: readTopic(reader) })),
+    answers: reader.list(limits.MAX_UPDATES, () => reader.uvarint())
   }
 }
 
-/** The content of a sealed announcement */
+/** The content of an announcement's envelope */
 export function encodeAnnouncement ({ seq, full, on, off }: Announcement): Uint8Array {
   const writer = new Writer().uvarint(seq).byte(full ? 1 : 0)
   writer.list(on, topic => writer.string(topic))
@@ -156,7 +172,7 @@ function startsWith (bytes: Uint8Array, offset: number, expected: Uint8Array): b
   return true
 }
 
-// messages that leave together over relays, sealed together
+// messages that leave together over relays, signed together
 
 export interface Bundle {
   topic: string
@@ -185,36 +201,73 @@ export function decodeBundle (content: Uint8Array): Bundle {
   }
 }
 
-// parcels
-
-/** How something sealed travels: what relays read and change */
-export interface Parcel {
-  hops: number
-  lane: number
-  destinations: Key[]
-  sealed: Uint8Array
+/** The topic of a bundle, without the rest of it */
+export function topicOfBundle (content: Uint8Array): string {
+  return readTopic(new Reader(content, 1))
 }
 
-export function encodeParcel ({ hops, lane, destinations, sealed }: Parcel): Frame {
-  const writer = new Writer(64 + destinations.length * 40).byte(hops).byte(lane)
+// parcels
+
+/** How an envelope travels: what relays read and change */
+export interface Parcel {
+  /** The relays that it crossed, by `traceOf` */
+  trace: number[]
+  lane: Lane
+  destinations: Key[]
+  envelope: Uint8Array
+}
+
+/** A few bytes of a relay's id. Two relays that share them are passed over for each other: another way is taken, or none */
+export function traceOf (relay: Key): number {
+  let trace = 0
+
+  for (let i = relay.length - TRACE_BYTES; i < relay.length; i++) {
+    trace = trace * 256 + relay.charCodeAt(i)
+  }
+
+  return trace
+}
+
+export function encodeParcel ({ trace, lane, destinations, envelope }: Parcel): Frame {
+  const writer = new Writer(64 + trace.length * 5 + destinations.length * 40).byte(lane)
+  writer.list(trace, relay => writer.uvarint(relay))
   writer.list(destinations, key => writer.bytes(bytesOfKey(key)))
   const head = writer.finish()
-  return encodeFrame(Kind.PARCEL, head.byteLength, (target, offset) => { target.set(head, offset) }, sealed)
+  return encodeFrame(Kind.PARCEL, head.byteLength, (target, offset) => { target.set(head, offset) }, envelope)
 }
 
 export function decodeParcel (body: Uint8Array): Parcel {
   const reader = new Reader(body)
-  const hops = reader.byte()
   const lane = reader.byte()
 
-  if (lane > CONTROL_LANE) {
+  if (!LANES.includes(lane)) {
     throw new MalformedError(`there is no lane ${lane}`)
   }
 
-  return { hops, lane, destinations: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader)), sealed: reader.rest() }
+  return {
+    lane: lane as Lane,
+    trace: reader.list(limits.HOP_LIMIT, () => reader.uvarint()),
+    destinations: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader)),
+    envelope: reader.rest()
+  }
 }
 
 // receipts
+
+/**
+ * What became of a message at a destination, in the destination's own words; or on the way there, in a relay's.
+ * - acked: the user was handed it, now or before
+ * - undecided: a validator has not decided yet
+ * - rejected, ignored: a validator's verdict
+ * - not-subscribed: the destination is not on the topic
+ * - too-late: it was overtaken by so many others that nobody knows any more whether it came before
+ * - past-life: it is of a life of its origin that is over
+ * - congested: the destination has too much to decide already, or a relay has too much for that destination
+ * - unreachable: a relay knows no way
+ */
+const STATUSES: readonly ReceiptStatus[] = [
+  'acked', 'undecided', 'rejected', 'ignored', 'not-subscribed', 'too-late', 'past-life', 'congested', 'unreachable'
+]
 
 export interface Receipt {
   status: ReceiptStatus
@@ -228,7 +281,7 @@ export interface Receipt {
 }
 
 export function encodeReceipt ({ status, of, epoch, topic, seqs, about }: Receipt): Uint8Array {
-  const writer = new Writer().byte(STATUS.indexOf(status)).bytes(bytesOfKey(of)).uvarint(epoch).string(topic)
+  const writer = new Writer().byte(STATUSES.indexOf(status)).bytes(bytesOfKey(of)).uvarint(epoch).string(topic)
   writer.list(seqs, seq => writer.uvarint(seq))
   writer.list(about, key => writer.bytes(bytesOfKey(key)))
   return writer.finish()
@@ -240,7 +293,7 @@ export function encodeReceiptFrame (receipt: Receipt): Frame {
 
 export function decodeReceipt (content: Uint8Array): Receipt {
   const reader = new Reader(content)
-  const status = STATUS[reader.byte()]
+  const status = STATUSES[reader.byte()]
 
   if (status == null) {
     throw new MalformedError('a receipt of an unknown status')
@@ -256,22 +309,18 @@ export function decodeReceipt (content: Uint8Array): Receipt {
   }
 }
 
-// searches
+// flow of what is for a destination behind the neighbour
 
-export function encodeSearch ({ id, target }: { id: number, target: Key }): Uint8Array {
-  return new Writer().uvarint(id).bytes(bytesOfKey(target)).finish()
+export interface Flow {
+  destination: Key
+  isOpen: boolean
 }
 
-export function decodeSearch (content: Uint8Array): { id: number, target: Key } {
-  const reader = new Reader(content)
-  return { id: reader.uvarint(), target: readKey(reader) }
+export function encodeFlowFrame ({ destination, isOpen }: Flow): Frame {
+  return frameOf(Kind.FLOW, new Writer().byte(isOpen ? 1 : 0).bytes(bytesOfKey(destination)).finish())
 }
 
-export function encodeSearchFrame (hops: number, sealed: Uint8Array): Frame {
-  return encodeFrame(Kind.SEARCH, 1, (target, offset) => { target[offset] = hops }, sealed)
-}
-
-export function decodeSearchFrame (body: Uint8Array): { hops: number, sealed: Uint8Array } {
+export function decodeFlow (body: Uint8Array): Flow {
   const reader = new Reader(body)
-  return { hops: reader.byte(), sealed: reader.rest() }
+  return { isOpen: (reader.byte() & 1) === 1, destination: readKey(reader) }
 }

@@ -1,6 +1,6 @@
 import { sha256 } from 'multiformats/hashes/sha2'
 import { equals } from 'uint8arrays/equals'
-import { readSealed, SealType, verifySealed } from '../pubsub/seal.ts'
+import { readEnvelope, EnvelopeType, verifyEnvelope } from '../pubsub/envelope.ts'
 import { encodeString, Reader, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
@@ -9,10 +9,10 @@ import { difference, normalize, sameSegments, widthOf } from './core/ring.ts'
 import { readSegments, writeSegments } from './wire.ts'
 import type { Document } from './core/info.ts'
 import type { Segment } from './core/ring.ts'
-import type { Sealed, Sealer } from '../pubsub/seal.ts'
+import type { Envelope, Signer } from '../pubsub/envelope.ts'
 
 /**
- * What a peer says it keeps, as it is signed: the content of a seal, see pubsub/seal.ts, which names the owner and its epoch.
+ * What a peer says it keeps, as it is signed: the content of an envelope, see pubsub/envelope.ts, which names the owner and its epoch.
  *
  * content = SHA-256 of the log's id · uvarint sequence · 0 · segments
  * or SHA-256 of the log's id · uvarint sequence · 1 · uvarint base · added segments · removed segments
@@ -23,7 +23,7 @@ const HASH_BYTES = 32
 
 /** Writes the documents of this node */
 export class Author {
-  readonly #sealer: Sealer
+  readonly #signer: Signer
   readonly #log: Uint8Array
   readonly epoch: number
   #sequence = 0
@@ -34,8 +34,8 @@ export class Author {
   /** What is being signed. One waits for the other, so that they are told in their order */
   #signing: Promise<unknown> = Promise.resolve()
 
-  constructor (sealer: Sealer, log: Uint8Array, epoch: number) {
-    this.#sealer = sealer
+  constructor (signer: Signer, log: Uint8Array, epoch: number) {
+    this.#signer = signer
     this.#log = log
     this.epoch = epoch
   }
@@ -79,7 +79,7 @@ export class Author {
 
   async #sign (content: Uint8Array, isDelta: boolean, earlier: Promise<unknown>): Promise<Uint8Array> {
     await earlier
-    const bytes = await this.#sealer.seal(this.epoch, SealType.REPLICATION, content)
+    const bytes = await this.#signer.sign(this.epoch, EnvelopeType.REPLICATION, content)
     this.#documents = isDelta ? [...this.#documents, bytes] : [bytes]
     return bytes
   }
@@ -88,16 +88,16 @@ export class Author {
 /** A document that was taken apart, and that nobody has verified */
 export interface Unverified {
   document: Document
-  sealed: Sealed
+  envelope: Envelope
 }
 
 /** Throws a MalformedError. Its own copy of what it keeps */
 export function readDocument (received: Uint8Array, log: Uint8Array): Unverified {
-  const sealed = readSealed(Uint8Array.from(received))
-  const { origin: owner, epoch, type, content, bytes } = sealed
+  const envelope = readEnvelope(Uint8Array.from(received))
+  const { origin: owner, epoch, type, content, bytes } = envelope
 
-  if (type !== SealType.REPLICATION) {
-    throw new MalformedError(`a seal of type ${type} where a document was expected`)
+  if (type !== EnvelopeType.REPLICATION) {
+    throw new MalformedError(`an envelope of type ${type} where a document was expected`)
   }
 
   const reader = new Reader(content)
@@ -122,12 +122,12 @@ export function readDocument (received: Uint8Array, log: Uint8Array): Unverified
     throw new MalformedError(`${reader.left} bytes stand behind the end`)
   }
 
-  return { document, sealed }
+  return { document, envelope }
 }
 
 /** Whether its owner said so */
-export async function isTrue ({ sealed }: Unverified): Promise<boolean> {
-  return verifySealed(sealed)
+export async function isTrue ({ envelope }: Unverified): Promise<boolean> {
+  return verifyEnvelope(envelope)
 }
 
 export async function hashOf (logId: string): Promise<Uint8Array> {

@@ -16,12 +16,6 @@ export class NoReplicatorError extends Error {
   name = 'NoReplicatorError'
 }
 
-/** Options that do not fit together, or are out of range */
-export class InvalidOptionsError extends Error {
-  static name = 'InvalidOptionsError'
-  name = 'InvalidOptionsError'
-}
-
 /** An entry that does not fit into a message */
 export class EntryTooLargeError extends Error {
   static name = 'EntryTooLargeError'

@@ -20,7 +20,7 @@ import type { Key } from './core/types.ts'
 import type { Port, PortTopic } from './port.ts'
 import type { Answer, Message, Question } from './wire.ts'
 import type { Entry, Log } from '../log/index.ts'
-import type { Sealer } from '../pubsub/seal.ts'
+import type { Signer } from '../pubsub/envelope.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Counters } from '../runtime/counters.ts'
 import type { Random } from '../runtime/random.ts'
@@ -40,7 +40,7 @@ export interface ReplicaInit {
   logger: Logger
   counters: Counters
   port: Port
-  sealer: Sealer
+  signer: Signer
   datastore: Datastore
   replicas: { min: number, max: number }
   maturity: number

@@ -11,12 +11,12 @@ import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { MembersInit } from './members.ts'
 import type { Message } from './wire.ts'
-import type { Sealer } from '../pubsub/seal.ts'
+import type { Signer } from '../pubsub/envelope.ts'
 import type { Random } from '../runtime/random.ts'
 import type { PeerId } from '@libp2p/interface'
 
 export interface RosterInit extends Omit<MembersInit, 'canReplicate' | 'ask' | 'outlive'> {
-  sealer: Sealer
+  signer: Signer
   epoch: number
   random: Random
   /** Copies of an entry that there should be */
@@ -47,9 +47,9 @@ export class Roster {
   #status: 'opening' | 'open' | 'closed' = 'opening'
 
   constructor (init: RosterInit) {
-    const { clock, sealer, logHash, epoch, canReplicate, onTransition } = init
+    const { clock, signer, logHash, epoch, canReplicate, onTransition } = init
     this.#init = init
-    this.#author = new Author(sealer, logHash, epoch)
+    this.#author = new Author(signer, logHash, epoch)
     this.#refresh = new Alarm(clock, () => { this.#sayAgain() })
     this.#maturing = new Alarm(clock, () => { this.#mature() })
     this.members = new Members({
@@ -195,11 +195,11 @@ export class Roster {
   }
 
   #outlive (epoch: number): void {
-    const { sealer, logHash, log } = this.#init
+    const { signer, logHash, log } = this.#init
 
     if (epoch > this.#author.epoch) {
       const { segments } = this
-      this.#author = new Author(sealer, logHash, epoch + 1)
+      this.#author = new Author(signer, logHash, epoch + 1)
       this.say(segments).catch(err => { log.error('a new life could not be announced - %e', err) })
     }
   }

@@ -6,11 +6,12 @@ import { nextEpoch } from '../pubsub/epoch.ts'
 import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Bell } from '../runtime/bell.ts'
 import { Counters } from '../runtime/counters.ts'
+import { InvalidOptionsError } from '../runtime/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import * as limits from './constants.ts'
 import { hashOf } from './documents.ts'
 import { Elsewhere } from './elsewhere.ts'
-import { EntryTooLargeError, InvalidOptionsError } from './errors.ts'
+import { EntryTooLargeError } from './errors.ts'
 import { Replica } from './replica.ts'
 import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
 import { Share } from './share.ts'
@@ -21,7 +22,7 @@ import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Se
 import type { Port } from './port.ts'
 import type { EntryId } from '../log/entry-id.ts'
 import type { EntriesOptions, Entry, Log, TrimOptions } from '../log/index.ts'
-import type { Sealer } from '../pubsub/seal.ts'
+import type { Signer } from '../pubsub/envelope.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { AbortOptions, ComponentLogger, Logger, PrivateKey } from '@libp2p/interface'
@@ -34,7 +35,7 @@ export interface SharedLogInit {
   random: Random
   port: Port
   privateKey: PrivateKey
-  sealer: Sealer
+  signer: Signer
   datastore: Datastore
   logger: ComponentLogger
   /** For tests: which log it is */
@@ -86,7 +87,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   private constructor (init: SharedLogInit, logHash: Uint8Array, epoch: number) {
     const logger = init.logger.forComponent('libp2p-sheaf:shared-log')
     super(err => { logger.error('a listener of %s failed - %e', init.id, err) })
-    const { id, options, clock, random, port, sealer, datastore } = init
+    const { id, options, clock, random, port, signer, datastore } = init
     this.id = id
     this.#init = init
     this.#logger = logger
@@ -106,7 +107,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       logger,
       counters: this.#counters,
       port,
-      sealer,
+      signer,
       datastore,
       replicas: this.#replicas,
       maturity: options.maturity ?? limits.MATURITY,

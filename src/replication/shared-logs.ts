@@ -1,5 +1,5 @@
 import { InvalidParametersError, NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
-import { Sealer } from '../pubsub/seal.ts'
+import { Signer } from '../pubsub/envelope.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { systemRandom } from '../runtime/random.ts'
@@ -99,7 +99,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       random: this.#init.random ?? systemRandom,
       port,
       privateKey,
-      sealer: new Sealer(privateKey),
+      signer: new Signer(privateKey),
       datastore,
       logger,
       close: async () => this.#close(id, log),

@@ -5,16 +5,17 @@ import { identify } from '@libp2p/identify'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
-import { CONTROL_PROTOCOL, DATA_PROTOCOL } from '../../src/link/constants.ts'
+import { encodeHello } from '../../src/link/channel.ts'
+import { PROTOCOL } from '../../src/link/constants.ts'
 import { FrameParser, frameOf, Kind } from '../../src/link/core/frames.ts'
-import { encodeAttach, encodeHello } from '../../src/link/session.ts'
+import { EnvelopeType, Signer } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
-import { Sealer } from '../../src/pubsub/seal.ts'
 import * as wire from '../../src/pubsub/wire.ts'
+import { SILENCE } from '../fixtures/core.ts'
 import { eventually, track } from '../fixtures/directsub.ts'
 import { bytesOf } from './corpus.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
-import type { Key } from '../../src/pubsub/core/types.ts'
+import type { Announcement, Key } from '../../src/pubsub/core/types.ts'
 import type { Sheaf } from '../fixtures/directsub.ts'
 import type { Connection, Libp2p, PeerId, PrivateKey, Stream } from '@libp2p/interface'
 
@@ -25,9 +26,8 @@ export async function keysInOrder (count: number): Promise<PrivateKey[]> {
 }
 
 export interface Session {
-  control: Stream
-  data: Stream
-  /** Requests that were answered: what was sent on control before such a one has been dealt with */
+  stream: Stream
+  /** Requests that were answered: what was sent before such a one has been dealt with */
   answers: Set<number>
   /** Kinds of all frames that came, and how often */
   kinds: Map<number, number>
@@ -35,12 +35,12 @@ export interface Session {
 }
 
 /**
- * A peer that speaks the two protocols by hand, and says whatever a test wants it to say.
+ * A peer that speaks the protocol by hand, and says whatever a test wants it to say.
  */
 export class Attacker {
   readonly node: Libp2p
   readonly key: Key
-  readonly sealer: Sealer
+  readonly signer: Signer
   readonly epoch = 1
   #connection?: Connection
   #sessions = 0
@@ -49,7 +49,7 @@ export class Attacker {
   private constructor (node: Libp2p, privateKey: PrivateKey) {
     this.node = node
     this.key = keyOf(node.peerId)
-    this.sealer = new Sealer(privateKey)
+    this.signer = new Signer(privateKey)
   }
 
   static async create (privateKey: PrivateKey): Promise<Attacker> {
@@ -75,41 +75,46 @@ export class Attacker {
   /** A session as an honest opener begins it */
   async open (victim: Sheaf, isRelay = true): Promise<Session> {
     this.#connection ??= await this.node.dial(victim.getMultiaddrs())
-    const [control, data] = await Promise.all([CONTROL_PROTOCOL, DATA_PROTOCOL].map(async protocol => (this.#connection as Connection).newStream(protocol)))
-    const session: Session = {
-      control, data, answers: new Set(), kinds: new Map(), isOpen: () => control.status === 'open' && data.status === 'open'
-    }
+    const stream = await this.#connection.newStream(PROTOCOL)
+    const session: Session = { stream, answers: new Set(), kinds: new Map(), isOpen: () => stream.status === 'open' }
     const parser = new FrameParser(10_000_000, (kind, body) => {
       session.kinds.set(kind, (session.kinds.get(kind) ?? 0) + 1)
       if (kind === wire.Kind.GOSSIP) {
         wire.decodeGossip(body).answers.forEach(id => { session.answers.add(id) })
       }
     })
-    control.addEventListener('message', ({ data }) => { parser.push(data.subarray()) })
-    const number = ++this.#sessions
+    stream.addEventListener('message', ({ data }) => { parser.push(data.subarray()) })
+    // a life of its own each time: it never asks for what it has missed
+    const life = ++this.#sessions
     const greeting = wire.encodeGreeting({ epoch: this.epoch, isRelay })
-    control.send(bytesOf(frameOf(Kind.HELLO, encodeHello({ session: number, window: 4_194_304, maxFrame: 1_310_720, greeting }))))
-    data.send(encodeAttach(number))
+    stream.send(bytesOf(frameOf(Kind.HELLO, encodeHello({ channel: 1, life, of: 0, received: 0, from: 0, window: 4_194_304, maxFrame: 1_310_720, greeting }))))
     await eventually('no hello came', () => session.kinds.has(Kind.HELLO) || !session.isOpen())
     return session
   }
 
   /** Sends what it can: the other side may hang up at any moment */
-  send (stream: Stream, bytes: Uint8Array | Frame): void {
+  send ({ stream }: Session, bytes: Uint8Array | Frame): void {
     if (stream.status === 'open' && stream.writeStatus === 'writable') {
       stream.send(bytes instanceof Uint8Array ? bytes : bytesOf(bytes))
     }
   }
 
-  /** Waits until all that was sent on control has been dealt with, or the session is over */
+  /** Waits until all that was sent has been dealt with, or the session is over */
   async fence (session: Session): Promise<void> {
     const id = ++this.#requests
-    this.send(session.control, wire.encodeGossip({ ack: 0, announcements: [], requests: [{ id, topic: 'fence' }], answers: [], lost: [] }))
+    this.send(session, wire.encodeGossip({ ...SILENCE, updates: [], requests: [{ id, topic: 'fence' }] }))
     await eventually('no answer came', () => session.answers.has(id) || !session.isOpen())
   }
 
-  /** Announcements, of whomever */
-  announce (session: Session, announcements: Array<{ hops: number, sealed: Uint8Array }>): void {
-    this.send(session.control, wire.encodeGossip({ ack: 0, announcements, requests: [], answers: [], lost: [] }))
+  /** Ways and announcements, of whomever */
+  tell (session: Session, updates: wire.WireUpdate[]): void {
+    this.send(session, wire.encodeGossip({ ...SILENCE, updates }))
+  }
+
+  /** What it says of itself */
+  async announce (session: Session, announcement: Pick<Announcement, 'seq' | 'full' | 'on'>): Promise<void> {
+    const content = wire.encodeAnnouncement({ origin: this.key, epoch: this.epoch, off: [], ...announcement })
+    const bytes = await this.signer.sign(this.epoch, EnvelopeType.ANNOUNCEMENT, content)
+    this.tell(session, [{ origin: this.key, epoch: this.epoch, seq: announcement.seq, hops: 0, announcements: [bytes] }])
   }
 }

@@ -1,19 +1,21 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { fromString } from 'uint8arrays/from-string'
+import { encodeHello } from '../../src/link/channel.ts'
 import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
-import { encodeAttach, encodeHello } from '../../src/link/session.ts'
+import { Lane } from '../../src/link/index.ts'
+import { EnvelopeType, Signer } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
-import { Sealer, SealType } from '../../src/pubsub/seal.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { Author } from '../../src/replication/documents.ts'
 import { encodeMessage } from '../../src/replication/wire.ts'
+import { SILENCE } from '../fixtures/core.ts'
 import { MESSAGES } from '../fixtures/replication-v1.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
 
 /** Something valid of every kind, several of most, to make broken ones of */
 export interface Corpus {
-  /** What goes by the streams, whole */
+  /** What goes by the stream, whole */
   frames: Uint8Array[]
   hellos: Uint8Array[]
   greetings: Uint8Array[]
@@ -21,11 +23,10 @@ export interface Corpus {
   announcements: Uint8Array[]
   messages: Uint8Array[]
   parcels: Uint8Array[]
-  seals: Uint8Array[]
+  envelopes: Uint8Array[]
   bundles: Uint8Array[]
   receipts: Uint8Array[]
-  searches: Uint8Array[]
-  searchFrames: Uint8Array[]
+  flows: Uint8Array[]
   /** What peers of a log say to each other, and what they say they keep of the log whose hash is LOG_HASH */
   logMessages: Uint8Array[]
   documents: Uint8Array[]
@@ -46,56 +47,55 @@ export function bodyOf (frame: Frame): Uint8Array {
 export async function makeCorpus (topic: string): Promise<Corpus> {
   const keys = await Promise.all(['Ed25519', 'secp256k1', 'RSA'].map(async type => generateKeyPair(type as 'Ed25519')))
   const peers = keys.map(({ publicKey }) => keyOf(peerIdFromPublicKey(publicKey)))
-  const [a, b, c] = peers
+  const [a, b] = peers
   const greetings = [{ epoch: 1, isRelay: true }, { epoch: 1_700_000_000_000, isRelay: false }].map(wire.encodeGreeting)
-  const announcement = { origin: a, epoch: 1, hops: 0, seq: 3, full: true, on: [topic, 'b', 'ä'], off: [] }
+  const announcement = { origin: a, epoch: 1, seq: 3, full: true, on: [topic, 'b', 'ä'], off: [] }
   const announcements = [announcement, { ...announcement, full: false, on: [], off: ['x', topic] }].map(wire.encodeAnnouncement)
   const bundle: wire.Bundle = { topic, to: [], wantsAck: true, messages: [0, 1, 2].map(seq => ({ seq, data: new Uint8Array(20) })) }
   const bundles = [bundle, { ...bundle, to: peers, messages: [] }].map(wire.encodeBundle)
   const receipt: wire.Receipt = { status: 'acked', of: b, epoch: 1, topic, seqs: [1, 2, 300, 70_000], about: [] }
   const receipts = [receipt, { ...receipt, status: 'unreachable' as const, about: peers }].map(wire.encodeReceipt)
-  const searches = [{ id: 1, target: c }, { id: 2 ** 40, target: a }].map(wire.encodeSearch)
-  const contents: Array<[SealType, Uint8Array[]]> = [
-    [SealType.ANNOUNCEMENT, announcements], [SealType.BUNDLE, bundles], [SealType.RECEIPT, receipts], [SealType.SEARCH, searches], [SealType.FOUND, searches]
-  ]
-  const seals = await Promise.all(keys.map(key => new Sealer(key)).flatMap(sealer => contents.flatMap(([type, contents]) => contents.map(async content => sealer.seal(1, type, content)))))
+  const contents: Array<[EnvelopeType, Uint8Array[]]> = [[EnvelopeType.ANNOUNCEMENT, announcements], [EnvelopeType.BUNDLE, bundles], [EnvelopeType.RECEIPT, receipts]]
+  const signers = keys.map(key => new Signer(key))
+  const envelopes = await Promise.all(signers.flatMap(signer => contents.flatMap(([type, contents]) => contents.map(async content => signer.sign(1, type, content)))))
+  const version = { epoch: 1, seq: 3, hops: 1 }
   const gossipFrames = [
-    { ack: 0, announcements: seals.slice(0, 2).map(sealed => ({ hops: 1, sealed })), requests: [], answers: [], lost: [] },
-    { ack: 5, announcements: [], requests: [{ id: 1, topic }, { id: 0, topic: 'b' }], answers: [1, 2], lost: peers }
+    { ...SILENCE, updates: [{ origin: a, ...version, announcements: envelopes.slice(0, 2) }, { origin: b, ...version, announcements: [] }] },
+    { ack: 5, updates: [], lost: peers, wanted: peers.map(origin => ({ origin, ...version })), requests: [{ id: 1, topic }, { id: 0, topic: 'b' }], answers: [1, 2] }
   ].map(wire.encodeGossip)
   const messageFrames = [wire.encodeMessage(topic, 1, new Uint8Array(100), true), wire.encodeMessage('another', 2 ** 33, new Uint8Array(0), false)]
-  const parcelFrames = seals.slice(0, 6).map((sealed, i) => wire.encodeParcel({ hops: i, lane: i % 4, destinations: peers.slice(i % 3), sealed }))
-  const searchFrames = seals.slice(6, 8).map(sealed => wire.encodeSearchFrame(1, sealed))
-  const hellos = greetings.map(greeting => encodeHello({ session: 1, window: 4_194_304, maxFrame: 1_310_720, greeting }))
-  const documents = await Promise.all(keys.map(async key => documentsOf(new Sealer(key))))
+  const parcelFrames = envelopes.slice(0, 6).map((envelope, i) => wire.encodeParcel({
+    trace: [1, 2 ** 32 - 1, 7].slice(i % 3), lane: Object.values(Lane)[i % 4], destinations: peers.slice(i % 3), envelope
+  }))
+  const flowFrames = peers.map((destination, i) => wire.encodeFlowFrame({ destination, isOpen: i > 0 }))
+  const hellos = greetings.map(greeting => encodeHello({ channel: 1, life: 7, of: 2 ** 40, received: 100, from: 50, window: 4_194_304, maxFrame: 1_310_720, greeting }))
+  const documents = await Promise.all(keys.map(async key => documentsOf(new Signer(key))))
   const piece = encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, bytesOf(messageFrames[0]).subarray(0, 50))
 
   return {
     hellos,
     greetings,
     announcements,
-    seals,
+    envelopes,
     bundles,
     receipts,
-    searches,
     gossips: gossipFrames.map(bodyOf),
     messages: messageFrames.map(bodyOf),
     parcels: parcelFrames.map(bodyOf),
-    searchFrames: searchFrames.map(bodyOf),
+    flows: flowFrames.map(bodyOf),
     logMessages: [...MESSAGES.map(({ bytes }) => fromString(bytes, 'base16')), encodeMessage({ type: 'hello', isAsking: true, documents: documents.flat() })],
     documents: documents.flat(),
     frames: [
-      ...[...gossipFrames, ...messageFrames, ...parcelFrames, ...searchFrames, piece].map(bytesOf),
+      ...[...gossipFrames, ...messageFrames, ...parcelFrames, ...flowFrames, piece].map(bytesOf),
       ...receipts.map(receipt => bytesOf(frameOf(wire.Kind.RECEIPT, receipt))),
-      ...hellos.map(hello => bytesOf(frameOf(Kind.HELLO, hello))),
-      encodeAttach(1), encodeAttach(2 ** 40)
+      ...hellos.map(hello => bytesOf(frameOf(Kind.HELLO, hello)))
     ]
   }
 }
 
 /** One in full, and two of what has changed since */
-async function documentsOf (sealer: Sealer): Promise<Uint8Array[]> {
-  const author = new Author(sealer, LOG_HASH, 1_700_000_000_000)
+async function documentsOf (signer: Signer): Promise<Uint8Array[]> {
+  const author = new Author(signer, LOG_HASH, 1_700_000_000_000)
   const segments = [0, 1, 2, 3, 4].map(i => ({ from: 2 ** 32 - 7 + i * 2 ** 20, width: 1 + 2 ** 15 * i }))
   await author.say(segments.slice(0, 3))
   await author.say(segments.slice(0, 4))

@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import { compare } from 'uint8arrays/compare'
-import { FrameParser } from '../../src/link/core/frames.ts'
-import { decodeAttach, decodeHello } from '../../src/link/session.ts'
-import { publicKeyOf, readSealed } from '../../src/pubsub/seal.ts'
+import { decodeHello } from '../../src/link/channel.ts'
+import { FrameParser, Slots } from '../../src/link/core/frames.ts'
+import { publicKeyOf, readEnvelope } from '../../src/pubsub/envelope.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { decodeSymbols } from '../../src/replication/core/sketch.ts'
 import { readDocument } from '../../src/replication/documents.ts'
@@ -51,16 +51,29 @@ const targets: Record<string, Target> = {
       }
     }
   },
-  'the first frame of a data stream': { share: 1, corpus: corpus => corpus.frames, decode: bytes => { decodeAttach(bytes) } },
+  'pieces of large frames': {
+    share: 1,
+    corpus: corpus => corpus.frames,
+    decode: (bytes, mutator) => {
+      const slots = new Slots({ maxFrame: MAX_FRAME, onFrame: (_, body) => { expectWithin(body, bytes.byteLength) } })
+      for (const chunk of mutator.cut(bytes)) {
+        slots.push(chunk)
+        if (slots.heldBytes > bytes.byteLength) {
+          throw new Error(`${slots.heldBytes} bytes are held of ${bytes.byteLength}`)
+        }
+      }
+    }
+  },
   'a hello': { share: 1, corpus: corpus => corpus.hellos, decode: bytes => { wire.decodeGreeting(decodeHello(bytes).greeting) } },
   'a greeting': { share: 1, corpus: corpus => corpus.greetings, decode: bytes => { isSane(wire.decodeGreeting(bytes).epoch) } },
   gossip: {
     share: 3,
     corpus: corpus => corpus.gossips,
     decode: bytes => {
-      const { announcements, ack } = wire.decodeGossip(bytes)
-      isSane(ack)
-      announcements.forEach(({ sealed }) => { isSane(wire.decodeAnnouncement(readSealed(sealed).content).seq) })
+      const { ack, updates, wanted } = wire.decodeGossip(bytes)
+      isSane(ack + 1)
+      ;[...updates, ...wanted].forEach(({ epoch, seq, hops }) => { [epoch, seq, hops].forEach(isSane) })
+      updates.flatMap(({ announcements }) => announcements).forEach(announcement => { isSane(wire.decodeAnnouncement(readEnvelope(announcement).content).seq) })
     }
   },
   'an announcement': { share: 1, corpus: corpus => corpus.announcements, decode: bytes => { isSane(wire.decodeAnnouncement(bytes).seq) } },
@@ -73,27 +86,29 @@ const targets: Record<string, Target> = {
       expectWithin(data, bytes.byteLength)
     }
   },
-  'a seal': {
+  'an envelope': {
     share: 2,
-    corpus: corpus => corpus.seals,
+    corpus: corpus => corpus.envelopes,
     decode: bytes => {
-      const sealed = readSealed(bytes)
-      isSane(sealed.epoch)
-      publicKeyOf(sealed)
+      const envelope = readEnvelope(bytes)
+      isSane(envelope.epoch)
+      publicKeyOf(envelope)
     }
   },
   'a parcel': {
     share: 3,
     corpus: corpus => corpus.parcels,
     decode: bytes => {
-      const { sealed } = wire.decodeParcel(bytes)
-      wire.decodeBundle(readSealed(sealed).content)
+      const { trace, envelope } = wire.decodeParcel(bytes)
+      trace.forEach(isSane)
+      const { content } = readEnvelope(envelope)
+      wire.topicOfBundle(content)
+      wire.decodeBundle(content)
     }
   },
   'a bundle': { share: 2, corpus: corpus => corpus.bundles, decode: bytes => { wire.decodeBundle(bytes).messages.forEach(({ seq }) => { isSane(seq) }) } },
   'a receipt': { share: 2, corpus: corpus => corpus.receipts, decode: bytes => { wire.decodeReceipt(bytes).seqs.forEach(isSane) } },
-  'a search': { share: 1, corpus: corpus => corpus.searches, decode: bytes => { isSane(wire.decodeSearch(bytes).id) } },
-  'the frame of a search': { share: 1, corpus: corpus => corpus.searchFrames, decode: bytes => { readSealed(wire.decodeSearchFrame(bytes).sealed) } },
+  'a flow': { share: 1, corpus: corpus => corpus.flows, decode: bytes => { wire.decodeFlow(bytes) } },
   'a message about a log': {
     share: 4,
     corpus: corpus => corpus.logMessages,
@@ -114,12 +129,12 @@ const targets: Record<string, Target> = {
     share: 2,
     corpus: corpus => corpus.documents,
     decode: bytes => {
-      const { document, sealed } = readDocument(bytes, LOG_HASH)
+      const { document, envelope } = readDocument(bytes, LOG_HASH)
       const kept = document.type === 'full' ? document.segments : document.added
       isSane(document.sequence)
       isSane(document.epoch)
       kept.forEach(({ from, width }) => { isSane(Math.min(from, width - 1)) })
-      publicKeyOf(sealed)
+      publicKeyOf(envelope)
     }
   }
 }

@@ -231,6 +231,6 @@ describe('who listens to what, over TCP', function () {
     await arrived(messages, 100)
     expect(numbersOf(messages)).to.deep.equal(range(100))
     expect(linkOf(a, b)?.status).to.equal('up')
-    expect(streamsOf(a, b)).to.have.lengthOf(2)
+    expect(streamsOf(a, b)).to.have.lengthOf(1)
   })
 })

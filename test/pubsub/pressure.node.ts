@@ -120,29 +120,27 @@ describe('more than a neighbour takes in, over TCP', function () {
     expect(numbers.filter(i => i < 300)).to.deep.equal(range(300))
   })
 
-  for (const which of ['control', 'data'] as const) {
-    it(`scenario 22: a write to the ${which} stream that throws kills nothing: the link begins anew and says it again`, async () => {
-      const [a, b] = await line(2)
-      await gather('before', a, b)
-      await b.services.pubsub.subscribe(TOPIC)
-      let thrown = 0
-      streamsOf(a, b, which)[0].send = () => {
-        thrown++
-        throw new Error('a flush that fails')
-      }
+  it('scenario 22: a write to the stream that throws kills nothing: what was to be written goes by another one', async () => {
+    const [a, b] = await line(2)
+    await gather('before', a, b)
+    await b.services.pubsub.subscribe(TOPIC)
+    let thrown = 0
+    streamsOf(a, b)[0].send = () => {
+      thrown++
+      throw new Error('a flush that fails')
+    }
 
-      const messages = inbox(b, TOPIC)
-      const subscribed = await settles('subscribe', a.services.pubsub.subscribe(TOPIC))
-      expect(subscribed).to.deep.equal({ status: 'fulfilled', value: true })
-      const { acked } = await a.services.pubsub.publish(TOPIC, numbered(1), { ack: 'all' })
+    const messages = inbox(b, TOPIC)
+    const subscribed = await settles('subscribe', a.services.pubsub.subscribe(TOPIC))
+    expect(subscribed).to.deep.equal({ status: 'fulfilled', value: true })
+    const { acked } = await a.services.pubsub.publish(TOPIC, numbered(1), { ack: 'all' })
 
-      expect(acked.map(String)).to.deep.equal([b.peerId.toString()])
-      expect(thrown).to.equal(1)
-      await eventually('b does not know that a listens', () => isKnown(TOPIC, b, a))
-      await fence(b, a)
-      expect(numbersOf(messages)).to.deep.equal([1])
-    })
-  }
+    expect(acked.map(String)).to.deep.equal([b.peerId.toString()])
+    expect(thrown).to.equal(1)
+    await eventually('b does not know that a listens', () => isKnown(TOPIC, b, a))
+    await fence(b, a)
+    expect(numbersOf(messages)).to.deep.equal([1])
+  })
 })
 
 /** A hub, a neighbour, and the cable between them */

@@ -2,8 +2,8 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
+import { Signer, EnvelopeType } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
-import { Sealer, SealType } from '../../src/pubsub/seal.ts'
 import { applyDocument } from '../../src/replication/core/info.ts'
 import { RING } from '../../src/replication/core/ring.ts'
 import { Author, hashOf, isTrue, readDocument } from '../../src/replication/documents.ts'
@@ -23,12 +23,12 @@ const C: Segment = { from: RING - 5, width: 7 }
 
 describe('what a peer says it keeps', () => {
   let key: PrivateKey
-  let sealer: Sealer
+  let signer: Signer
   let log: Uint8Array
 
   before(async () => {
     [key, log] = await Promise.all([generateKeyPair('Ed25519'), hashOf('a log')])
-    sealer = new Sealer(key)
+    signer = new Signer(key)
   })
 
   function read (bytes: Uint8Array = new Uint8Array(0)): Unverified {
@@ -47,23 +47,23 @@ describe('what a peer says it keeps', () => {
     return info
   }
 
-  async function sealed (content: Writer, type: SealType = SealType.REPLICATION): Promise<Uint8Array> {
-    return sealer.seal(EPOCH, type, content.finish())
+  async function envelope (content: Writer, type: EnvelopeType = EnvelopeType.REPLICATION): Promise<Uint8Array> {
+    return signer.sign(EPOCH, type, content.finish())
   }
 
   it('is said in full, and reads as it was said, by whom and in which of its lives', async () => {
-    const author = new Author(sealer, log, EPOCH)
+    const author = new Author(signer, log, EPOCH)
     const bytes = await author.say([C, A, B])
-    const { document, sealed } = read(bytes)
+    const { document, envelope } = read(bytes)
     expect(document).to.deep.equal({ type: 'full', owner: keyOf(peerIdFromPrivateKey(key)), epoch: EPOCH, sequence: 1, segments: [A, B, C], bytes })
-    expect(await isTrue({ document, sealed })).to.equal(true)
+    expect(await isTrue({ document, envelope })).to.equal(true)
     expect(author.documents).to.deep.equal([bytes])
     // it does not keep alive what it came in
-    expect(sealed.bytes.buffer).to.not.equal(bytes?.buffer)
+    expect(envelope.bytes.buffer).to.not.equal(bytes?.buffer)
   })
 
   it('is said again as what has changed, where that is shorter', async () => {
-    const author = new Author(sealer, log, EPOCH)
+    const author = new Author(signer, log, EPOCH)
     await author.say([A, B])
     const bytes = await author.say([A, B, C])
     expect(read(bytes).document).to.deep.include({ type: 'delta', sequence: 2, base: 1, added: [C], removed: [] })
@@ -73,7 +73,7 @@ describe('what a peer says it keeps', () => {
   })
 
   it('is not said again when it is the same, but for the first time also if it is nothing', async () => {
-    const author = new Author(sealer, log, EPOCH)
+    const author = new Author(signer, log, EPOCH)
     expect(await author.say([])).to.be.instanceOf(Uint8Array)
     expect(await author.say([])).to.equal(undefined)
     await author.say([A])
@@ -84,7 +84,7 @@ describe('what a peer says it keeps', () => {
     const place = fc.integer({ min: 0, max: 9 })
 
     await fc.assert(fc.asyncProperty(fc.array(fc.uniqueArray(place, { maxLength: 9 }), { minLength: 1, maxLength: 25 }), fc.boolean(), async (changes, isAtOnce) => {
-      const author = new Author(sealer, log, EPOCH)
+      const author = new Author(signer, log, EPOCH)
       const said: Array<Promise<Uint8Array | undefined>> = []
 
       for (const places of changes) {
@@ -102,10 +102,10 @@ describe('what a peer says it keeps', () => {
 
   it('is told in its order where later ones are signed sooner', async () => {
     const slow: Array<() => void> = []
-    const late = new Sealer(key)
-    late.seal = async (...said) => {
+    const late = new Signer(key)
+    late.sign = async (...said) => {
       await new Promise<void>(resolve => { slow.unshift(resolve) })
-      return sealer.seal(...said)
+      return signer.sign(...said)
     }
     const author = new Author(late, log, EPOCH)
     const saying = Promise.all([author.say([A]), author.say([A, B]), author.say([A, B, C])])
@@ -121,34 +121,34 @@ describe('what a peer says it keeps', () => {
   })
 
   it('is said in full after it could not be signed', async () => {
-    const weak = new Sealer(key)
+    const weak = new Signer(key)
     const author = new Author(weak, log, EPOCH)
     await author.say([A, B])
-    const { seal } = sealer
-    weak.seal = () => { throw new Error('no') }
+    const { sign } = signer
+    weak.sign = () => { throw new Error('no') }
     await expect(author.say([A, B, C])).to.be.rejectedWith('no')
-    weak.seal = seal.bind(sealer)
+    weak.sign = sign.bind(signer)
     expect(read(await author.say([A, B, C])).document).to.deep.include({ type: 'full', segments: [A, B, C] })
   })
 
   it('of another log is refused', async () => {
-    const bytes = await new Author(sealer, await hashOf('another log'), EPOCH).say([A])
+    const bytes = await new Author(signer, await hashOf('another log'), EPOCH).say([A])
     expect(() => read(bytes)).to.throw(MalformedError, 'another log')
   })
 
   it('is not believed of somebody else than who signed it', async () => {
-    const bytes = await new Author(sealer, log, EPOCH).say([A]) ?? new Uint8Array(0)
+    const bytes = await new Author(signer, log, EPOCH).say([A]) ?? new Uint8Array(0)
     const other = bytesOfKey(keyOf(peerIdFromPrivateKey(await generateKeyPair('Ed25519'))))
     const forged = Uint8Array.from(bytes)
     // ids of one type of key have one length
     forged.set(other, 1)
     expect(bytesOfKey(read(forged).document.owner)).to.deep.equal(other)
     expect(await verdictOn(forged)).to.equal(false)
-    expect(await isTrue(read(sealer.unsigned(EPOCH, SealType.REPLICATION, read(bytes).sealed.content)))).to.equal(false)
+    expect(await isTrue(read(new Writer().raw(read(bytes).envelope.signed).bytes(new Uint8Array(0)).finish()))).to.equal(false)
   })
 
   it('is malformed or not believed when any bit of it is another one, or its end is missing', async () => {
-    const bytes = await new Author(sealer, log, EPOCH).say([A, C]) ?? new Uint8Array(0)
+    const bytes = await new Author(signer, log, EPOCH).say([A, C]) ?? new Uint8Array(0)
 
     for (let i = 0; i < 8 * bytes.byteLength; i++) {
       const changed = Uint8Array.from(bytes)
@@ -190,13 +190,13 @@ describe('what a peer says it keeps', () => {
     }
 
     for (const [name, content] of Object.entries(refused)) {
-      const bytes = await sealed(content)
+      const bytes = await envelope(content)
       expect(() => read(bytes), name).to.throw(MalformedError)
     }
 
-    const bytes = await sealed(writeSegments(head(0), [A]), SealType.ANNOUNCEMENT)
+    const bytes = await envelope(writeSegments(head(0), [A]), EnvelopeType.ANNOUNCEMENT)
     expect(() => read(bytes)).to.throw(MalformedError, 'type 0')
     const good = [writeSegments(head(0), many.slice(1)), writeSegments(head(0), [{ from: 7, width: RING }]), writeSegments(writeSegments(head(1).uvarint(4), []), [])]
-    await Promise.all(good.map(async content => read(await sealed(content))))
+    await Promise.all(good.map(async content => read(await envelope(content))))
   })
 })

@@ -12,75 +12,61 @@ import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
 /**
- * What crosses a relay is sealed: it says who made it, in which of its lives, and is signed by the key of that peer.
+ * What crosses a relay lies in an envelope: it says who made it, in which of its lives, and is signed by the key of that peer.
  *
- * sealed = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes signature
+ * envelope = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes signature
  *
  * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign, and
- * with a slower hash. It is empty between neighbours where nothing is passed on.
+ * with a slower hash.
  */
-export const SealType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, SEARCH: 3, FOUND: 4, REPLICATION: 5 } as const
-export type SealType = typeof SealType[keyof typeof SealType]
+export const EnvelopeType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, REPLICATION: 3 } as const
+export type EnvelopeType = typeof EnvelopeType[keyof typeof EnvelopeType]
 
 const DOMAIN = encodeString('libp2p-sheaf/1:')
 const MAX_KEY_BYTES = 4096
 const MAX_ORIGIN_BYTES = 64
 
-export interface Sealed {
+export interface Envelope {
   origin: Key
   key?: Uint8Array
   epoch: number
-  type: SealType
+  type: EnvelopeType
   content: Uint8Array
-  /** Empty: not signed */
   signature: Uint8Array
   /** What the signature is over */
   signed: Uint8Array
   bytes: Uint8Array
 }
 
-/** Seals what this node says */
-export class Sealer {
-  readonly publicKey: PublicKey
+/** Signs what this node says */
+export class Signer {
   readonly #sign: Sign
   readonly #origin: Uint8Array
   readonly #key: Uint8Array
 
   constructor (privateKey: PrivateKey) {
-    const peerId = peerIdFromPublicKey(privateKey.publicKey)
-    this.publicKey = privateKey.publicKey
     this.#sign = signWith(privateKey)
-    this.#origin = bytesOfKey(keyOf(peerId))
+    this.#origin = bytesOfKey(keyOf(peerIdFromPublicKey(privateKey.publicKey)))
     // only the ids of RSA keys do not hold their key
     this.#key = privateKey.publicKey.type === 'RSA' ? publicKeyToProtobuf(privateKey.publicKey) : new Uint8Array(0)
   }
 
   /** At once where the platform signs at once (Node), later where it does not (browsers) */
-  seal (epoch: number, type: SealType, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    const writer = this.#write(epoch, type, content)
-    const signature = then(messageOf(writer.finish()), this.#sign)
-
-    return then(signature, signature => writer.bytes(signature).finish())
-  }
-
-  /** For a neighbour that passes nothing on: the connection says who we are */
-  unsigned (epoch: number, type: SealType, content: Uint8Array): Uint8Array {
-    return this.#write(epoch, type, content).bytes(new Uint8Array(0)).finish()
-  }
-
-  #write (epoch: number, type: SealType, content: Uint8Array): Writer {
-    return new Writer(this.#origin.byteLength + this.#key.byteLength + content.byteLength + 96)
+  sign (epoch: number, type: EnvelopeType, content: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    const writer = new Writer(this.#origin.byteLength + this.#key.byteLength + content.byteLength + 96)
       .bytes(this.#origin).bytes(this.#key).uvarint(epoch).byte(type).bytes(content)
+    const signature = then(messageOf(writer.finish()), this.#sign)
+    return then(signature, signature => writer.bytes(signature).finish())
   }
 }
 
-/** Takes a seal apart without looking whether it is true. Throws a MalformedError */
-export function readSealed (bytes: Uint8Array): Sealed {
+/** Takes an envelope apart without looking whether it is true. Throws a MalformedError */
+export function readEnvelope (bytes: Uint8Array): Envelope {
   const reader = new Reader(bytes)
   const origin = keyOfBytes(reader.bytes(MAX_ORIGIN_BYTES))
   const key = reader.bytes(MAX_KEY_BYTES)
   const epoch = reader.uvarint()
-  const type = reader.byte() as SealType
+  const type = reader.byte() as EnvelopeType
   const content = reader.bytes()
   const end = reader.offset
   const signature = reader.bytes(MAX_KEY_BYTES)
@@ -92,17 +78,10 @@ export function readSealed (bytes: Uint8Array): Sealed {
   return { origin, key: key.byteLength > 0 ? key : undefined, epoch, type, content, signature, signed: bytes.subarray(0, end), bytes }
 }
 
-/** Whether the origin of it signed it. Throws a MalformedError when its key is not one, or not of its id */
-export function verifySealed (sealed: Sealed): boolean | Promise<boolean> {
-  const { signature, signed } = sealed
-
-  if (signature.byteLength === 0) {
-    return false
-  }
-
-  const publicKey = publicKeyOf(sealed)
-
-  return then(messageOf(signed), message => verifierOf(publicKey)(message, signature))
+/** Whether its origin signed it. Throws a MalformedError when its key is not one, or not of its id */
+export function verifyEnvelope (envelope: Envelope): boolean | Promise<boolean> {
+  const verify = verifierOf(publicKeyOf(envelope))
+  return then(messageOf(envelope.signed), message => verify(message, envelope.signature))
 }
 
 /** By their keys, which `peerOf` keeps: a key is imported once for all that it signed */
@@ -119,7 +98,7 @@ function verifierOf (publicKey: PublicKey): Verify {
   return verify
 }
 
-/** What is signed */
+/** What is signed: at once in Node, later in browsers, which hash large ones beside the thread */
 function messageOf (signed: Uint8Array): Uint8Array | Promise<Uint8Array> {
   return then(sha256.encode(signed), hash => {
     const message = new Uint8Array(DOMAIN.byteLength + hash.byteLength)
@@ -129,7 +108,7 @@ function messageOf (signed: Uint8Array): Uint8Array | Promise<Uint8Array> {
   })
 }
 
-export function publicKeyOf ({ origin, key }: Sealed): PublicKey {
+export function publicKeyOf ({ origin, key }: Pick<Envelope, 'origin' | 'key'>): PublicKey {
   const { publicKey } = peerOf(origin)
 
   if (publicKey != null) {

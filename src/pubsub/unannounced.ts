@@ -15,7 +15,7 @@ export interface Missed {
  * Peers that we have a connection to and that have not said yet what they listen to. What is published meanwhile is kept
  * for them, within bounds, so that a message right after a dial reaches whom it was dialled for: no publisher waits.
  */
-export class Newcomers {
+export class Unannounced {
   readonly #clock: Clock
   readonly #coming = new Map<Key, Timer>()
   #missed: Missed[] = []
@@ -35,7 +35,7 @@ export class Newcomers {
 
   arrive (key: Key): void {
     if (!this.#coming.has(key)) {
-      this.#coming.set(key, this.#clock.after(limits.NEWCOMER_TIMEOUT, () => { this.leave(key) }))
+      this.#coming.set(key, this.#clock.after(limits.UNANNOUNCED_TIMEOUT, () => { this.leave(key) }))
     }
   }
 
@@ -61,7 +61,7 @@ export class Newcomers {
     const waiting = new Set(this.#coming.keys())
     recipients.forEach(key => waiting.delete(key))
 
-    if (waiting.size > 0 && this.#bytes + data.byteLength <= limits.NEWCOMER_BYTES && this.#missed.length < limits.NEWCOMER_MESSAGES) {
+    if (waiting.size > 0 && this.#bytes + data.byteLength <= limits.UNANNOUNCED_BYTES && this.#missed.length < limits.UNANNOUNCED_MESSAGES) {
       this.#missed.push({ topic, seq, data, lane, waiting })
       this.#bytes += data.byteLength
     }

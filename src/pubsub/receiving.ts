@@ -1,0 +1,304 @@
+import { inOrder } from '../runtime/in-order.ts'
+import { then } from '../runtime/then.ts'
+import * as limits from './constants.ts'
+import { Dedup } from './core/dedup.ts'
+import { EnvelopeType, publicKeyOf, readEnvelope, verifyEnvelope } from './envelope.ts'
+import { peerOf } from './keys.ts'
+import * as wire from './wire.ts'
+import type { Context, Peer } from './context.ts'
+import type { Arrival } from './core/dedup.ts'
+import type { Key } from './core/types.ts'
+import type { Envelope } from './envelope.ts'
+import type { Message, TopicValidator } from './index.ts'
+import type { Relaying } from './relaying.ts'
+
+export interface ReceivingInit {
+  context: Context
+  relaying: Relaying
+  validators: Map<string, TopicValidator>
+  onMessage (message: Message): void
+  /** A receipt about messages of ours, and the neighbour that brought it */
+  onReceipt (receipt: wire.Receipt, by: Key): void
+}
+
+/** What there is to know of a message beside what its user sees */
+interface Origin {
+  key: Key
+  epoch: number
+  /** The neighbour that brought it */
+  by: Peer
+  wantsAck: boolean
+}
+
+const VERDICTS = { accept: 'accepted', ignore: 'ignored', reject: 'rejected' } as const
+type Verdict = typeof VERDICTS[keyof typeof VERDICTS]
+
+/**
+ * What arrives: told apart, believed or not, validated, delivered once, answered truly.
+ */
+export class Receiving {
+  readonly dedup = new Dedup()
+  readonly #init: ReceivingInit
+  readonly #context: Context
+  /** Receipts of this tick, by origin, and by what they say */
+  readonly #receipts = new Map<Key, { by: Key, receipts: Map<string, wire.Receipt> }>()
+
+  constructor (init: ReceivingInit) {
+    this.#init = init
+    this.#context = init.context
+  }
+
+  /** From the neighbour itself: the connection says that it is true */
+  onMessage (by: Peer, body: Uint8Array, bytes: number): void {
+    const { wantsAck, topic, seq, data } = wire.decodeMessage(body)
+    const message: Message = { type: 'unsigned', from: by.peerId, topic, data, sequenceNumber: BigInt(seq), epoch: by.epoch }
+    this.#deliver(message, seq, { key: by.key, epoch: by.epoch, by, wantsAck }, bytes)
+  }
+
+  onParcel (from: Peer, body: Uint8Array, bytes: number): void {
+    const { inbound, clock, counters, traffic, log } = this.#context
+    const parcel = wire.decodeParcel(body)
+    const envelope = readEnvelope(parcel.envelope)
+
+    if (this.#isUnwanted(envelope)) {
+      return
+    }
+
+    from.neighbour.spend(limits.SIGNATURE_COST)
+    const began = clock.now()
+    const verdict = verifyEnvelope(envelope)
+    traffic.verified(clock.now() - began)
+    // what is verified elsewhere is not dealt with yet
+    const release = verdict instanceof Promise ? from.neighbour.keep(bytes) : undefined
+
+    inOrder(inbound, from.key, verdict, isTrue => {
+      release?.()
+      if (isTrue) {
+        this.#open(from, parcel, envelope, bytes)
+      } else {
+        from.neighbour.fault('a parcel whose signature is wrong')
+      }
+    }, err => {
+      release?.()
+      counters.add('parcel that was not dealt with')
+      log('a parcel from %p was not dealt with - %e', from.peerId, err)
+    })
+  }
+
+  onReceipt (from: Peer, body: Uint8Array): void {
+    this.#receipt(from.key, from.key, wire.decodeReceipt(body))
+  }
+
+  stop (): void {
+    this.#receipts.clear()
+  }
+
+  #isUnwanted ({ origin, epoch }: Envelope): boolean {
+    const { self, peers, counters } = this.#context
+
+    if (origin === self) {
+      counters.add('parcel of our own')
+    } else if ((peers.get(origin)?.epoch ?? epoch) !== epoch) {
+      counters.add('parcel of another life')
+    } else if (this.#context.isIgnored(origin)) {
+      counters.add('parcel of somebody who broke the protocol')
+    } else {
+      return false
+    }
+
+    return true
+  }
+
+  /** Its origin signed it: what is wrong in it is the fault of the origin */
+  #open (from: Peer, parcel: wire.Parcel, envelope: Envelope, bytes: number): void {
+    const { self } = this.#context
+    const others = parcel.destinations.filter(key => key !== self)
+    const isForUs = others.length < parcel.destinations.length
+    const forward = (): void => {
+      if (others.length > 0) {
+        this.#init.relaying.forward(from, { ...parcel, destinations: others }, envelope)
+      }
+    }
+
+    try {
+      if (envelope.type === EnvelopeType.BUNDLE) {
+        this.#openBundle(from, envelope, isForUs, bytes, forward)
+      } else {
+        if (isForUs && envelope.type === EnvelopeType.RECEIPT) {
+          this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
+        }
+        forward()
+      }
+    } catch (err: any) {
+      this.#context.log('%s signed something malformed - %e', peerOf(envelope.origin), err)
+      this.#context.fault(envelope.origin, 'malformed envelope')
+    }
+  }
+
+  /** Where a validator stands, nothing is passed on that it refuses: of messages that were signed together, none or all */
+  #openBundle (from: Peer, envelope: Envelope, isForUs: boolean, bytes: number, forward: () => void): void {
+    const { self, counters } = this.#context
+    const { origin, epoch, signature, content } = envelope
+    const isValidated = this.#init.validators.size > 0 && this.#init.validators.has(wire.topicOfBundle(content))
+
+    if (!isValidated) {
+      forward()
+    }
+    if (!isForUs && !isValidated) {
+      return
+    }
+
+    const { topic, to, wantsAck, messages } = wire.decodeBundle(content)
+
+    if (isForUs && to.length > 0 && !to.includes(self)) {
+      counters.add('parcel for somebody else')
+      return
+    }
+
+    const key = publicKeyOf(envelope)
+    const about = { key: origin, epoch, by: from, wantsAck }
+    const verdicts = messages.map(({ seq, data }) => {
+      const message: Message = { type: 'signed', from: peerOf(origin), topic, data, sequenceNumber: BigInt(seq), epoch, key, signature }
+      return isForUs ? this.#deliver(message, seq, about, Math.floor(bytes / messages.length)) : this.#validate(message, origin)
+    })
+
+    if (isValidated) {
+      void Promise.all(verdicts.map(async verdict => verdict)).then(verdicts => {
+        // a copy of what is undecided is passed on with the first one, or not at all
+        if (verdicts.some(verdict => verdict === 'rejected' || verdict === 'ignored' || verdict === 'undecided')) {
+          counters.add('bundle that the validator did not let pass')
+        } else {
+          forward()
+        }
+      })
+    }
+  }
+
+  /** Returns what became of it, which a validator may have to say later */
+  #deliver (message: Message, seq: number, origin: Origin, bytes: number): Arrival | 'not-subscribed' | Promise<Verdict> {
+    const { core, clock, counters, inbound } = this.#context
+    const { topic } = message
+    const { key, epoch, by } = origin
+
+    if (!core.topics.isOn(topic)) {
+      counters.add('message on a topic that we are not on')
+      this.#answer('not-subscribed', topic, seq, origin)
+      return 'not-subscribed'
+    }
+
+    const hasValidator = this.#init.validators.has(topic)
+    const arrival = hasValidator
+      ? this.dedup.receive(key, epoch, topic, seq, by.key)
+      : this.dedup.accept(key, epoch, topic, seq, clock.now(), by.key)
+
+    if (arrival !== 'new') {
+      counters.add(`message that was ${arrival} before`)
+      this.#answer(arrival === 'accepted' ? 'acked' : arrival, topic, seq, origin)
+      return arrival
+    }
+    if (!hasValidator) {
+      this.#hand(message)
+      this.#answer('acked', topic, seq, origin)
+      return 'accepted'
+    }
+
+    const verdict = this.#validate(message, key)
+    // what a validator has not decided is not dealt with yet
+    const release = verdict instanceof Promise ? by.neighbour.keep(bytes) : undefined
+    const { promise, resolve } = Promise.withResolvers<Verdict>()
+    const decide = (verdict: Verdict): void => {
+      release?.()
+      this.#decide(verdict, message, seq, origin)
+      resolve(verdict)
+    }
+    inOrder(inbound, `${topic} of ${key}`, verdict, decide, () => {
+      counters.add('message whose validator took too long')
+      decide('ignored')
+    })
+    return promise
+  }
+
+  #hand (message: Message): void {
+    this.#context.traffic.deliver(message.data.byteLength)
+    this.#init.onMessage(message)
+  }
+
+  #decide (verdict: Verdict, message: Message, seq: number, origin: Origin): void {
+    const { key, epoch } = origin
+
+    if (!this.dedup.decide(key, epoch, message.topic, seq, verdict, this.#context.clock.now())) {
+      return
+    }
+    if (verdict === 'accepted') {
+      this.#hand(message)
+    } else if (verdict === 'rejected') {
+      this.#context.fault(key, 'message that the validator rejected')
+    } else {
+      this.#context.counters.add('message that the validator ignored')
+    }
+
+    this.#answer(verdict === 'accepted' ? 'acked' : verdict, message.topic, seq, origin)
+  }
+
+  /** A validator that fails has not accepted it */
+  #validate (message: Message, origin: Key): Verdict | Promise<Verdict> {
+    const { counters, log } = this.#context
+    const failed = (err: unknown): Verdict => {
+      counters.add('message whose validator failed')
+      log.error('the validator of %s failed - %e', message.topic, err)
+      return 'ignored'
+    }
+
+    try {
+      const verdict = this.#init.validators.get(message.topic)?.(message.from, message) ?? 'accept'
+      const named = then(verdict, verdict => VERDICTS[verdict] ?? 'ignored')
+      return named instanceof Promise ? named.catch(failed) : named
+    } catch (err) {
+      return failed(err)
+    }
+  }
+
+  /** All answers of a tick go together */
+  #answer (status: wire.ReceiptStatus, topic: string, seq: number, { key, epoch, by, wantsAck }: Origin): void {
+    if (!wantsAck) {
+      return
+    }
+    if (this.#receipts.size === 0) {
+      this.#context.clock.soon(() => { this.#sendReceipts() })
+    }
+
+    const { receipts } = this.#receipts.get(key) ?? { receipts: new Map<string, wire.Receipt>() }
+    const name = `${status} ${epoch} ${topic}`
+    const receipt = receipts.get(name) ?? { status, of: key, epoch, topic, seqs: [], about: [] }
+    receipt.seqs.push(seq)
+    receipts.set(name, receipt)
+    this.#receipts.set(key, { by: by.key, receipts })
+
+    if (receipt.seqs.length === limits.MAX_SEQS) {
+      receipts.delete(name)
+      this.#init.relaying.sendReceipt(key, receipt, by.key)
+    }
+  }
+
+  #sendReceipts (): void {
+    const all = [...this.#receipts]
+    this.#receipts.clear()
+
+    for (const [origin, { by, receipts }] of all) {
+      receipts.forEach(receipt => { this.#init.relaying.sendReceipt(origin, receipt, by) })
+    }
+  }
+
+  /** Only a relay that knows no way, or has no room, speaks of others than itself */
+  #receipt (from: Key, by: Key, receipt: wire.Receipt): void {
+    const { self, core, counters } = this.#context
+
+    if (receipt.of !== self || receipt.epoch !== core.epoch) {
+      counters.add('receipt for somebody else')
+      return
+    }
+
+    const isOfRelay = (receipt.status === 'unreachable' || receipt.status === 'congested') && receipt.about.length > 0
+    this.#init.onReceipt({ ...receipt, about: isOfRelay ? receipt.about : [from] }, by)
+  }
+}
