@@ -155,10 +155,19 @@ export class Publisher {
     }
 
     const rooms = this.#send(copy, signal)
+    const room = this.#waitForRoom(copy, rooms)
+
+    if (outcome != null) {
+      try {
+        // acks have a deadline, room has none
+        return withAcks(recipients.result, await outcome)
+      } finally {
+        rooms.forEach(room => { room.giveUp() })
+      }
+    }
+
     const unreachable = recipients.unreachable.map((key): [Key, FailureReason] => [key, 'unreachable'])
-    const failures = new Map([...unreachable, ...await aborted(this.#waitForRoom(copy, rooms), signal)])
-    const result = resultOf(recipients, failures)
-    return outcome == null ? result : withAcks(recipients.result, await outcome)
+    return resultOf(recipients, new Map([...unreachable, ...await aborted(room, signal)]))
   }
 
   /** Waits for acks from before the first byte leaves. 'congested': too many wait already */

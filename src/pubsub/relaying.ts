@@ -304,12 +304,14 @@ export class Relaying {
   }
 
   #mustWait (destination: Key, via: Key, passing: Passing): boolean {
-    const stopped = this.#stopped.get(destination) ?? { queue: new Fifo(), bytes: 0 }
-
-    // also behind others that wait: messages keep their order
-    if (stopped.bytes === 0 && !this.#flows.isStopped(destination, via)) {
+    if (!this.#flows.isStopped(destination, via)) {
+      // what waited because of another neighbour goes first: messages keep their order
+      this.#resume(destination)
       return false
     }
+
+    const stopped = this.#stopped.get(destination) ?? { queue: new Fifo(), bytes: 0 }
+
     if (stopped.bytes + passing.envelope.byteLength > limits.MAX_STOPPED_BYTES) {
       passing.onFate(destination, { reason: 'congested', via })
       return true

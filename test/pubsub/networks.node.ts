@@ -134,6 +134,22 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     expect(congested).to.be.above(100)
   })
 
+  it('acks have their deadline also where a frozen neighbour has no room', async () => {
+    const publisher = await createPeer({ outboxSize: 64 * KIB })
+    const frozen = await createPeer()
+    const cable = await Cable.to(frozen.getMultiaddrs())
+    await meet(publisher, frozen, cable.address)
+    await gather(TOPIC, publisher, frozen)
+    cable.freeze()
+    const full = range(400).map(async i => settles('publish', publisher.services.pubsub.publish(TOPIC, numbered(i, 64 * KIB)), 60_000))
+    const began = performance.now()
+    const outcome: any = await settles('publish', publisher.services.pubsub.publish(TOPIC, numbered(1), { ack: 'all' }), 60_000)
+    expect(outcome.reason.result.failed[0].reason).to.equal('timeout')
+    expect(performance.now() - began).to.be.below(15_000)
+    await publisher.stop()
+    await Promise.all(full)
+  })
+
   it('what a leaf publishes for somebody of whom it knows nothing is brought there by its relay, or fails by name', async () => {
     const [relay, other, target] = await Promise.all(range(3).map(async () => createPeer()))
     const leaf = await createPeer({ canRelay: false })

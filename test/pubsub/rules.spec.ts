@@ -253,6 +253,8 @@ describe('the rules of subscriptions', () => {
     // its own present life, and what nobody signed, is no reason
     hand.tell('near', { origin: 'self', epoch: 1, seq: 4, hops: 1, announcements: [{ ...announcement, epoch: 1 }] })
     hand.tell('near', { origin: 'self', epoch: 99, seq: 4, hops: 1, announcements: [] })
+    // nor is an epoch that a neighbour puts on what was signed in an earlier life: it could make ours as large as there are numbers
+    hand.tell('near', { origin: 'self', epoch: 2 ** 52, seq: 4, hops: 1, announcements: [{ ...announcement, epoch: 1 }] })
     expect(hand.outlived).to.deep.equal([9])
   })
 

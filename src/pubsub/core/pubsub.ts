@@ -418,7 +418,6 @@ export class PubsubCore {
     }
 
     const known = this.routing.known(to, origin)
-
     const told = this.routing.tell(to, origin, since => this.subscribers.hasNews(origin, since))
 
     if (!isConcerned) {
@@ -481,17 +480,19 @@ export class PubsubCore {
   #receiveUpdate (from: Key, update: Update): Effect[] {
     const { origin, epoch, seq, announcements } = update
     const lives = this.#epochs.get(origin)
+    // what the origin signed: the epoch of the update is only the neighbour's word
+    const newest = announcements.at(-1)
 
     if (origin === this.#init.self) {
       // said in an earlier life, with an epoch that was larger: nobody would listen to this one
-      return epoch > this.#epoch && announcements.length > 0 ? [{ type: 'outlive', epoch }] : []
+      return newest != null && newest.epoch > this.#epoch ? [{ type: 'outlive', epoch: newest.epoch }] : []
     }
     if (from === origin && epoch === lives) {
       this.updates.heard(from, seq)
     } else if (from === origin) {
       return []
-    } else if (lives != null && epoch > lives && announcements.length > 0) {
-      this.#outdated.set(origin, announcements[announcements.length - 1])
+    } else if (lives != null && newest != null && newest.epoch > lives) {
+      this.#outdated.set(origin, newest)
       this.updates.mark(origin, origin, true)
       return []
     }
