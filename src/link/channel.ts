@@ -12,7 +12,7 @@ import type { FrameStreamOwner } from './frame-stream.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Connection, Stream } from '@libp2p/interface'
 
-/** What the two sides tell each other first */
+/** The two sides of a channel say this to each other first */
 export interface Hello extends Standing {
   /** The number that the opener gave this channel */
   channel: number
@@ -78,7 +78,8 @@ export interface ChannelOwner {
 }
 
 /**
- * One stream to one neighbour, from hello to its end. What it carries belongs to the flight, which outlives it: the channel
+ * One stream to one neighbour, from hello to its end. What it carries belongs to the flight, which outlives it: the
+ * channel
  * counts the bytes of the frames that it brings, from where the two hellos say that they begin.
  */
 export class Channel implements FrameStreamOwner {
@@ -132,7 +133,9 @@ export class Channel implements FrameStreamOwner {
     this.#stream?.schedule()
   }
 
-  /** Both have said hello: from now on the frames of the flight go here, and what comes is counted from `position` on */
+  /**
+   * Both have said hello: from now on the frames of the flight go here, and what comes is counted from `position` on
+   */
   begin (position: number): void {
     this.#state = 'open'
     this.#position = position

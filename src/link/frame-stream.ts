@@ -122,7 +122,8 @@ export class FrameStream {
   }
 
   /**
-   * Writes what there is and says that no more comes. Resolves when the other side has said so, too: it has read all, then.
+   * Writes what there is and says that no more comes. Resolves when the other side has said so, too: it has read all,
+   * then.
    * Or when the signal aborts, or the stream ends
    */
   async finish ({ signal }: AbortOptions): Promise<void> {

@@ -21,13 +21,17 @@ export interface NeighbourHandlers {
   /** What this node says of itself to this neighbour when a channel begins */
   greet (neighbour: Neighbour): Uint8Array
   /**
-   * This node and the neighbour have met: the first time, or anew, because one of them has begun anew. Without an `onDown`
+   * This node and the neighbour have met: the first time, or anew, because one of them has begun anew. Without an
+   * `onDown`
    * in between, too: then what was sent before and had not arrived is lost. Throws if the greeting is of no use
    */
   onUp (neighbour: Neighbour, greeting: Uint8Array): void
   /** It is out of reach: the last connection is gone, or there was no channel for too long */
   onDown (neighbour: Neighbour): void
-  /** Between an `onUp` and the next one or `onDown` each frame comes once and in order, whatever carries it. Lanes and flows overtake each other */
+  /**
+   * Between an `onUp` and the next one or `onDown` each frame comes once and in order, whatever carries it. Lanes and
+   * flows overtake each other
+   */
   onFrame (neighbour: Neighbour, kind: number, body: Uint8Array, bytes: number): void
   /** There is a connection to this peer: it may become a neighbour */
   onArrive (peerId: PeerId): void
@@ -167,12 +171,17 @@ export class Neighbour implements ChannelOwner {
     return this.#outbox.withdraw(entry)
   }
 
-  /** For an `onSent`: what just left is waited for, until the other side has dealt with it or nobody can tell any more */
+  /**
+   * For an `onSent`: what just left is waited for, until the other side has dealt with it or nobody can tell any more
+   */
   whenTaken (onTaken: () => void, onLost: () => void): void {
     this.#flight.mark(onTaken, onLost)
   }
 
-  /** Keeps `bytes` of what just came from being granted, until the function it returns is called: for frames that are being passed on */
+  /**
+   * Keeps `bytes` of what just came from being granted, until the function it returns is called: for frames that are
+   * being passed on
+   */
   keep (bytes: number): () => void {
     const release = this.#flight.keep(bytes)
 
@@ -182,7 +191,9 @@ export class Neighbour implements ChannelOwner {
     }
   }
 
-  /** What it sent has cost so many milliseconds of work. When its budget is used up, it is read again when there is some */
+  /**
+   * What it sent has cost so many milliseconds of work. When its budget is used up, it is read again when there is some
+   */
   spend (ms: number): void {
     const { clock } = this.#context
     this.#reading ??= new TokenBucket(limits.READING, clock.now())

@@ -21,19 +21,26 @@ export const MAX_MESSAGE_SIZE = 1024 * 1024
 export const MESSAGE_OVERHEAD = 256 * 1024
 /** Bytes of the largest payload of priority 'control': more of it would keep others waiting */
 export const MAX_CONTROL_MESSAGE = 65_536
-/** Bytes that wait for one neighbour in one lane before publish() waits; 24 ms at the 185 MB/s of an encrypted stream */
+/**
+ * Bytes that wait for one neighbour in one lane before publish() waits; 24 ms at the 185 MB/s of an encrypted stream
+ */
 export const OUTBOX_SIZE = 4 * 1024 * 1024
 /** Milliseconds without a byte of progress, while bytes wait, until a neighbour is too slow. A guess */
 export const SLOW_PEER_TIMEOUT = 30_000
 
-/** Relays that a message may cross, and that an origin may be away: a ring of 20 needs 9, a trace of so many takes 256 bytes */
+/**
+ * Relays that a message may cross, and that an origin may be away: a ring of 20 needs 9, a trace of so many takes 256
+ * bytes
+ */
 export const HOP_LIMIT = 64
 
 /** Milliseconds that subscribers of a topic that this node only publishes to are kept. As GossipSub's fanout */
 export const ASKED_TTL = 60_000
 /** Milliseconds between two looks at what can be forgotten. A guess */
 export const SWEEP_INTERVAL = 30_000
-/** Milliseconds that is remembered how far a lost peer was: longer than any news of it is on its way. As RFC 8966 3.7.3 */
+/**
+ * Milliseconds that is remembered how far a lost peer was: longer than any news of it is on its way. As RFC 8966 3.7.3
+ */
 export const LOST_MEMORY = 180_000
 /** Milliseconds that a peer which acks nothing has to say itself again. From the spec: no ghost for longer than 5 s */
 export const DOUBT_TIMEOUT = 5000
@@ -54,14 +61,19 @@ export const MAX_UPDATES = 1000
 export const SUBSCRIBE_TIMEOUT = 5000
 /** Milliseconds that requestSubscribers() waits for answers */
 export const REQUEST_TIMEOUT = 5000
-/** Milliseconds that messages are kept for a peer that has connected and not said what it listens to. A guess: a slow identify */
+/**
+ * Milliseconds that messages are kept for a peer that has connected and not said what it listens to. A guess: a slow
+ * identify
+ */
 export const UNANNOUNCED_TIMEOUT = 3000
 /** Bytes and messages that are kept for such peers in all */
 export const UNANNOUNCED_BYTES = 4 * 1024 * 1024
 export const UNANNOUNCED_MESSAGES = 4096
 /** Topics whose next sequence number is remembered. A guess */
 export const MAX_SEQUENCES = 8192
-/** Bytes for one destination that a relay holds, and from which on it asks those who bring more to stop; for all of them */
+/**
+ * Bytes for one destination that a relay holds, and from which on it asks those who bring more to stop; for all of them
+ */
 export const FLOW_CAPACITY = 6 * 1024 * 1024
 export const FLOW_STOP = 512 * 1024
 export const FLOW_MAX = 256 * 1024 * 1024
@@ -69,9 +81,14 @@ export const FLOW_MAX = 256 * 1024 * 1024
 export const MAX_STOPPED_BYTES = 16 * 1024 * 1024
 export const FLOW_TIMEOUT = 30_000
 
-/** Milliseconds of this machine's time that checking or making a signature is counted as. Measured: 0.08, in browsers more */
+/**
+ * Milliseconds of this machine's time that checking or making a signature is counted as. Measured: 0.08, in browsers
+ * more
+ */
 export const SIGNATURE_COST = 0.1
-/** Faults of an origin behind relays until it is not listened to, and for how many milliseconds. As those of neighbours */
+/**
+ * Faults of an origin behind relays until it is not listened to, and for how many milliseconds. As those of neighbours
+ */
 export const MAX_ORIGIN_FAULTS = 100
 export const ORIGIN_PENALTY = 300_000
 /** Origins whose faults are remembered. A guess */

@@ -12,11 +12,14 @@ import type { Sign, Verify } from '../runtime/ed25519.ts'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 
 /**
- * What crosses a relay lies in an envelope: it says who made it, in which of its lives, and is signed by the key of that peer.
+ * What crosses a relay lies in an envelope: it says who made it, in which of its lives, and is signed by the key of
+ * that peer.
  *
- * envelope = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes signature
+ * envelope = bytes origin · bytes key (empty where the id holds it) · uvarint epoch · type · bytes content · bytes
+ * signature
  *
- * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign, and
+ * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign,
+ * and
  * with a slower hash.
  */
 export const EnvelopeType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, REPLICATION: 3 } as const

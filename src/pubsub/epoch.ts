@@ -6,7 +6,8 @@ import type { Datastore } from 'interface-datastore'
 const EPOCH_KEY = new Key('/libp2p-sheaf/epoch')
 
 /**
- * The epoch of a new life: larger than that of any earlier one that is remembered, be it here or on disk. The clock only
+ * The epoch of a new life: larger than that of any earlier one that is remembered, be it here or on disk. The clock
+ * only
  * makes it likely to be so where nothing is remembered; where it is not, others tell (see 'outlive').
  */
 export async function nextEpoch (datastore: Datastore, last: number, clock: Clock, log: Logger): Promise<number> {

@@ -146,7 +146,8 @@ export interface TopicValidator {
 
 export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> {
   /**
-   * What came over a relay is signed, as its `type` says; what comes from a neighbour is not, since the connection says who sent it.
+   * What came over a relay is signed, as its `type` says; what comes from a neighbour is not, since the connection says
+   * who sent it.
    * No other message is delivered
    */
   readonly globalSignaturePolicy: string
@@ -154,15 +155,18 @@ export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> 
   readonly topicValidators: Map<string, TopicValidator>
 
   /**
-   * Subscribes: true once all present neighbours know it, so that whatever they publish from now on arrives; false when it
+   * Subscribes: true once all present neighbours know it, so that whatever they publish from now on arrives; false when
+   * it
    * was cancelled by unsubscribe() before that. Subscribing twice takes two calls of unsubscribe()
    */
   subscribe (topic: string, options?: AbortOptions): Promise<boolean>
   /** Takes back one subscribe(), the newest that still waits first. False: there was none */
   unsubscribe (topic: string, options?: UnsubscribeOptions): Promise<boolean>
   /**
-   * Sends to every subscriber. Resolves when the neighbours' outboxes have taken it in, or when those acks came that were
-   * asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and then says that they
+   * Sends to every subscriber. Resolves when the neighbours' outboxes have taken it in, or when those acks came that
+   * were
+   * asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and then
+   * says that they
    * are congested. The payload is not copied: do not change it afterwards
    */
   publish (topic: string, data: Uint8Array | Uint8ArrayList, options?: PublishOptions): Promise<PublishResult>

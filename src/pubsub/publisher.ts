@@ -131,7 +131,9 @@ export class Publisher {
     return this.#context.clock.now()
   }
 
-  /** (epoch, topic, number) names a message for ever: a topic whose number was forgotten goes on past all forgotten ones */
+  /**
+   * (epoch, topic, number) names a message for ever: a topic whose number was forgotten goes on past all forgotten ones
+   */
   #nextSeq (topic: string): number {
     const seq = this.#seqs.get(topic) ?? this.#firstSeq
     this.#seqs.set(topic, seq + 1)
@@ -320,7 +322,8 @@ export class Publisher {
   }
 
   /**
-   * Who did not get it, and why. While nobody has room the publisher waits: so it sends no faster than the fastest takes it.
+   * Who did not get it, and why. While nobody has room the publisher waits: so it sends no faster than the fastest
+   * takes it.
    * When some have room the others are waited for a moment longer, and not again before they have room.
    */
   #waitForRoom ({ recipients: { all } }: Copy, rooms: Room[]): Promise<Map<Key, FailureReason>> {

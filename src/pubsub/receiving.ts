@@ -135,7 +135,9 @@ export class Receiving {
     }
   }
 
-  /** Where a validator stands, nothing is passed on that it refuses: of messages that were signed together, none or all */
+  /**
+   * Where a validator stands, nothing is passed on that it refuses: of messages that were signed together, none or all
+   */
   #openBundle (from: Peer, envelope: Envelope, isForUs: boolean, bytes: number, forward: () => void): void {
     const { self, counters } = this.#context
     const { origin, epoch, signature, content } = envelope

@@ -123,7 +123,10 @@ export class Relaying {
   readonly #bundles = new Map<string, Bundle>()
   /** For destinations that take no more at present, by destination */
   readonly #stopped = new Map<Key, Stopped>()
-  /** By destination. What is for several goes on when one of them takes no more: to send it anew would reorder it for the others */
+  /**
+   * By destination. What is for several goes on when one of them takes no more: to send it anew would reorder it for
+   * the others
+   */
   readonly #queued = new Map<Key, Set<Queued>>()
   readonly #alarm: Alarm
   readonly #trace: number
@@ -209,7 +212,9 @@ export class Relaying {
     this.#say('congested', envelope, congested, from)
   }
 
-  /** A receipt: straight if its reader is a neighbour, else the way that leads there, or that what it speaks of came by */
+  /**
+   * A receipt: straight if its reader is a neighbour, else the way that leads there, or that what it speaks of came by
+   */
   sendReceipt (to: Key, receipt: wire.Receipt, by?: Key): void {
     const { core, peers, signer, outbound, counters, log } = this.#context
     const peer = peers.get(to)
@@ -474,7 +479,9 @@ export class Relaying {
     }
   }
 
-  /** Tells the origin of messages that a way has come to its end here. It costs a signature, which the bringer pays for */
+  /**
+   * Tells the origin of messages that a way has come to its end here. It costs a signature, which the bringer pays for
+   */
   #say (status: 'unreachable' | 'congested', envelope: Envelope, about: Key[], from: Peer): void {
     if (about.length === 0) {
       return

@@ -218,7 +218,9 @@ export class Router implements NeighbourHandlers {
     }
   }
 
-  /** Somewhere an earlier life of ours is remembered with a larger epoch: be younger than that, and say so to everybody */
+  /**
+   * Somewhere an earlier life of ours is remembered with a larger epoch: be younger than that, and say so to everybody
+   */
   async #outlive (epoch: number): Promise<void> {
     if (epoch < this.epoch || this.#isOver) {
       return

@@ -12,7 +12,8 @@ export interface Missed {
 }
 
 /**
- * Peers that we have a connection to and that have not said yet what they listen to. What is published meanwhile is kept
+ * Peers that we have a connection to and that have not said yet what they listen to. What is published meanwhile is
+ * kept
  * for them, within bounds, so that a message right after a dial reaches whom it was dialled for: no publisher waits.
  */
 export class Unannounced {

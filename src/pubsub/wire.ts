@@ -11,8 +11,10 @@ import type { Frame } from '../link/index.ts'
 export type { ReceiptStatus }
 
 /**
- * The frames of DirectSub, byte by byte; docs/protocol.md says it in prose. All numbers are uvarints, all strings UTF-8,
- * both with their length before them. What follows the known fields of a control frame is not looked at, so that a later
+ * The frames of DirectSub, byte by byte; docs/protocol.md says it in prose. All numbers are uvarints, all strings
+ * UTF-8,
+ * both with their length before them. What follows the known fields of a control frame is not looked at, so that a
+ * later
  * version may add some.
  */
 export const Kind = {
@@ -217,7 +219,9 @@ export interface Parcel {
   envelope: Uint8Array
 }
 
-/** A few bytes of a relay's id. Two relays that share them are passed over for each other: another way is taken, or none */
+/**
+ * A few bytes of a relay's id. Two relays that share them are passed over for each other: another way is taken, or none
+ */
 export function traceOf (relay: Key): number {
   let trace = 0
 

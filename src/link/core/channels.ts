@@ -4,7 +4,8 @@ import type { Flight, Standing } from './flight.ts'
  * Which stream to a neighbour is in use. A pure reducer: `handle(event)` changes the state and says what to do.
  *
  * Of two neighbours the one with the smaller id opens the streams, always and on whichever connection it likes best, so
- * that simultaneous dials, restarts and better connections can never leave two streams that the two sides disagree on: the
+ * that simultaneous dials, restarts and better connections can never leave two streams that the two sides disagree on:
+ * the
  * opener's newest channel is the channel. The opener counts its channels; the count is in its hello.
  *
  * | event       | down           | opening              | waiting        | up                                                    |
@@ -38,7 +39,7 @@ export type ChannelEvent =
   | { type: 'retry' }
   /** There was no channel for too long */
   | { type: 'lost' }
-  /** This side begins anew */
+  /** This side begins a new life */
   | { type: 'restart' }
 
 export type ChannelEffect =
@@ -51,7 +52,7 @@ export type ChannelEffect =
   | { type: 'fault', channel: number }
   /** End all channels at once */
   | { type: 'close' }
-  /** It is no neighbour any more. Only after an 'up', and once for all of them */
+  /** The peer is no neighbour any more. One 'down' ends all 'up's before it, and none comes without one */
   | { type: 'down' }
   | { type: 'retry-later' }
   | { type: 'lost-later' }
@@ -150,7 +151,7 @@ export class Channels {
     return this.#isOpener ? [{ type: 'retry-later' }] : []
   }
 
-  /** Whoever comes back is told everything anew: what was on its way in this life is lost */
+  /** A peer that comes back is told everything anew: what was on its way in this life is lost */
   #down (): ChannelEffect[] {
     const wasNeighbour = this.isNeighbour
     this.isNeighbour = false

@@ -9,7 +9,8 @@ export interface Standing {
   /** Bytes that it has received, in all, from that life */
   received: number
   /**
-   * Where its own frames begin on this channel. Only the answer to a hello can say so: what the opener had received when it
+   * Where its own frames begin on this channel. Only the answer to a hello can say so: what the opener had received
+   * when it
    * said hello may have become more since, and been granted on an earlier channel, so that it is here no more
    */
   from: number
@@ -37,12 +38,15 @@ export interface FlightInit {
 }
 
 /**
- * Two streams of frames, one each way, that outlive the channels that carry them. Each side has a life: a number that is
+ * Two streams of frames, one each way, that outlive the channels that carry them. Each side has a life: a number that
+ * is
  * made anew when it forgets the other. Two lives that know each other are a pairing, and both streams belong
  * to it. A pairing that was forgotten never comes back.
  *
- * Both sides count the bytes of all frames but HELLO and CREDIT, from the beginning of the pairing. The sender keeps what
- * the receiver has not dealt with yet. Each channel begins with how much each side has received, and the other side goes
+ * Both sides count the bytes of all frames but HELLO and CREDIT, from the beginning of the pairing. The sender keeps
+ * what
+ * the receiver has not dealt with yet. Each channel begins with how much each side has received, and the other side
+ * goes
  * on exactly there. So in a pairing each frame arrives once and in order, however many channels end meanwhile:
  *
  * ```
@@ -54,7 +58,8 @@ export interface FlightInit {
  *                     channel
  * ```
  *
- * Invariants (`check`): dealtWith <= sent <= dealtWith + the window of the other side; unacked and again, one behind the
+ * Invariants (`check`): dealtWith <= sent <= dealtWith + the window of the other side; unacked and again, one behind
+ * the
  * other, are the bytes up to `sent` without a gap; granted <= received <= granted + window.
  *
  * Credit: nothing below us stops a sender whose receiver does not keep up, since a muxer grants its window when bytes
@@ -147,8 +152,10 @@ export class Flight {
 
     this.#reset()
 
-    // a hello may come late, from a life that is over. When the other side then comes back to the pairing that is forgotten
-    // here, it must not take this side's next pairing for that one. An answer does not come late, and is to a life that was said
+    // a hello may come late, from a life that is over. When the other side then comes back to the pairing that is
+    // forgotten
+    // here, it must not take this side's next pairing for that one. An answer does not come late, and is to a life that
+    // was said
     if (isOther && !isAnswer) {
       this.#life = this.#newLife()
     }
@@ -158,7 +165,7 @@ export class Flight {
     return isOther ? 'other-life' : 'paired'
   }
 
-  /** This side begins anew, and forgets the other side */
+  /** Begins a new life of this side, which knows no other side */
   renew (): void {
     this.#life = this.#newLife()
     this.#reset()
@@ -177,7 +184,7 @@ export class Flight {
     }
   }
 
-  /** What is being taken now, and pushed next, is waited for: one of the two is called, once */
+  /** Waits for the units that are taken now and pushed next. Of the two callbacks one is called, once */
   mark (onTaken: () => void, onLost: () => void): void {
     this.#newMarks.push({ end: Infinity, onTaken, onLost })
   }

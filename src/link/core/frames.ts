@@ -75,7 +75,10 @@ export function frameOf (kind: number, body: Uint8Array): Frame {
   return encodeFrame(kind, 0, () => {}, body)
 }
 
-/** Parts of a frame that are shorter are put together as they come. As many as one copies without thinking about it (a guess) */
+/**
+ * Parts of a frame that are shorter are put together as they come. As many as one copies without thinking about it (a
+ * guess)
+ */
 const MERGE_BELOW = 4096
 
 /** Called with every frame. `bytes` is its whole length on the wire */

@@ -19,7 +19,10 @@ const PIECE_HEAD = 5
 /** Bytes that a flow may send before the next one of its lane has its turn: no frame or piece is much larger */
 const QUANTUM = PIECE
 
-/** The share of a lane's capacity that each flow finds free, however much the others have filled, up to twice the capacity */
+/**
+ * The share of a lane's capacity that each flow finds free, however much the others have filled, up to twice the
+ * capacity
+ */
 const FLOW_SHARE = 1 / 64
 
 /** The slot that only control uses: a large frame of control waits for no large frame of another lane */
@@ -119,11 +122,15 @@ export interface OutboxInit {
 }
 
 /**
- * What waits to be written to one neighbour, in lanes. CONTROL goes first, the others share the stream by weight. In a lane
- * flows take turns by bytes (deficit round robin): the first frame of a flow waits for at most one turn of each other one.
- * Large frames go in pieces, at most one of a flow and SLOTS in all at a time, so that frames of other flows go between.
+ * What waits to be written to one neighbour, in lanes. CONTROL goes first, the others share the stream by weight. In a
+ * lane
+ * flows take turns by bytes (deficit round robin): the first frame of a flow waits for at most one turn of each other
+ * one.
+ * Large frames go in pieces, at most one of a flow and SLOTS in all at a time, so that frames of other flows go
+ * between.
  *
- * Invariants (`check`): a flow is in `flows` while it has entries, and in exactly one of `ready` and `slotless` while it has
+ * Invariants (`check`): a flow is in `flows` while it has entries, and in exactly one of `ready` and `slotless` while
+ * it has
  * queued ones; a slot belongs to one flow; a lane holds no more than twice its capacity, or one frame.
  */
 export class Outbox {
@@ -160,7 +167,8 @@ export class Outbox {
   }
 
   /**
-   * 'admitted': it has room. 'waiting': it will have, `onAdmitted` tells when. 'refused': even the places to wait are taken.
+   * 'admitted': it has room. 'waiting': it will have, `onAdmitted` tells when. 'refused': even the places to wait are
+   * taken.
    */
   push (entry: Entry): 'admitted' | 'waiting' | 'refused' {
     const lane = this.#lane(entry.lane)
@@ -212,7 +220,8 @@ export class Outbox {
   }
 
   /**
-   * The next at most `limit` bytes, at most `dataLimit` of them not of CONTROL: whole frames, in as many parts as they have.
+   * The next at most `limit` bytes, at most `dataLimit` of them not of CONTROL: whole frames, in as many parts as they
+   * have.
    * Undefined when nothing fits.
    */
   take (limit: number, dataLimit = limit): Uint8Array[] | undefined {
@@ -374,7 +383,8 @@ export class Outbox {
     if (control.ready.length > 0) {
       return control
     }
-    // the common case, and the hot path. A lane that is alone has no share of anything: it owes nothing to those that come later
+    // the common case, and the hot path. A lane that is alone has no share of anything: it owes nothing to those that
+    // come later
     if (bulk.ready.length === 0 && repair.ready.length === 0) {
       data.deficit = 0
       return data.ready.length > 0 ? data : undefined

@@ -17,7 +17,10 @@ export interface DedupLimits {
   minRanges: number
   /** Milliseconds until a gap that nothing fills is closed: six times as long as a publish waits for acks */
   gapTtl: number
-  /** Messages of one origin whose validators run: the bytes of each hold credit of the neighbour, so a window of small ones fits */
+  /**
+   * Messages of one origin whose validators run: the bytes of each hold credit of the neighbour, so a window of small
+   * ones fits
+   */
   maxUndecided: number
   /** The same of all messages that one neighbour brought. A guess */
   maxUndecidedBy: number
@@ -89,7 +92,8 @@ class Origin extends FairRow {
  * Invariants
  * - While an origin's row is there, a message is 'new' once, and 'accepted' only after it was accepted.
  * - Time makes nothing new again: rows do not expire, and what is forgotten of a row is 'too-late'.
- * - Rows with undecided messages, and those of neighbours, are not evicted. `maxUndecidedBy` and connections bound them.
+ * - Rows with undecided messages, and those of neighbours, are not evicted. `maxUndecidedBy` and connections bound
+ * them.
  */
 export class Dedup {
   readonly #limits: DedupLimits

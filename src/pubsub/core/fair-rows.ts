@@ -38,7 +38,8 @@ export class FairRow implements Linked {
  * and each owner has a fair share of it: past the bound, the heaviest owner loses its least recently used row. So rows
  * that come by one neighbour never displace the rows of another that owns less.
  *
- * Rows of neighbours that are gone stay. All of them have one owner, so that whoever connects under many names in turn has
+ * Rows of neighbours that are gone stay. All of them have one owner, so that whoever connects under many names in turn
+ * has
  * one share. A live neighbour takes a row of theirs over with `adopt`.
  *
  * Invariants: rows that are held, and the row of a peer that owns it (a neighbour's word about itself) are neither
@@ -132,7 +133,8 @@ export class FairRows<Row extends FairRow> {
   }
 
   /**
-   * Evicts what is over the bound, and says so of each row. To be called when no row is in use. One look at all owners (500: 1 us) makes room for
+   * Evicts what is over the bound, and says so of each row. To be called when no row is in use. One look at all owners
+   * (500: 1 us) makes room for
    * more than one row, if the heaviest owner is by that much the heaviest.
    */
   makeRoom (onEvicted?: (row: Row) => void): void {

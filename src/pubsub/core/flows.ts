@@ -19,8 +19,10 @@ interface Destination {
 }
 
 /**
- * How much is on its way to each destination behind a neighbour. A slow destination must not hold up what a neighbour sends
- * to others, so what waits for it does not count against the neighbour's credit. Instead each destination has a bound of
+ * How much is on its way to each destination behind a neighbour. A slow destination must not hold up what a neighbour
+ * sends
+ * to others, so what waits for it does not count against the neighbour's credit. Instead each destination has a bound
+ * of
  * its own: near it those who bring more are asked to stop, past it the destination is told to be congested.
  *
  * | event             | held below stopAt | held from stopAt on            | held at capacity    |

@@ -40,7 +40,9 @@ export interface PendingAcksLimits {
   /** Bytes of what is held, `DESTINATION_BYTES` for each destination among them */
   maxBytes: number
   timeout: number
-  /** Milliseconds from when a copy left until the next one: as many copies are sent, the last wait is for an answer only */
+  /**
+   * Milliseconds from when a copy left until the next one: as many copies are sent, the last wait is for an answer only
+   */
   intervals: number[]
 }
 
@@ -129,7 +131,8 @@ class Message<Content> implements Linked {
  * - A destination gets at most `intervals.length` copies, whatever receipts say, and none while one has yet to leave.
  * - A relay's 'unreachable' can be forged. It brings at most one copy for each way.
  * - 'unreachable' never ends a destination while a copy is left, nor within an interval of the last one.
- * - An event costs what it changes, not what is pending: queues are in the order of their ends, since waits are constant.
+ * - An event costs what it changes, not what is pending: queues are in the order of their ends, since waits are
+ * constant.
  */
 export class PendingAcks<Content> {
   readonly #limits: PendingAcksLimits

@@ -29,7 +29,8 @@ export interface Greeting {
 
 /**
  * Who listens to what, and by which way they are reached, from what is called here, what neighbours say, and time: it
- * decides what is said to whom and what the user hears. Every method is an event; the effects are what the shell is to do.
+ * decides what is said to whom and what the user hears. Every method is an event; the effects are what the shell is to
+ * do.
  * Nothing here waits.
  *
  * Relays hear of everybody, so that whatever crosses them finds its way; a leaf hears of those who share its topics.
@@ -434,7 +435,10 @@ export class PubsubCore {
     return { origin, ...told, announcements: this.subscribers.history(origin, known) }
   }
 
-  /** A neighbour that claims a way to an earlier life hears of the later one, so that who lives in neither may outlive both */
+  /**
+   * A neighbour that claims a way to an earlier life hears of the later one, so that who lives in neither may outlive
+   * both
+   */
   #correct (to: Key, origin: Key): Update | undefined {
     const [known, newest] = [this.routing.known(to, origin), this.subscribers.versionOf(origin)]
 

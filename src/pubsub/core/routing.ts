@@ -3,7 +3,9 @@ import type { Key } from './types.ts'
 
 /** Newer than any version: who was told of it has nothing more to hear */
 export const MUTED = Number.MAX_SAFE_INTEGER
-/** Messages in a row without an ack after which others are told that the way is lost, so that they look for another one */
+/**
+ * Messages in a row without an ack after which others are told that the way is lost, so that they look for another one
+ */
 const MAX_FAILURES = 2
 /** Hops of what is told without a way to it */
 export const NO_WAY = 255
@@ -40,7 +42,10 @@ interface Row {
   told?: Map<Key, Distance>
   /** The neighbour that messages go to */
   next?: Key
-  /** How far the origin is by that neighbour: what a relay tells others. None: there is no way, it is too long, or brings no acks */
+  /**
+   * How far the origin is by that neighbour: what a relay tells others. None: there is no way, it is too long, or
+   * brings no acks
+   */
   own?: Distance
   /** The best that we ever told others: see the invariant of `Routing` */
   feasible?: Distance
@@ -59,7 +64,9 @@ export interface RoutingInit {
   isRelay: boolean
   /** Milliseconds that a feasible distance is kept when the last way is lost */
   memory: number
-  /** A neighbour may have to hear of an origin: `tell` says what. Urgent: somebody waits for it, or is misled until then */
+  /**
+   * A neighbour may have to hear of an origin: `tell` says what. Urgent: somebody waits for it, or is misled until then
+   */
   onDirty (neighbour: Key, origin: Key, isUrgent: boolean): void
   /** A neighbour is to be asked for an announcement */
   onAsk (neighbour: Key, origin: Key, wanted: Wanted): void
@@ -70,13 +77,18 @@ export interface RoutingInit {
 /**
  * Which neighbour leads to whom, by feasible distances (Babel, RFC 8966 2.4 to 2.6, 3.5.1, 3.8).
  *
- * Rules: a way may be taken if it is of a newer version than the best that we ever told others, or of the same and strictly
- * shorter. Of those, the shortest that brings acks is used. When the last one is lost, all who were told hear so at once,
- * and those who still claim something longer are asked for a newer version; the request goes to the origin along the ways
- * in use, and its answer back to those who asked. A neighbour that said 'lost' counts again only with a newer version: the
+ * Rules: a way may be taken if it is of a newer version than the best that we ever told others, or of the same and
+ * strictly
+ * shorter. Of those, the shortest that brings acks is used. When the last one is lost, all who were told hear so at
+ * once,
+ * and those who still claim something longer are asked for a newer version; the request goes to the origin along the
+ * ways
+ * in use, and its answer back to those who asked. A neighbour that said 'lost' counts again only with a newer version:
+ * the
  * RFC lets it come back, but then one liar makes a dead origin flap for ever.
  *
- * Invariant: along the ways in use the feasible distance gets strictly better at each step, since nobody claims more than
+ * Invariant: along the ways in use the feasible distance gets strictly better at each step, since nobody claims more
+ * than
  * its own feasible distance, which only gets better. In a loop it would be better than itself. So there is none, at no
  * moment. (A message in flight needs more, since ways turn while it travels: it keeps its trace.)
  *
@@ -236,7 +248,8 @@ export class Routing {
       way.failures = isDelivered ? 0 : way.failures + 1
       this.#settle(origin, row)
 
-      // no way that may be taken brings acks: one that is longer may, by a newer version. Once for each ack that is missing
+      // no way that may be taken brings acks: one that is longer may, by a newer version. Once for each ack that is
+      // missing
       if ((wayInUse(row)?.failures ?? 0) > 0) {
         this.doubt(origin)
       }
@@ -244,7 +257,8 @@ export class Routing {
   }
 
   /**
-   * No way to `origin` brought an ack: it is to say itself again. What it does not say again before `disbelieve` is over,
+   * No way to `origin` brought an ack: it is to say itself again. What it does not say again before `disbelieve` is
+   * over,
    * however many neighbours claim a way
    */
   doubt (origin: Key): Version | undefined {
@@ -296,7 +310,10 @@ export class Routing {
     }
   }
 
-  /** What a neighbour is to hear of `origin` now, which counts as told from here on. Nothing: it knows, or leads there itself */
+  /**
+   * What a neighbour is to hear of `origin` now, which counts as told from here on. Nothing: it knows, or leads there
+   * itself
+   */
   tell (neighbour: Key, origin: Key, hasNews: (since?: Version) => boolean): Distance | 'lost' | undefined {
     const row = this.#rows.get(origin)
 
@@ -330,7 +347,9 @@ export class Routing {
     }
   }
 
-  /** Forgets what was lost for long enough, and failures: a way that failed is worth another try. Returns whom it forgot */
+  /**
+   * Forgets what was lost for long enough, and failures: a way that failed is worth another try. Returns whom it forgot
+   */
   expire (now: number): Key[] {
     const forgotten: Key[] = []
 
@@ -460,7 +479,9 @@ export class Routing {
     return wanted != null && !isNewer(wanted, own)
   }
 
-  /** Who has no way that may be taken asks along those that may not; who was asked for more than it has passes that on */
+  /**
+   * Who has no way that may be taken asks along those that may not; who was asked for more than it has passes that on
+   */
   #askOn (origin: Key, row: Row): void {
     const { own } = row
     const known = row.next == null ? newestOf(row) : undefined
@@ -510,7 +531,9 @@ function isFeasible (way: Way, feasible?: Distance): boolean {
   return !way.isOver && (feasible == null || isNewer(way, feasible) || (isSame(way, feasible) && way.hops < feasible.hops))
 }
 
-/** The better of two ways: the one that brings acks, the shorter, the one in use (messages keep their order), the newer */
+/**
+ * The better of two ways: the one that brings acks, the shorter, the one in use (messages keep their order), the newer
+ */
 function compare (one: Way, other: Way, next?: Key): number {
   return one.failures - other.failures || one.hops - other.hops || Number(other.via === next) - Number(one.via === next) ||
     other.epoch - one.epoch || other.seq - one.seq || (one.via < other.via ? -1 : 1)

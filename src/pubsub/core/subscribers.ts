@@ -26,7 +26,10 @@ export interface SubscribersInit {
 const ROW_BYTES = 512
 const TOPIC_BYTES = 128
 
-/** All there is about what one peer announced. It weighs what it takes, and belongs to the neighbour that brought it first */
+/**
+ * All there is about what one peer announced. It weighs what it takes, and belongs to the neighbour that brought it
+ * first
+ */
 class Origin extends FairRow implements Version {
   readonly epoch: number
   seq: number
@@ -48,7 +51,10 @@ class Origin extends FairRow implements Version {
   }
 }
 
-/** What became of an announcement. 'gap': one before it is missing, so it says nothing until the peer announces all again */
+/**
+ * What became of an announcement. 'gap': one before it is missing, so it says nothing until the peer announces all
+ * again
+ */
 export type Applied = 'news' | 'known' | 'gap'
 
 /**
@@ -122,7 +128,8 @@ export class Subscribers {
   }
 
   /**
-   * Applies what a peer announced, in one step: the oldest first. What is known is passed over, but for a leaf that is told
+   * Applies what a peer announced, in one step: the oldest first. What is known is passed over, but for a leaf that is
+   * told
    * all again, since it did not remember what it did not track. `by` is the neighbour that brought them
    */
   apply (key: Key, announcements: Announcement[], by: Key, changes: Change[], refused: string[]): Applied {

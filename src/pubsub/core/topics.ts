@@ -12,7 +12,8 @@ import type { Call, Key, SubscribeOutcome } from './types.ts'
  * | confirmed by all or | -                     | -                     | calls settle                               |
  * | deadline            |                       |                       |                                            |
  *
- * What is announced is the difference between what others were told and what is held: a topic that comes and goes in one
+ * What is announced is the difference between what others were told and what is held: a topic that comes and goes in
+ * one
  * tick is never spoken of.
  */
 interface Topic {
@@ -142,7 +143,10 @@ export class Topics {
     return true
   }
 
-  /** What is to be announced now, under the number `seq`: nothing, if others know it all. Calls wait until it is confirmed */
+  /**
+   * What is to be announced now, under the number `seq`: nothing, if others know it all. Calls wait until it is
+   * confirmed
+   */
   announce (seq: number, now: number): { on: string[], off: string[], settled: Settled } {
     const on: string[] = []
     const off: string[] = []
@@ -174,7 +178,10 @@ export class Topics {
     return { on, off, settled: this.#await(number, calls, now) }
   }
 
-  /** Somebody asks for a topic that is still pending: it is announced now. Its calls wait for the next `announce` all the same */
+  /**
+   * Somebody asks for a topic that is still pending: it is announced now. Its calls wait for the next `announce` all
+   * the same
+   */
   tellEarly (topic: string): boolean {
     const isNew = this.state(topic) === 'pending' && !this.#announced.has(topic)
 

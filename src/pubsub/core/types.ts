@@ -10,7 +10,10 @@ export type Key = string
 /** A call of the user that waits for an outcome */
 export type Call = number
 
-/** What a peer says of its own subscriptions. (origin, epoch, seq) names it for ever, and each one follows the one before */
+/**
+ * What a peer says of its own subscriptions. (origin, epoch, seq) names it for ever, and each one follows the one
+ * before
+ */
 export interface Announcement extends Version {
   origin: Key
   /** These are all its topics: what it said before does not count any more */

@@ -37,7 +37,8 @@ export interface UpdatesInit {
 }
 
 /**
- * What is to be said to each neighbour, and when. Of origins it only remembers which ones: what is said of them is worked
+ * What is to be said to each neighbour, and when. Of origins it only remembers which ones: what is said of them is
+ * worked
  * out when it leaves, so that whatever changed meanwhile is said once. Losses, requests and their answers, and our own
  * announcements go at once; what is only passed on goes in batches, further and further apart while more keeps coming.
  */

@@ -13,7 +13,8 @@ export interface Waiting extends Linked {
 }
 
 /**
- * Who waits for an answer, until when, and by which neighbour a copy left. All waits of one queue have the same length, so
+ * Who waits for an answer, until when, and by which neighbour a copy left. All waits of one queue have the same length,
+ * so
  * that each queue is in the order of its ends: all that is done here costs O(1).
  *
  * Invariants: an item waits in one queue at most; it is found by its neighbour exactly while it waits and has one.
