@@ -238,7 +238,7 @@ export class Publisher {
       return failed(key, 'too-large')
     }
 
-    const entry: Entry = { frame, lane, flow: topic, state: undefined }
+    const entry: Entry = { frame, lane, flow: topic, item: undefined }
 
     if (wantsAck) {
       // a slow link takes long to bring what was written: that is not yet the time to send it again

@@ -1,13 +1,11 @@
-import { Fifo } from '../../runtime/bounded.ts'
+import { FairQueue } from '../../runtime/fair-queue.ts'
 import { encodeFrame, Kind, SLOTS } from './frames.ts'
 import type { Frame } from './frames.ts'
+import type { Queued } from '../../runtime/fair-queue.ts'
 
 /** Control goes before all others. These share what is left, the most urgent first */
 export const Lane = { DATA: 0, BULK: 1, REPAIR: 2, CONTROL: 3 } as const
 export type Lane = typeof Lane[keyof typeof Lane]
-
-/** Bytes that DATA, BULK and REPAIR may send a round when all have some: from the design of transfers */
-const WEIGHTS = [8, 4, 1]
 
 /** A piece of a large frame; also the largest frame that travels whole (64 KiB of payload and room for a head) */
 export const PIECE = 65_536
@@ -16,20 +14,14 @@ export const WHOLE = PIECE + 4096
 /** Bytes of a PIECE before its piece: length, kind, slot */
 const PIECE_HEAD = 5
 
-/** Bytes that a flow may send before the next one of its lane has its turn: no frame or piece is much larger */
-const QUANTUM = PIECE
+/** Bytes that DATA, BULK and REPAIR may send a round when all have some: 8 : 4 : 1, from the design of transfers */
+const SHARES = [8, 4, 1].map(weight => weight * PIECE / 4)
 
-/**
- * The share of a lane's capacity that each flow finds free, however much the others have filled, up to twice the
- * capacity
- */
+/** The part of a lane's capacity that each flow finds free, however much others have filled, up to twice the capacity */
 const FLOW_SHARE = 1 / 64
 
 /** The slot that only control uses: a large frame of control waits for no large frame of another lane */
 const CONTROL_SLOT = SLOTS - 1
-
-/** Entries that were taken back and are still in their queue, before it is looked through for them */
-const MAX_HOLES = 32
 
 export interface Entry {
   frame: Frame
@@ -47,63 +39,28 @@ export interface Entry {
   onSent? (): void
   /** Called when the frame will never be sent */
   onDropped? (): void
-  /** Of the outbox: where it is. Undefined: not here */
-  state?: 'waiting' | 'queued' | 'begun' | 'withdrawn'
+  /** Of the outbox */
+  item?: Item
 }
 
-/** The entries of one flow in one lane */
-interface Flow {
-  readonly name: string
-  /** Those that have room, and their bytes */
-  readonly queued: Fifo<Entry>
-  bytes: number
-  /** Those that came when there was no room: who sends them waits */
-  readonly waiting: Fifo<Entry>
-  /** How many wait that were not withdrawn */
-  live: number
-  /** How many were withdrawn and are still in one of the queues */
-  holes: number
-  /** Whether it is in `ready` or `slotless` of its lane, and whether in `crowded` */
-  isReady: boolean
-  isCrowded: boolean
-  /** Bytes that it may still send in this turn */
-  deficit: number
-  /** How much of the first entry was sent in pieces, and by which slot */
+/** An entry in an outbox, with how much of it was sent in pieces, and by which slot */
+interface Item extends Queued {
+  readonly entry: Entry
   sent: number
   slot?: number
 }
 
 interface LaneState {
-  flows: Map<string, Flow>
-  /** The one that was pushed to last: most of the time it is the next one, too */
-  last?: Flow
-  /** Flows that have queued entries, in the order of their turns */
-  ready: Fifo<Flow>
-  /** Flows whose next frame is large, while there is no slot for it */
-  slotless: Fifo<Flow>
-  /** Flows that have entries without room, in the order in which they find some */
-  crowded: Fifo<Flow>
-  /** Bytes and number of all queued entries */
-  bytes: number
-  queued: number
-  /** Bytes and number of all waiting ones */
-  waitingBytes: number
-  waiting: number
+  /** Those that have room */
+  queued: FairQueue<Item>
+  /** Those that came when there was none: who sends them waits */
+  waiting: FairQueue<Item>
+  /** Bytes that it may still send in this round */
   deficit: number
 }
 
 function newLane (): LaneState {
-  return {
-    flows: new Map(),
-    ready: new Fifo(),
-    slotless: new Fifo(),
-    crowded: new Fifo(),
-    bytes: 0,
-    queued: 0,
-    waitingBytes: 0,
-    waiting: 0,
-    deficit: 0
-  }
+  return { queued: new FairQueue(), waiting: new FairQueue(), deficit: 0 }
 }
 
 /** What a lane is that nothing was ever pushed to: most neighbours are idle. Nothing changes it */
@@ -123,15 +80,10 @@ export interface OutboxInit {
 
 /**
  * What waits to be written to one neighbour, in lanes. CONTROL goes first, the others share the stream by weight. In a
- * lane
- * flows take turns by bytes (deficit round robin): the first frame of a flow waits for at most one turn of each other
- * one.
- * Large frames go in pieces, at most one of a flow and SLOTS in all at a time, so that frames of other flows go
- * between.
+ * lane flows take turns. Large frames go in pieces, at most one of a flow and SLOTS in all at a time, so that frames of
+ * other flows go between.
  *
- * Invariants (`check`): a flow is in `flows` while it has entries, and in exactly one of `ready` and `slotless` while
- * it has
- * queued ones; a slot belongs to one flow; a lane holds no more than twice its capacity, or one frame.
+ * Invariants (`check`): a slot belongs to one entry; a lane holds no more than twice its capacity, or one frame.
  */
 export class Outbox {
   readonly #init: OutboxInit
@@ -145,84 +97,65 @@ export class Outbox {
 
   /** Bytes that have found room and are not sent yet, without those of CONTROL */
   get bytes (): number {
-    return this.#lanes[0].bytes + this.#lanes[1].bytes + this.#lanes[2].bytes
+    const [data, bulk, repair] = this.#lanes
+    return data.queued.bytes + bulk.queued.bytes + repair.queued.bytes
   }
 
   get controlBytes (): number {
-    return this.#lanes[Lane.CONTROL].bytes
+    return this.#lanes[Lane.CONTROL].queued.bytes
   }
 
   get waiting (): number {
-    return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0)
-  }
-
-  /** Entries that were withdrawn and are still in a queue */
-  get holes (): number {
-    return this.#lanes.reduce((sum, lane) => sum + [...lane.flows.values()].reduce((sum, { holes }) => sum + holes, 0), 0)
+    return this.#lanes.reduce((sum, { waiting }) => sum + waiting.length, 0)
   }
 
   get isEmpty (): boolean {
     const [data, bulk, repair, control] = this.#lanes
-    return data.queued + bulk.queued + repair.queued + control.queued === 0
+    return data.queued.length + bulk.queued.length + repair.queued.length + control.queued.length === 0
   }
 
-  /**
-   * 'admitted': it has room. 'waiting': it will have, `onAdmitted` tells when. 'refused': even the places to wait are
-   * taken.
-   */
+  /** 'admitted': it has room. 'waiting': `onAdmitted` tells when it has. 'refused': even places to wait are taken */
   push (entry: Entry): 'admitted' | 'waiting' | 'refused' {
     const lane = this.#lane(entry.lane)
-    const { frame: { bytes }, isOwn = false, flow: name = '' } = entry
-    const known = lane.last?.name === name ? lane.last : lane.flows.get(name)
+    const { frame: { bytes }, isOwn = false, flow = '' } = entry
+    const item: Item = { before: undefined, after: undefined, place: undefined, bytes, entry, sent: 0, slot: undefined }
 
-    if (isOwn ? lane.bytes + bytes <= this.#init.ownCapacity : this.#hasRoom(lane, known, entry)) {
-      this.#queue(lane, known ?? newFlow(lane, name), entry)
+    if (isOwn ? lane.queued.bytes + bytes <= this.#init.ownCapacity : this.#hasRoom(lane, flow, entry)) {
+      lane.queued.push(item, flow)
+      entry.item = item
       return 'admitted'
     }
-    if (isOwn || lane.waiting >= this.#init.maxWaiting || lane.waitingBytes + bytes > this.#init.maxWaitingBytes) {
+
+    const { waiting } = lane
+
+    if (isOwn || waiting.length >= this.#init.maxWaiting || waiting.bytes + bytes > this.#init.maxWaitingBytes) {
       return 'refused'
     }
 
-    this.#wait(lane, known ?? newFlow(lane, name), entry)
+    waiting.push(item, flow)
+    entry.item = item
     return 'waiting'
   }
 
   /** Takes back an entry of which nothing has been sent. What it was to call it calls no more */
   withdraw (entry: Entry): boolean {
-    const { state, frame: { bytes } } = entry
+    const { item } = entry
+    const lane = this.#lanes[entry.lane]
 
-    if (state !== 'waiting' && state !== 'queued') {
+    if (item == null || item.slot != null) {
       return false
     }
 
-    const lane = this.#lanes[entry.lane]
-    const flow = lane.flows.get(entry.flow ?? '') as Flow
-    entry.state = 'withdrawn'
-
-    if (state === 'waiting') {
-      flow.live--
-      lane.waiting--
-      lane.waitingBytes -= bytes
-    } else {
-      flow.bytes -= bytes
-      lane.queued--
-      lane.bytes -= bytes
-    }
-    if (++flow.holes > MAX_HOLES && flow.holes * 2 > flow.queued.length + flow.waiting.length) {
-      flow.queued.remove(isHole)
-      flow.waiting.remove(isHole)
-      flow.holes = 0
-    }
-
-    this.#wakeSlotless()
+    entry.item = undefined;
+    (lane.waiting.has(item) ? lane.waiting : lane.queued).remove(item)
+    this.#unpark()
     this.#admitMore(lane)
     return true
   }
 
   /**
    * The next at most `limit` bytes, at most `dataLimit` of them not of CONTROL: whole frames, in as many parts as they
-   * have.
-   * Undefined when nothing fits.
+   * have. Undefined when nothing fits.
    */
   take (limit: number, dataLimit = limit): Uint8Array[] | undefined {
     const parts: Uint8Array[] = []
@@ -230,24 +163,28 @@ export class Outbox {
     let dataLeft = dataLimit
 
     for (let lane = this.#nextLane(); lane != null; lane = this.#nextLane()) {
-      const flow = this.#nextFlow(lane)
+      const item = lane.queued.next() as Item
 
-      if (flow == null) {
-        // what it had was withdrawn, or is large and has no slot: it is not ready any more
+      const isLarge = item.bytes > WHOLE
+      const slot = isLarge ? item.slot ?? this.#freeSlot(item.entry.lane) : undefined
+
+      if (isLarge && slot == null) {
+        lane.queued.park(item)
         continue
       }
 
-      const size = nextSize(flow)
+      const size = isLarge ? Math.min(PIECE, item.bytes - item.sent) : item.bytes
+      const onWire = isLarge ? size + PIECE_HEAD : size
 
-      if (size > left || (size > dataLeft && lane !== this.#lanes[Lane.CONTROL])) {
+      if (onWire > left || (onWire > dataLeft && lane !== this.#lanes[Lane.CONTROL])) {
         break
       }
 
-      left -= size
-      dataLeft -= size
-      lane.deficit -= size
-      flow.deficit -= size
-      this.#takeFrom(lane, flow, parts)
+      left -= onWire
+      dataLeft -= onWire
+      lane.deficit -= onWire
+      item.slot = slot
+      this.#takeFrom(lane, item, size, parts)
     }
 
     return parts.length > 0 ? parts : undefined
@@ -255,38 +192,28 @@ export class Outbox {
 
   /** Drops everything: this neighbour is gone, or begins anew */
   clear (): void {
-    const entries = this.#lanes.flatMap(({ flows }) => [...flows.values()].flatMap(({ queued, waiting }) => [...queued, ...waiting]))
+    const items = this.#lanes.flatMap(({ queued, waiting }) => [...queued, ...waiting])
     this.#lanes.fill(UNUSED)
     this.#slots = 0
 
-    for (const entry of entries) {
-      if (!isHole(entry)) {
-        entry.state = undefined
-        entry.onDropped?.()
-      }
+    for (const { entry } of items) {
+      entry.item = undefined
+      entry.onDropped?.()
     }
   }
 
   /** Throws if an invariant does not hold: for tests */
   check (): void {
+    const items = this.#lanes.flatMap(({ queued, waiting }) => [...queued, ...waiting])
+    const slots = items.flatMap(({ slot }) => slot == null ? [] : [slot])
+
     for (const lane of this.#lanes) {
-      const flows = [...lane.flows.values()]
-      const queued = flows.flatMap(flow => [...flow.queued]).filter(entry => !isHole(entry))
-      const waiting = flows.flatMap(flow => [...flow.waiting]).filter(entry => !isHole(entry))
-      const sent = flows.reduce((sum, flow) => sum + flow.sent, 0)
-      const turns = [...lane.ready, ...lane.slotless]
-      const isSound = queued.length === lane.queued && waiting.length === lane.waiting &&
-        bytesOf(queued) - sent === lane.bytes && bytesOf(waiting) === lane.waitingBytes &&
-        flows.every(flow => turns.filter(other => other === flow).length === Number(flow.isReady) &&
-          (flow.isReady || flow.queued.length === 0) && (flow.isCrowded || flow.live === 0) && (flow.isReady || flow.isCrowded))
-
-      if (!isSound) {
-        throw new Error(`a lane is not sound: ${JSON.stringify({ ...lane, flows })}`)
-      }
+      lane.queued.check()
+      lane.waiting.check()
     }
-
-    const slots = this.#lanes.flatMap(lane => [...lane.flows.values()].flatMap(({ slot }) => slot == null ? [] : [slot]))
-
+    if (items.some(item => item.entry.item !== item)) {
+      throw new Error('an entry does not know its item')
+    }
     if (new Set(slots).size !== slots.length || slots.reduce((sum, slot) => sum | 1 << slot, 0) !== this.#slots) {
       throw new Error(`slots are not sound: ${slots.join()}, ${this.#slots}`)
     }
@@ -299,80 +226,34 @@ export class Outbox {
     return this.#lanes[lane]
   }
 
-  #hasRoom (lane: LaneState, flow: Flow | undefined, { lane: of, frame }: Entry): boolean {
-    const capacity = of === Lane.CONTROL ? this.#init.controlCapacity : this.#init.capacity
-    const bytes = lane.bytes + frame.bytes
+  #capacityOf (lane: LaneState): number {
+    return lane === this.#lanes[Lane.CONTROL] ? this.#init.controlCapacity : this.#init.capacity
+  }
 
-    // none overtakes others of its own flow, nor, but for its flow's share, those of other flows
-    if (flow != null && flow.live > 0) {
-      return false
-    }
-    if (lane.waiting === 0 && (lane.bytes === 0 || bytes <= capacity)) {
+  #hasRoom (lane: LaneState, flow: string, { frame }: Entry): boolean {
+    const { queued, waiting } = lane
+    const capacity = this.#capacityOf(lane)
+    const bytes = queued.bytes + frame.bytes
+
+    if (waiting.length === 0 && (queued.bytes === 0 || bytes <= capacity)) {
       return true
     }
 
-    return bytes <= capacity * 2 && (flow?.bytes ?? 0) + frame.bytes <= capacity * FLOW_SHARE
+    // none overtakes others of its own flow, nor, but for its flow's share, those of other flows
+    return bytes <= capacity * 2 && waiting.bytesOf(flow) === 0 && queued.bytesOf(flow) + frame.bytes <= capacity * FLOW_SHARE
   }
 
-  #queue (lane: LaneState, flow: Flow, entry: Entry): void {
-    entry.state = 'queued'
-    flow.queued.push(entry)
-    flow.bytes += entry.frame.bytes
-    lane.bytes += entry.frame.bytes
-    lane.queued++
-    lane.last = flow
-
-    if (!flow.isReady) {
-      flow.isReady = true
-      flow.deficit = QUANTUM
-      lane.ready.push(flow)
-    }
-  }
-
-  #wait (lane: LaneState, flow: Flow, entry: Entry): void {
-    entry.state = 'waiting'
-    flow.waiting.push(entry)
-    flow.live++
-    lane.waiting++
-    lane.waitingBytes += entry.frame.bytes
-
-    if (!flow.isCrowded) {
-      flow.isCrowded = true
-      lane.crowded.push(flow)
-    }
-  }
-
-  /** Flows find room in turns */
   #admitMore (lane: LaneState): void {
-    const capacity = lane === this.#lanes[Lane.CONTROL] ? this.#init.controlCapacity : this.#init.capacity
+    const { queued, waiting } = lane
+    const capacity = this.#capacityOf(lane)
+    let item = waiting.next()
 
-    for (let flow = lane.crowded.peek(); flow != null; flow = lane.crowded.peek()) {
-      const entry = firstOf(flow, flow.waiting)
-
-      if (entry != null && lane.bytes > 0 && lane.bytes + entry.frame.bytes > capacity) {
-        return
-      }
-
-      lane.crowded.shift()
-      flow.isCrowded = false
-
-      if (entry == null) {
-        forget(lane, flow)
-        continue
-      }
-
-      flow.waiting.shift()
-      flow.live--
-      lane.waiting--
-      lane.waitingBytes -= entry.frame.bytes
-
-      if (flow.waiting.length > 0) {
-        flow.isCrowded = true
-        lane.crowded.push(flow)
-      }
-
-      this.#queue(lane, flow, entry)
+    while (item != null && (queued.bytes === 0 || queued.bytes + item.bytes <= capacity)) {
+      const { entry } = item
+      waiting.remove(item)
+      queued.push(item, entry.flow ?? '')
       entry.onAdmitted?.()
+      item = waiting.next()
     }
   }
 
@@ -380,185 +261,72 @@ export class Outbox {
   #nextLane (): LaneState | undefined {
     const [data, bulk, repair, control] = this.#lanes
 
-    if (control.ready.length > 0) {
+    if (!control.queued.isIdle) {
       return control
     }
     // the common case, and the hot path. A lane that is alone has no share of anything: it owes nothing to those that
     // come later
-    if (bulk.ready.length === 0 && repair.ready.length === 0) {
+    if (bulk.queued.isIdle && repair.queued.isIdle) {
       data.deficit = 0
-      return data.ready.length > 0 ? data : undefined
+      return data.queued.isIdle ? undefined : data
     }
 
-    const lanes = [data, bulk, repair]
+    const busy = [data, bulk, repair].filter(({ queued }) => !queued.isIdle)
 
     for (;;) {
-      let busy = 0
+      const lane = busy.find(({ deficit }) => deficit > 0)
 
-      for (const lane of lanes) {
-        if (lane.ready.length > 0 && lane.deficit > 0) {
-          return lane
-        }
-        busy += lane.ready.length > 0 ? 1 : 0
+      if (lane != null) {
+        return lane
       }
 
       // a lane that has nothing to send saves nothing up, and one that is alone has a share of its own each time
-      lanes.forEach((lane, i) => {
-        lane.deficit = lane.ready.length === 0 ? 0 : (busy > 1 ? lane.deficit : 0) + WEIGHTS[i] * PIECE / 4
-      })
-    }
-  }
-
-  /** The flow whose turn it is. Undefined, and none is ready any more, if none can send */
-  #nextFlow (lane: LaneState): Flow | undefined {
-    for (let flow = lane.ready.peek(); flow != null; flow = lane.ready.peek()) {
-      const entry = firstOf(flow, flow.queued)
-
-      if (entry == null) {
-        lane.ready.shift()
-        flow.isReady = false
-        forget(lane, flow)
-      } else if (entry.frame.bytes > WHOLE && flow.slot == null && this.#freeSlot(lane) == null) {
-        lane.ready.shift()
-        lane.slotless.push(flow)
-      } else if (lane.ready.length === 1) {
-        // a flow that is alone owes nothing to those that come later
-        flow.deficit = QUANTUM
-        return flow
-      } else if (flow.deficit > 0) {
-        return flow
-      } else {
-        flow.deficit += QUANTUM
-        lane.ready.shift()
-        lane.ready.push(flow)
+      for (const [i, lane] of [data, bulk, repair].entries()) {
+        lane.deficit = busy.includes(lane) ? (busy.length > 1 ? lane.deficit : 0) + SHARES[i] : 0
       }
     }
   }
 
-  #takeFrom (lane: LaneState, flow: Flow, parts: Uint8Array[]): void {
-    const entry = flow.queued.peek() as Entry
-    const { frame } = entry
-    let size = frame.bytes
+  #takeFrom (lane: LaneState, item: Item, size: number, parts: Uint8Array[]): void {
+    const { entry, slot } = item
+    pushParts(parts, slot == null ? entry.frame : pieceOf(entry.frame, slot, item.sent, size))
 
-    if (frame.bytes <= WHOLE) {
-      pushParts(parts, frame)
-    } else {
-      size = Math.min(PIECE, frame.bytes - flow.sent)
-      flow.slot ??= this.#takeSlot(lane)
-      pushParts(parts, pieceOf(frame, flow.slot, flow.sent, size))
-      flow.sent += size
-      entry.state = 'begun'
+    if (item.sent + size < item.bytes) {
+      item.sent += size
+      this.#slots |= 1 << (slot as number)
+      lane.queued.use(item, size)
+      return
     }
 
-    lane.bytes -= size
-    flow.bytes -= size
+    lane.queued.remove(item, size)
+    entry.item = undefined
 
-    if (flow.slot != null) {
-      if (flow.sent < frame.bytes) {
-        return
-      }
-      this.#slots &= ~(1 << flow.slot)
-      flow.slot = undefined
-      flow.sent = 0
-      this.#wakeSlotless()
-    }
-
-    flow.queued.shift()
-    lane.queued--
-    entry.state = undefined
-
-    if (flow.queued.length === 0) {
-      lane.ready.shift()
-      flow.isReady = false
-      forget(lane, flow)
+    if (slot != null) {
+      this.#slots &= ~(1 << slot)
+      this.#unpark()
     }
 
     entry.onSent?.()
 
-    if (lane.waiting > 0) {
+    if (lane.waiting.length > 0) {
       this.#admitMore(lane)
     }
   }
 
-  #freeSlot (lane: LaneState): number | undefined {
-    if (lane === this.#lanes[Lane.CONTROL]) {
-      return (this.#slots & 1 << CONTROL_SLOT) === 0 ? CONTROL_SLOT : undefined
-    }
+  #freeSlot (lane: Lane): number | undefined {
+    const [first, last] = lane === Lane.CONTROL ? [CONTROL_SLOT, CONTROL_SLOT] : [0, CONTROL_SLOT - 1]
 
-    for (let slot = 0; slot < CONTROL_SLOT; slot++) {
+    for (let slot = first; slot <= last; slot++) {
       if ((this.#slots & 1 << slot) === 0) {
         return slot
       }
     }
   }
 
-  #takeSlot (lane: LaneState): number {
-    const slot = this.#freeSlot(lane) as number
-    this.#slots |= 1 << slot
-    return slot
+  /** Each looks again whether there is a slot, and is parked once more if not */
+  #unpark (): void {
+    this.#lanes.forEach(({ queued }) => { queued.unpark() })
   }
-
-  /** Each looks again whether there is a slot, and waits once more if not */
-  #wakeSlotless (): void {
-    for (const { slotless, ready } of this.#lanes) {
-      for (let flow = slotless.shift(); flow != null; flow = slotless.shift()) {
-        ready.push(flow)
-      }
-    }
-  }
-}
-
-function newFlow (lane: LaneState, name: string): Flow {
-  const flow: Flow = {
-    name,
-    queued: new Fifo(),
-    bytes: 0,
-    waiting: new Fifo(),
-    live: 0,
-    holes: 0,
-    isReady: false,
-    isCrowded: false,
-    deficit: 0,
-    sent: 0,
-    slot: undefined
-  }
-  lane.flows.set(name, flow)
-  return flow
-}
-
-/** A flow without entries is none */
-function forget (lane: LaneState, flow: Flow): void {
-  if (!flow.isReady && !flow.isCrowded) {
-    lane.flows.delete(flow.name)
-    lane.last = lane.last === flow ? undefined : lane.last
-  }
-}
-
-/** The first entry of a queue that was not withdrawn: those before it are let go */
-function firstOf (flow: Flow, queue: Fifo<Entry>): Entry | undefined {
-  let entry = queue.peek()
-
-  while (entry?.state === 'withdrawn') {
-    queue.shift()
-    flow.holes--
-    entry = queue.peek()
-  }
-
-  return entry
-}
-
-function isHole ({ state }: Entry): boolean {
-  return state === 'withdrawn'
-}
-
-function bytesOf (entries: Entry[]): number {
-  return entries.reduce((sum, { frame }) => sum + frame.bytes, 0)
-}
-
-/** Bytes on the wire of the next frame or piece */
-function nextSize (flow: Flow): number {
-  const { frame } = flow.queued.peek() as Entry
-  return frame.bytes <= WHOLE ? frame.bytes : Math.min(PIECE, frame.bytes - flow.sent) + PIECE_HEAD
 }
 
 function pushParts (parts: Uint8Array[], { head, body }: Frame): void {
