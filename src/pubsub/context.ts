@@ -2,6 +2,7 @@ import { LruMap } from '../runtime/bounded.ts'
 import { Counters } from '../runtime/counters.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import * as limits from './constants.ts'
+import { Flows } from './core/flows.ts'
 import type { PubsubCore } from './core/pubsub.ts'
 import type { Key } from './core/types.ts'
 import type { Signer } from './envelope.ts'
@@ -17,6 +18,8 @@ export interface Peer {
   neighbour: Neighbour
   epoch: number
   isRelay: boolean
+  /** What is on its way to those behind it */
+  flows: Flows
 }
 
 export interface ContextInit {
@@ -42,6 +45,8 @@ export class Context {
   readonly core: PubsubCore
   readonly counters = new Counters()
   readonly peers = new Map<Key, Peer>()
+  /** What neighbours brought for others, all in all */
+  readonly budget = { max: limits.FLOW_MAX, held: 0 }
   /** What came from one neighbour is dealt with in order, though signatures may be checked elsewhere */
   readonly inbound: Mailboxes
   /** What goes to one neighbour goes in order, though signatures may be made elsewhere */
@@ -59,6 +64,14 @@ export class Context {
     this.core = core
     this.inbound = mailboxes('pubsub inbound')
     this.outbound = mailboxes('pubsub outbound')
+  }
+
+  /** A neighbour, or a new life of it */
+  up (neighbour: Neighbour, said: Pick<Peer, 'key' | 'epoch' | 'isRelay'>): Peer {
+    const flows = new Flows({ window: limits.FLOW_WINDOW, maxRows: limits.MAX_DESTINATIONS, budget: this.budget })
+    const peer = { ...said, peerId: neighbour.peerId, neighbour, flows }
+    this.peers.set(peer.key, peer)
+    return peer
   }
 
   /** Something was past a limit: counted, and logged the first time */

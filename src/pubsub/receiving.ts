@@ -10,7 +10,7 @@ import type { Arrival } from './core/dedup.ts'
 import type { Key } from './core/types.ts'
 import type { Envelope } from './envelope.ts'
 import type { Message, TopicValidator } from './index.ts'
-import type { Relaying } from './relaying.ts'
+import type { Cargo, Relaying } from './relaying.ts'
 
 export interface ReceivingInit {
   context: Context
@@ -59,8 +59,10 @@ export class Receiving {
     const { inbound, clock, counters, traffic, log } = this.#context
     const parcel = wire.decodeParcel(body)
     const envelope = readEnvelope(parcel.envelope)
+    const cargo = envelope.type === EnvelopeType.RECEIPT ? undefined : this.#init.relaying.receive(from, parcel)
 
     if (this.#isUnwanted(envelope)) {
+      cargo?.drop()
       return
     }
 
@@ -73,13 +75,16 @@ export class Receiving {
 
     inOrder(inbound, from.key, verdict, isTrue => {
       release?.()
-      if (isTrue) {
-        this.#open(from, parcel, envelope, bytes)
-      } else {
+      if (!isTrue) {
         from.neighbour.fault('a parcel whose signature is wrong')
+      } else if (cargo == null) {
+        this.#openReceipt(from, parcel, envelope)
+      } else {
+        this.#open(cargo, envelope, bytes)
       }
     }, err => {
       release?.()
+      cargo?.drop()
       counters.add('parcel that was not dealt with')
       log('a parcel from %p was not dealt with - %e', from.peerId, err)
     })
@@ -109,42 +114,49 @@ export class Receiving {
     return true
   }
 
-  /** Its origin signed it: what is wrong in it is the fault of the origin */
-  #open (from: Peer, parcel: wire.Parcel, envelope: Envelope, bytes: number): void {
-    const { self } = this.#context
-    const others = parcel.destinations.filter(key => key !== self)
-    const isForUs = others.length < parcel.destinations.length
-    const forward = (): void => {
-      if (others.length > 0) {
-        this.#init.relaying.forward(from, { ...parcel, destinations: others }, envelope)
+  #openReceipt (from: Peer, parcel: wire.Parcel, envelope: Envelope): void {
+    this.#blaming(envelope, () => {
+      if (parcel.destinations.includes(this.#context.self)) {
+        this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
       }
-    }
+      this.#init.relaying.forwardReceipt(from, parcel, envelope)
+    })
+  }
 
-    try {
+  #open (cargo: Cargo, envelope: Envelope, bytes: number): void {
+    const isForUs = cargo.destinations.length < cargo.parcel.destinations.length
+
+    this.#blaming(envelope, () => {
       if (envelope.type === EnvelopeType.BUNDLE) {
-        this.#openBundle(from, envelope, isForUs, bytes, forward)
+        this.#openBundle(cargo, envelope, isForUs, bytes)
       } else {
-        if (isForUs && envelope.type === EnvelopeType.RECEIPT) {
-          this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
-        }
-        forward()
+        this.#init.relaying.forward(cargo, envelope)
       }
+    }, () => { cargo.drop() })
+  }
+
+  /** Its origin signed it: what is wrong in it is the fault of the origin */
+  #blaming (envelope: Envelope, open: () => void, onFault = (): void => {}): void {
+    try {
+      open()
     } catch (err: any) {
       this.#context.log('%s signed something malformed - %e', peerOf(envelope.origin), err)
       this.#context.fault(envelope.origin, 'malformed envelope')
+      onFault()
     }
   }
 
   /**
    * Where a validator stands, nothing is passed on that it refuses: of messages that were signed together, none or all
    */
-  #openBundle (from: Peer, envelope: Envelope, isForUs: boolean, bytes: number, forward: () => void): void {
+  #openBundle (cargo: Cargo, envelope: Envelope, isForUs: boolean, bytes: number): void {
     const { self, counters } = this.#context
     const { origin, epoch, signature, content } = envelope
+    const { from } = cargo
     const isValidated = this.#init.validators.size > 0 && this.#init.validators.has(wire.topicOfBundle(content))
 
     if (!isValidated) {
-      forward()
+      this.#init.relaying.forward(cargo, envelope)
     }
     if (!isForUs && !isValidated) {
       return
@@ -154,6 +166,7 @@ export class Receiving {
 
     if (isForUs && to.length > 0 && !to.includes(self)) {
       counters.add('parcel for somebody else')
+      cargo.drop()
       return
     }
 
@@ -169,8 +182,9 @@ export class Receiving {
         // a copy of what is undecided is passed on with the first one, or not at all
         if (verdicts.some(verdict => verdict === 'rejected' || verdict === 'ignored' || verdict === 'undecided')) {
           counters.add('bundle that the validator did not let pass')
+          cargo.drop()
         } else {
-          forward()
+          this.#init.relaying.forward(cargo, envelope)
         }
       })
     }

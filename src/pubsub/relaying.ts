@@ -1,11 +1,10 @@
 import { Lane } from '../link/index.ts'
 import { Alarm } from '../runtime/alarm.ts'
-import { Fifo } from '../runtime/bounded.ts'
 import { chunks } from '../runtime/chunks.ts'
 import { MalformedError, orMalformed } from '../runtime/errors.ts'
+import { FairQueue } from '../runtime/fair-queue.ts'
 import { inOrder } from '../runtime/in-order.ts'
 import * as limits from './constants.ts'
-import { Flows } from './core/flows.ts'
 import { EnvelopeType } from './envelope.ts'
 import * as wire from './wire.ts'
 import type { Context, Peer } from './context.ts'
@@ -13,6 +12,8 @@ import type { FailureReason } from './core/pending-acks.ts'
 import type { Key } from './core/types.ts'
 import type { Envelope } from './envelope.ts'
 import type { Entry } from '../link/index.ts'
+import type { Flow } from './core/flows.ts'
+import type { Queued } from '../runtime/fair-queue.ts'
 
 /** What became of a copy: it left by a neighbour, or will not */
 export type Fate = { via: Key } | { reason: FailureReason, via?: Key }
@@ -90,8 +91,9 @@ interface Passing {
   lane: Lane
   trace: number[]
   flow: string
-  /** The neighbour that brought it; none: it is ours */
-  from?: Key
+  isOwn: boolean
+  /** Neighbours that it may not go by */
+  mayNot? (via: Key): boolean
   /** Whether somebody here waits for acks of it */
   isAwaited?: boolean
   /** Of what is ours: whether it has found room */
@@ -100,18 +102,57 @@ interface Passing {
   onFate (destination: Key, fate: Fate): void
 }
 
-/** What is in the outbox of a neighbour for one destination alone */
-interface Queued {
-  via: Key
+/** One that waits until its destination takes more */
+interface Waiting extends Queued {
   passing: Passing
-  /** False: some of it was written already */
-  withdraw (): boolean
 }
 
-/** What waits until its destination takes more */
-interface Stopped {
-  queue: Fifo<{ passing: Passing, since: number, isTakenBack?: boolean }>
-  bytes: number
+/** Those that wait for one destination in one lane */
+interface Line {
+  to: Key
+  queue: FairQueue<Waiting>
+  /** When the destination last took something */
+  since: number
+}
+
+/** What a neighbour brought for others: it is counted for each destination until that has taken it */
+export class Cargo {
+  readonly destinations: Key[]
+  /** Those for which too much is held */
+  readonly congested: Key[]
+  readonly from: Peer
+  readonly parcel: wire.Parcel
+  readonly #letGo: (from: Peer, flow: Flow) => void
+  #isPassedOn = false
+
+  constructor (from: Peer, self: Key, parcel: wire.Parcel, letGo: (from: Peer, flow: Flow) => void) {
+    this.from = from
+    this.parcel = parcel
+    this.destinations = parcel.destinations.filter(key => key !== self)
+    this.congested = this.destinations.filter(to => !from.flows.hold(this.#flow(to)))
+    this.#letGo = letGo
+  }
+
+  /** All but `refused` go on: each is let go when it has left, or will not */
+  passOn (refused: Key[]): void {
+    this.#isPassedOn = true
+    refused.forEach(to => { this.letGo(to) })
+  }
+
+  /** Nobody gets it, unless it was passed on */
+  drop (): void {
+    if (!this.#isPassedOn) {
+      this.passOn(this.destinations)
+    }
+  }
+
+  letGo (to: Key): void {
+    this.#letGo(this.from, this.#flow(to))
+  }
+
+  #flow (to: Key): Flow {
+    return { to, lane: this.parcel.lane, bytes: this.parcel.envelope.byteLength }
+  }
 }
 
 /**
@@ -119,15 +160,13 @@ interface Stopped {
  */
 export class Relaying {
   readonly #context: Context
-  readonly #flows = new Flows({ stopAt: limits.FLOW_STOP, capacity: limits.FLOW_CAPACITY, maxBytes: limits.FLOW_MAX })
   readonly #bundles = new Map<string, Bundle>()
-  /** For destinations that take no more at present, by destination */
-  readonly #stopped = new Map<Key, Stopped>()
-  /**
-   * By destination. What is for several goes on when one of them takes no more: to send it anew would reorder it for
-   * the others
-   */
-  readonly #queued = new Map<Key, Set<Queued>>()
+  /** What waits for destinations that take no more at present, by lane and destination */
+  readonly #lines = new Map<string, Line>()
+  /** Bytes of ours that wait there. What others brought is bounded by what they may bring */
+  #ownWaiting = 0
+  /** Neighbours that were not told of all that has left */
+  readonly #untold = new Set<Peer>()
   readonly #alarm: Alarm
   readonly #trace: number
   #isScheduled = false
@@ -135,11 +174,14 @@ export class Relaying {
   constructor (context: Context) {
     this.#context = context
     this.#trace = wire.traceOf(context.self)
-    this.#alarm = new Alarm(context.clock, () => { this.#giveUp() })
+    this.#alarm = new Alarm(context.clock, () => { this.#tick() })
   }
 
   get sizes (): Record<string, number> {
-    return { flows: this.#flows.size, flowBytes: this.#flows.bytes, stopped: this.#stopped.size }
+    const { budget, peers } = this.#context
+    let flows = 0
+    peers.forEach(peer => { flows += peer.flows.size })
+    return { flows, flowBytes: budget.held, lines: this.#lines.size }
   }
 
   /** Bundles with the others of this tick, which share what it returns */
@@ -169,39 +211,27 @@ export class Relaying {
     return bundle.handover
   }
 
+  /** Counts what a neighbour brought for others. It has to be passed on or dropped */
+  receive (from: Peer, parcel: wire.Parcel): Cargo {
+    return new Cargo(from, this.#context.self, parcel, this.#letGo)
+  }
+
   /** For others: towards those whom a neighbour leads to. Tells the origin which ones it could not be passed on to */
-  forward (from: Peer, parcel: wire.Parcel, envelope: Envelope): void {
-    const { core } = this.#context
-    const isAllowed = core.greeting.isRelay && parcel.trace.length < limits.HOP_LIMIT
-    const crossed = new Set(parcel.trace)
-    // it never goes back, nor to where it was, nor to its origin
-    const mayNot = (via: Key): boolean => via === from.key || via === envelope.origin || crossed.has(wire.traceOf(via))
-    const ways = new Map<Key, Key[]>()
-    const lost: Key[] = []
-    const congested: Key[] = []
+  forward (cargo: Cargo, envelope: Envelope): void {
+    const { from, parcel, congested } = cargo
+    const { ways, lost } = this.#waysOf(from, parcel, cargo.destinations.filter(to => !congested.includes(to)), envelope)
 
-    for (const key of parcel.destinations) {
-      const via = isAllowed ? core.routing.next(key, mayNot) : undefined
-
-      if (via == null) {
-        lost.push(key)
-      } else if (this.#hold(key, parcel.envelope.byteLength, from)) {
-        const others = ways.get(via)
-        others == null ? ways.set(via, [key]) : others.push(key)
-      } else {
-        congested.push(key)
-      }
-    }
-
+    cargo.passOn([...lost, ...congested])
     this.#context.traffic.relay(parcel.envelope.byteLength)
     this.#pass(ways, {
       envelope: parcel.envelope,
       lane: parcel.lane,
       trace: [...parcel.trace, this.#trace],
       flow: flowOf(envelope),
-      from: from.key,
+      isOwn: false,
+      mayNot: via => this.#mayNot(via, from, parcel, envelope),
       onFate: (destination, fate) => {
-        this.#release(destination, parcel.envelope.byteLength)
+        cargo.letGo(destination)
 
         if ('reason' in fate) {
           this.#say(fate.reason === 'congested' ? 'congested' : 'unreachable', envelope, [destination], from)
@@ -210,6 +240,22 @@ export class Relaying {
     })
     this.#say('unreachable', envelope, lost, from)
     this.#say('congested', envelope, congested, from)
+  }
+
+  /** A receipt of others. It does not wait: where there is no room, it was lost on the way like others */
+  forwardReceipt (from: Peer, parcel: wire.Parcel, envelope: Envelope): void {
+    const others = parcel.destinations.filter(key => key !== this.#context.self)
+
+    for (const [via, destinations] of this.#waysOf(from, parcel, others, envelope).ways) {
+      const frame = wire.encodeParcel({ ...parcel, trace: [...parcel.trace, this.#trace], lane: Lane.CONTROL, destinations })
+      const entry: Entry = { frame, lane: Lane.CONTROL }
+      const neighbour = this.#context.peers.get(via)?.neighbour
+
+      if (neighbour?.send(entry) !== 'admitted') {
+        neighbour?.withdraw(entry)
+        this.#context.counters.add('receipt that found no room')
+      }
+    }
   }
 
   /**
@@ -237,35 +283,59 @@ export class Relaying {
     }, err => { log('could not sign a receipt - %e', err) })
   }
 
-  /** A neighbour asks us to stop, or to go on, with what is for a destination behind it */
-  onFlow (from: Peer, { destination, isOpen }: wire.Flow): void {
-    if (isOpen || this.#context.core.routing.isReachable(destination)) {
-      this.#flows.flow(destination, from.key, isOpen)
-      isOpen ? this.#resume(destination) : this.#takeBack(destination, from.key)
+  /** A neighbour says what has left it */
+  onFlow (from: Peer, flows: Flow[]): void {
+    for (const flow of flows) {
+      from.flows.told(flow)
+      const line = this.#lines.get(nameOf(flow))
+
+      if (line != null) {
+        line.since = this.#context.clock.now()
+        this.#advance(line)
+      }
     }
   }
 
-  /** A neighbour is gone: what it had stopped goes another way */
-  down (neighbour: Key): void {
-    this.#flows.down(neighbour).forEach(destination => { this.#resume(destination) })
+  /** A neighbour is gone: what waited for it goes another way */
+  down (peer: Peer): void {
+    this.#untold.delete(peer)
+    this.#lines.forEach(line => { this.#advance(line) })
   }
 
   stop (): void {
     for (const bundle of this.#bundles.values()) {
       fail(bundle, 'stopped')
     }
-    for (const [destination, { queue }] of this.#stopped) {
-      for (const { passing, isTakenBack } of queue.clear()) {
-        if (isTakenBack !== true) {
-          passing.onFate(destination, { reason: 'stopped' })
-        }
+    for (const { to, queue } of this.#lines.values()) {
+      for (const { passing } of queue) {
+        passing.onFate(to, { reason: 'stopped' })
       }
     }
 
     this.#bundles.clear()
-    this.#stopped.clear()
-    this.#flows.clear()
+    this.#lines.clear()
+    this.#untold.clear()
     this.#alarm.set(Infinity)
+  }
+
+  #waysOf (from: Peer, parcel: wire.Parcel, destinations: Key[], envelope: Envelope): { ways: Map<Key, Key[]>, lost: Key[] } {
+    const { core } = this.#context
+    const isAllowed = core.greeting.isRelay && parcel.trace.length < limits.HOP_LIMIT
+    const ways = new Map<Key, Key[]>()
+    const lost: Key[] = []
+
+    for (const key of destinations) {
+      const via = isAllowed ? core.routing.next(key, via => this.#mayNot(via, from, parcel, envelope)) : undefined
+      const others = via == null ? lost : ways.get(via)
+      others == null ? ways.set(via as Key, [key]) : others.push(key)
+    }
+
+    return { ways, lost }
+  }
+
+  /** It never goes back, nor to where it was, nor to its origin */
+  #mayNot (via: Key, from: Peer, { trace }: wire.Parcel, { origin }: Envelope): boolean {
+    return via === from.key || via === origin || trace.includes(wire.traceOf(via))
   }
 
   #flush (): void {
@@ -287,6 +357,7 @@ export class Relaying {
         lane,
         trace: [],
         flow: `${self} ${topic}`,
+        isOwn: true,
         handover,
         isAwaited: wantsAck,
         onFate: (destination, fate) => { settle(bundle, destination, fate) }
@@ -300,7 +371,7 @@ export class Relaying {
   /** Hands an envelope to the neighbours that lead on, but for destinations that take no more at present */
   #pass (ways: Map<Key, Key[]>, passing: Passing): void {
     for (const [via, all] of ways) {
-      const open = all.filter(destination => !this.#mustWait(destination, via, passing))
+      const open = all.filter(to => this.#mayGo(to, via, passing) || !this.#wait(to, passing))
 
       for (const destinations of chunks(open, limits.MAX_DESTINATIONS)) {
         this.#put(via, destinations, passing)
@@ -308,168 +379,152 @@ export class Relaying {
     }
   }
 
-  #mustWait (destination: Key, via: Key, passing: Passing): boolean {
-    if (!this.#flows.isStopped(destination, via)) {
-      // what waited because of another neighbour goes first: messages keep their order
-      this.#resume(destination)
-      return false
-    }
+  /** Not before what waits already. What goes to a neighbour itself is bounded by its credit */
+  #mayGo (to: Key, via: Key, { lane, envelope }: Passing): boolean {
+    const peer = this.#context.peers.get(via)
+    const flow = { to, lane, bytes: envelope.byteLength }
+    return peer == null || (!this.#lines.has(nameOf(flow)) && (to === via || peer.flows.bring(flow)))
+  }
 
-    const stopped = this.#stopped.get(destination) ?? { queue: new Fifo(), bytes: 0 }
+  /** Makes it wait for its destination. True: it waits, or will never go */
+  #wait (to: Key, passing: Passing): true {
+    const { lane, flow, envelope: { byteLength: bytes }, isOwn, handover, onFate } = passing
+    const name = nameOf({ to, lane })
+    const line = this.#lines.get(name) ?? { to, queue: new FairQueue(), since: this.#context.clock.now() }
 
-    if (stopped.bytes + passing.envelope.byteLength > limits.MAX_STOPPED_BYTES) {
-      passing.onFate(destination, { reason: 'congested', via })
+    if (isOwn && this.#ownWaiting + bytes > limits.MAX_OWN_WAITING) {
+      onFate(to, { reason: 'congested' })
       return true
     }
 
-    const since = this.#context.clock.now()
-    const item: { passing: Passing, since: number, isTakenBack?: boolean } = { passing, since }
-    passing.handover?.waits(destination, () => {
-      item.isTakenBack = true
-      passing.onFate(destination, { reason: 'congested', via })
+    const item: Waiting = { bytes, passing }
+    this.#ownWaiting += isOwn ? bytes : 0
+    line.queue.push(item, flow)
+    this.#lines.set(name, line)
+    this.#alarm.setIfUnset(this.#context.clock.now() + limits.FLOW_TICK)
+    handover?.waits(to, () => {
+      this.#leave(line, item)
+      onFate(to, { reason: 'congested' })
     })
-    stopped.queue.push(item)
-    stopped.bytes += passing.envelope.byteLength
-    this.#stopped.set(destination, stopped)
-    this.#alarm.setIfUnset(since + limits.FLOW_TIMEOUT)
     return true
+  }
+
+  #leave ({ to, queue }: Line, item: Waiting): void {
+    const { bytes, passing: { isOwn, lane } } = item
+    queue.remove(item)
+    this.#ownWaiting -= isOwn ? bytes : 0
+
+    if (queue.length === 0) {
+      this.#lines.delete(nameOf({ to, lane }))
+    }
+  }
+
+  /** What waits for a destination goes the way that leads there now, as long as that takes more */
+  #advance (line: Line): void {
+    const { core, counters } = this.#context
+    const { to, queue } = line
+
+    for (let item = queue.next(); item != null; item = queue.next()) {
+      const { bytes, passing } = item
+      const via = core.routing.next(to, passing.mayNot)
+      const peer = via == null ? undefined : this.#context.peers.get(via)
+
+      if (via != null && via !== to && peer?.flows.bring({ to, lane: passing.lane, bytes }) === false) {
+        return
+      }
+
+      this.#leave(line, item)
+
+      if (via == null) {
+        counters.add('parcel to nowhere')
+        passing.onFate(to, { reason: 'unreachable' })
+      } else {
+        this.#put(via, [to], passing)
+      }
+    }
+  }
+
+  /** What left is told, ways may have changed, and who took nothing for long gets nothing */
+  #tick (): void {
+    const now = this.#context.clock.now()
+
+    for (const peer of this.#untold) {
+      this.#tell(peer)
+    }
+    for (const line of [...this.#lines.values()]) {
+      this.#advance(line)
+
+      if (line.since <= now - limits.FLOW_TIMEOUT) {
+        for (const item of line.queue) {
+          this.#leave(line, item)
+          item.passing.onFate(line.to, { reason: 'congested' })
+        }
+      }
+    }
+
+    this.#alarm.set(this.#lines.size > 0 ? now + limits.FLOW_TICK : Infinity)
+  }
+
+  readonly #letGo = (from: Peer, flow: Flow): void => {
+    if (from.flows.letGo(flow)) {
+      this.#tell(from)
+    } else {
+      this.#untold.add(from)
+      this.#alarm.setIfUnset(this.#context.clock.now() + limits.FLOW_TICK)
+    }
+  }
+
+  #tell (peer: Peer): void {
+    this.#untold.delete(peer)
+
+    for (let flows = peer.flows.tell(); flows.length > 0; flows = peer.flows.tell()) {
+      // a neighbour that lives anew counts anew
+      if (this.#context.peers.get(peer.key) === peer) {
+        peer.neighbour.send({ frame: wire.encodeFlows(flows), lane: Lane.CONTROL, isOwn: true })
+      }
+    }
   }
 
   #put (via: Key, destinations: Key[], passing: Passing): void {
     const { envelope, lane, trace, flow, handover, isAwaited, onFate } = passing
-    const neighbour = this.#context.peers.get(via)?.neighbour
+    const peer = this.#context.peers.get(via)
     const frame = wire.encodeParcel({ trace, lane, destinations, envelope })
-    const end = (fate: Fate): void => { destinations.forEach(destination => { onFate(destination, fate) }) }
+    const end = (fate: Fate): void => { destinations.forEach(to => { onFate(to, fate) }) }
+    // it did not leave: so it is not on its way
+    const fail = (reason: FailureReason): void => {
+      destinations.forEach(to => { peer?.flows.told({ to, lane, bytes: envelope.byteLength }) })
+      end({ reason, via })
+    }
     // not at once: what goes another way must not go into an outbox that is just being cleared
     const lose = (): void => { this.#context.clock.soon(() => { end({ reason: 'unreachable', via }) }) }
 
-    if (neighbour == null || frame.bytes > neighbour.maxFrame) {
-      end({ reason: neighbour == null ? 'unreachable' : 'too-large', via })
+    if (peer == null || frame.bytes > peer.neighbour.maxFrame) {
+      fail(peer == null ? 'unreachable' : 'too-large')
       return
     }
 
-    const admit = (): void => { destinations.forEach(destination => { handover?.admitted(destination) }) }
+    const { neighbour } = peer
+    const admit = (): void => { destinations.forEach(to => { handover?.admitted(to) }) }
     const entry: Entry = {
       frame,
       lane,
       flow,
       onAdmitted: admit,
-      onSent: () => {
-        forget?.()
-        // a slow link takes long to bring what was written: that is not yet the time to send it again
-        isAwaited ? neighbour.whenTaken(() => { end({ via }) }, lose) : end({ via })
-      },
-      onDropped: () => {
-        forget?.()
-        lose()
-      }
+      // a slow link takes long to bring what was written: that is not yet the time to send it again
+      onSent: () => { isAwaited ? neighbour.whenTaken(() => { end({ via }) }, lose) : end({ via }) },
+      onDropped: lose
     }
-    const forget = destinations.length > 1 ? undefined : this.#remember(destinations[0], { via, passing, withdraw: () => neighbour.withdraw(entry) })
 
     switch (neighbour.send(entry)) {
       case 'admitted':
         admit()
         break
       case 'waiting':
-        handover?.waits(destinations[0], () => {
-          if (neighbour.withdraw(entry)) {
-            forget?.()
-            end({ reason: 'congested', via })
-          }
-        })
+        handover?.waits(destinations[0], () => { neighbour.withdraw(entry) && fail('congested') })
         break
       case 'refused':
         this.#context.counters.add('parcel that found no place to wait')
-        forget?.()
-        end({ reason: 'congested', via })
-    }
-  }
-
-  /** Returns how to forget it */
-  #remember (destination: Key, queued: Queued): () => void {
-    const all = this.#queued.get(destination) ?? new Set<Queued>()
-    this.#queued.set(destination, all.add(queued))
-
-    return () => {
-      if (all.delete(queued) && all.size === 0 && this.#queued.get(destination) === all) {
-        this.#queued.delete(destination)
-      }
-    }
-  }
-
-  /** A destination takes no more: what is for it in the outbox of the neighbour that says so waits outside */
-  #takeBack (destination: Key, via: Key): void {
-    for (const queued of [...this.#queued.get(destination) ?? []]) {
-      if (queued.via === via && queued.withdraw()) {
-        this.#queued.get(destination)?.delete(queued)
-        this.#pass(new Map([[via, [destination]]]), queued.passing)
-      }
-    }
-  }
-
-  /** A destination takes more: what waited for it goes the way that leads there now */
-  #resume (destination: Key): void {
-    const { core, counters } = this.#context
-    const stopped = this.#stopped.get(destination)
-    this.#stopped.delete(destination)
-
-    for (const { passing, isTakenBack } of stopped?.queue.clear() ?? []) {
-      if (isTakenBack === true) {
-        continue
-      }
-
-      const crossed = new Set(passing.trace)
-      const via = core.routing.next(destination, via => via === passing.from || crossed.has(wire.traceOf(via)))
-
-      if (via == null) {
-        counters.add('parcel to nowhere')
-        passing.onFate(destination, { reason: 'unreachable' })
-      } else {
-        this.#pass(new Map([[via, [destination]]]), passing)
-      }
-    }
-  }
-
-  /** Neighbours that asked us to stop and never to go on */
-  #giveUp (): void {
-    const before = this.#context.clock.now() - limits.FLOW_TIMEOUT
-    let next = Infinity
-
-    for (const [destination, stopped] of this.#stopped) {
-      for (let first = stopped.queue.peek(); first != null && first.since <= before; first = stopped.queue.peek()) {
-        stopped.queue.shift()
-        stopped.bytes -= first.passing.envelope.byteLength
-
-        if (first.isTakenBack !== true) {
-          first.passing.onFate(destination, { reason: 'congested' })
-        }
-      }
-
-      const first = stopped.queue.peek()
-
-      if (first == null) {
-        this.#stopped.delete(destination)
-      } else {
-        next = Math.min(next, first.since + limits.FLOW_TIMEOUT)
-      }
-    }
-
-    this.#alarm.set(next)
-  }
-
-  #hold (destination: Key, bytes: number, from: Peer): boolean {
-    const outcome = this.#flows.hold(destination, bytes, from.key)
-
-    if (outcome === 'stop') {
-      from.neighbour.send({ frame: wire.encodeFlowFrame({ destination, isOpen: false }), lane: Lane.CONTROL, isOwn: true })
-    }
-
-    return outcome !== 'full'
-  }
-
-  #release (destination: Key, bytes: number): void {
-    for (const key of this.#flows.release(destination, bytes)) {
-      this.#context.peers.get(key)?.neighbour.send({ frame: wire.encodeFlowFrame({ destination, isOpen: true }), lane: Lane.CONTROL, isOwn: true })
+        fail('congested')
     }
   }
 
@@ -518,4 +573,8 @@ function settle ({ outgoing, handover }: Bundle, destination: Key, fate: Fate): 
 /** Envelopes of one flow keep their order, and flows share what there is */
 function flowOf ({ origin, type, content }: Envelope): string {
   return type === EnvelopeType.BUNDLE ? `${origin} ${wire.topicOfBundle(content)}` : origin
+}
+
+function nameOf ({ to, lane }: Pick<Flow, 'to' | 'lane'>): string {
+  return `${lane}${to}`
 }

@@ -149,24 +149,30 @@ export class Router implements NeighbourHandlers {
     const key = keyOf(neighbour.peerId)
 
     // it lives anew: what was on its way is lost
-    if (this.context.peers.has(key)) {
-      this.#relaying.down(key)
+    const before = this.context.peers.get(key)
+    const peer = this.context.up(neighbour, { key, epoch, isRelay })
+
+    if (before != null) {
       this.publisher.down(key)
     }
 
-    const peer: Peer = { key, peerId: neighbour.peerId, neighbour, epoch, isRelay }
-    this.context.peers.set(key, peer)
     this.#receiving.dedup.restart(key, epoch)
     this.subscriptions.up(peer)
+
+    if (before != null) {
+      this.#relaying.down(before)
+    }
   }
 
   onDown (neighbour: Neighbour): void {
     const key = keyOf(neighbour.peerId)
+    const peer = this.context.peers.get(key)
 
-    if (!this.#isOver && this.context.peers.delete(key)) {
+    if (!this.#isOver && peer != null) {
+      this.context.peers.delete(key)
       this.subscriptions.down(key)
       this.#receiving.dedup.gone(key)
-      this.#relaying.down(key)
+      this.#relaying.down(peer)
       this.publisher.down(key)
     }
   }
@@ -211,7 +217,7 @@ export class Router implements NeighbourHandlers {
         this.#receiving.onReceipt(from, body)
         break
       case wire.Kind.FLOW:
-        this.#relaying.onFlow(from, wire.decodeFlow(body))
+        this.#relaying.onFlow(from, wire.decodeFlows(body))
         break
       default:
         this.context.counters.add('frame of an unknown kind')

@@ -3,6 +3,7 @@ import { encodeString, Reader, uvarintLength, Writer, writeUvarint } from '../ru
 import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
+import type { Flow } from './core/flows.ts'
 import type { ReceiptStatus } from './core/pending-acks.ts'
 import type { Greeting } from './core/pubsub.ts'
 import type { Announcement, Gossip, Key, Update } from './core/types.ts'
@@ -39,6 +40,15 @@ const MAX_KEY = 64
 const TRACE_BYTES = 4
 
 const readKey = (reader: Reader): Key => keyOfBytes(reader.bytes(MAX_KEY))
+const readLane = (reader: Reader): Lane => {
+  const lane = reader.byte()
+
+  if (!LANES.includes(lane)) {
+    throw new MalformedError(`there is no lane ${lane}`)
+  }
+
+  return lane as Lane
+}
 const readTopic = (reader: Reader): string => reader.string(limits.MAX_TOPIC_LENGTH)
 
 // greeting
@@ -242,14 +252,9 @@ export function encodeParcel ({ trace, lane, destinations, envelope }: Parcel): 
 
 export function decodeParcel (body: Uint8Array): Parcel {
   const reader = new Reader(body)
-  const lane = reader.byte()
-
-  if (!LANES.includes(lane)) {
-    throw new MalformedError(`there is no lane ${lane}`)
-  }
 
   return {
-    lane: lane as Lane,
+    lane: readLane(reader),
     trace: reader.list(limits.HOP_LIMIT, () => reader.uvarint()),
     destinations: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader)),
     envelope: reader.rest()
@@ -313,18 +318,15 @@ export function decodeReceipt (content: Uint8Array): Receipt {
   }
 }
 
-// flow of what is for a destination behind the neighbour
+// what has left a relay for destinations behind it
 
-export interface Flow {
-  destination: Key
-  isOpen: boolean
+export function encodeFlows (flows: Flow[]): Frame {
+  const writer = new Writer()
+  writer.list(flows, ({ to, lane, bytes }) => writer.byte(lane).bytes(bytesOfKey(to)).uvarint(bytes))
+  return frameOf(Kind.FLOW, writer.finish())
 }
 
-export function encodeFlowFrame ({ destination, isOpen }: Flow): Frame {
-  return frameOf(Kind.FLOW, new Writer().byte(isOpen ? 1 : 0).bytes(bytesOfKey(destination)).finish())
-}
-
-export function decodeFlow (body: Uint8Array): Flow {
+export function decodeFlows (body: Uint8Array): Flow[] {
   const reader = new Reader(body)
-  return { isOpen: (reader.byte() & 1) === 1, destination: readKey(reader) }
+  return reader.list(limits.MAX_DESTINATIONS, () => ({ lane: readLane(reader), to: readKey(reader), bytes: reader.uvarint() }))
 }

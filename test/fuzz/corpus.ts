@@ -67,7 +67,7 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
   const parcelFrames = envelopes.slice(0, 6).map((envelope, i) => wire.encodeParcel({
     trace: [1, 2 ** 32 - 1, 7].slice(i % 3), lane: Object.values(Lane)[i % 4], destinations: peers.slice(i % 3), envelope
   }))
-  const flowFrames = peers.map((destination, i) => wire.encodeFlowFrame({ destination, isOpen: i > 0 }))
+  const flowFrames = peers.map((to, i) => wire.encodeFlows([{ to, lane: i % 4, bytes: 100_000 * i }, { to, lane: 0, bytes: 1 }]))
   const hellos = greetings.map(greeting => encodeHello({ channel: 1, life: 7, of: 2 ** 40, received: 100, from: 50, window: 4_194_304, maxFrame: 1_310_720, greeting }))
   const documents = await Promise.all(keys.map(async key => documentsOf(new Signer(key))))
   const piece = encodeFrame(Kind.PIECE, 1, (target, at) => { target[at] = 1 }, bytesOf(messageFrames[0]).subarray(0, 50))

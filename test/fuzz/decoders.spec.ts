@@ -108,7 +108,7 @@ const targets: Record<string, Target> = {
   },
   'a bundle': { share: 2, corpus: corpus => corpus.bundles, decode: bytes => { wire.decodeBundle(bytes).messages.forEach(({ seq }) => { isSane(seq) }) } },
   'a receipt': { share: 2, corpus: corpus => corpus.receipts, decode: bytes => { wire.decodeReceipt(bytes).seqs.forEach(isSane) } },
-  'a flow': { share: 1, corpus: corpus => corpus.flows, decode: bytes => { wire.decodeFlow(bytes) } },
+  'a list of flows': { share: 1, corpus: corpus => corpus.flows, decode: bytes => { wire.decodeFlows(bytes).forEach(({ bytes }) => { isSane(bytes) }) } },
   'a message about a log': {
     share: 4,
     corpus: corpus => corpus.logMessages,

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { Lane } from '../../src/link/index.ts'
-import { FLOW_CAPACITY } from '../../src/pubsub/constants.ts'
+import { FLOW_WINDOW } from '../../src/pubsub/constants.ts'
 import { EnvelopeType } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
 import * as wire from '../../src/pubsub/wire.ts'
@@ -93,7 +93,7 @@ describe('neighbours, over TCP', function () {
 
     const { control, waiting, inFlight } = linkOf(relay, frozen) as Record<string, number>
     // what is held for one destination, and a window of what was passed on, however much was sent
-    expect(control + waiting * 60_500 + inFlight).to.be.at.most(FLOW_CAPACITY + 4.5 * 1024 * 1024)
+    expect(control + waiting * 60_500 + inFlight).to.be.at.most(FLOW_WINDOW + 4.5 * 1024 * 1024)
     await attacker.stop()
   })
 

@@ -1,123 +1,112 @@
 import { expect } from 'aegir/chai'
 import { Flows } from '../../src/pubsub/core/flows.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
+import type { Flow } from '../../src/pubsub/core/flows.ts'
 
-const STOP = 100
-const CAPACITY = 300
-const MAX = 500
+const WINDOW = 100
+const far = (bytes: number, to = 'far', lane = 0): Flow => ({ to, lane, bytes })
 
-function newFlows (): Flows {
-  return new Flows({ stopAt: STOP, capacity: CAPACITY, maxBytes: MAX })
+function newFlows (budget = { max: 1000, held: 0 }): Flows {
+  return new Flows({ window: WINDOW, maxRows: 8, budget })
 }
 
-describe('what is on its way to each destination', () => {
-  it('is held in silence while there is little of it', () => {
+describe('what is on its way to destinations behind a neighbour', () => {
+  it('is brought up to a window for each destination in each lane', () => {
     const flows = newFlows()
-    expect(flows.hold('far', STOP - 1, 'a')).to.equal('held')
-    expect(flows.release('far', STOP - 1)).to.deep.equal([])
-    expect([flows.size, flows.bytes]).to.deep.equal([0, 0])
+    expect(flows.bring(far(60))).to.equal(true)
+    expect(flows.bring(far(41))).to.equal(false)
+    expect(flows.bring(far(40))).to.equal(true)
+    expect(flows.bring(far(100, 'other'))).to.equal(true)
+    expect(flows.bring(far(100, 'far', 1))).to.equal(true)
+    flows.told(far(1))
+    expect([flows.bring(far(2)), flows.bring(far(1))]).to.deep.equal([false, true])
   })
 
-  it('stops each neighbour that brings more, once, and lets all go on when half of it has left', () => {
+  it('goes alone where it is larger than a window', () => {
     const flows = newFlows()
-    expect(flows.hold('far', STOP, 'a')).to.equal('stop')
-    expect(flows.hold('far', 10, 'a')).to.equal('held')
-    expect(flows.hold('far', 10, 'b')).to.equal('stop')
-    expect(flows.release('far', 60)).to.deep.equal([])
-    expect(flows.release('far', 10)).to.have.members(['a', 'b'])
-    expect(flows.release('far', 50)).to.deep.equal([])
-    expect(flows.hold('far', STOP, 'a')).to.equal('stop')
+    expect([flows.bring(far(500)), flows.bring(far(1))]).to.deep.equal([true, false])
+    flows.told(far(500))
+    expect([flows.bring(far(1)), flows.bring(far(500))]).to.deep.equal([true, false])
   })
 
-  it('is refused past its bound, and holds up nobody else', () => {
+  it('leaves no row when all of it has left, whatever a neighbour says', () => {
     const flows = newFlows()
-    flows.hold('slow', CAPACITY, 'a')
-    expect(flows.hold('slow', 1, 'a')).to.equal('full')
-    expect(flows.hold('other', 50, 'a')).to.equal('held')
-  })
-
-  it('is bounded in all, and what is refused leaves no row', () => {
-    const flows = newFlows()
-    flows.hold('one', CAPACITY, 'a')
-    flows.hold('two', MAX - CAPACITY, 'a')
-    expect(flows.hold('three', 1, 'a')).to.equal('full')
-    expect([flows.size, flows.bytes]).to.deep.equal([2, MAX])
-  })
-
-  it('goes by no neighbour that asked to stop, until it says go on or is gone', () => {
-    const flows = newFlows()
-    flows.flow('far', 'a', false)
-    expect([flows.isStopped('far', 'a'), flows.isStopped('far', 'b'), flows.isStopped('near', 'a')]).to.deep.equal([true, false, false])
-    flows.flow('far', 'a', true)
-    expect([flows.isStopped('far', 'a'), flows.size]).to.deep.equal([false, 0])
-
-    flows.flow('far', 'a', false)
-    flows.flow('farther', 'a', false)
-    flows.flow('farther', 'b', false)
-    expect(flows.down('a')).to.have.members(['far', 'farther'])
-    expect([flows.isStopped('farther', 'a'), flows.isStopped('farther', 'b'), flows.size]).to.deep.equal([false, true, 1])
-  })
-
-  it('does not ask a neighbour to go on that has gone', () => {
-    const flows = newFlows()
-    flows.hold('far', STOP, 'a')
-    flows.hold('far', 1, 'b')
-    expect(flows.down('a')).to.deep.equal([])
-    expect(flows.release('far', STOP + 1)).to.deep.equal(['b'])
+    flows.bring(far(10))
+    flows.told(far(1_000_000))
+    flows.told(far(10, 'nobody', 2))
     expect(flows.size).to.equal(0)
+    expect(flows.bring(far(100))).to.equal(true)
+    expect(flows.bring(far(1))).to.equal(false)
   })
 
-  it('of what is unknown nothing is released', () => {
+  it('is refused past the window, and told like all else', () => {
     const flows = newFlows()
-    expect(flows.release('nobody', 10)).to.deep.equal([])
-    expect(flows.bytes).to.equal(0)
+    expect([flows.hold(far(100)), flows.hold(far(1)), flows.hold(far(1, 'other'))]).to.deep.equal([true, false, true])
+    flows.letGo(far(1))
+    expect(flows.tell()).to.deep.equal([far(1)])
   })
 
-  it('comes to nothing in whatever order things happen: bytes are as many as are held, each stop has its go', () => {
+  it('is told when a quarter of a window has left, or all at some time', () => {
+    const flows = newFlows()
+    flows.hold(far(50))
+    flows.hold(far(10, 'other', 2))
+    expect([flows.letGo(far(24)), flows.letGo(far(10, 'other', 2))]).to.deep.equal([false, false])
+    expect(flows.letGo(far(1))).to.equal(true)
+    expect(flows.tell()).to.deep.equal([far(25), far(10, 'other', 2)])
+    expect([flows.hasUntold, flows.size]).to.deep.equal([false, 1])
+  })
+
+  it('is told in time where there are many destinations, in tellings of a bounded length', () => {
+    const flows = newFlows()
+    const dues = Array.from({ length: 20 }, (_, i) => {
+      flows.hold(far(1, `destination ${i}`))
+      return flows.letGo(far(1, `destination ${i}`))
+    })
+    expect(dues.indexOf(true)).to.equal(7)
+    const told = []
+    for (let some = flows.tell(); some.length > 0; some = flows.tell()) {
+      expect(some.length).to.be.at.most(8)
+      told.push(...some)
+    }
+    expect([told.length, flows.size]).to.deep.equal([20, 0])
+  })
+
+  it('takes no more of the budget than it leaves for others', () => {
+    const budget = { max: 1000, held: 0 }
+    const [greedy, other, third] = [newFlows(budget), newFlows(budget), newFlows(budget)]
+    const fill = (flows: Flows, name: string): number => {
+      let held = 0
+      while (flows.hold(far(50, `${name} ${held}`))) {
+        held += 50
+      }
+      flows.letGo(far(50, `${name} ${held}`))
+      return held
+    }
+    expect([fill(greedy, 'a'), fill(other, 'b'), fill(third, 'c')]).to.deep.equal([500, 250, 150])
+  })
+
+  it('never counts less where it is brought from than where it is brought to, and comes to nothing', () => {
     for (let seed = 1; seed <= 200; seed++) {
       const random = seededRandom(seed)
-      const flows = newFlows()
-      const held: Array<{ key: string, bytes: number }> = []
-      const stopped = new Set<string>()
-      const pick = (names: string): string => names[randomInt(random, names.length)]
-      const release = (): void => {
-        const [{ key, bytes }] = held.splice(randomInt(random, held.length), 1)
-        flows.release(key, bytes).forEach(from => { expect(stopped.delete(`${key}${from}`), `seed ${seed}: go without a stop`).to.equal(true) })
+      const budget = { max: 1e9, held: 0 }
+      const [bringer, relay] = [newFlows(), newFlows(budget)]
+      const [onWay, held, told]: Flow[][] = [[], [], []]
+      const steps: Array<() => void> = [
+        () => {
+          const flow = far(1 + randomInt(random, 60), `destination ${randomInt(random, 3)}`, randomInt(random, 2))
+          bringer.bring(flow) && onWay.push(flow)
+        },
+        () => { onWay.splice(0, 1).forEach(flow => { expect(relay.hold(flow), `seed ${seed}`).to.equal(true); held.push(flow) }) },
+        () => { held.splice(randomInt(random, held.length), 1).forEach(flow => { relay.letGo(flow) && told.push(...relay.tell()) }) },
+        () => { told.splice(0, 1).forEach(flow => { bringer.told(flow) }) }
+      ]
+      for (let i = 0; i < 300; i++) {
+        steps[randomInt(random, steps.length)]()
       }
-
-      for (let i = 0; i < 200; i++) {
-        const [key, from] = [pick('xyz'), pick('abc')]
-
-        if (random() < 0.05) {
-          flows.down(from)
-          stopped.forEach(name => { name[1] === from && stopped.delete(name) })
-        } else if (random() < 0.1) {
-          flows.flow(key, from, random() < 0.5)
-        } else if (random() < 0.55 || held.length === 0) {
-          const bytes = 1 + randomInt(random, 60)
-          const outcome = flows.hold(key, bytes, from)
-          outcome !== 'full' && held.push({ key, bytes })
-
-          if (outcome === 'stop') {
-            expect(stopped.has(`${key}${from}`), `seed ${seed}: stopped twice`).to.equal(false)
-            stopped.add(`${key}${from}`)
-          }
-        } else {
-          release()
-        }
-
-        expect(flows.bytes).to.equal(held.reduce((sum, { bytes }) => sum + bytes, 0)).and.to.be.at.most(MAX)
-      }
-
-      while (held.length > 0) {
-        release()
-      }
-
-      for (const from of 'abc') {
-        flows.down(from)
-      }
-
-      expect([stopped.size, flows.bytes, flows.size], `seed ${seed}`).to.deep.equal([0, 0, 0])
+      onWay.forEach(flow => { relay.hold(flow) });
+      [...onWay, ...held].forEach(flow => { relay.letGo(flow) });
+      [...told, ...relay.tell()].forEach(flow => { bringer.told(flow) })
+      expect([bringer.size, relay.size, budget.held]).to.deep.equal([0, 0, 0])
     }
   })
 })

@@ -71,7 +71,10 @@ const codecs: Record<string, Codec<any>> = {
   ),
   receipt: codec(receipt, wire.encodeReceipt, wire.decodeReceipt),
   'receipt as a frame': codec(receipt, value => bodyOf(wire.encodeReceiptFrame(value)), wire.decodeReceipt),
-  flow: codec(fc.record({ destination: key, isOpen: fc.boolean() }), value => bodyOf(wire.encodeFlowFrame(value)), wire.decodeFlow)
+  'list of flows': codec(
+    fc.array(fc.record({ to: key, lane: fc.nat(3), bytes: fc.maxSafeNat() }), { maxLength: 10 }),
+    value => bodyOf(wire.encodeFlows(value)), wire.decodeFlows
+  )
 }
 
 for (const [name, { value, encode, decode, isOpenEnded }] of Object.entries(codecs)) {
@@ -163,7 +166,8 @@ describe('on the wire', () => {
       () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, lane: 4 as Lane }))),
       () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, destinations: tooMany(limits.MAX_DESTINATIONS, 'k') }))),
       () => wire.decodeParcel(bodyOf(wire.encodeParcel({ ...parcel, trace: tooMany(limits.HOP_LIMIT, 1) }))),
-      () => wire.decodeFlow(bodyOf(wire.encodeFlowFrame({ destination: key, isOpen: true }))),
+      () => wire.decodeFlows(bodyOf(wire.encodeFlows([{ to: key, lane: 4, bytes: 1 }]))),
+      () => wire.decodeFlows(bodyOf(wire.encodeFlows(tooMany(limits.MAX_DESTINATIONS, { to: 'k', lane: 0, bytes: 1 })))),
       () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], lost: tooMany(limits.MAX_UPDATES, 'k') }))),
       () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: tooMany(limits.MAX_UPDATES, update) }))),
       () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [{ ...update, announcements: tooMany(limits.MAX_HISTORY + 1, new Uint8Array(0)) }] }))),

@@ -1,143 +1,139 @@
 import type { Key } from './types.ts'
 
-export interface FlowsInit {
-  /** Bytes for one destination from which on those who bring them are asked to stop */
-  stopAt: number
-  /** Bytes for one destination that are the most: what was on its way when they were asked has to fit */
-  capacity: number
-  /** Bytes for all destinations */
-  maxBytes: number
+/** Bytes for one destination in one lane */
+export interface Flow {
+  to: Key
+  lane: number
+  bytes: number
 }
 
-interface Destination {
-  /** Bytes that wait here, or in an outbox */
-  held: number
-  /** Neighbours that we asked to stop */
-  asked: Set<Key>
-  /** Neighbours that asked us to stop */
-  stoppedBy: Set<Key>
+export interface FlowsInit {
+  /** Bytes for one destination in one lane that a neighbour may bring before it hears that some have left */
+  window: number
+  /** Rows that one telling has at most */
+  maxRows: number
+  /** What all neighbours together brought, and its bound */
+  budget: { readonly max: number, held: number }
 }
 
 /**
- * How much is on its way to each destination behind a neighbour. A slow destination must not hold up what a neighbour
- * sends
- * to others, so what waits for it does not count against the neighbour's credit. Instead each destination has a bound
- * of
- * its own: near it those who bring more are asked to stop, past it the destination is told to be congested.
+ * What is on its way to destinations behind one neighbour: what we brought it, and what it brought us. A slow
+ * destination must not hold up what a neighbour sends to others, so what is held for it does not count against the
+ * neighbour's credit. Instead there is a window for each destination in each lane, on both sides of a link:
  *
- * | event             | held below stopAt | held from stopAt on            | held at capacity    |
- * |-------------------|-------------------|--------------------------------|---------------------|
- * | hold              | held              | held; the bringer is to stop   | full: not held      |
- * | release           | held less         | at half of stopAt: all may go on | held less         |
- * | stop(n), go(n)    | nothing goes by n until it says so, whatever is held                     |||
+ * | event             | who brings                             | who is brought                                   |
+ * |-------------------|----------------------------------------|--------------------------------------------------|
+ * | bring             | counted, or has to wait for the window |                                                  |
+ * | hold              |                                        | counted; past the window or the budget: refused  |
+ * | letGo             |                                        | to be told, soon if it is a quarter of a window  |
+ * | tell              |                                        | what left is counted no longer                   |
+ * | told              | what left is counted no longer         |                                                  |
  *
- * Invariant: a destination has a row exactly while something is held for it or somebody was asked to stop.
+ * A message that is larger than a window goes when nothing else is on its way. A neighbour may hold as much of the
+ * budget as is left free: alone half of it, with others as much as each of them.
+ *
+ * Invariant: what we count as brought is never less than what the other side counts; a row is there while it is not 0.
  */
 export class Flows {
   readonly #init: FlowsInit
-  readonly #destinations = new Map<Key, Destination>()
-  #bytes = 0
+  readonly #brought = new Ledger()
+  readonly #counted = new Ledger()
+  readonly #untold = new Ledger()
+  #held = 0
 
   constructor (init: FlowsInit) {
     this.#init = init
   }
 
   get size (): number {
-    return this.#destinations.size
+    return this.#brought.size + this.#counted.size
   }
 
-  get bytes (): number {
-    return this.#bytes
+  get hasUntold (): boolean {
+    return this.#untold.size > 0
   }
 
-  isStopped (destination: Key, via: Key): boolean {
-    return this.#destinations.get(destination)?.stoppedBy.has(via) === true
+  /** False: so many bytes are on their way that these have to wait */
+  bring ({ to, lane, bytes }: Flow): boolean {
+    return this.#fits(this.#brought.get(to, lane), bytes) && this.#brought.add(to, lane, bytes) > 0
   }
 
-  /** 'stop': it is held, and the neighbour `from` that brought it is to be asked to stop */
-  hold (key: Key, bytes: number, from: Key): 'held' | 'stop' | 'full' {
-    const { stopAt, capacity, maxBytes } = this.#init
-    const destination = this.#row(key)
+  /** The neighbour says, or we know, that these are not on their way any more */
+  told ({ to, lane, bytes }: Flow): void {
+    this.#brought.add(to, lane, -Math.min(bytes, this.#brought.get(to, lane)))
+  }
 
-    if (destination.held + bytes > capacity || this.#bytes + bytes > maxBytes) {
-      this.#tidy(key, destination)
-      return 'full'
+  /** False: it is not held, as there is too much. In either case `letGo` has to be called once */
+  hold ({ to, lane, bytes }: Flow): boolean {
+    const { budget } = this.#init
+    const fits = this.#fits(this.#counted.get(to, lane), bytes) && this.#held + bytes <= budget.max - budget.held
+    this.#counted.add(to, lane, bytes)
+    this.#held += bytes
+    budget.held += bytes
+    return fits
+  }
+
+  /** True: it is time to tell the neighbour */
+  letGo ({ to, lane, bytes }: Flow): boolean {
+    const { budget, window, maxRows } = this.#init
+    this.#held -= bytes
+    budget.held -= bytes
+    return this.#untold.add(to, lane, bytes) >= window / 4 || this.#untold.size >= maxRows
+  }
+
+  /** What to tell the neighbour now */
+  tell (): Flow[] {
+    const flows = this.#untold.take(this.#init.maxRows)
+    flows.forEach(({ to, lane, bytes }) => { this.#counted.add(to, lane, -bytes) })
+    return flows
+  }
+
+  #fits (used: number, bytes: number): boolean {
+    return used === 0 || used + bytes <= this.#init.window
+  }
+}
+
+/** Bytes by destination and lane. What is 0 has no row */
+class Ledger {
+  readonly #rows = new Map<Key, number[]>()
+
+  get size (): number {
+    return this.#rows.size
+  }
+
+  get (to: Key, lane: number): number {
+    return this.#rows.get(to)?.[lane] ?? 0
+  }
+
+  add (to: Key, lane: number, bytes: number): number {
+    let row = this.#rows.get(to)
+
+    if (row == null) {
+      row = [0, 0, 0, 0]
+      this.#rows.set(to, row)
     }
 
-    destination.held += bytes
-    this.#bytes += bytes
+    row[lane] += bytes
 
-    if (destination.held < stopAt || destination.asked.has(from)) {
-      return 'held'
+    if (row[lane] === 0 && row.every(bytes => bytes === 0)) {
+      this.#rows.delete(to)
     }
 
-    destination.asked.add(from)
-    return 'stop'
+    return row[lane]
   }
 
-  /** Returns the neighbours that may go on */
-  release (key: Key, bytes: number): Key[] {
-    const destination = this.#destinations.get(key)
+  take (max: number): Flow[] {
+    const flows: Flow[] = []
 
-    if (destination == null) {
-      return []
-    }
-
-    destination.held -= bytes
-    this.#bytes -= bytes
-    const isLow = destination.held <= this.#init.stopAt / 2
-    const free = isLow ? [...destination.asked] : []
-
-    if (isLow) {
-      destination.asked.clear()
-    }
-
-    this.#tidy(key, destination)
-    return free
-  }
-
-  /** A neighbour asks us to stop, or to go on */
-  flow (key: Key, via: Key, isOpen: boolean): void {
-    const destination = this.#row(key)
-    isOpen ? destination.stoppedBy.delete(via) : destination.stoppedBy.add(via)
-    this.#tidy(key, destination)
-  }
-
-  /** A neighbour is gone: what it asked for is over. Returns the destinations that it had stopped */
-  down (neighbour: Key): Key[] {
-    const freed: Key[] = []
-
-    for (const [key, destination] of this.#destinations) {
-      destination.asked.delete(neighbour)
-
-      if (destination.stoppedBy.delete(neighbour)) {
-        freed.push(key)
+    for (const [to, row] of this.#rows) {
+      if (flows.length + row.length > max) {
+        break
       }
 
-      this.#tidy(key, destination)
+      row.forEach((bytes, lane) => { bytes > 0 && flows.push({ to, lane, bytes }) })
+      this.#rows.delete(to)
     }
 
-    return freed
-  }
-
-  clear (): void {
-    this.#destinations.clear()
-    this.#bytes = 0
-  }
-
-  #row (key: Key): Destination {
-    let destination = this.#destinations.get(key)
-
-    if (destination == null) {
-      this.#destinations.set(key, destination = { held: 0, asked: new Set(), stoppedBy: new Set() })
-    }
-
-    return destination
-  }
-
-  #tidy (key: Key, { held, asked, stoppedBy }: Destination): void {
-    if (held === 0 && asked.size === 0 && stoppedBy.size === 0) {
-      this.#destinations.delete(key)
-    }
+    return flows
   }
 }
