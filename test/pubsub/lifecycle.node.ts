@@ -22,7 +22,7 @@ describe('beginnings and ends, over TCP', function () {
     await fence(hub, witness)
     await eventually('the fence is still there', () => witness.services.pubsub.diagnostics().sizes.topics === 1)
     // how far away those were that are lost is remembered for three minutes: the simulator looks at what is left then
-    const tables = ['topics', 'asked', 'requests', 'neighbours', 'updates', 'unacked', 'unannounced', 'missed', 'flows', 'flowBytes', 'stopped', 'channels', 'waitingCalls', 'watchers', 'busyMailboxes']
+    const tables = ['topics', 'asked', 'requests', 'neighbours', 'updates', 'unacked', 'unannounced', 'missed', 'flows', 'flowBytes', 'lines', 'channels', 'waitingCalls', 'watchers', 'busyMailboxes']
     const sizes = (node: Sheaf): Record<string, number> => {
       const all = node.services.pubsub.diagnostics().sizes
       return Object.fromEntries(tables.map(name => [name, all[name]]))

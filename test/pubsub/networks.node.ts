@@ -1,7 +1,8 @@
 import { expect } from 'aegir/chai'
+import { FLOW_WINDOW } from '../../src/pubsub/constants.ts'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { about, changes, eventually, inbox, known, meet, numbered, numbersOf, range, settles, stopPeers } from '../fixtures/directsub.ts'
-import { createPeer, gather } from '../fixtures/peers.ts'
+import { createPeer, gather, line } from '../fixtures/peers.ts'
 import type { Sheaf } from '../fixtures/directsub.ts'
 
 const TOPIC = 'network'
@@ -109,7 +110,7 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     expect([...reasons]).to.not.be.empty()
     expect(['timeout', 'congested', 'unreachable']).to.include.members([...reasons])
     const { sizes } = relay.services.pubsub.diagnostics()
-    expect(sizes.flowBytes).to.be.at.most(6 * KIB * KIB)
+    expect(sizes.flowBytes).to.be.at.most(FLOW_WINDOW)
   })
 
   it('one slow subscriber delays neither the others of its topic nor who publishes to it', async () => {
@@ -132,6 +133,32 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     await eventually('not all came', () => messages.length === 300)
     expect(performance.now() - began).to.be.below(10_000)
     expect(congested).to.be.above(100)
+  })
+
+  it('what publish said was sent no relay drops, however slow the destination: it waits where it was published', async () => {
+    const [publisher, near, far] = await line(3)
+    const slow = await createPeer()
+    const cable = await Cable.to(slow.getMultiaddrs())
+    await meet(far, slow, cable.address)
+    await Promise.all([publisher, slow].map(async node => node.services.pubsub.subscribe(TOPIC)))
+    await publisher.services.pubsub.waitForSubscribers(TOPIC, { peers: [slow.peerId] })
+    const messages = inbox(slow, TOPIC)
+    cable.rate = 4_000_000
+    let [underWay, held] = [0, 0]
+
+    for (const i of range(400)) {
+      underWay++
+      void publisher.services.pubsub.publish(TOPIC, numbered(i, 64 * KIB)).then(({ failed }) => {
+        expect(failed).to.deep.equal([])
+        underWay--
+      })
+      held = Math.max(held, near.services.pubsub.diagnostics().sizes.flowBytes, far.services.pubsub.diagnostics().sizes.flowBytes)
+      await eventually('none is handed over', () => underWay < 300)
+    }
+
+    await eventually(() => `${messages.length} of 400 came`, () => messages.length === 400)
+    expect(numbersOf(messages)).to.deep.equal(range(400))
+    expect(held).to.be.at.most(FLOW_WINDOW)
   })
 
   it('acks have their deadline also where a frozen neighbour has no room', async () => {
