@@ -118,8 +118,10 @@ interface Line {
 /** What a neighbour brought for others: it is counted for each destination until that has taken it */
 export class Cargo {
   readonly destinations: Key[]
-  /** Those for which too much is held */
-  readonly congested: Key[]
+  /** Those for which too much is held: they do not get it */
+  readonly congested: Key[] = []
+  /** The others */
+  readonly wanted: Key[] = []
   readonly from: Peer
   readonly parcel: wire.Parcel
   readonly #letGo: (from: Peer, flow: Flow) => void
@@ -129,7 +131,7 @@ export class Cargo {
     this.from = from
     this.parcel = parcel
     this.destinations = parcel.destinations.filter(key => key !== self)
-    this.congested = this.destinations.filter(to => !from.flows.hold(this.#flow(to)))
+    this.destinations.forEach(to => (from.flows.hold(this.#flow(to)) ? this.wanted : this.congested).push(to))
     this.#letGo = letGo
   }
 
@@ -218,8 +220,8 @@ export class Relaying {
 
   /** For others: towards those whom a neighbour leads to. Tells the origin which ones it could not be passed on to */
   forward (cargo: Cargo, envelope: Envelope): void {
-    const { from, parcel, congested } = cargo
-    const { ways, lost } = this.#waysOf(from, parcel, cargo.destinations.filter(to => !congested.includes(to)), envelope)
+    const { from, parcel, wanted, congested } = cargo
+    const { ways, lost } = this.#waysOf(from, parcel, wanted, envelope)
 
     cargo.passOn([...lost, ...congested])
     this.#context.traffic.relay(parcel.envelope.byteLength)

@@ -146,14 +146,18 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     cable.rate = 4_000_000
     let [underWay, held] = [0, 0]
 
-    for (const i of range(400)) {
+    const publish = async (i: number): Promise<void> => {
       underWay++
-      void publisher.services.pubsub.publish(TOPIC, numbered(i, 64 * KIB)).then(({ failed }) => {
-        expect(failed).to.deep.equal([])
-        underWay--
-      })
-      held = Math.max(held, near.services.pubsub.diagnostics().sizes.flowBytes, far.services.pubsub.diagnostics().sizes.flowBytes)
-      await eventually('none is handed over', () => underWay < 300)
+      const { failed } = await publisher.services.pubsub.publish(TOPIC, numbered(i, 64 * KIB))
+      underWay--
+      expect(failed).to.deep.equal([])
+    }
+    const hasFewUnderWay = (): boolean => underWay < 300
+
+    for (const i of range(400)) {
+      void publish(i)
+      held = Math.max(held, ...[near, far].map(({ services }) => services.pubsub.diagnostics().sizes.flowBytes))
+      await eventually('none is handed over', hasFewUnderWay)
     }
 
     await eventually(() => `${messages.length} of 400 came`, () => messages.length === 400)
