@@ -93,31 +93,23 @@ export class Flows {
   }
 }
 
-/** Bytes by destination and lane. What is 0 has no row */
+/** Bytes by destination and lane. What is 0 has no row, and where there was never one there is no map: most are idle */
 class Ledger {
-  readonly #rows = new Map<Key, number[]>()
+  #rows?: Map<Key, number[]>
 
   get size (): number {
-    return this.#rows.size
+    return this.#rows?.size ?? 0
   }
 
   get (to: Key, lane: number): number {
-    return this.#rows.get(to)?.[lane] ?? 0
+    return this.#rows?.get(to)?.[lane] ?? 0
   }
 
   add (to: Key, lane: number, bytes: number): number {
-    let row = this.#rows.get(to)
-
-    if (row == null) {
-      row = [0, 0, 0, 0]
-      this.#rows.set(to, row)
-    }
-
+    const rows = this.#rows ??= new Map()
+    const row = rows.get(to) ?? [0, 0, 0, 0]
     row[lane] += bytes
-
-    if (row[lane] === 0 && row.every(bytes => bytes === 0)) {
-      this.#rows.delete(to)
-    }
+    row.some(bytes => bytes > 0) ? rows.set(to, row) : rows.delete(to)
 
     return row[lane]
   }
@@ -125,13 +117,13 @@ class Ledger {
   take (max: number): Flow[] {
     const flows: Flow[] = []
 
-    for (const [to, row] of this.#rows) {
+    for (const [to, row] of this.#rows ?? []) {
       if (flows.length + row.length > max) {
         break
       }
 
       row.forEach((bytes, lane) => { bytes > 0 && flows.push({ to, lane, bytes }) })
-      this.#rows.delete(to)
+      this.#rows?.delete(to)
     }
 
     return flows
