@@ -106,7 +106,7 @@ class Ledger {
   }
 
   add (to: Key, lane: number, bytes: number): number {
-    const rows = this.#rows ??= new Map()
+    const rows = this.#rows ??= new Map<Key, number[]>()
     const row = rows.get(to) ?? [0, 0, 0, 0]
     row[lane] += bytes
     row.some(bytes => bytes > 0) ? rows.set(to, row) : rows.delete(to)
