@@ -1,6 +1,7 @@
 import { heap } from './pubsub/heap.ts'
 import { membership } from './pubsub/membership.ts'
 import { throughput } from './pubsub/throughput.ts'
+import { waits } from './pubsub/waits.ts'
 import type { Kind } from './pubsub/contenders.ts'
 import type { Suite } from './suite.ts'
 
@@ -17,6 +18,7 @@ export const pubsub: Suite = {
     const kinds = KINDS.filter(kind => only.length === 0 || only.includes(kind))
 
     yield * throughput(run, kinds)
+    yield * waits(run, kinds)
     yield * membership(run, kinds)
     yield * heap(run, kinds)
   }

@@ -19,7 +19,7 @@ export type Kind = 'ours' | 'limit' | 'gossipsub' | 'floodsub'
 export interface PubSub extends TypedEventTarget<any> {
   subscribe (topic: string): unknown
   unsubscribe (topic: string): unknown
-  publish (topic: string, data: Uint8Array): Promise<{ recipients: PeerId[], failed?: unknown[] }>
+  publish (topic: string, data: Uint8Array, options?: object): Promise<{ recipients: PeerId[], failed?: unknown[] }>
   getPeers (): PeerId[]
   getSubscribers (topic: string): PeerId[]
   waitForSubscribers? (topic: string, options: { count: number, signal: AbortSignal }): Promise<PeerId[]>

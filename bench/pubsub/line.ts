@@ -27,6 +27,9 @@ export interface RoundReport {
 /** Milliseconds that a round may take beyond the time for which it publishes */
 const DEADLINE = 10_000
 
+/** Milliseconds that a round of probes may take, with what is before each */
+const PROBES_DEADLINE = 60_000
+
 let rounds = 0
 
 /**
@@ -82,6 +85,17 @@ export class Line {
       refused,
       reason: blast.reason
     }
+  }
+
+  /** Milliseconds that 95 % of so many small messages took, each behind so many bytes of another topic */
+  async wait (count: number, bytes: number): Promise<number> {
+    await this.publisher.call('probe', { count, bytes }, PROBES_DEADLINE)
+    return this.receiver.call<number>('waits', { count }, DEADLINE)
+  }
+
+  /** Messages a second, each when the last one was acked */
+  async acked (count: number): Promise<number> {
+    return this.publisher.call<number>('acked', { count }, DEADLINE)
   }
 
   async restart (): Promise<void> {

@@ -6,6 +6,7 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 
 const SINK = '/bench/sink/1'
 const FORWARD = '/bench/forward/1'
+const ECHO = '/bench/echo/1'
 
 /**
  * Bytes that are gathered into one write: what fills one record of noise, which holds 65,535 bytes with 16 of them
@@ -66,6 +67,30 @@ export async function handleForward (node: Node, next: PeerId): Promise<void> {
       outgoing.close().catch(error => { outgoing.abort(error) })
     })
   })
+}
+
+/** Sends back what comes */
+export async function handleEcho (node: Node): Promise<void> {
+  await node.handle(ECHO, stream => {
+    stream.addEventListener('message', ({ data }) => { stream.send(data) })
+    closeAtEnd(stream)
+  })
+}
+
+/** Small messages a second, each when the last one came back */
+export async function rawEchoes (node: Node, to: PeerId, count: number): Promise<number> {
+  const stream = await node.dialProtocol(to, ECHO)
+  const started = sharedNow()
+
+  for (let i = 0; i < count; i++) {
+    const back = new Promise(resolve => { stream.addEventListener('message', resolve, { once: true }) })
+    stream.send(new Uint8Array(100))
+    await back
+  }
+
+  const ended = sharedNow()
+  await stream.close()
+  return count / (ended - started) * 1_000
 }
 
 /**
