@@ -8,12 +8,13 @@ import { peerOf } from './keys.ts'
 import { AllRecipients } from './recipients.ts'
 import { Unannounced } from './unannounced.ts'
 import * as wire from './wire.ts'
+import type { Bundling } from './bundling.ts'
 import type { Context, Peer } from './context.ts'
 import type { FailureReason, Outcome, PendingEffect } from './core/pending-acks.ts'
 import type { Call, Effect, Key } from './core/types.ts'
 import type { PublishOptions, PublishResult } from './index.ts'
+import type { Fate } from './parcels.ts'
 import type { Recipients } from './recipients.ts'
-import type { Fate, Relaying } from './relaying.ts'
 import type { Entry } from '../link/index.ts'
 import type { Timer } from '../runtime/clock.ts'
 
@@ -44,7 +45,7 @@ const LANES = { control: Lane.CONTROL, data: Lane.DATA, bulk: Lane.BULK }
 
 export interface PublisherInit {
   context: Context
-  relaying: Relaying
+  bundling: Bundling
   /** Does what the core says */
   run (effects: Effect[]): void
 }
@@ -295,7 +296,7 @@ export class Publisher {
 
   #sendRelayed (copy: Copy): Room {
     const { recipients: { topic, relayed, behind }, data, lane, to, seq, wantsAck } = copy
-    const handover = this.#init.relaying.send({
+    const handover = this.#init.bundling.send({
       topic,
       to,
       ways: relayed,

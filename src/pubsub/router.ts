@@ -1,12 +1,14 @@
 import { Neighbours } from '../link/index.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { systemRandom } from '../runtime/random.ts'
+import { Bundling } from './bundling.ts'
 import * as limits from './constants.ts'
 import { Context } from './context.ts'
 import { PubsubCore } from './core/pubsub.ts'
 import { Signer } from './envelope.ts'
 import { rememberEpoch } from './epoch.ts'
 import { keyOf } from './keys.ts'
+import { Parcels } from './parcels.ts'
 import { Publisher } from './publisher.ts'
 import { Receiving } from './receiving.ts'
 import { Relaying } from './relaying.ts'
@@ -41,7 +43,8 @@ export class Router implements NeighbourHandlers {
   readonly publisher: Publisher
   readonly neighbours: Neighbours
   readonly #init: RouterInit
-  readonly #relaying: Relaying
+  readonly #parcels: Parcels
+  readonly #bundling: Bundling
   readonly #receiving: Receiving
   #isOver = false
 
@@ -72,15 +75,16 @@ export class Router implements NeighbourHandlers {
       onAnnounced: peer => { this.publisher.introduce(peer) },
       onOutlive: epoch => { void this.#outlive(epoch) }
     })
-    this.#relaying = new Relaying(this.context)
+    this.#parcels = new Parcels(this.context)
+    this.#bundling = new Bundling(this.context, this.#parcels)
     this.publisher = new Publisher({
       context: this.context,
-      relaying: this.#relaying,
+      bundling: this.#bundling,
       run: effects => { this.subscriptions.run(effects) }
     })
     this.#receiving = new Receiving({
       context: this.context,
-      relaying: this.#relaying,
+      relaying: new Relaying(this.context, this.#parcels),
       validators,
       onMessage,
       onReceipt: (receipt, by) => { this.publisher.onReceipt(receipt, by) }
@@ -109,7 +113,7 @@ export class Router implements NeighbourHandlers {
       sizes: {
         ...context.core.sizes,
         ...publisher.sizes,
-        ...this.#relaying.sizes,
+        ...this.#parcels.sizes,
         channels: neighbours.size,
         duplicates: this.#receiving.dedup.size,
         waitingCalls: subscriptions.waiting,
@@ -128,7 +132,8 @@ export class Router implements NeighbourHandlers {
   async stop (): Promise<void> {
     this.subscriptions.stop()
     this.publisher.stop()
-    this.#relaying.stop()
+    this.#bundling.stop()
+    this.#parcels.stop()
     this.#receiving.stop()
     this.#isOver = true
     await this.neighbours.stop()
@@ -160,7 +165,7 @@ export class Router implements NeighbourHandlers {
     this.subscriptions.up(peer)
 
     if (before != null) {
-      this.#relaying.down(before)
+      this.#parcels.down(before)
     }
   }
 
@@ -172,7 +177,7 @@ export class Router implements NeighbourHandlers {
       this.context.peers.delete(key)
       this.subscriptions.down(key)
       this.#receiving.dedup.gone(key)
-      this.#relaying.down(peer)
+      this.#parcels.down(peer)
       this.publisher.down(key)
     }
   }
@@ -217,7 +222,7 @@ export class Router implements NeighbourHandlers {
         this.#receiving.onReceipt(from, body)
         break
       case wire.Kind.FLOW:
-        this.#relaying.onFlow(from, wire.decodeFlows(body))
+        this.#parcels.onFlow(from, wire.decodeFlows(body))
         break
       default:
         this.context.counters.add('frame of an unknown kind')

@@ -58,9 +58,11 @@ export class Flows {
     return this.#fits(this.#brought.get(to, lane), bytes) && this.#brought.add(to, lane, bytes) > 0
   }
 
-  /** The neighbour says, or we know, that these are not on their way any more */
-  told ({ to, lane, bytes }: Flow): void {
-    this.#brought.add(to, lane, -Math.min(bytes, this.#brought.get(to, lane)))
+  /** The neighbour says, or we know, that these are not on their way any more. False: nothing was */
+  told ({ to, lane, bytes }: Flow): boolean {
+    const left = Math.min(bytes, this.#brought.get(to, lane))
+    this.#brought.add(to, lane, -left)
+    return left > 0
   }
 
   /** False: it is not held, as there is too much. In either case `letGo` has to be called once */
