@@ -1,9 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/**
- * The last yield of each clock, which the next one waits for: callbacks that are queued together run in one phase of
- * the loop, and no timer fires between them
- */
+/** The last yield of each clock, which the next one waits for: no timer fires between callbacks that queue together */
 const lastYields = new WeakMap<Clock, Promise<void>>()
 
 /**
@@ -54,13 +51,9 @@ export class Pacer {
   /** Lets timers and I/O run. Of those that wait to go on, each turn of the loop wakes only one */
   async yield (): Promise<void> {
     const previous = lastYields.get(this.#clock) ?? Promise.resolve()
-    const own = previous.then(async () => this.#nextTurn())
+    const own = previous.then(async () => new Promise<void>(resolve => { this.#clock.soon(resolve) }))
     lastYields.set(this.#clock, own)
     await own
     this.wasFree()
-  }
-
-  async #nextTurn (): Promise<void> {
-    return new Promise(resolve => { this.#clock.soon(resolve) })
   }
 }
