@@ -2,10 +2,10 @@ import { inOrder } from '../runtime/in-order.ts'
 import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { Dedup } from './core/dedup.ts'
-import { EnvelopeType, publicKeyOf, readEnvelope, verifyEnvelope } from './envelope.ts'
+import { EnvelopeType, publicKeyOf, readEnvelope } from './envelope.ts'
 import { peerOf } from './keys.ts'
 import * as wire from './wire.ts'
-import type { Context, Peer } from './context.ts'
+import type { Arrived, Context, Peer } from './context.ts'
 import type { Arrival } from './core/dedup.ts'
 import type { Key } from './core/types.ts'
 import type { Envelope } from './envelope.ts'
@@ -49,43 +49,30 @@ export class Receiving {
   }
 
   /** From the neighbour itself: the connection says that it is true */
-  onMessage (by: Peer, body: Uint8Array, bytes: number): void {
+  onMessage ({ from: by, bytes }: Arrived, body: Uint8Array): void {
     const { wantsAck, topic, seq, data } = wire.decodeMessage(body)
-    const message: Message = { type: 'unsigned', from: by.peerId, topic, data, sequenceNumber: BigInt(seq), epoch: by.epoch }
-    this.#deliver(message, seq, { key: by.key, epoch: by.epoch, by, wantsAck }, bytes)
+    const { key, peerId: from, epoch } = by
+    const message: Message = { type: 'unsigned', from, topic, data, sequenceNumber: BigInt(seq), epoch }
+    this.#deliver(message, seq, { key, epoch, by, wantsAck }, bytes)
   }
 
-  onParcel (from: Peer, body: Uint8Array, bytes: number): void {
-    const { inbound, clock, counters, traffic, log } = this.#context
+  onParcel (arrived: Arrived, body: Uint8Array): void {
+    const { from, bytes } = arrived
     const parcel = wire.decodeParcel(body)
     const envelope = readEnvelope(parcel.envelope)
 
-    if (this.#isUnwanted(envelope)) {
-      return
+    if (!this.#isUnwanted(envelope)) {
+      this.#context.deal(arrived, [envelope], envelope => this.#context.verify(from, envelope), ([isTrue]) => {
+        if (isTrue) {
+          this.#open(from, parcel, envelope, bytes)
+        } else {
+          from.neighbour.fault('a parcel whose signature is wrong')
+        }
+      })
     }
-
-    from.neighbour.spend(limits.SIGNATURE_COST)
-    const began = clock.now()
-    const verdict = verifyEnvelope(envelope)
-    traffic.verified(clock.now() - began)
-    // what is verified elsewhere is not dealt with yet
-    const release = verdict instanceof Promise ? from.neighbour.keep(bytes) : undefined
-
-    inOrder(inbound, from.key, verdict, isTrue => {
-      release?.()
-      if (isTrue) {
-        this.#open(from, parcel, envelope, bytes)
-      } else {
-        from.neighbour.fault('a parcel whose signature is wrong')
-      }
-    }, err => {
-      release?.()
-      counters.add('parcel that was not dealt with')
-      log('a parcel from %p was not dealt with - %e', from.peerId, err)
-    })
   }
 
-  onReceipt (from: Peer, body: Uint8Array): void {
+  onReceipt ({ from }: Arrived, body: Uint8Array): void {
     this.#receipt(from.key, from.key, wire.decodeReceipt(body))
   }
 

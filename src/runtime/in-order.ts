@@ -15,5 +15,9 @@ export function inOrder<T> (
     return
   }
 
-  mailboxes.turn(owner, async () => { then(await work) }).catch(onError)
+  mailboxes.turn(owner, async ({ signal }) => {
+    const value = await work
+    signal.throwIfAborted()
+    then(value)
+  }).catch(onError)
 }

@@ -90,12 +90,14 @@ class Mailbox {
         this.next()
       }
     }
-    const timer = deadline === Infinity ? undefined : clock.after(deadline, () => {
-      const err = new TurnTimeoutError(`A turn of ${name} for ${this.#owner} took longer than ${deadline} ms`)
-      turn.reject(err)
-      running.controller.abort(err)
-      end()
-    })
+    const timer = deadline === Infinity
+      ? undefined
+      : clock.after(deadline, () => {
+        const err = new TurnTimeoutError(`A turn of ${name} for ${this.#owner} took longer than ${deadline} ms`)
+        turn.reject(err)
+        running.controller.abort(err)
+        end()
+      })
 
     new Promise(resolve => { resolve(turn.run(running.controller)) }).then(turn.resolve, turn.reject).finally(end)
   }

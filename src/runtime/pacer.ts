@@ -21,6 +21,7 @@ export class Pacer {
   readonly #budgetMs: number
   /** When this pacer last knew that the loop was free */
   #freeAt = performance.now()
+  #isInTick = false
 
   /**
    * @param clock - yields by its `soon`
@@ -41,6 +42,15 @@ export class Pacer {
     this.#freeAt = performance.now()
   }
 
+  /** Begins work that did not wait for anything. The loop was free before the first such work of a tick */
+  begin (): void {
+    if (!this.#isInTick) {
+      this.#isInTick = true
+      this.wasFree()
+      this.#clock.soon(() => { this.#isInTick = false })
+    }
+  }
+
   /** Lets timers and I/O run, if a pause is due */
   async pause (): Promise<void> {
     if (this.isDue) {
@@ -56,4 +66,34 @@ export class Pacer {
     await own
     this.wasFree()
   }
+}
+
+/**
+ * The outcomes of `work`, in the order of the items. All that fits in the budget of the pacer is done in this tick: then
+ * the outcomes are there at once. The rest is done in slices, and an item after what the one before it promises.
+ */
+export function inSlices<T, R> (pacer: Pacer, items: T[], work: (item: T) => R | Promise<R>): R[] | Promise<R[]> {
+  const done: R[] = []
+  const rest = async (first?: Promise<R>): Promise<R[]> => {
+    if (first != null) {
+      done.push(await first)
+    }
+    while (done.length < items.length) {
+      await pacer.pause()
+      done.push(await work(items[done.length]))
+    }
+    return done
+  }
+  pacer.begin()
+
+  while (done.length < items.length && !pacer.isDue) {
+    const outcome = work(items[done.length])
+
+    if (outcome instanceof Promise) {
+      return rest(outcome)
+    }
+    done.push(outcome)
+  }
+
+  return done.length === items.length ? done : rest()
 }

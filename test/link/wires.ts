@@ -236,7 +236,7 @@ export class Wires {
         new FrameParser(70_000, (kind, body) => { this.hellos.push(...kind === Kind.HELLO ? [decodeHello(body)] : []) }).push(bytes)
       }
     }
-    ;[near, far].forEach(stream => this.onNegotiated?.(stream))
+    [near, far].forEach(stream => this.onNegotiated?.(stream))
     clock.after(LATENCY + this.delay, () => { this.other.neighbour.accept(connection.other, far) })
     return near
   }
