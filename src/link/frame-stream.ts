@@ -35,9 +35,7 @@ export interface FrameStreamOwner {
   onSlow (): void
 }
 
-/**
- * One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it.
- */
+/** One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it. */
 export class FrameStream {
   readonly #init: FrameStreamInit
   readonly #parser: FrameParser

@@ -30,9 +30,7 @@ export interface NeighboursInit {
   runOnLimitedConnection: boolean
 }
 
-/**
- * All neighbours: every peer that we have a connection to and that speaks our protocol.
- */
+/** All neighbours: every peer that we have a connection to and that speaks our protocol. */
 export class Neighbours {
   readonly #init: NeighboursInit
   readonly #context: NeighbourContext

@@ -13,7 +13,7 @@ import { Router } from './router.ts'
 import { Traffic } from './traffic.ts'
 import type { Change } from './core/types.ts'
 import type {
-  DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, DirectSub as DirectSubInterface, Message,
+  DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, DirectSub as DirectSubInterface,
   PublishOptions, PublishResult, RequestOptions, SubscriptionChange, TopicValidator, UnsubscribeOptions, WaitOptions
 } from './index.ts'
 import type { Options } from './options.ts'
@@ -50,14 +50,15 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   #router?: Router
 
   constructor (components: DirectSubComponents, init: DirectSubInit = {}) {
+    const options = optionsOf(init)
     const log = components.logger.forComponent('libp2p:sheaf:direct-sub')
     super(err => { log.error('a listener of the user threw - %e', err) })
     this.#components = components
-    this.#options = optionsOf(init)
+    this.#options = options
     this.#log = log
     this.#lifecycle = new Mailboxes({
       name: 'pubsub lifecycle',
-      clock: this.#options.clock,
+      clock: options.clock,
       deadline: LIFECYCLE_DEADLINE,
       capacity: LIFECYCLE_CAPACITY
     })
@@ -73,7 +74,22 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async start (): Promise<void> {
-    await this.#lifecycle.turn('start and stop', async () => { await this.#start() })
+    await this.#lifecycle.turn('start and stop', async () => {
+      if (this.#router == null) {
+        this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#options.clock, this.#log)
+        this.#router = new Router({
+          components: this.#components,
+          options: this.#options,
+          epoch: this.#epoch,
+          log: this.#log,
+          traffic: this.#traffic,
+          validators: this.topicValidators,
+          onMessage: detail => { this.safeDispatchEvent('message', { detail }) },
+          onChanges: changes => { this.#onChanges(changes) }
+        })
+        await this.#router.start()
+      }
+    })
   }
 
   /** While the connections are still there: so that those who listen to us hear that we go */
@@ -82,7 +98,17 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async stop (): Promise<void> {
-    await this.#lifecycle.turn('start and stop', async () => { await this.#stop() })
+    await this.#lifecycle.turn('start and stop', async () => {
+      const router = this.#router
+
+      if (router != null) {
+        this.#router = undefined
+        this.#epoch = router.epoch
+        const stopped = router.stop()
+        this.#changed.ring()
+        await stopped
+      }
+    })
   }
 
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
@@ -185,48 +211,11 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     return { ...diagnostics, sizes: { ...diagnostics.sizes, watchers: this.#changed.waiting } }
   }
 
-  async #start (): Promise<void> {
-    if (this.#router != null) {
-      return
-    }
-
-    this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#options.clock, this.#log)
-    this.#router = new Router({
-      components: this.#components,
-      options: this.#options,
-      epoch: this.#epoch,
-      log: this.#log,
-      traffic: this.#traffic,
-      validators: this.topicValidators,
-      onMessage: message => { this.#onMessage(message) },
-      onChanges: changes => { this.#onChanges(changes) }
-    })
-    await this.#router.start()
-  }
-
-  async #stop (): Promise<void> {
-    const router = this.#router
-
-    if (router != null) {
-      this.#router = undefined
-      this.#epoch = router.epoch
-      const stopped = router.stop()
-      this.#changed.ring()
-      await stopped
-    }
-  }
-
   get #started (): Router {
     if (this.#router == null) {
       throw new NotStartedError('This DirectSub is not started: start the libp2p node that it belongs to')
     }
     return this.#router
-  }
-
-  #onMessage (message: Message): void {
-    if (this.listenerCount('message') > 0) {
-      this.dispatchEvent(new CustomEvent('message', { detail: message }))
-    }
   }
 
   #onChanges (changes: Change[]): void {
@@ -246,7 +235,9 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   /** Nobody told us who is on a topic that we did not ask for: ask, and remember it for a while */
-  async #publishElsewhere (topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions): Promise<PublishResult> {
+  async #publishElsewhere (
+    topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions
+  ): Promise<PublishResult> {
     await aborted(this.#ask(topic), options.signal)
     return this.#started.publisher.publish(topic, data.subarray(), [], options)
   }

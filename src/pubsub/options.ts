@@ -14,47 +14,43 @@ const ANYTHING: Rule = [() => true, 'anything']
 const MILLISECONDS: Rule = [
   value => typeof value === 'number' && value >= 0 && value < 2 ** 31, 'a number of milliseconds'
 ]
+const ACKS = "'none', 'all' or how many"
 const ANNOUNCED: Rule = [
   value => COUNT[0](value) && value <= limits.MAX_ANNOUNCED_TOPICS,
   `a whole number from 1 to ${limits.MAX_ANNOUNCED_TOPICS}`
 ]
 
-/** What each option has to be, and what it is where nobody says so */
-const INIT = {
-  allowedTopics: { rule: TOPICS, byDefault: undefined as DirectSubInit['allowedTopics'] },
-  canRelay: { rule: BOOLEAN, byDefault: true },
-  subscriptionDebounce: { rule: MILLISECONDS, byDefault: 0 },
-  runOnLimitedConnection: { rule: BOOLEAN, byDefault: false },
-  maxMessageSize: { rule: COUNT, byDefault: limits.MAX_MESSAGE_SIZE },
-  outboxSize: { rule: COUNT, byDefault: limits.OUTBOX_SIZE },
-  slowPeerTimeout: { rule: MILLISECONDS, byDefault: limits.SLOW_PEER_TIMEOUT },
-  maxTopicsPerPeer: { rule: ANNOUNCED, byDefault: limits.MAX_TOPICS_PER_PEER },
-  maxSubscribersPerTopic: { rule: COUNT, byDefault: limits.MAX_SUBSCRIBERS_PER_TOPIC },
-  maxDirectoryBytes: { rule: COUNT, byDefault: limits.MAX_DIRECTORY_BYTES },
-  clock: { rule: ANYTHING, byDefault: systemClock },
-  random: { rule: ANYTHING, byDefault: systemRandom }
-}
-
-const PUBLISH: Record<keyof PublishOptions, { rule: Rule }> = {
-  to: { rule: [Array.isArray, 'an array of peer ids'] },
-  ack: {
-    rule: [
-      value => value === 'none' || value === 'all' || (Number.isSafeInteger(value) && value >= 0),
-      "'none', 'all' or how many"
-    ]
-  },
-  priority: { rule: [value => ['control', 'data', 'bulk'].includes(value), "'control', 'data' or 'bulk'"] },
-  signal: { rule: [value => typeof value?.addEventListener === 'function', 'an AbortSignal'] }
-}
-
 /** All options of a DirectSub */
 export type Options = Required<Omit<DirectSubInit, 'allowedTopics'>> & Pick<DirectSubInit, 'allowedTopics'>
+
+/** What each option has to be, and what it is where nobody says so */
+const INIT: { [Name in keyof Options]-?: [Rule, Options[Name]] } = {
+  allowedTopics: [TOPICS, undefined],
+  canRelay: [BOOLEAN, true],
+  subscriptionDebounce: [MILLISECONDS, 0],
+  runOnLimitedConnection: [BOOLEAN, false],
+  maxMessageSize: [COUNT, limits.MAX_MESSAGE_SIZE],
+  outboxSize: [COUNT, limits.OUTBOX_SIZE],
+  slowPeerTimeout: [MILLISECONDS, limits.SLOW_PEER_TIMEOUT],
+  maxTopicsPerPeer: [ANNOUNCED, limits.MAX_TOPICS_PER_PEER],
+  maxSubscribersPerTopic: [COUNT, limits.MAX_SUBSCRIBERS_PER_TOPIC],
+  maxDirectoryBytes: [COUNT, limits.MAX_DIRECTORY_BYTES],
+  clock: [ANYTHING, systemClock],
+  random: [ANYTHING, systemRandom]
+}
+
+const PUBLISH: Record<keyof PublishOptions, [Rule]> = {
+  to: [[Array.isArray, 'an array of peer ids']],
+  ack: [[value => value === 'none' || value === 'all' || (Number.isSafeInteger(value) && value >= 0), ACKS]],
+  priority: [[value => ['control', 'data', 'bulk'].includes(value), "'control', 'data' or 'bulk'"]],
+  signal: [[value => typeof value?.addEventListener === 'function', 'an AbortSignal']]
+}
 
 /** Throws an InvalidOptionsError */
 export function optionsOf (init: DirectSubInit): Options {
   check('directSub()', init, INIT)
   return Object.fromEntries(
-    Object.entries(INIT).map(([name, { byDefault }]) => [name, init[name as keyof DirectSubInit] ?? byDefault])
+    Object.entries(INIT).map(([name, [, byDefault]]) => [name, init[name as keyof DirectSubInit] ?? byDefault])
   ) as unknown as Options
 }
 
@@ -64,18 +60,21 @@ export function checkPublishOptions (options: PublishOptions): void {
 }
 
 /** What has no value is not looked at: so options may be handed on that somebody left out */
-function check (where: string, options: object, rules: Record<string, { rule: Rule }>): void {
+function check (where: string, options: object, rules: Record<string, [Rule, ...unknown[]]>): void {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(rules, name)) {
       throw new InvalidOptionsError(`${where} has no option '${name}': there are ${Object.keys(rules).join(', ')}`)
     }
-    if (value !== undefined && !isRight(rules[name].rule, value)) {
-      throw new InvalidOptionsError(`${name} of ${where} has to be ${rules[name].rule[1]}, not ${String(value)}`)
+
+    const [[isRight, what]] = rules[name]
+
+    if (value !== undefined && !holds(isRight, value)) {
+      throw new InvalidOptionsError(`${name} of ${where} has to be ${what}, not ${String(value)}`)
     }
   }
 }
 
-function isRight ([isRight]: Rule, value: unknown): boolean {
+function holds (isRight: Rule[0], value: unknown): boolean {
   try {
     return isRight(value)
   } catch {

@@ -8,6 +8,7 @@ import * as wire from './wire.ts'
 import type { Arrived, Context, Peer } from './context.ts'
 import type { Arrival } from './core/dedup.ts'
 import type { Key } from './core/types.ts'
+import type { Verdict } from './core/verdicts.ts'
 import type { Envelope } from './envelope.ts'
 import type { Message, TopicValidator } from './index.ts'
 import type { Relaying } from './relaying.ts'
@@ -30,12 +31,11 @@ interface Origin {
   wantsAck: boolean
 }
 
-const VERDICTS = { accept: 'accepted', ignore: 'ignored', reject: 'rejected' } as const
-type Verdict = typeof VERDICTS[keyof typeof VERDICTS]
+const VERDICTS: Record<'accept' | 'ignore' | 'reject', Verdict> = {
+  accept: 'accepted', ignore: 'ignored', reject: 'rejected'
+}
 
-/**
- * What arrives: told apart, believed or not, validated, delivered once, answered truly.
- */
+/** What arrives: told apart, believed or not, validated, delivered once, answered truly. */
 export class Receiving {
   readonly dedup = new Dedup()
   readonly #init: ReceivingInit
@@ -110,12 +110,12 @@ export class Receiving {
     try {
       if (envelope.type === EnvelopeType.BUNDLE) {
         this.#openBundle(from, envelope, isForUs, bytes, forward)
-      } else {
-        if (isForUs && envelope.type === EnvelopeType.RECEIPT) {
-          this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
-        }
-        forward()
+        return
       }
+      if (isForUs && envelope.type === EnvelopeType.RECEIPT) {
+        this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
+      }
+      forward()
     } catch (err: any) {
       this.#context.log('%s signed something malformed - %e', peerOf(envelope.origin), err)
       this.#context.fault(envelope.origin, 'malformed envelope')
@@ -145,10 +145,12 @@ export class Receiving {
     }
 
     const key = publicKeyOf(envelope)
+    const signed = { type: 'signed' as const, from: peerOf(origin), topic, epoch, key, signature }
     const about = { key: origin, epoch, by: from, wantsAck }
+    const share = Math.floor(bytes / messages.length)
     const verdicts = messages.map(({ seq, data }) => {
-      const message: Message = { type: 'signed', from: peerOf(origin), topic, data, sequenceNumber: BigInt(seq), epoch, key, signature }
-      return isForUs ? this.#deliver(message, seq, about, Math.floor(bytes / messages.length)) : this.#validate(message, origin)
+      const message: Message = { ...signed, data, sequenceNumber: BigInt(seq) }
+      return isForUs ? this.#deliver(message, seq, about, share) : this.#validate(message)
     })
 
     if (isValidated) {
@@ -164,7 +166,9 @@ export class Receiving {
   }
 
   /** Returns what became of it, which a validator may have to say later */
-  #deliver (message: Message, seq: number, origin: Origin, bytes: number): Arrival | 'not-subscribed' | Promise<Verdict> {
+  #deliver (
+    message: Message, seq: number, origin: Origin, bytes: number
+  ): Arrival | 'not-subscribed' | Promise<Verdict> {
     const { core, clock, counters, inbound } = this.#context
     const { topic } = message
     const { key, epoch, by } = origin
@@ -191,7 +195,7 @@ export class Receiving {
       return 'accepted'
     }
 
-    const verdict = this.#validate(message, key)
+    const verdict = this.#validate(message)
     // what a validator has not decided is not dealt with yet
     const release = verdict instanceof Promise ? by.neighbour.keep(bytes) : undefined
     const { promise, resolve } = Promise.withResolvers<Verdict>()
@@ -215,22 +219,18 @@ export class Receiving {
   #decide (verdict: Verdict, message: Message, seq: number, origin: Origin): void {
     const { key, epoch } = origin
 
-    if (!this.dedup.decide(key, epoch, message.topic, seq, verdict, this.#context.clock.now())) {
-      return
+    if (this.dedup.decide(key, epoch, message.topic, seq, verdict, this.#context.clock.now())) {
+      switch (verdict) {
+        case 'accepted': this.#hand(message); break
+        case 'rejected': this.#context.fault(key, 'message that the validator rejected'); break
+        case 'ignored': this.#context.counters.add('message that the validator ignored'); break
+      }
+      this.#answer(verdict === 'accepted' ? 'acked' : verdict, message.topic, seq, origin)
     }
-    if (verdict === 'accepted') {
-      this.#hand(message)
-    } else if (verdict === 'rejected') {
-      this.#context.fault(key, 'message that the validator rejected')
-    } else {
-      this.#context.counters.add('message that the validator ignored')
-    }
-
-    this.#answer(verdict === 'accepted' ? 'acked' : verdict, message.topic, seq, origin)
   }
 
   /** A validator that fails has not accepted it */
-  #validate (message: Message, origin: Key): Verdict | Promise<Verdict> {
+  #validate (message: Message): Verdict | Promise<Verdict> {
     const { counters, log } = this.#context
     const failed = (err: unknown): Verdict => {
       counters.add('message whose validator failed')
@@ -256,7 +256,7 @@ export class Receiving {
       this.#context.clock.soon(() => { this.#sendReceipts() })
     }
 
-    const { receipts } = this.#receipts.get(key) ?? { receipts: new Map<string, wire.Receipt>() }
+    const receipts = this.#receipts.get(key)?.receipts ?? new Map<string, wire.Receipt>()
     const name = `${status} ${epoch} ${topic}`
     const receipt = receipts.get(name) ?? { status, of: key, epoch, topic, seqs: [], about: [] }
     receipt.seqs.push(seq)

@@ -65,7 +65,7 @@ export class Subscriptions {
   /** Resolves when all who were asked have answered, or are gone, or time is over */
   async request (topic: string, from?: Key, signal?: AbortSignal): Promise<void> {
     const { core } = this.#context
-    await this.#settled(call => core.request(topic, call, this.#now, from), call => { core.cancelRequest(call) }, signal)
+    await this.#settled(call => core.request(topic, call, this.#now, from), call => core.cancelRequest(call), signal)
   }
 
   up ({ key, epoch, isRelay }: Peer): void {
@@ -123,7 +123,10 @@ export class Subscriptions {
     return this.#context.clock.now()
   }
 
-  async #settled (begin: (call: Call) => Effect[], cancel: (call: Call) => void, signal?: AbortSignal): Promise<Outcome> {
+  /** Resolves when the core settles what `begin` asks for; `cancel` is for a signal that aborts before */
+  async #settled (
+    begin: (call: Call) => Effect[], cancel: (call: Call) => void, signal?: AbortSignal
+  ): Promise<Outcome> {
     const call = ++this.#lastCall
     const { promise, resolve } = Promise.withResolvers<Outcome>()
     this.#calls.set(call, resolve)

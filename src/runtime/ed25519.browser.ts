@@ -105,13 +105,8 @@ export function verifierBy (subtle: SubtleCrypto | undefined, publicKey: Uint8Ar
 }
 
 async function keepsRule (subtle: SubtleCrypto): Promise<boolean> {
-  let verdict = verdicts.get(subtle)
-
-  if (verdict == null) {
-    verdict = probe(subtle)
-    verdicts.set(subtle, verdict)
-  }
-
+  const verdict = verdicts.get(subtle) ?? probe(subtle)
+  verdicts.set(subtle, verdict)
   return verdict
 }
 

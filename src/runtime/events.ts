@@ -2,8 +2,8 @@ import { TypedEventEmitter } from 'main-event'
 import type { EventHandler } from 'main-event'
 
 /**
- * An event target whose listeners cannot harm who dispatches: one that throws is reported to `onListenerError`
- * instead of ending the process, and the other listeners still run.
+ * An event target whose listeners cannot harm who dispatches: one that throws is reported to `onListenerError` instead
+ * of ending the process, and the other listeners still run.
  */
 export class SafeEventEmitter<Events extends { [K in keyof Events]: Event }> extends TypedEventEmitter<Events> {
   readonly #wrapped = new WeakMap<object, (evt: Event) => void>()

@@ -110,8 +110,8 @@ class Mailbox {
 }
 
 /**
- * One queue of turns an owner: what concerns one owner happens in order, different owners do not wait for each other.
- * A turn that throws or hangs fails alone.
+ * One queue of turns an owner: what concerns one owner happens in order, different owners do not wait for each other. A
+ * turn that throws or hangs fails alone.
  */
 export class Mailboxes {
   readonly #init: MailboxesInit

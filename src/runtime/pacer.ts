@@ -69,8 +69,8 @@ export class Pacer {
 }
 
 /**
- * The outcomes of `work`, in the order of the items. All that fits in the budget of the pacer is done in this tick: then
- * the outcomes are there at once. The rest is done in slices, and an item after what the one before it promises.
+ * The outcomes of `work`, in the order of the items. All that fits in the budget of the pacer is done in this tick:
+ * then the outcomes are there at once. The rest is done in slices, and an item after what the one before it promises.
  */
 export function inSlices<T, R> (pacer: Pacer, items: T[], work: (item: T) => R | Promise<R>): R[] | Promise<R[]> {
   const done: R[] = []

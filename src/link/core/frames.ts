@@ -5,8 +5,8 @@ import { MalformedError } from '../../runtime/errors.ts'
 /**
  * A frame is `uvarint length · kind byte · body`; the length counts kind and body.
  *
- * Kinds below 16 belong to the link, those from 16 on to the floor above. A kind that nobody knows is skipped,
- * so that a later version can talk to this one.
+ * Kinds below 16 belong to the link, those from 16 on to the floor above. A kind that nobody knows is skipped, so that
+ * a later version can talk to this one.
  */
 export const Kind = {
   /** The first frame each way: who speaks, where it stands, how much it takes in. Not counted by credit */
