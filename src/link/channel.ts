@@ -32,25 +32,16 @@ export function encodeHello ({ channel, life, of, received, from, window, maxFra
 /** A later version may add fields: what follows is not looked at. Throws a MalformedError */
 export function decodeHello (body: Uint8Array): Hello {
   const reader = new Reader(body)
-  const hello = {
-    channel: reader.uvarint(),
-    life: reader.uvarint(),
-    of: reader.uvarint(),
-    received: reader.uvarint(),
-    from: reader.uvarint(),
-    window: reader.uvarint(),
-    maxFrame: reader.uvarint(),
-    greeting: reader.bytes()
-  }
+  const [channel, life, of, received, from, window, maxFrame] = Array.from({ length: 7 }, () => reader.uvarint())
 
-  if (hello.life === 0) {
+  if (life === 0) {
     throw new MalformedError('a hello of no life')
   }
-  if (hello.window < limits.MIN_WINDOW) {
-    throw new MalformedError(`a window of ${hello.window} bytes, at least ${limits.MIN_WINDOW} are needed`)
+  if (window < limits.MIN_WINDOW) {
+    throw new MalformedError(`a window of ${window} bytes, at least ${limits.MIN_WINDOW} are needed`)
   }
 
-  return hello
+  return { channel, life, of, received, from, window, maxFrame, greeting: reader.bytes() }
 }
 
 export interface ChannelInit {
@@ -79,8 +70,7 @@ export interface ChannelOwner {
 
 /**
  * One stream to one neighbour, from hello to its end. What it carries belongs to the flight, which outlives it: the
- * channel
- * counts the bytes of the frames that it brings, from where the two hellos say that they begin.
+ * channel counts the bytes of the frames that it brings, from where the two hellos say that they begin.
  */
 export class Channel implements FrameStreamOwner {
   readonly connection: Connection
@@ -130,12 +120,10 @@ export class Channel implements FrameStreamOwner {
   sayHello (hello: Hello): void {
     const { head, body } = frameOf(Kind.HELLO, encodeHello(hello))
     this.#hello = body == null ? [head] : [head, body]
-    this.#stream?.schedule()
+    this.schedule(false)
   }
 
-  /**
-   * Both have said hello: from now on the frames of the flight go here, and what comes is counted from `position` on
-   */
+  /** Both have said hello: from now on the frames of the flight go here, and what comes is counted from `position` */
   begin (position: number): void {
     this.#state = 'open'
     this.#position = position
@@ -184,7 +172,10 @@ export class Channel implements FrameStreamOwner {
 
   abort (err: Error): void {
     if (this.#state !== 'ended') {
-      this.#end()
+      this.#state = 'ended'
+      this.#helloTimer?.cancel()
+      this.#creditTimer?.cancel()
+      this.#init.owner.onEnd(this)
       this.#opening?.abort(err)
       this.#stream?.abort(err)
     }
@@ -227,32 +218,31 @@ export class Channel implements FrameStreamOwner {
   }
 
   onFrame (kind: number, body: Uint8Array, bytes: number): void {
-    if (this.#state === 'ended') {
+    const { flight, owner } = this.#init
+
+    if (this.isOver) {
       return
     }
     if (kind === Kind.HELLO || kind === Kind.CREDIT) {
-      this.#onUncounted(kind, body)
+      owner.onUncounted()
+      kind === Kind.HELLO ? this.#onHello(body) : this.#onCredit(body)
       return
     }
     if (this.#state === 'opening') {
       throw new MalformedError('the first frame is not a hello')
     }
 
-    const { flight, owner } = this.#init
     const isKnown = this.#position < flight.received
     this.#position += bytes
 
     if (isKnown) {
       // it came on an earlier channel, after this one's hello
-      return
-    }
-    if (!flight.onReceive(bytes)) {
+    } else if (flight.onReceive(bytes)) {
+      owner.onFrame(kind, body, bytes)
+      this.grant()
+    } else {
       this.#fault('sent more than was granted')
-      return
     }
-
-    owner.onFrame(kind, body, bytes)
-    this.grant()
   }
 
   onMalformed (err: Error): void {
@@ -267,21 +257,18 @@ export class Channel implements FrameStreamOwner {
     this.abort(new ChannelEndedError('The stream ended'))
   }
 
-  #onUncounted (kind: number, body: Uint8Array): void {
-    const { owner, flight } = this.#init
-    owner.onUncounted()
-
-    if (kind === Kind.HELLO) {
-      if (this.#state !== 'opening') {
-        throw new MalformedError('a second hello')
-      }
-      this.#stopHelloTimer()
-      owner.onHello(this, decodeHello(body))
-      return
+  #onHello (body: Uint8Array): void {
+    if (this.#state !== 'opening') {
+      throw new MalformedError('a second hello')
     }
 
+    this.#helloTimer?.cancel()
+    this.#init.owner.onHello(this, decodeHello(body))
+  }
+
+  #onCredit (body: Uint8Array): void {
     // one that comes before the hello is of no pairing
-    const progress = this.#state === 'open' ? flight.onGrant(new Reader(body).uvarint()) : 'lie'
+    const progress = this.#state === 'open' ? this.#init.flight.onGrant(new Reader(body).uvarint()) : 'lie'
 
     if (progress === 'lie') {
       throw new MalformedError('granted more than was sent')
@@ -297,25 +284,15 @@ export class Channel implements FrameStreamOwner {
     this.#isCreditDue = false
     this.#creditTimer?.cancel()
     this.#creditTimer = undefined
-    return encodeFrame(Kind.CREDIT, uvarintLength(dealtWith), (target, at) => { writeUvarint(target, at, dealtWith) }).head
+    return encodeFrame(Kind.CREDIT, uvarintLength(dealtWith), (target, at) => {
+      writeUvarint(target, at, dealtWith)
+    }).head
   }
 
   #fault (reason: string): void {
-    if (this.#state !== 'ended') {
+    if (!this.isOver) {
       this.#init.owner.fault(reason)
       this.abort(new ProtocolFaultError(reason))
     }
-  }
-
-  #stopHelloTimer (): void {
-    this.#helloTimer?.cancel()
-    this.#helloTimer = undefined
-  }
-
-  #end (): void {
-    this.#state = 'ended'
-    this.#stopHelloTimer()
-    this.#creditTimer?.cancel()
-    this.#init.owner.onEnd(this)
   }
 }

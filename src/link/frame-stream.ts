@@ -1,5 +1,6 @@
 import { Uint8ArrayList } from 'uint8arraylist'
-import { FrameParser, gather } from './core/frames.ts'
+import { FrameParser, gather, SHORT } from './core/frames.ts'
+import type { OnFrame } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface'
 
@@ -10,13 +11,11 @@ import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface
  */
 const WRITE = 2 * 65_519 - 12
 
-/** A part that does not fit is cut where at least so much of the write is free (a guess) */
-const CUT_ABOVE = 4096
-
 export interface FrameStreamInit {
   stream: Stream
   clock: Clock
   owner: FrameStreamOwner
+  /** Bytes of the largest frame */
   maxFrame: number
   /** Milliseconds without progress, while bytes wait, until the other side is too slow */
   slowAfter: number
@@ -28,7 +27,7 @@ export interface FrameStreamOwner {
   take (): Uint8Array[] | undefined
   /** Whether bytes wait to be written, be it that they may not go yet */
   hasMore (): boolean
-  onFrame (kind: number, body: Uint8Array, bytes: number): void
+  onFrame: OnFrame
   /** What came could not be parsed */
   onMalformed (err: Error): void
   /** The stream ended, or the other side said that it writes no more: called once */
@@ -36,9 +35,7 @@ export interface FrameStreamOwner {
   onSlow (): void
 }
 
-/**
- * One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it.
- */
+/** One long-lived stream: what comes is parsed into frames, what goes is written as fast as the stream takes it. */
 export class FrameStream {
   readonly #init: FrameStreamInit
   readonly #parser: FrameParser
@@ -48,12 +45,12 @@ export class FrameStream {
   #isScheduled = false
   #isPumping = false
   #isBlocked = false
-  #hasEnded = false
+  #isOver = false
   /** Counts what shows that the other side takes something in */
   #progress = 0
   #stallTimer?: Timer
   #onIdle?: () => void
-  #onEnd?: () => void
+  #onOver?: () => void
 
   constructor (init: FrameStreamInit) {
     const { stream, owner, maxFrame } = init
@@ -66,15 +63,24 @@ export class FrameStream {
     return this.#parser.heldBytes
   }
 
-  /** Begins to read. What came before is kept by the stream */
+  /** Begins to read. What came before is kept by the stream, but nobody tells again of an end that came before */
   read (): void {
-    this.#init.stream.addEventListener('message', this)
+    const { stream, clock } = this.#init
+    stream.addEventListener('message', this)
+
+    if (stream.readableEnded) {
+      clock.soon(() => { this.#end() })
+    }
   }
 
   /** One listener for all events, and few of them: each costs half a kilobyte for as long as there is a neighbour */
   handleEvent (event: StreamMessageEvent | Event): void {
     if ('data' in event) {
-      this.#receive(event.data)
+      this.#parse(() => {
+        for (const part of event.data instanceof Uint8Array ? [event.data] : event.data) {
+          this.#parser.push(part)
+        }
+      })
     } else {
       this.#end()
     }
@@ -84,8 +90,9 @@ export class FrameStream {
   stop (): void {
     const { stream } = this.#init
 
-    if (!this.#hasEnded && !this.#parser.isStopped) {
+    if (!this.#isOver && !this.#parser.isStopped) {
       this.#parser.stop()
+
       if (stream.readStatus === 'readable') {
         stream.pause()
       }
@@ -93,12 +100,14 @@ export class FrameStream {
   }
 
   go (): void {
-    if (!this.#hasEnded && this.#parser.isStopped) {
+    const { stream } = this.#init
+
+    if (!this.#isOver && this.#parser.isStopped) {
       this.#parse(() => { this.#parser.go() })
       this.#progress++
 
-      if (!this.#parser.isStopped && this.#init.stream.readStatus === 'paused') {
-        this.#init.stream.resume()
+      if (!this.#parser.isStopped && stream.readStatus === 'paused') {
+        stream.resume()
       }
     }
   }
@@ -122,37 +131,24 @@ export class FrameStream {
   }
 
   /**
-   * Writes what there is and says that no more comes. Resolves when the other side has said so, too: it has read all,
-   * then.
-   * Or when the signal aborts, or the stream ends
+   * Writes what there is and says that no more comes. Resolves when the other side has said so, too: then it has read
+   * all. Or when the signal aborts, or the stream ends
    */
   async finish ({ signal }: AbortOptions): Promise<void> {
     if (this.#hasMore) {
       this.schedule()
       await this.#until(resolve => { this.#onIdle = resolve }, signal)
     }
-    if (!this.#hasEnded && signal?.aborted !== true) {
+    if (!this.#isOver && signal?.aborted !== true) {
       await this.#init.stream.close({ signal }).catch(err => { this.abort(err) })
     }
 
-    await this.#until(resolve => { this.#onEnd = resolve }, signal)
+    await this.#until(resolve => { this.#onOver = resolve }, signal)
   }
 
   abort (err: Error): void {
     this.#init.stream.abort(err)
     this.#end()
-  }
-
-  #receive (data: Uint8Array | Uint8ArrayList): void {
-    this.#parse(() => {
-      if (data instanceof Uint8Array) {
-        this.#parser.push(data)
-      } else {
-        for (const part of data) {
-          this.#parser.push(part)
-        }
-      }
-    })
   }
 
   #parse (read: () => void): void {
@@ -164,7 +160,7 @@ export class FrameStream {
   }
 
   async #until (wait: (resolve: () => void) => void, signal?: AbortSignal): Promise<void> {
-    if (!this.#hasEnded && signal?.aborted !== true) {
+    if (!this.#isOver && signal?.aborted !== true) {
       await new Promise<void>(resolve => {
         wait(resolve)
         signal?.addEventListener('abort', () => { resolve() }, { once: true })
@@ -187,7 +183,7 @@ export class FrameStream {
     this.#isPumping = true
 
     try {
-      while (!this.#hasEnded && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
+      while (!this.#isOver && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
         const parts = this.#nextParts()
 
         if (parts.length === 0) {
@@ -226,16 +222,17 @@ export class FrameStream {
     }
   }
 
-  /** As much as one write takes; where a long part does not fit it is cut */
+  /** As much as one write takes. A long part that does not fit is cut, unless little of the write is free */
   #nextParts (): Uint8Array[] {
-    for (let parts = this.#take(); parts != null; parts = this.#take()) {
-      for (const part of parts) {
-        this.#carry.push(part)
+    const parts = this.#carry
+
+    for (let more = this.#take(); more != null; more = this.#take()) {
+      for (const part of more) {
+        parts.push(part)
         this.#carried += part.byteLength
       }
     }
 
-    const parts = this.#carry
     let left = WRITE
     let count = 0
 
@@ -245,7 +242,7 @@ export class FrameStream {
 
     this.#carry = parts.splice(count)
 
-    if (this.#carry.length > 0 && left >= CUT_ABOVE) {
+    if (this.#carry.length > 0 && left >= SHORT) {
       parts.push(this.#carry[0].subarray(0, left))
       this.#carry[0] = this.#carry[0].subarray(left)
       left = 0
@@ -261,7 +258,7 @@ export class FrameStream {
 
   /** A timer only while bytes wait */
   #watch (): void {
-    if (this.#stallTimer != null || this.#hasEnded) {
+    if (this.#stallTimer != null || this.#isOver) {
       return
     }
 
@@ -269,7 +266,7 @@ export class FrameStream {
     this.#stallTimer = this.#init.clock.after(this.#init.slowAfter, () => {
       this.#stallTimer = undefined
 
-      if (this.#hasEnded || !this.#hasMore) {
+      if (this.#isOver || !this.#hasMore) {
         return
       }
       // what the other side granted is not heard while this side does not listen
@@ -282,14 +279,12 @@ export class FrameStream {
   }
 
   #end (): void {
-    if (this.#hasEnded) {
-      return
+    if (!this.#isOver) {
+      this.#isOver = true
+      this.#stallTimer?.cancel()
+      this.#onIdle?.()
+      this.#onOver?.()
+      this.#init.owner.onStreamEnd()
     }
-
-    this.#hasEnded = true
-    this.#stallTimer?.cancel()
-    this.#onIdle?.()
-    this.#onEnd?.()
-    this.#init.owner.onStreamEnd()
   }
 }

@@ -5,7 +5,9 @@ import { Neighbour } from './neighbour.ts'
 import type { NeighbourContext, NeighbourHandlers } from './neighbour.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { ComponentLogger, Connection, IdentifyResult, Libp2pEvents, PeerId, PeerStore, Stream, TypedEventTarget } from '@libp2p/interface'
+import type {
+  ComponentLogger, Connection, IdentifyResult, Libp2pEvents, PeerId, PeerStore, Stream, TypedEventTarget
+} from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 
 export interface NeighboursComponents {
@@ -28,9 +30,7 @@ export interface NeighboursInit {
   runOnLimitedConnection: boolean
 }
 
-/**
- * All neighbours: every peer that we have a connection to and that speaks our protocol.
- */
+/** All neighbours: every peer that we have a connection to and that speaks our protocol. */
 export class Neighbours {
   readonly #init: NeighboursInit
   readonly #context: NeighbourContext
@@ -39,13 +39,15 @@ export class Neighbours {
   #started = false
 
   constructor (init: NeighboursInit) {
+    const { components: { logger }, runOnLimitedConnection } = init
     this.#init = init
     this.#context = {
       ...init,
       penalties: new LruMap(limits.MAX_PENALTIES),
-      log: init.components.logger.forComponent('libp2p:sheaf:link'),
+      log: logger.forComponent('libp2p:sheaf:link'),
       connections: peerId => this.#connections(peerId),
-      openStream: async (connection, signal) => connection.newStream(limits.PROTOCOL, { signal, runOnLimitedConnection: init.runOnLimitedConnection })
+      openStream: async (connection, signal) =>
+        connection.newStream(limits.PROTOCOL, { signal, runOnLimitedConnection })
     }
   }
 
@@ -62,18 +64,26 @@ export class Neighbours {
   }
 
   async start (): Promise<void> {
-    const { components: { registrar, events }, runOnLimitedConnection } = this.#init
+    const { components: { connectionManager, peerStore, registrar, events }, runOnLimitedConnection } = this.#init
     this.#started = true
     events.addEventListener('connection:open', this.#onConnection)
     events.addEventListener('connection:close', this.#onConnection)
     events.addEventListener('peer:identify', this.#onIdentify)
 
-    await registrar.handle(limits.PROTOCOL, (stream, connection) => { this.#accept(connection, stream) }, { runOnLimitedConnection })
+    await registrar.handle(limits.PROTOCOL, this.#onStream, { runOnLimitedConnection })
     this.#topology = await registrar.register(limits.PROTOCOL, {
       notifyOnLimitedConnection: runOnLimitedConnection,
       onConnect: (peerId, connection) => { this.#neighbour(peerId, connection) }
     })
-    await this.#findThoseWhoWereHere()
+
+    // `register` tells of those who come, not of those who are here
+    for (const { remotePeer } of connectionManager.getConnections()) {
+      const { protocols } = await peerStore.get(remotePeer).catch(() => ({ protocols: [] as string[] }))
+
+      if (protocols.includes(limits.PROTOCOL)) {
+        this.#neighbour(remotePeer)
+      }
+    }
   }
 
   /** Lets all neighbours take what waits for them, but for no longer than STOP_TIMEOUT. Never rejects */
@@ -93,20 +103,9 @@ export class Neighbours {
     await Promise.allSettled([...this.#neighbours.values()].map(async neighbour => neighbour.stop(controller)))
     timer.cancel()
     this.#neighbours.clear()
-    await registrar.unhandle(limits.PROTOCOL).catch(err => { this.#context.log.error('could not unhandle the protocol - %e', err) })
-  }
-
-  /** `register` tells of those who come, not of those who are here */
-  async #findThoseWhoWereHere (): Promise<void> {
-    const { connectionManager, peerStore } = this.#init.components
-
-    for (const { remotePeer } of connectionManager.getConnections()) {
-      const { protocols } = await peerStore.get(remotePeer).catch(() => ({ protocols: [] as string[] }))
-
-      if (protocols.includes(limits.PROTOCOL)) {
-        this.#neighbour(remotePeer)
-      }
-    }
+    await registrar.unhandle(limits.PROTOCOL).catch(err => {
+      this.#context.log.error('could not unhandle the protocol - %e', err)
+    })
   }
 
   readonly #onConnection = ({ detail: { remotePeer } }: CustomEvent<Connection>): void => {
@@ -131,13 +130,25 @@ export class Neighbours {
     }
   }
 
+  readonly #onStream = (stream: Stream, connection: Connection): void => {
+    const { remotePeer } = connection
+    const neighbour = this.#isOpener(remotePeer) ? undefined : this.#neighbour(remotePeer, connection)
+
+    if (neighbour == null) {
+      stream.abort(new ProtocolFaultError('This side opens the stream, or the connection is gone'))
+    } else {
+      neighbour.accept(connection, stream)
+    }
+  }
+
   #isOpener (peerId: PeerId): boolean {
     return this.#init.components.peerId.toString() < peerId.toString()
   }
 
   #connections (peerId: PeerId): Connection[] {
-    return this.#init.components.connectionManager.getConnections(peerId)
-      .filter(connection => connection.status === 'open' && (connection.limits == null || this.#init.runOnLimitedConnection))
+    const { components: { connectionManager }, runOnLimitedConnection } = this.#init
+    return connectionManager.getConnections(peerId)
+      .filter(({ status, limits }) => status === 'open' && (limits == null || runOnLimitedConnection))
       .sort((a, b) => Number(a.limits != null) - Number(b.limits != null) || b.timeline.open - a.timeline.open)
   }
 
@@ -147,8 +158,9 @@ export class Neighbours {
    */
   #neighbour (peerId: PeerId, connection?: Connection): Neighbour | undefined {
     let neighbour = this.get(peerId)
+    const isOpen = connection?.status === 'open' || this.#connections(peerId).length > 0
 
-    if (!this.#started || (neighbour == null && connection?.status !== 'open' && this.#connections(peerId).length === 0)) {
+    if (!this.#started || (neighbour == null && !isOpen)) {
       return
     }
     if (neighbour == null) {
@@ -158,15 +170,5 @@ export class Neighbours {
 
     neighbour.update()
     return neighbour
-  }
-
-  #accept (connection: Connection, stream: Stream): void {
-    const neighbour = this.#isOpener(connection.remotePeer) ? undefined : this.#neighbour(connection.remotePeer, connection)
-
-    if (neighbour == null) {
-      stream.abort(new ProtocolFaultError('This side opens the stream, or the connection is gone'))
-    } else {
-      neighbour.accept(connection, stream)
-    }
   }
 }

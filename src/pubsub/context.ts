@@ -1,11 +1,19 @@
 import { LruMap } from '../runtime/bounded.ts'
 import { Counters } from '../runtime/counters.ts'
+import { MalformedError } from '../runtime/errors.ts'
+import { inOrder } from '../runtime/in-order.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
+import { inSlices, Pacer } from '../runtime/pacer.ts'
 import * as limits from './constants.ts'
 import { Flows } from './core/flows.ts'
-import type { PubsubCore } from './core/pubsub.ts'
+import { PubsubCore } from './core/pubsub.ts'
+import { Signer, verifyEnvelope } from './envelope.ts'
+import { keyOf } from './keys.ts'
+import type { Greeting } from './core/pubsub.ts'
 import type { Key } from './core/types.ts'
-import type { Signer } from './envelope.ts'
+import type { Envelope } from './envelope.ts'
+import type { DirectSubComponents } from './index.ts'
+import type { Options } from './options.ts'
 import type { Traffic } from './traffic.ts'
 import type { Neighbour } from '../link/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -22,13 +30,19 @@ export interface Peer {
   flows: Flows
 }
 
+/** A frame that arrived: from whom, and how long it was on the wire */
+export interface Arrived {
+  from: Peer
+  kind: number
+  bytes: number
+}
+
 export interface ContextInit {
-  self: Key
-  clock: Clock
+  components: DirectSubComponents
+  options: Options
+  epoch: number
   log: Logger
   traffic: Traffic
-  signer: Signer
-  core: PubsubCore
 }
 
 /** Turns of signature checks: one that takes longer than this is given up; so many may wait for one neighbour */
@@ -51,25 +65,73 @@ export class Context {
   readonly inbound: Mailboxes
   /** What goes to one neighbour goes in order, though signatures may be made elsewhere */
   readonly outbound: Mailboxes
+  readonly #pacer: Pacer
   /** Faults of origins behind relays, which are not the fault of the relay that passed them on */
   readonly #faults = new LruMap<Key, { count: number, until: number }>(limits.MAX_FAULTY_ORIGINS)
 
-  constructor ({ self, clock, log, traffic, signer, core }: ContextInit) {
-    const mailboxes = (name: string): Mailboxes => new Mailboxes({ name, clock, deadline: TURN_DEADLINE, capacity: TURN_CAPACITY })
-    this.self = self
+  constructor ({ components, options, epoch, log, traffic }: ContextInit) {
+    const { clock, canRelay, subscriptionDebounce } = options
+    const turns = { clock, deadline: TURN_DEADLINE, capacity: TURN_CAPACITY }
+    this.self = keyOf(components.peerId)
     this.clock = clock
     this.log = log
     this.traffic = traffic
-    this.signer = signer
-    this.core = core
-    this.inbound = mailboxes('pubsub inbound')
-    this.outbound = mailboxes('pubsub outbound')
+    this.signer = new Signer(components.privateKey)
+    this.core = new PubsubCore({
+      ...options, self: this.self, epoch, isRelay: canRelay, debounce: subscriptionDebounce
+    })
+    this.inbound = new Mailboxes({ name: 'pubsub inbound', ...turns })
+    this.#pacer = new Pacer(clock)
+    this.outbound = new Mailboxes({ name: 'pubsub outbound', ...turns })
+  }
+
+  /**
+   * Does `check` for all that a frame holds, in slices, and then goes on with what it returned. A neighbour's frames
+   * with such checks keep their order, and what is not dealt with yet is not granted
+   */
+  deal<T, R> (
+    { from, kind, bytes }: Arrived, items: T[], check: (item: T) => R | Promise<R>, then: (checked: R[]) => void,
+    onFailed = (): void => {}
+  ): void {
+    const checked = inSlices(this.#pacer, items, check)
+    const release = checked instanceof Promise ? from.neighbour.keep(bytes) : undefined
+
+    inOrder(this.inbound, from.key, checked, checked => {
+      release?.()
+      then(checked)
+    }, err => {
+      release?.()
+      onFailed()
+      this.failed(from, kind, err)
+    })
+  }
+
+  /** Whether its origin signed it. The neighbour that brought it pays for the check */
+  verify (from: Peer, envelope: Envelope): boolean | Promise<boolean> {
+    from.neighbour.spend(limits.SIGNATURE_COST)
+    const began = this.clock.now()
+    const verdict = verifyEnvelope(envelope)
+    this.traffic.verified(this.clock.now() - began)
+    return verdict
+  }
+
+  /** A frame was not dealt with. If it is malformed, that is a fault of the neighbour that sent it */
+  failed ({ neighbour, peerId }: Peer, kind: number, err: any): void {
+    const isMalformed = err instanceof MalformedError
+    this.counters.add(isMalformed ? `malformed frame of kind ${kind}` : `frame of kind ${kind} that was not dealt with`)
+
+    if (isMalformed) {
+      neighbour.fault(`frame of kind ${kind}: ${err.message}`)
+    } else {
+      this.log('a frame of kind %d from %p was not dealt with - %e', kind, peerId, err)
+    }
   }
 
   /** A neighbour, or a new life of it */
-  up (neighbour: Neighbour, said: Pick<Peer, 'key' | 'epoch' | 'isRelay'>): Peer {
+  up (neighbour: Neighbour, said: Greeting): Peer {
+    const { peerId } = neighbour
     const flows = new Flows({ window: limits.FLOW_WINDOW, maxRows: limits.MAX_DESTINATIONS, budget: this.budget })
-    const peer = { ...said, peerId: neighbour.peerId, neighbour, flows }
+    const peer = { key: keyOf(peerId), peerId, neighbour, flows, ...said }
     this.peers.set(peer.key, peer)
     return peer
   }
@@ -102,10 +164,5 @@ export class Context {
   /** Whether an origin broke the protocol too often lately */
   isIgnored (origin: Key): boolean {
     return (this.#faults.get(origin)?.until ?? 0) > this.clock.now()
-  }
-
-  stop (): void {
-    this.inbound.stop()
-    this.outbound.stop()
   }
 }

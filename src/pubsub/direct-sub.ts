@@ -1,7 +1,6 @@
 import { NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
 import { aborted } from '../runtime/aborted.ts'
 import { Bell } from '../runtime/bell.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
@@ -9,11 +8,15 @@ import * as limits from './constants.ts'
 import { nextEpoch } from './epoch.ts'
 import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError } from './errors.ts'
 import { keyOf, peerOf } from './keys.ts'
-import { checkInit, checkPublishOptions } from './options.ts'
+import { checkPublishOptions, optionsOf } from './options.ts'
 import { Router } from './router.ts'
 import { Traffic } from './traffic.ts'
 import type { Change } from './core/types.ts'
-import type { DirectSub as DirectSubInterface, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, Message, PublishOptions, PublishResult, RequestOptions, SubscriptionChange, TopicValidator, UnsubscribeOptions, WaitOptions } from './index.ts'
+import type {
+  DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, DirectSub as DirectSubInterface,
+  PublishOptions, PublishResult, RequestOptions, SubscriptionChange, TopicValidator, UnsubscribeOptions, WaitOptions
+} from './index.ts'
+import type { Options } from './options.ts'
 import type { AbortOptions, Logger, PeerId, Startable } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
@@ -33,10 +36,8 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   readonly globalSignaturePolicy = 'StrictSign'
   readonly topicValidators = new Map<string, TopicValidator>()
   readonly #components: DirectSubComponents
-  readonly #init: DirectSubInit
+  readonly #options: Options
   readonly #log: Logger
-  readonly #maxMessageSize: number
-  readonly #maxTopics: number
   readonly #allowedTopics?: Set<string>
   readonly #traffic = new Traffic()
   /** For those who wait for subscribers */
@@ -49,20 +50,22 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   #router?: Router
 
   constructor (components: DirectSubComponents, init: DirectSubInit = {}) {
-    checkInit(init)
+    const options = optionsOf(init)
     const log = components.logger.forComponent('libp2p:sheaf:direct-sub')
     super(err => { log.error('a listener of the user threw - %e', err) })
     this.#components = components
-    this.#init = init
+    this.#options = options
     this.#log = log
-    this.#lifecycle = new Mailboxes({ name: 'pubsub lifecycle', clock: this.#clock, deadline: LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
-    this.#maxTopics = init.maxTopicsPerPeer ?? limits.MAX_TOPICS_PER_PEER
-    this.#maxMessageSize = init.maxMessageSize ?? limits.MAX_MESSAGE_SIZE
+    this.#lifecycle = new Mailboxes({
+      name: 'pubsub lifecycle',
+      clock: options.clock,
+      deadline: LIFECYCLE_DEADLINE,
+      capacity: LIFECYCLE_CAPACITY
+    })
     this.#allowedTopics = init.allowedTopics == null ? undefined : new Set(init.allowedTopics)
-    this.#traffic.observe(components.metrics)
 
     if (components.metrics != null) {
-      Traffic.register(components.metrics, () => ({ traffic: this.#traffic, ...this.diagnostics() }))
+      this.#traffic.register(components.metrics, () => this.diagnostics())
     }
   }
 
@@ -71,7 +74,22 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async start (): Promise<void> {
-    await this.#lifecycle.turn('start and stop', async () => { await this.#start() })
+    await this.#lifecycle.turn('start and stop', async () => {
+      if (this.#router == null) {
+        this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#options.clock, this.#log)
+        this.#router = new Router({
+          components: this.#components,
+          options: this.#options,
+          epoch: this.#epoch,
+          log: this.#log,
+          traffic: this.#traffic,
+          validators: this.topicValidators,
+          onMessage: detail => { this.safeDispatchEvent('message', { detail }) },
+          onChanges: changes => { this.#onChanges(changes) }
+        })
+        await this.#router.start()
+      }
+    })
   }
 
   /** While the connections are still there: so that those who listen to us hear that we go */
@@ -80,16 +98,28 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async stop (): Promise<void> {
-    await this.#lifecycle.turn('start and stop', async () => { await this.#stop() })
+    await this.#lifecycle.turn('start and stop', async () => {
+      const router = this.#router
+
+      if (router != null) {
+        this.#router = undefined
+        this.#epoch = router.epoch
+        const stopped = router.stop()
+        this.#changed.ring()
+        await stopped
+      }
+    })
   }
 
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted()
     this.#checkAllowed(topic)
     const { context: { core }, subscriptions } = this.#started
+    const { maxTopicsPerPeer } = this.#options
 
-    if (core.topics.size >= this.#maxTopics && !core.topics.isOn(topic)) {
-      throw new TooManyTopicsError(`This node is on ${this.#maxTopics} topics, others would not remember more: unsubscribe from some, or raise maxTopicsPerPeer on all peers`)
+    if (core.topics.size >= maxTopicsPerPeer && !core.topics.isOn(topic)) {
+      throw new TooManyTopicsError(`This node is on ${maxTopicsPerPeer} topics, others would not remember more: ` +
+        'unsubscribe from some, or raise maxTopicsPerPeer on all peers')
     }
 
     return subscriptions.subscribe(topic, options.signal)
@@ -107,14 +137,17 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       this.#checkAllowed(topic)
       this.#checkSize(data.byteLength, options)
       const { context: { core }, publisher } = this.#started
-      const to = options.to?.map(keyOf) ?? []
+      const to = options.to?.map(keyOf)
 
+      if (to?.length === 0) {
+        return Promise.resolve({ recipients: [], acked: [], failed: [] })
+      }
       // while the answers are on their way, what comes later must not overtake what waits for them
-      if (options.to == null ? core.isInformed(topic) && !this.#asking.has(topic) : to.length > 0) {
-        return publisher.publish(topic, data.subarray(), to, options)
+      if (to == null && (!core.isInformed(topic) || this.#asking.has(topic))) {
+        return this.#publishElsewhere(topic, data, options)
       }
 
-      return options.to == null ? this.#publishElsewhere(topic, data, options) : Promise.resolve({ recipients: [], acked: [], failed: [] })
+      return publisher.publish(topic, data.subarray(), to ?? [], options)
     } catch (err) {
       return Promise.reject(err)
     }
@@ -139,7 +172,9 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       const { context: { core, clock } } = this.#started
       const subscribers = this.getSubscribers(topic)
 
-      if (subscribers.length >= count && (peers ?? []).every(peerId => subscribers.some(other => other.equals(peerId)))) {
+      const isThere = (peerId: PeerId): boolean => subscribers.some(other => other.equals(peerId))
+
+      if (subscribers.length >= count && peers?.every(isThere) !== false) {
         return subscribers
       }
 
@@ -176,54 +211,11 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     return { ...diagnostics, sizes: { ...diagnostics.sizes, watchers: this.#changed.waiting } }
   }
 
-  async #start (): Promise<void> {
-    if (this.#router != null) {
-      return
-    }
-
-    this.#epoch = await nextEpoch(this.#components.datastore, this.#epoch, this.#clock, this.#log)
-    this.#router = new Router({
-      components: this.#components,
-      init: this.#init,
-      epoch: this.#epoch,
-      log: this.#log,
-      maxMessageSize: this.#maxMessageSize,
-      maxTopics: this.#maxTopics,
-      traffic: this.#traffic,
-      validators: this.topicValidators,
-      onMessage: message => { this.#onMessage(message) },
-      onChanges: changes => { this.#onChanges(changes) }
-    })
-    await this.#router.start()
-  }
-
-  async #stop (): Promise<void> {
-    const router = this.#router
-
-    if (router != null) {
-      this.#router = undefined
-      this.#epoch = router.epoch
-      const stopped = router.stop()
-      this.#changed.ring()
-      await stopped
-    }
-  }
-
-  get #clock (): NonNullable<DirectSubInit['clock']> {
-    return this.#init.clock ?? systemClock
-  }
-
   get #started (): Router {
     if (this.#router == null) {
       throw new NotStartedError('This DirectSub is not started: start the libp2p node that it belongs to')
     }
     return this.#router
-  }
-
-  #onMessage (message: Message): void {
-    if (this.listenerCount('message') > 0) {
-      this.dispatchEvent(new CustomEvent('message', { detail: message }))
-    }
   }
 
   #onChanges (changes: Change[]): void {
@@ -243,7 +235,9 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   /** Nobody told us who is on a topic that we did not ask for: ask, and remember it for a while */
-  async #publishElsewhere (topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions): Promise<PublishResult> {
+  async #publishElsewhere (
+    topic: string, data: Uint8Array | Uint8ArrayList, options: PublishOptions
+  ): Promise<PublishResult> {
     await aborted(this.#ask(topic), options.signal)
     return this.#started.publisher.publish(topic, data.subarray(), [], options)
   }
@@ -264,15 +258,18 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     checkTopic(topic)
 
     if (this.#allowedTopics?.has(topic) === false) {
-      throw new TopicNotAllowedError(`'${topic}' is none of the allowedTopics of this node: name it there, or leave the option out`)
+      throw new TopicNotAllowedError(
+        `'${topic}' is none of the allowedTopics of this node: name it there, or leave the option out`)
     }
   }
 
   #checkSize (size: number, { priority }: PublishOptions): void {
-    const max = priority === 'control' ? Math.min(limits.MAX_CONTROL_MESSAGE, this.#maxMessageSize) : this.#maxMessageSize
+    const { maxMessageSize } = this.#options
+    const max = priority === 'control' ? Math.min(limits.MAX_CONTROL_MESSAGE, maxMessageSize) : maxMessageSize
 
     if (size > max) {
-      throw new PayloadTooLargeError(`A message of ${size} bytes is larger than the limit of ${max}: send it as a transfer, or raise maxMessageSize on all peers`)
+      throw new PayloadTooLargeError(`A message of ${size} bytes is larger than the limit of ${max}: ` +
+        'send it as a transfer, or raise maxMessageSize on all peers')
     }
   }
 }
@@ -282,14 +279,15 @@ function checkTopic (topic: string): void {
   if (typeof topic === 'string' && !topic.isWellFormed()) {
     throw new InvalidTopicError('A topic is well-formed Unicode, this one has half of a surrogate pair')
   }
-  // three bytes a character at most: most topics need no counting
-  if (typeof topic === 'string' && topic.length > 0 && topic.length * 3 <= limits.MAX_TOPIC_LENGTH) {
-    return
-  }
 
-  const length = typeof topic === 'string' ? encodeString(topic).byteLength : 0
+  const length = typeof topic === 'string' ? lengthOf(topic) : 0
 
   if (length === 0 || length > limits.MAX_TOPIC_LENGTH) {
     throw new InvalidTopicError(`A topic is a string of 1 to ${limits.MAX_TOPIC_LENGTH} bytes, this one has ${length}`)
   }
+}
+
+/** Of UTF-8, or more: a character has three bytes at most, so most topics need no counting */
+function lengthOf (topic: string): number {
+  return topic.length * 3 <= limits.MAX_TOPIC_LENGTH ? topic.length * 3 : encodeString(topic).byteLength
 }

@@ -1,6 +1,7 @@
 import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { sha256 } from 'multiformats/hashes/sha2'
+import { concat } from 'uint8arrays/concat'
 import { Reader, Writer, encodeString } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
@@ -19,8 +20,7 @@ import type { PrivateKey, PublicKey } from '@libp2p/interface'
  * signature
  *
  * The signature is over DOMAIN and the SHA-256 of all that comes before it: Ed25519 alone would read it twice to sign,
- * and
- * with a slower hash.
+ * and with a slower hash.
  */
 export const EnvelopeType = { ANNOUNCEMENT: 0, BUNDLE: 1, RECEIPT: 2, REPLICATION: 3 } as const
 export type EnvelopeType = typeof EnvelopeType[keyof typeof EnvelopeType]
@@ -31,6 +31,7 @@ const MAX_ORIGIN_BYTES = 64
 
 export interface Envelope {
   origin: Key
+  /** Where the id of the origin does not hold it */
   key?: Uint8Array
   epoch: number
   type: EnvelopeType
@@ -67,18 +68,19 @@ export class Signer {
 export function readEnvelope (bytes: Uint8Array): Envelope {
   const reader = new Reader(bytes)
   const origin = keyOfBytes(reader.bytes(MAX_ORIGIN_BYTES))
-  const key = reader.bytes(MAX_KEY_BYTES)
+  const given = reader.bytes(MAX_KEY_BYTES)
+  const key = given.byteLength > 0 ? given : undefined
   const epoch = reader.uvarint()
   const type = reader.byte() as EnvelopeType
   const content = reader.bytes()
-  const end = reader.offset
+  const signed = bytes.subarray(0, reader.offset)
   const signature = reader.bytes(MAX_KEY_BYTES)
 
   if (reader.left > 0) {
     throw new MalformedError('there is something behind the signature')
   }
 
-  return { origin, key: key.byteLength > 0 ? key : undefined, epoch, type, content, signature, signed: bytes.subarray(0, end), bytes }
+  return { origin, key, epoch, type, content, signature, signed, bytes }
 }
 
 /** Whether its origin signed it. Throws a MalformedError when its key is not one, or not of its id */
@@ -91,49 +93,35 @@ export function verifyEnvelope (envelope: Envelope): boolean | Promise<boolean> 
 const verifiers = new WeakMap<PublicKey, Verify>()
 
 function verifierOf (publicKey: PublicKey): Verify {
-  let verify = verifiers.get(publicKey)
-
-  if (verify == null) {
-    verify = verifyWith(publicKey)
-    verifiers.set(publicKey, verify)
-  }
-
+  const verify = verifiers.get(publicKey) ?? verifyWith(publicKey)
+  verifiers.set(publicKey, verify)
   return verify
 }
 
 /** What is signed: at once in Node, later in browsers, which hash large ones beside the thread */
 function messageOf (signed: Uint8Array): Uint8Array | Promise<Uint8Array> {
-  return then(sha256.encode(signed), hash => {
-    const message = new Uint8Array(DOMAIN.byteLength + hash.byteLength)
-    message.set(DOMAIN)
-    message.set(hash, DOMAIN.byteLength)
-    return message
-  })
+  return then(sha256.encode(signed), hash => concat([DOMAIN, hash]))
 }
 
+/** Throws a MalformedError */
 export function publicKeyOf ({ origin, key }: Pick<Envelope, 'origin' | 'key'>): PublicKey {
   const { publicKey } = peerOf(origin)
 
   if (publicKey != null) {
     return publicKey
   }
-  if (key == null) {
-    throw new MalformedError('the key of this peer id is missing')
-  }
 
-  const given = parseKey(key)
+  let given: PublicKey
+
+  try {
+    given = publicKeyFromProtobuf(key ?? new Uint8Array(0))
+  } catch (err: any) {
+    throw new MalformedError(`the key of this peer id is missing, or not a key: ${err.message}`)
+  }
 
   if (keyOf(peerIdFromPublicKey(given)) !== origin) {
     throw new MalformedError('the key is not the one of the peer id')
   }
 
   return given
-}
-
-function parseKey (bytes: Uint8Array): PublicKey {
-  try {
-    return publicKeyFromProtobuf(bytes)
-  } catch (err: any) {
-    throw new MalformedError(`not a key: ${err.message}`)
-  }
 }

@@ -7,8 +7,7 @@ const EPOCH_KEY = new Key('/libp2p-sheaf/epoch')
 
 /**
  * The epoch of a new life: larger than that of any earlier one that is remembered, be it here or on disk. The clock
- * only
- * makes it likely to be so where nothing is remembered; where it is not, others tell (see 'outlive').
+ * only makes it likely to be so where nothing is remembered; where it is not, others tell (see 'outlive').
  */
 export async function nextEpoch (datastore: Datastore, last: number, clock: Clock, log: Logger): Promise<number> {
   const stored = await readEpoch(datastore, log)
@@ -28,10 +27,8 @@ export async function rememberEpoch (datastore: Datastore, epoch: number, log: L
 
 async function readEpoch (datastore: Datastore, log: Logger): Promise<number> {
   try {
-    if (!await datastore.has(EPOCH_KEY)) {
-      return 0
-    }
-    const epoch = Number(new TextDecoder().decode(await datastore.get(EPOCH_KEY)))
+    const isThere = await datastore.has(EPOCH_KEY)
+    const epoch = isThere ? Number(new TextDecoder().decode(await datastore.get(EPOCH_KEY))) : 0
     return Number.isSafeInteger(epoch) ? epoch : 0
   } catch (err) {
     log.error('could not read the last epoch - %e', err)

@@ -31,7 +31,9 @@ import type { ChangeReason } from './core/types.ts'
 import type { NeighboursComponents } from '../link/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { AbortOptions, Metrics, PeerId, PrivateKey, PublicKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type {
+  AbortOptions, Metrics, PeerId, PrivateKey, PublicKey, Startable, TypedEventTarget
+} from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 import type { Uint8ArrayList } from 'uint8arraylist'
 
@@ -147,8 +149,7 @@ export interface TopicValidator {
 export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> {
   /**
    * What came over a relay is signed, as its `type` says; what comes from a neighbour is not, since the connection says
-   * who sent it.
-   * No other message is delivered
+   * who sent it. No other message is delivered
    */
   readonly globalSignaturePolicy: string
   /** Asked about every message of their topic before it is delivered */
@@ -156,18 +157,15 @@ export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> 
 
   /**
    * Subscribes: true once all present neighbours know it, so that whatever they publish from now on arrives; false when
-   * it
-   * was cancelled by unsubscribe() before that. Subscribing twice takes two calls of unsubscribe()
+   * it was cancelled by unsubscribe() before that. Subscribing twice takes two calls of unsubscribe()
    */
   subscribe (topic: string, options?: AbortOptions): Promise<boolean>
   /** Takes back one subscribe(), the newest that still waits first. False: there was none */
   unsubscribe (topic: string, options?: UnsubscribeOptions): Promise<boolean>
   /**
    * Sends to every subscriber. Resolves when the neighbours' outboxes have taken it in, or when those acks came that
-   * were
-   * asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and then
-   * says that they
-   * are congested. The payload is not copied: do not change it afterwards
+   * were asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and
+   * then says that they are congested. The payload is not copied: do not change it afterwards
    */
   publish (topic: string, data: Uint8Array | Uint8ArrayList, options?: PublishOptions): Promise<PublishResult>
   /** Asks the neighbours who is on a topic, this node need not be on it; resolves with all that are known then */

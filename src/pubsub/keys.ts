@@ -12,30 +12,20 @@ const keys = new WeakMap<PeerId, Key>()
 
 /** A peer as a map's key */
 export function keyOf (peerId: PeerId): Key {
-  let key = keys.get(peerId)
-
-  if (key == null) {
-    key = keyOfBytes(peerId.toMultihash().bytes)
-    keys.set(peerId, key)
-    peers.set(key, peerId)
-  }
-
-  return key
+  return keys.get(peerId) ?? remember(peerId, keyOfBytes(peerId.toMultihash().bytes)).key
 }
 
 /** Throws a MalformedError when the key is of no peer id */
 export function peerOf (key: Key): PeerId {
-  let peerId = peers.get(key)
-
-  if (peerId == null) {
-    try {
-      peerId = peerIdFromMultihash(decode(bytesOfKey(key)))
-    } catch (err: any) {
-      throw new MalformedError(`not a peer id: ${err.message}`)
-    }
-    keys.set(peerId, key)
-    peers.set(key, peerId)
+  try {
+    return peers.get(key) ?? remember(peerIdFromMultihash(decode(bytesOfKey(key))), key).peerId
+  } catch (err: any) {
+    throw new MalformedError(`not a peer id: ${err.message}`)
   }
+}
 
-  return peerId
+function remember (peerId: PeerId, key: Key): { peerId: PeerId, key: Key } {
+  keys.set(peerId, key)
+  peers.set(key, peerId)
+  return { peerId, key }
 }

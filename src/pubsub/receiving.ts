@@ -2,12 +2,13 @@ import { inOrder } from '../runtime/in-order.ts'
 import { then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
 import { Dedup } from './core/dedup.ts'
-import { EnvelopeType, publicKeyOf, readEnvelope, verifyEnvelope } from './envelope.ts'
+import { EnvelopeType, publicKeyOf, readEnvelope } from './envelope.ts'
 import { peerOf } from './keys.ts'
 import * as wire from './wire.ts'
-import type { Context, Peer } from './context.ts'
+import type { Arrived, Context, Peer } from './context.ts'
 import type { Arrival } from './core/dedup.ts'
 import type { Key } from './core/types.ts'
+import type { Verdict } from './core/verdicts.ts'
 import type { Envelope } from './envelope.ts'
 import type { Message, TopicValidator } from './index.ts'
 import type { Cargo, Relaying } from './relaying.ts'
@@ -30,12 +31,11 @@ interface Origin {
   wantsAck: boolean
 }
 
-const VERDICTS = { accept: 'accepted', ignore: 'ignored', reject: 'rejected' } as const
-type Verdict = typeof VERDICTS[keyof typeof VERDICTS]
+const VERDICTS: Record<'accept' | 'ignore' | 'reject', Verdict> = {
+  accept: 'accepted', ignore: 'ignored', reject: 'rejected'
+}
 
-/**
- * What arrives: told apart, believed or not, validated, delivered once, answered truly.
- */
+/** What arrives: told apart, believed or not, validated, delivered once, answered truly. */
 export class Receiving {
   readonly dedup = new Dedup()
   readonly #init: ReceivingInit
@@ -49,16 +49,18 @@ export class Receiving {
   }
 
   /** From the neighbour itself: the connection says that it is true */
-  onMessage (by: Peer, body: Uint8Array, bytes: number): void {
+  onMessage ({ from: by, bytes }: Arrived, body: Uint8Array): void {
     const { wantsAck, topic, seq, data } = wire.decodeMessage(body)
-    const message: Message = { type: 'unsigned', from: by.peerId, topic, data, sequenceNumber: BigInt(seq), epoch: by.epoch }
-    this.#deliver(message, seq, { key: by.key, epoch: by.epoch, by, wantsAck }, bytes)
+    const { key, peerId: from, epoch } = by
+    const message: Message = { type: 'unsigned', from, topic, data, sequenceNumber: BigInt(seq), epoch }
+    this.#deliver(message, seq, { key, epoch, by, wantsAck }, bytes)
   }
 
-  onParcel (from: Peer, body: Uint8Array, bytes: number): void {
-    const { inbound, clock, counters, traffic, log } = this.#context
+  onParcel (arrived: Arrived, body: Uint8Array): void {
+    const { from, bytes } = arrived
     const parcel = wire.decodeParcel(body)
     const envelope = readEnvelope(parcel.envelope)
+
     const cargo = envelope.type === EnvelopeType.RECEIPT ? undefined : this.#init.relaying.receive(from, parcel)
 
     if (this.#isUnwanted(envelope)) {
@@ -66,15 +68,7 @@ export class Receiving {
       return
     }
 
-    from.neighbour.spend(limits.SIGNATURE_COST)
-    const began = clock.now()
-    const verdict = verifyEnvelope(envelope)
-    traffic.verified(clock.now() - began)
-    // what is verified elsewhere is not dealt with yet
-    const release = verdict instanceof Promise ? from.neighbour.keep(bytes) : undefined
-
-    inOrder(inbound, from.key, verdict, isTrue => {
-      release?.()
+    this.#context.deal(arrived, [envelope], envelope => this.#context.verify(from, envelope), ([isTrue]) => {
       if (!isTrue) {
         from.neighbour.fault('a parcel whose signature is wrong')
       } else if (cargo == null) {
@@ -82,15 +76,10 @@ export class Receiving {
       } else {
         this.#open(cargo, envelope, bytes)
       }
-    }, err => {
-      release?.()
-      cargo?.drop()
-      counters.add('parcel that was not dealt with')
-      log('a parcel from %p was not dealt with - %e', from.peerId, err)
-    })
+    }, () => { cargo?.drop() })
   }
 
-  onReceipt (from: Peer, body: Uint8Array): void {
+  onReceipt ({ from }: Arrived, body: Uint8Array): void {
     this.#receipt(from.key, from.key, wire.decodeReceipt(body))
   }
 
@@ -171,10 +160,12 @@ export class Receiving {
     }
 
     const key = publicKeyOf(envelope)
+    const signed = { type: 'signed' as const, from: peerOf(origin), topic, epoch, key, signature }
     const about = { key: origin, epoch, by: from, wantsAck }
+    const share = Math.floor(bytes / messages.length)
     const verdicts = messages.map(({ seq, data }) => {
-      const message: Message = { type: 'signed', from: peerOf(origin), topic, data, sequenceNumber: BigInt(seq), epoch, key, signature }
-      return isForUs ? this.#deliver(message, seq, about, Math.floor(bytes / messages.length)) : this.#validate(message, origin)
+      const message: Message = { ...signed, data, sequenceNumber: BigInt(seq) }
+      return isForUs ? this.#deliver(message, seq, about, share) : this.#validate(message)
     })
 
     if (isValidated) {
@@ -191,7 +182,9 @@ export class Receiving {
   }
 
   /** Returns what became of it, which a validator may have to say later */
-  #deliver (message: Message, seq: number, origin: Origin, bytes: number): Arrival | 'not-subscribed' | Promise<Verdict> {
+  #deliver (
+    message: Message, seq: number, origin: Origin, bytes: number
+  ): Arrival | 'not-subscribed' | Promise<Verdict> {
     const { core, clock, counters, inbound } = this.#context
     const { topic } = message
     const { key, epoch, by } = origin
@@ -218,7 +211,7 @@ export class Receiving {
       return 'accepted'
     }
 
-    const verdict = this.#validate(message, key)
+    const verdict = this.#validate(message)
     // what a validator has not decided is not dealt with yet
     const release = verdict instanceof Promise ? by.neighbour.keep(bytes) : undefined
     const { promise, resolve } = Promise.withResolvers<Verdict>()
@@ -242,22 +235,18 @@ export class Receiving {
   #decide (verdict: Verdict, message: Message, seq: number, origin: Origin): void {
     const { key, epoch } = origin
 
-    if (!this.dedup.decide(key, epoch, message.topic, seq, verdict, this.#context.clock.now())) {
-      return
+    if (this.dedup.decide(key, epoch, message.topic, seq, verdict, this.#context.clock.now())) {
+      switch (verdict) {
+        case 'accepted': this.#hand(message); break
+        case 'rejected': this.#context.fault(key, 'message that the validator rejected'); break
+        case 'ignored': this.#context.counters.add('message that the validator ignored'); break
+      }
+      this.#answer(verdict === 'accepted' ? 'acked' : verdict, message.topic, seq, origin)
     }
-    if (verdict === 'accepted') {
-      this.#hand(message)
-    } else if (verdict === 'rejected') {
-      this.#context.fault(key, 'message that the validator rejected')
-    } else {
-      this.#context.counters.add('message that the validator ignored')
-    }
-
-    this.#answer(verdict === 'accepted' ? 'acked' : verdict, message.topic, seq, origin)
   }
 
   /** A validator that fails has not accepted it */
-  #validate (message: Message, origin: Key): Verdict | Promise<Verdict> {
+  #validate (message: Message): Verdict | Promise<Verdict> {
     const { counters, log } = this.#context
     const failed = (err: unknown): Verdict => {
       counters.add('message whose validator failed')
@@ -283,7 +272,7 @@ export class Receiving {
       this.#context.clock.soon(() => { this.#sendReceipts() })
     }
 
-    const { receipts } = this.#receipts.get(key) ?? { receipts: new Map<string, wire.Receipt>() }
+    const receipts = this.#receipts.get(key)?.receipts ?? new Map<string, wire.Receipt>()
     const name = `${status} ${epoch} ${topic}`
     const receipt = receipts.get(name) ?? { status, of: key, epoch, topic, seqs: [], about: [] }
     receipt.seqs.push(seq)

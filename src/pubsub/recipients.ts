@@ -44,7 +44,9 @@ export class AllRecipients {
     let recipients = this.#kept.get(name)
 
     if (recipients == null || !this.#isCurrent(recipients)) {
-      recipients = this.make(topic, to, to.length > 0 ? [...new Set(to)].filter(key => key !== this.#context.self) : this.#context.core.subscribers.of(topic))
+      const { self, core } = this.#context
+      const named = [...new Set(to)].filter(key => key !== self)
+      recipients = this.make(topic, to, to.length > 0 ? named : core.subscribers.of(topic))
       this.#kept.set(name, recipients)
     }
     if (to.length === 0) {
@@ -79,8 +81,8 @@ export class AllRecipients {
       } else if (via == null) {
         recipients.unreachable.push(key)
       } else {
-        const others = recipients.relayed.get(via)
         recipients.behind.push(key)
+        const others = recipients.relayed.get(via)
         others == null ? recipients.relayed.set(via, [key]) : others.push(key)
       }
     }
@@ -90,10 +92,9 @@ export class AllRecipients {
 
   /** A leaf is told of those who share its topics alone: for others it tries its relays, which know everybody */
   #next (key: Key, avoid: readonly Key[]): Key | undefined {
-    const { core } = this.#context
-    const { relays } = core.updates
-    const another = avoid.length > 0 ? core.routing.next(key, via => avoid.includes(via)) : undefined
-    return another ?? core.routing.next(key) ?? relays.find(relay => !avoid.includes(relay))
+    const { routing, updates } = this.#context.core
+    const another = avoid.length > 0 ? routing.next(key, via => avoid.includes(via)) : undefined
+    return another ?? routing.next(key) ?? updates.relays.find(relay => !avoid.includes(relay))
   }
 
   #isCurrent ({ subscribersVersion, routingVersion }: Recipients): boolean {

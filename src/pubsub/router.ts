@@ -1,11 +1,7 @@
 import { Neighbours } from '../link/index.ts'
-import { systemClock } from '../runtime/clock.ts'
-import { systemRandom } from '../runtime/random.ts'
 import { Bundling } from './bundling.ts'
 import * as limits from './constants.ts'
 import { Context } from './context.ts'
-import { PubsubCore } from './core/pubsub.ts'
-import { Signer } from './envelope.ts'
 import { rememberEpoch } from './epoch.ts'
 import { keyOf } from './keys.ts'
 import { Parcels } from './parcels.ts'
@@ -14,21 +10,14 @@ import { Receiving } from './receiving.ts'
 import { Relaying } from './relaying.ts'
 import { Subscriptions } from './subscriptions.ts'
 import * as wire from './wire.ts'
-import type { Peer } from './context.ts'
+import type { Arrived, ContextInit } from './context.ts'
 import type { Change } from './core/types.ts'
-import type { DirectSubComponents, DirectSubDiagnostics, DirectSubInit, Message, TopicValidator } from './index.ts'
-import type { Traffic } from './traffic.ts'
+import type { DirectSubDiagnostics, Message, TopicValidator } from './index.ts'
 import type { Neighbour, NeighbourHandlers } from '../link/index.ts'
-import type { Logger, PeerId } from '@libp2p/interface'
+import type { PeerId } from '@libp2p/interface'
+import type { Datastore } from 'interface-datastore'
 
-export interface RouterInit {
-  components: DirectSubComponents
-  init: DirectSubInit
-  epoch: number
-  log: Logger
-  maxMessageSize: number
-  maxTopics: number
-  traffic: Traffic
+export interface RouterInit extends ContextInit {
   validators: Map<string, TopicValidator>
   onMessage (message: Message): void
   onChanges (changes: Change[]): void
@@ -42,62 +31,39 @@ export class Router implements NeighbourHandlers {
   readonly subscriptions: Subscriptions
   readonly publisher: Publisher
   readonly neighbours: Neighbours
-  readonly #init: RouterInit
+  readonly #datastore: Datastore
   readonly #parcels: Parcels
   readonly #bundling: Bundling
   readonly #receiving: Receiving
   #isOver = false
 
-  constructor (router: RouterInit) {
-    const { components, init, epoch, log, maxTopics, maxMessageSize, traffic, validators, onMessage, onChanges } = router
-    const clock = init.clock ?? systemClock
-    const self = keyOf(components.peerId)
-    this.#init = router
-    this.context = new Context({
-      self,
-      clock,
-      log,
-      traffic,
-      signer: new Signer(components.privateKey),
-      core: new PubsubCore({
-        self,
-        epoch,
-        isRelay: init.canRelay ?? true,
-        debounce: init.subscriptionDebounce ?? 0,
-        maxTopicsPerPeer: maxTopics,
-        maxSubscribersPerTopic: init.maxSubscribersPerTopic ?? limits.MAX_SUBSCRIBERS_PER_TOPIC,
-        maxDirectoryBytes: init.maxDirectoryBytes ?? limits.MAX_DIRECTORY_BYTES
-      })
-    })
+  constructor (init: RouterInit) {
+    const { components, options, validators, onMessage, onChanges } = init
+    const context = this.context = new Context(init)
+    this.#datastore = components.datastore
     this.subscriptions = new Subscriptions({
-      context: this.context,
+      context,
       onChanges,
       onAnnounced: peer => { this.publisher.introduce(peer) },
       onOutlive: epoch => { void this.#outlive(epoch) }
     })
-    this.#parcels = new Parcels(this.context)
-    this.#bundling = new Bundling(this.context, this.#parcels)
-    this.publisher = new Publisher({
-      context: this.context,
-      bundling: this.#bundling,
-      run: effects => { this.subscriptions.run(effects) }
-    })
+    const parcels = this.#parcels = new Parcels(context)
+    const bundling = this.#bundling = new Bundling(context, parcels)
+    this.publisher = new Publisher({ context, bundling, run: effects => { this.subscriptions.run(effects) } })
     this.#receiving = new Receiving({
-      context: this.context,
-      relaying: new Relaying(this.context, this.#parcels),
+      context,
+      relaying: new Relaying(context, parcels),
       validators,
       onMessage,
       onReceipt: (receipt, by) => { this.publisher.onReceipt(receipt, by) }
     })
     this.neighbours = new Neighbours({
+      ...options,
       components,
-      clock,
-      random: init.random ?? systemRandom,
       handlers: this,
-      maxFrame: maxMessageSize + limits.MESSAGE_OVERHEAD,
-      laneCapacity: init.outboxSize ?? limits.OUTBOX_SIZE,
-      slowAfter: init.slowPeerTimeout ?? limits.SLOW_PEER_TIMEOUT,
-      runOnLimitedConnection: init.runOnLimitedConnection ?? false
+      maxFrame: options.maxMessageSize + limits.MESSAGE_OVERHEAD,
+      laneCapacity: options.outboxSize,
+      slowAfter: options.slowPeerTimeout
     })
   }
 
@@ -120,7 +86,7 @@ export class Router implements NeighbourHandlers {
         busyMailboxes: context.inbound.size + context.outbound.size
       },
       dropped: context.counters.toJSON(),
-      peers: [...neighbours.values()].map(neighbour => ({ peerId: neighbour.peerId, status: neighbour.status, ...neighbour.diagnostics }))
+      peers: [...neighbours.values()].map(({ peerId, status, diagnostics }) => ({ peerId, status, ...diagnostics }))
     }
   }
 
@@ -137,7 +103,8 @@ export class Router implements NeighbourHandlers {
     this.#receiving.stop()
     this.#isOver = true
     await this.neighbours.stop()
-    this.context.stop()
+    this.context.inbound.stop()
+    this.context.outbound.stop()
   }
 
   greet (): Uint8Array {
@@ -145,23 +112,22 @@ export class Router implements NeighbourHandlers {
   }
 
   onUp (neighbour: Neighbour, greeting: Uint8Array): void {
-    const { epoch, isRelay } = wire.decodeGreeting(greeting)
+    const { context } = this
+    const said = wire.decodeGreeting(greeting)
 
     if (this.#isOver) {
       return
     }
 
-    const key = keyOf(neighbour.peerId)
+    const before = context.peers.get(keyOf(neighbour.peerId))
+    const peer = context.up(neighbour, said)
 
     // it lives anew: what was on its way is lost
-    const before = this.context.peers.get(key)
-    const peer = this.context.up(neighbour, { key, epoch, isRelay })
-
     if (before != null) {
-      this.publisher.down(key)
+      this.publisher.down(peer.key)
     }
 
-    this.#receiving.dedup.restart(key, epoch)
+    this.#receiving.dedup.restart(peer.key, peer.epoch)
     this.subscriptions.up(peer)
 
     if (before != null) {
@@ -193,52 +159,38 @@ export class Router implements NeighbourHandlers {
   }
 
   onFrame (neighbour: Neighbour, kind: number, body: Uint8Array, bytes: number): void {
-    const peer = this.context.peers.get(keyOf(neighbour.peerId))
+    const from = this.context.peers.get(keyOf(neighbour.peerId))
 
-    if (this.#isOver || peer == null) {
+    if (this.#isOver || from == null) {
       return
     }
 
     try {
-      this.#dispatch(peer, kind, body, bytes)
+      this.#dispatch({ from, kind, bytes }, body)
     } catch (err: any) {
-      this.context.counters.add(`malformed frame of kind ${kind}`)
-      neighbour.fault(`frame of kind ${kind}: ${err.message}`)
+      this.context.failed(from, kind, err)
     }
   }
 
-  #dispatch (from: Peer, kind: number, body: Uint8Array, bytes: number): void {
-    switch (kind) {
-      case wire.Kind.MESSAGE:
-        this.#receiving.onMessage(from, body, bytes)
-        break
-      case wire.Kind.PARCEL:
-        this.#receiving.onParcel(from, body, bytes)
-        break
-      case wire.Kind.GOSSIP:
-        this.subscriptions.onGossip(from, body)
-        break
-      case wire.Kind.RECEIPT:
-        this.#receiving.onReceipt(from, body)
-        break
-      case wire.Kind.FLOW:
-        this.#parcels.onFlow(from, wire.decodeFlows(body))
-        break
-      default:
-        this.context.counters.add('frame of an unknown kind')
+  #dispatch (arrived: Arrived, body: Uint8Array): void {
+    switch (arrived.kind) {
+      case wire.Kind.MESSAGE: this.#receiving.onMessage(arrived, body); break
+      case wire.Kind.PARCEL: this.#receiving.onParcel(arrived, body); break
+      case wire.Kind.GOSSIP: this.subscriptions.onGossip(arrived, body); break
+      case wire.Kind.RECEIPT: this.#receiving.onReceipt(arrived, body); break
+      case wire.Kind.FLOW: this.#parcels.onFlow(arrived.from, wire.decodeFlows(body)); break
+      default: this.context.counters.add('frame of an unknown kind')
     }
   }
 
-  /**
-   * Somewhere an earlier life of ours is remembered with a larger epoch: be younger than that, and say so to everybody
-   */
+  /** Somewhere an earlier life of ours is remembered with a larger epoch: be younger, and say so to everybody */
   async #outlive (epoch: number): Promise<void> {
     if (epoch < this.epoch || this.#isOver) {
       return
     }
 
     this.context.core.epoch = epoch + 1
-    await rememberEpoch(this.#init.components.datastore, this.epoch, this.context.log)
+    await rememberEpoch(this.#datastore, this.epoch, this.context.log)
 
     for (const neighbour of this.neighbours.values()) {
       neighbour.restart()

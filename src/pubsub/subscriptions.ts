@@ -1,12 +1,14 @@
+import { equals } from 'uint8arrays/equals'
 import { Lane } from '../link/index.ts'
+import { aborted } from '../runtime/aborted.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { inOrder } from '../runtime/in-order.ts'
 import { allOf, then } from '../runtime/then.ts'
 import * as limits from './constants.ts'
-import { EnvelopeType, readEnvelope, verifyEnvelope } from './envelope.ts'
+import { EnvelopeType, readEnvelope } from './envelope.ts'
 import * as wire from './wire.ts'
-import type { Context, Peer } from './context.ts'
+import type { Arrived, Context, Peer } from './context.ts'
 import type { Announcement, Call, Change, Effect, Gossip, Key, SubscribeOutcome, Update } from './core/types.ts'
 import type { Frame } from '../link/index.ts'
 
@@ -19,11 +21,8 @@ export interface SubscriptionsInit {
   onOutlive (epoch: number): void
 }
 
-/** An update, and whether all of its announcements were signed by their origin */
-interface Checked {
-  update: Update
-  isTrue: boolean | Promise<boolean>
-}
+/** How a call of the user ended */
+type Outcome = SubscribeOutcome | 'answered'
 
 /**
  * The shell around the core of subscriptions: it turns frames, calls and time into its events, and its effects into
@@ -33,8 +32,7 @@ export class Subscriptions {
   readonly #init: SubscriptionsInit
   readonly #context: Context
   readonly #alarm: Alarm
-  readonly #subscribes = new Map<Call, (outcome: SubscribeOutcome) => void>()
-  readonly #requests = new Map<Call, () => void>()
+  readonly #calls = new Map<Call, (outcome: Outcome) => void>()
   /** Our own announcements as they were signed: once, however many neighbours hear them */
   readonly #signed = new WeakMap<Announcement, Uint8Array | Promise<Uint8Array>>()
   #lastCall = 0
@@ -46,28 +44,16 @@ export class Subscriptions {
   }
 
   get waiting (): number {
-    return this.#subscribes.size + this.#requests.size
+    return this.#calls.size
   }
 
   async subscribe (topic: string, signal?: AbortSignal): Promise<boolean> {
     const { core } = this.#context
-    const call = ++this.#lastCall
-    const { promise, resolve, reject } = Promise.withResolvers<SubscribeOutcome>()
-    const onAbort = (): void => {
-      this.#subscribes.delete(call)
+    const outcome = await this.#settled(call => core.subscribe(topic, call, this.#now), call => {
       core.abort(topic, call, this.#now)
       this.#arm()
-      reject(signal?.reason)
-    }
-    this.#subscribes.set(call, resolve)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.run(core.subscribe(topic, call, this.#now))
-
-    try {
-      return await promise === 'subscribed'
-    } finally {
-      signal?.removeEventListener('abort', onAbort)
-    }
+    }, signal)
+    return outcome === 'subscribed'
   }
 
   unsubscribe (topic: string, all: boolean): boolean {
@@ -79,22 +65,7 @@ export class Subscriptions {
   /** Resolves when all who were asked have answered, or are gone, or time is over */
   async request (topic: string, from?: Key, signal?: AbortSignal): Promise<void> {
     const { core } = this.#context
-    const call = ++this.#lastCall
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onAbort = (): void => {
-      this.#requests.delete(call)
-      core.cancelRequest(call)
-      reject(signal?.reason)
-    }
-    this.#requests.set(call, resolve)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.run(core.request(topic, call, this.#now, from))
-
-    try {
-      await promise
-    } finally {
-      signal?.removeEventListener('abort', onAbort)
-    }
+    await this.#settled(call => core.request(topic, call, this.#now, from), call => core.cancelRequest(call), signal)
   }
 
   up ({ key, epoch, isRelay }: Peer): void {
@@ -106,24 +77,24 @@ export class Subscriptions {
   }
 
   /** Throws a MalformedError */
-  onGossip (from: Peer, body: Uint8Array): void {
-    const { inbound, counters, log } = this.#context
+  onGossip (arrived: Arrived, body: Uint8Array): void {
+    const { from } = arrived
     const { updates, ...gossip } = wire.decodeGossip(body)
-    const checked = updates.map(update => this.#check(from, update))
+    const all = updates.flatMap(({ origin, announcements }) => announcements.map(bytes => ({ origin, bytes })))
 
-    inOrder(inbound, from.key, allOf(checked.map(({ isTrue }) => isTrue)), verdicts => {
-      const believed = checked.filter((_, i) => verdicts[i]).map(({ update }) => update)
+    this.#context.deal(arrived, all, ({ origin, bytes }) => this.#check(from, origin, bytes), checked => {
+      const next = checked.values()
+      const believed = updates
+        .map(update => ({ ...update, announcements: update.announcements.map(() => next.next().value) }))
+        .filter((update): update is Update => update.announcements.every(announcement => announcement != null))
 
       // what one origin did not sign says nothing of the others
-      if (believed.length < checked.length) {
+      if (believed.length < updates.length) {
         from.neighbour.fault('an announcement whose signature is wrong')
       }
 
       this.run(this.#context.core.receive(from.key, { ...gossip, updates: believed }, this.#now))
       this.#init.onAnnounced(from)
-    }, err => {
-      counters.add('gossip that was not dealt with')
-      log('gossip of %p was not dealt with - %e', from.peerId, err)
     })
   }
 
@@ -131,26 +102,12 @@ export class Subscriptions {
   run (effects: Effect[]): void {
     for (const effect of effects) {
       switch (effect.type) {
-        case 'gossip':
-          this.#send(effect.to, effect.gossip)
-          break
-        case 'changes':
-          this.#init.onChanges(effect.changes)
-          break
-        case 'subscribe-settled':
-          this.#subscribes.get(effect.call)?.(effect.outcome)
-          this.#subscribes.delete(effect.call)
-          break
-        case 'request-settled':
-          this.#requests.get(effect.call)?.()
-          this.#requests.delete(effect.call)
-          break
-        case 'outlive':
-          this.#init.onOutlive(effect.epoch)
-          break
-        case 'refused':
-          this.#context.refused(effect.what)
-          break
+        case 'gossip': this.#send(effect.to, effect.gossip); break
+        case 'changes': this.#init.onChanges(effect.changes); break
+        case 'subscribe-settled': this.#settle(effect.call, effect.outcome); break
+        case 'request-settled': this.#settle(effect.call, 'answered'); break
+        case 'outlive': this.#init.onOutlive(effect.epoch); break
+        case 'refused': this.#context.refused(effect.what); break
       }
     }
 
@@ -166,30 +123,39 @@ export class Subscriptions {
     return this.#context.clock.now()
   }
 
-  #check (from: Peer, { announcements, ...distance }: wire.WireUpdate): Checked {
-    const read = announcements.map(bytes => this.#read(from, distance.origin, bytes))
-    return {
-      update: { ...distance, announcements: read.map(({ announcement }) => announcement) },
-      isTrue: then(allOf(read.map(({ isTrue }) => isTrue)), verdicts => verdicts.every(isTrue => isTrue))
-    }
+  /** Resolves when the core settles what `begin` asks for; `cancel` is for a signal that aborts before */
+  async #settled (
+    begin: (call: Call) => Effect[], cancel: (call: Call) => void, signal?: AbortSignal
+  ): Promise<Outcome> {
+    const call = ++this.#lastCall
+    const { promise, resolve } = Promise.withResolvers<Outcome>()
+    this.#calls.set(call, resolve)
+    this.run(begin(call))
+
+    return aborted(promise, signal, () => {
+      this.#calls.delete(call)
+      cancel(call)
+    })
   }
 
-  #read (from: Peer, origin: Key, bytes: Uint8Array): { announcement: Announcement, isTrue: boolean | Promise<boolean> } {
+  #settle (call: Call, outcome: Outcome): void {
+    this.#calls.get(call)?.(outcome)
+    this.#calls.delete(call)
+  }
+
+  /** Undefined: its origin did not sign it. Throws a MalformedError */
+  #check (from: Peer, origin: Key, bytes: Uint8Array): Announcement | undefined | Promise<Announcement | undefined> {
     const envelope = readEnvelope(bytes)
 
     if (envelope.type !== EnvelopeType.ANNOUNCEMENT || envelope.origin !== origin) {
       throw new MalformedError('an update holds something else than announcements of its origin')
     }
 
-    const announcement: Announcement = { origin, epoch: envelope.epoch, bytes, ...wire.decodeAnnouncement(envelope.content) }
+    const { epoch, content } = envelope
+    const announcement: Announcement = { origin, epoch, bytes, ...wire.decodeAnnouncement(content) }
     const known = this.#context.core.subscribers.find(origin, announcement)?.bytes
-
-    if (known != null && sameBytes(known, bytes)) {
-      return { announcement, isTrue: true }
-    }
-
-    from.neighbour.spend(limits.SIGNATURE_COST)
-    return { announcement, isTrue: verifyEnvelope(envelope) }
+    const isKnown = known != null && equals(known, bytes)
+    return then(isKnown || this.#context.verify(from, envelope), isTrue => isTrue ? announcement : undefined)
   }
 
   #arm (): void {
@@ -204,19 +170,24 @@ export class Subscriptions {
       return
     }
 
-    const signed = gossip.updates.map(({ announcements }) => allOf(announcements.map(announcement => this.#sign(announcement))))
+    const signed = allOf(gossip.updates.map(({ announcements }) =>
+      allOf(announcements.map(announcement => this.#sign(announcement)))))
 
-    inOrder(outbound, to, allOf(signed), signed => {
+    inOrder(outbound, to, signed, signed => {
       const updates = gossip.updates.map((update, i) => ({ ...update, announcements: signed[i] }))
-      split({ ...gossip, updates }).forEach(frame => { peer.neighbour.send({ frame, lane: Lane.CONTROL, isOwn: true }) })
+
+      for (const frame of framesOf({ ...gossip, updates })) {
+        peer.neighbour.send({ frame, lane: Lane.CONTROL, isOwn: true })
+      }
     }, err => { log('gossip to %p was not sent - %e', peer.peerId, err) })
   }
 
   #sign (announcement: Announcement): Uint8Array | Promise<Uint8Array> {
-    let signed = announcement.bytes ?? this.#signed.get(announcement)
+    const { epoch, bytes } = announcement
+    let signed = bytes ?? this.#signed.get(announcement)
 
     if (signed == null) {
-      signed = this.#context.signer.sign(announcement.epoch, EnvelopeType.ANNOUNCEMENT, wire.encodeAnnouncement(announcement))
+      signed = this.#context.signer.sign(epoch, EnvelopeType.ANNOUNCEMENT, wire.encodeAnnouncement(announcement))
       this.#signed.set(announcement, signed)
     }
 
@@ -225,7 +196,7 @@ export class Subscriptions {
 }
 
 /** One frame, or more where announcements are so long that one would be too large */
-function split (gossip: wire.WireGossip): Frame[] {
+function framesOf (gossip: wire.WireGossip): Frame[] {
   const parts: wire.WireUpdate[][] = [[]]
   let size = 0
 
@@ -242,11 +213,6 @@ function split (gossip: wire.WireGossip): Frame[] {
   }
 
   // what answers and acks speak of is to be read before them
-  return parts.map((updates, i) => wire.encodeGossip(i < parts.length - 1
-    ? { ack: -1, updates, lost: [], wanted: [], requests: [], answers: [] }
-    : { ...gossip, updates }))
-}
-
-function sameBytes (a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i])
+  const nothing = { ack: -1, lost: [], wanted: [], requests: [], answers: [] }
+  return parts.map((updates, i) => wire.encodeGossip({ ...i < parts.length - 1 ? nothing : gossip, updates }))
 }

@@ -13,8 +13,8 @@ export interface Missed {
 
 /**
  * Peers that we have a connection to and that have not said yet what they listen to. What is published meanwhile is
- * kept
- * for them, within bounds, so that a message right after a dial reaches whom it was dialled for: no publisher waits.
+ * kept for them, within bounds, so that a message right after a dial reaches whom it was dialled for: no publisher
+ * waits.
  */
 export class Unannounced {
   readonly #clock: Clock
@@ -48,34 +48,29 @@ export class Unannounced {
   /** It has said what it listens to: what it may have missed, oldest first */
   introduce (key: Key): Missed[] {
     this.#coming.get(key)?.cancel()
+    this.#coming.delete(key)
+    const missed = this.#missed.filter(({ waiting }) => waiting.delete(key))
 
-    if (!this.#coming.delete(key)) {
-      return []
+    if (missed.length > 0) {
+      this.#missed = this.#missed.filter(({ waiting }) => waiting.size > 0)
+      this.#bytes = this.#missed.reduce((sum, { data }) => sum + data.byteLength, 0)
     }
 
-    const missed = this.#missed.filter(({ waiting }) => waiting.delete(key))
-    this.#keep(this.#missed.filter(({ waiting }) => waiting.size > 0))
     return missed
   }
 
   remember (topic: string, seq: number, data: Uint8Array, lane: number, recipients: Key[]): void {
     const waiting = new Set(this.#coming.keys())
     recipients.forEach(key => waiting.delete(key))
+    const bytes = this.#bytes + data.byteLength
 
-    if (waiting.size > 0 && this.#bytes + data.byteLength <= limits.UNANNOUNCED_BYTES && this.#missed.length < limits.UNANNOUNCED_MESSAGES) {
+    if (waiting.size > 0 && bytes <= limits.UNANNOUNCED_BYTES && this.#missed.length < limits.UNANNOUNCED_MESSAGES) {
       this.#missed.push({ topic, seq, data, lane, waiting })
-      this.#bytes += data.byteLength
+      this.#bytes = bytes
     }
   }
 
   stop (): void {
-    for (const key of [...this.#coming.keys()]) {
-      this.leave(key)
-    }
-  }
-
-  #keep (missed: Missed[]): void {
-    this.#missed = missed
-    this.#bytes = missed.reduce((sum, { data }) => sum + data.byteLength, 0)
+    [...this.#coming.keys()].forEach(key => { this.leave(key) })
   }
 }

@@ -13,10 +13,8 @@ export type { ReceiptStatus }
 
 /**
  * The frames of DirectSub, byte by byte; docs/protocol.md says it in prose. All numbers are uvarints, all strings
- * UTF-8,
- * both with their length before them. What follows the known fields of a control frame is not looked at, so that a
- * later
- * version may add some.
+ * UTF-8, both with their length before them. What follows the known fields of a control frame is not looked at, so that
+ * a later version may add some.
  */
 export const Kind = {
   /** Acks of announcements, updates, losses, requests, answers */
@@ -49,7 +47,14 @@ const readLane = (reader: Reader): Lane => {
 
   return lane as Lane
 }
+const readKeys = (reader: Reader, max: number): Key[] => reader.list(max, () => readKey(reader))
 const readTopic = (reader: Reader): string => reader.string(limits.MAX_TOPIC_LENGTH)
+const readTopics = (reader: Reader): string[] => reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader))
+const readFlag = (reader: Reader): boolean => (reader.byte() & 1) === 1
+
+function writeKeys (writer: Writer, keys: readonly Key[]): void {
+  writer.list(keys, key => writer.bytes(bytesOfKey(key)))
+}
 
 // greeting
 
@@ -59,7 +64,7 @@ export function encodeGreeting ({ epoch, isRelay }: Greeting): Uint8Array {
 
 export function decodeGreeting (bytes: Uint8Array): Greeting {
   const reader = new Reader(bytes)
-  return { epoch: reader.uvarint(), isRelay: (reader.byte() & 1) === 1 }
+  return { epoch: reader.uvarint(), isRelay: readFlag(reader) }
 }
 
 // gossip
@@ -73,15 +78,25 @@ export interface WireGossip extends Omit<Gossip, 'updates'> {
   updates: WireUpdate[]
 }
 
+interface Place {
+  origin: Key
+  epoch: number
+  seq: number
+  hops: number
+}
+
+function readPlace (reader: Reader): Place {
+  return { origin: readKey(reader), epoch: reader.uvarint(), seq: reader.uvarint(), hops: reader.byte() }
+}
+
 export function encodeGossip ({ ack, updates, lost, wanted, requests, answers }: WireGossip): Frame {
   const writer = new Writer()
-  writer.uvarint(ack + 1)
-  writer.list(updates, ({ origin, epoch, seq, hops, announcements }) => {
+  const place = ({ origin, epoch, seq, hops }: Place): Writer =>
     writer.bytes(bytesOfKey(origin)).uvarint(epoch).uvarint(seq).byte(hops)
-    writer.list(announcements, bytes => writer.bytes(bytes))
-  })
-  writer.list(lost, key => writer.bytes(bytesOfKey(key)))
-  writer.list(wanted, ({ origin, epoch, seq, hops }) => writer.bytes(bytesOfKey(origin)).uvarint(epoch).uvarint(seq).byte(hops))
+  writer.uvarint(ack + 1)
+  writer.list(updates, update => place(update).list(update.announcements, bytes => writer.bytes(bytes)))
+  writeKeys(writer, lost)
+  writer.list(wanted, place)
   writer.list(requests, ({ id, topic }) => writer.uvarint(id).string(topic))
   writer.list(answers, id => writer.uvarint(id))
   return frameOf(Kind.GOSSIP, writer.finish())
@@ -92,14 +107,11 @@ export function decodeGossip (body: Uint8Array): WireGossip {
   return {
     ack: reader.uvarint() - 1,
     updates: reader.list(limits.MAX_UPDATES, () => ({
-      origin: readKey(reader),
-      epoch: reader.uvarint(),
-      seq: reader.uvarint(),
-      hops: reader.byte(),
+      ...readPlace(reader),
       announcements: reader.list(limits.MAX_HISTORY + 1, () => reader.bytes(limits.MAX_ANNOUNCEMENT_SIZE))
     })),
-    lost: reader.list(limits.MAX_UPDATES, () => readKey(reader)),
-    wanted: reader.list(limits.MAX_UPDATES, () => ({ origin: readKey(reader), epoch: reader.uvarint(), seq: reader.uvarint(), hops: reader.byte() })),
+    lost: readKeys(reader, limits.MAX_UPDATES),
+    wanted: reader.list(limits.MAX_UPDATES, () => readPlace(reader)),
     requests: reader.list(limits.MAX_UPDATES, () => ({ id: reader.uvarint(), topic: readTopic(reader) })),
     answers: reader.list(limits.MAX_UPDATES, () => reader.uvarint())
   }
@@ -115,12 +127,7 @@ export function encodeAnnouncement ({ seq, full, on, off }: Announcement): Uint8
 
 export function decodeAnnouncement (content: Uint8Array): Pick<Announcement, 'seq' | 'full' | 'on' | 'off'> {
   const reader = new Reader(content)
-  return {
-    seq: reader.uvarint(),
-    full: (reader.byte() & 1) === 1,
-    on: reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader)),
-    off: reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader))
-  }
+  return { seq: reader.uvarint(), full: readFlag(reader), on: readTopics(reader), off: readTopics(reader) }
 }
 
 // messages between neighbours
@@ -198,7 +205,7 @@ export function encodeBundle ({ topic, to, wantsAck, messages }: Bundle): Uint8A
   const size = messages.reduce((sum, { data }) => sum + data.byteLength + 12, topic.length * 3 + 16)
   const writer = new Writer(size)
   writer.byte(wantsAck ? WANTS_ACK : 0).string(topic)
-  writer.list(to, key => writer.bytes(bytesOfKey(key)))
+  writeKeys(writer, to)
   writer.list(messages, ({ seq, data }) => writer.uvarint(seq).bytes(data))
   return writer.finish()
 }
@@ -208,7 +215,7 @@ export function decodeBundle (content: Uint8Array): Bundle {
   return {
     wantsAck: (reader.byte() & WANTS_ACK) !== 0,
     topic: readTopic(reader),
-    to: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader)),
+    to: readKeys(reader, limits.MAX_DESTINATIONS),
     messages: reader.list(limits.BUNDLE_MESSAGES, () => ({ seq: reader.uvarint(), data: reader.bytes() }))
   }
 }
@@ -229,23 +236,15 @@ export interface Parcel {
   envelope: Uint8Array
 }
 
-/**
- * A few bytes of a relay's id. Two relays that share them are passed over for each other: another way is taken, or none
- */
+/** A few bytes of a relay's id. Relays that share them are passed over for each other: another way is taken, or none */
 export function traceOf (relay: Key): number {
-  let trace = 0
-
-  for (let i = relay.length - TRACE_BYTES; i < relay.length; i++) {
-    trace = trace * 256 + relay.charCodeAt(i)
-  }
-
-  return trace
+  return bytesOfKey(relay.slice(-TRACE_BYTES)).reduce((trace, byte) => trace * 256 + byte, 0)
 }
 
 export function encodeParcel ({ trace, lane, destinations, envelope }: Parcel): Frame {
   const writer = new Writer(64 + trace.length * 5 + destinations.length * 40).byte(lane)
   writer.list(trace, relay => writer.uvarint(relay))
-  writer.list(destinations, key => writer.bytes(bytesOfKey(key)))
+  writeKeys(writer, destinations)
   const head = writer.finish()
   return encodeFrame(Kind.PARCEL, head.byteLength, (target, offset) => { target.set(head, offset) }, envelope)
 }
@@ -256,7 +255,7 @@ export function decodeParcel (body: Uint8Array): Parcel {
   return {
     lane: readLane(reader),
     trace: reader.list(limits.HOP_LIMIT, () => reader.uvarint()),
-    destinations: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader)),
+    destinations: readKeys(reader, limits.MAX_DESTINATIONS),
     envelope: reader.rest()
   }
 }
@@ -292,7 +291,7 @@ export interface Receipt {
 export function encodeReceipt ({ status, of, epoch, topic, seqs, about }: Receipt): Uint8Array {
   const writer = new Writer().byte(STATUSES.indexOf(status)).bytes(bytesOfKey(of)).uvarint(epoch).string(topic)
   writer.list(seqs, seq => writer.uvarint(seq))
-  writer.list(about, key => writer.bytes(bytesOfKey(key)))
+  writeKeys(writer, about)
   return writer.finish()
 }
 
@@ -314,7 +313,7 @@ export function decodeReceipt (content: Uint8Array): Receipt {
     epoch: reader.uvarint(),
     topic: readTopic(reader),
     seqs: reader.list(limits.MAX_SEQS, () => reader.uvarint()),
-    about: reader.list(limits.MAX_DESTINATIONS, () => readKey(reader))
+    about: readKeys(reader, limits.MAX_DESTINATIONS)
   }
 }
 

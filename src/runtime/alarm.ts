@@ -25,17 +25,12 @@ export class Alarm {
     this.#timer?.cancel()
     this.#timer = undefined
     this.#at = at
-
-    if (at === Infinity) {
-      return
-    }
-
     const wait = at - this.#clock.now()
 
-    if (wait > 0) {
+    if (wait > 0 && at !== Infinity) {
       // a timer may ring a little early: what is due is asked again then
       this.#timer = this.#clock.after(wait, () => { this.#fire() })
-    } else if (!this.#isSoon) {
+    } else if (wait <= 0 && !this.#isSoon) {
       this.#isSoon = true
       this.#clock.soon(() => {
         this.#isSoon = false

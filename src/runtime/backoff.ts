@@ -2,24 +2,19 @@ import { jitter } from './random.ts'
 import type { Random } from './random.ts'
 
 export interface BackoffInit {
-  /** The first wait in milliseconds */
+  /** Milliseconds of the first and of the longest wait */
   first: number
-  /** The longest wait in milliseconds */
   cap: number
   random: Random
 }
 
 /** How long to wait before the next try: doubling, capped, with jitter */
 export class Backoff {
-  #attempts = 0
   readonly #init: BackoffInit
+  #attempts = 0
 
   constructor (init: BackoffInit) {
     this.#init = init
-  }
-
-  get attempts (): number {
-    return this.#attempts
   }
 
   next (): number {

@@ -1,9 +1,7 @@
 import { aborted } from './aborted.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
-/**
- * Those who wait for something to change: whoever changes it rings, and they look whether it is what they want.
- */
+/** Those who wait for something to change: whoever changes it rings, and they look whether it is what they want. */
 export class Bell {
   readonly #waiting = new Set<() => void>()
 

@@ -8,10 +8,6 @@ export class Counters {
     return sum
   }
 
-  get (reason: string): number {
-    return this.#counts.get(reason) ?? 0
-  }
-
   toJSON (): Record<string, number> {
     return Object.fromEntries(this.#counts)
   }

@@ -9,37 +9,33 @@ import type { Sign, Verify } from './ed25519.ts'
 const ALGORITHM = 'Ed25519'
 const SEED_BYTES = 32
 
-interface Probe {
-  key: string
-  message: string
-  r: string
-  s: string
-  isTrue: boolean
-}
+const KEY = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a'
+const R = '0beb733c35ba2497e33d11c0757353b5d0555f7e59c9af3c5eb004466fb89ba4'
+/** With a component of small order */
+const MIXED_KEY = '9158312a9a8d6e3b34c891d6d61444f8b8211c5117ebad15bdb0bd68b07e0245'
+const MIXED_R = '35dbea31ddd4290fbdeff2da9b7dd0773b601a8684582a8fb5fd01ede58ef4cc'
 
 /** One signature for each way in which implementations are known to differ */
-const PROBES: Probe[] = [{
+const PROBES = [
   // honest
-  key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
-  message: '00',
-  r: '0beb733c35ba2497e33d11c0757353b5d0555f7e59c9af3c5eb004466fb89ba4',
-  s: 'c1983ab7f39834f37b2e474ccb8678cc558bdf116db167c42786aca851a89300',
-  isTrue: true
-}, {
-  // R with a component of small order: true only if all is multiplied by the cofactor
-  key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
-  message: '00',
-  r: '35dbea31ddd4290fbdeff2da9b7dd0773b601a8684582a8fb5fd01ede58ef4cc',
-  s: '9ddeaa35c44c2a7863d57bef0f6477def81ec7272bd97082dd6be3b5f51fc10d',
-  isTrue: false
-}, {
-  // a key with a component of small order: true only if such keys are taken and k is reduced modulo L
-  key: '9158312a9a8d6e3b34c891d6d61444f8b8211c5117ebad15bdb0bd68b07e0245',
-  message: '02',
-  r: '0beb733c35ba2497e33d11c0757353b5d0555f7e59c9af3c5eb004466fb89ba4',
-  s: '2d5c5ca5f9a3f502a232832247cef485f2617c796d68f373d646fd5cf97ef60f',
-  isTrue: true
-}]
+  { key: KEY, message: '00', r: R, s: 'c1983ab7f39834f37b2e474ccb8678cc558bdf116db167c42786aca851a89300', isTrue: true },
+  // true only if all is multiplied by the cofactor
+  {
+    key: KEY,
+    message: '00',
+    r: MIXED_R,
+    s: '9ddeaa35c44c2a7863d57bef0f6477def81ec7272bd97082dd6be3b5f51fc10d',
+    isTrue: false
+  },
+  // true only if such keys are taken and k is reduced modulo L
+  {
+    key: MIXED_KEY,
+    message: '02',
+    r: R,
+    s: '2d5c5ca5f9a3f502a232832247cef485f2617c796d68f373d646fd5cf97ef60f',
+    isTrue: true
+  }
+]
 
 /** Whether WebCrypto keeps the rule: probed once a life */
 const verdicts = new WeakMap<SubtleCrypto, Promise<boolean>>()
@@ -105,13 +101,8 @@ export function verifierBy (subtle: SubtleCrypto | undefined, publicKey: Uint8Ar
 }
 
 async function keepsRule (subtle: SubtleCrypto): Promise<boolean> {
-  let verdict = verdicts.get(subtle)
-
-  if (verdict == null) {
-    verdict = probe(subtle)
-    verdicts.set(subtle, verdict)
-  }
-
+  const verdict = verdicts.get(subtle) ?? probe(subtle)
+  verdicts.set(subtle, verdict)
   return verdict
 }
 

@@ -2,8 +2,8 @@ import { TypedEventEmitter } from 'main-event'
 import type { EventHandler } from 'main-event'
 
 /**
- * An event target whose listeners cannot harm who dispatches: one that throws is reported to `onListenerError`
- * instead of ending the process, and the other listeners still run.
+ * An event target whose listeners cannot harm who dispatches: one that throws is reported to `onListenerError` instead
+ * of ending the process, and the other listeners still run.
  */
 export class SafeEventEmitter<Events extends { [K in keyof Events]: Event }> extends TypedEventEmitter<Events> {
   readonly #wrapped = new WeakMap<object, (evt: Event) => void>()
@@ -14,11 +14,15 @@ export class SafeEventEmitter<Events extends { [K in keyof Events]: Event }> ext
     this.#onListenerError = onListenerError
   }
 
-  addEventListener<K extends keyof Events> (type: K, listener: EventHandler<Events[K]> | null, options?: boolean | AddEventListenerOptions): void {
+  addEventListener<K extends keyof Events> (
+    type: K, listener: EventHandler<Events[K]> | null, options?: boolean | AddEventListenerOptions
+  ): void {
     super.addEventListener(type, this.#wrap(listener), options)
   }
 
-  removeEventListener<K extends keyof Events> (type: K, listener?: EventHandler<Events[K]> | null, options?: boolean | EventListenerOptions): void {
+  removeEventListener<K extends keyof Events> (
+    type: K, listener?: EventHandler<Events[K]> | null, options?: boolean | EventListenerOptions
+  ): void {
     super.removeEventListener(type, this.#wrap(listener), options)
   }
 
@@ -32,22 +36,15 @@ export class SafeEventEmitter<Events extends { [K in keyof Events]: Event }> ext
       return listener
     }
 
-    let wrapped = this.#wrapped.get(listener)
-
-    if (wrapped == null) {
-      wrapped = (evt: Event): void => {
-        try {
-          const result = typeof listener === 'function' ? listener.call(this, evt) : listener.handleEvent(evt)
-          if (typeof result?.catch === 'function') {
-            result.catch(this.#onListenerError)
-          }
-        } catch (err) {
-          this.#onListenerError(err)
-        }
+    const wrapped = this.#wrapped.get(listener) ?? ((evt: Event): void => {
+      try {
+        const result = typeof listener === 'function' ? listener.call(this, evt) : listener.handleEvent(evt)
+        result?.catch?.(this.#onListenerError)
+      } catch (err) {
+        this.#onListenerError(err)
       }
-      this.#wrapped.set(listener, wrapped)
-    }
-
+    })
+    this.#wrapped.set(listener, wrapped)
     return wrapped
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Bytes as the key of a map, a character each: many times cheaper to make than any other spelling. Strings are hashed with a secret,
- * so nobody can make keys collide
+ * Bytes as the key of a map, a character each: many times cheaper to make than any other spelling. Strings are hashed
+ * with a secret, so nobody can make keys collide
  */
 export function keyOfBytes (bytes: Uint8Array): string {
   return String.fromCharCode.apply(null, bytes as unknown as number[])

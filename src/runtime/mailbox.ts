@@ -1,12 +1,12 @@
 import { AbortError } from '@libp2p/interface'
 import { Fifo } from './bounded.ts'
 import { MailboxFullError, TurnTimeoutError } from './errors.ts'
-import type { Clock, Timer } from './clock.ts'
+import type { Clock } from './clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /**
- * What a turn does. `signal` aborts when the time of the turn is over; whoever goes on after that works for nobody. Node
- * takes 4 us to make a signal, so the mailbox makes one only for a turn that reads it
+ * What a turn does. `signal` aborts when the time of the turn is over; whoever goes on after that works for nobody.
+ * Node takes 4 us to make a signal, and makes one only for a turn that reads it
  */
 export type Turn<T> = (turn: { readonly signal: AbortSignal }) => T | Promise<T>
 
@@ -14,7 +14,7 @@ export interface MailboxesInit {
   /** What these mailboxes are for, as `mailboxes()` prints it */
   name: string
   clock: Clock
-  /** The longest that one turn may take, in milliseconds; Infinity where each thing that a turn waits for has a deadline itself */
+  /** The most milliseconds of one turn; Infinity where each thing that a turn waits for has a deadline itself */
   deadline: number
   /** How many turns of one owner may wait */
   capacity: number
@@ -32,8 +32,8 @@ export interface MailboxStatus {
 }
 
 interface Waiting {
-  run (turn: { readonly signal: AbortSignal }): unknown
-  resolve (value: unknown): void
+  run: Turn<any>
+  resolve (value: any): void
   reject (err: Error): void
 }
 
@@ -42,7 +42,7 @@ const busy = new Set<Mailbox>()
 
 /** Every mailbox that has work now: what waits for what, as a table */
 export function mailboxes (): MailboxStatus[] {
-  return [...busy].map(mailbox => mailbox.status())
+  return [...busy].map(mailbox => mailbox.status)
 }
 
 class Mailbox {
@@ -60,9 +60,10 @@ class Mailbox {
     busy.add(this)
   }
 
-  status (): MailboxStatus {
-    const age = this.#running == null ? 0 : this.#init.clock.now() - this.#running.since
-    return { name: this.#init.name, owner: this.#owner, depth: this.waiting.length, age, longest: Math.max(age, this.#longest) }
+  get status (): MailboxStatus {
+    const { name, clock } = this.#init
+    const age = this.#running == null ? 0 : clock.now() - this.#running.since
+    return { name, owner: this.#owner, depth: this.waiting.length, age, longest: Math.max(age, this.#longest) }
   }
 
   next (): void {
@@ -78,46 +79,39 @@ class Mailbox {
       return
     }
 
-    const since = this.#init.clock.now()
-    const controller = new AbortController()
-    const running = this.#running = { since, controller }
+    const { name, clock, deadline } = this.#init
+    const running = this.#running = { since: clock.now(), controller: new AbortController() }
     const end = (): void => {
       timer?.cancel()
       // a turn that ran out of time has been left behind already
       if (this.#running === running) {
-        this.#longest = Math.max(this.#longest, this.#init.clock.now() - since)
+        this.#longest = this.status.longest
         this.#running = undefined
         this.next()
       }
     }
-    const timer = this.#after(this.#init.deadline, () => {
-      const err = new TurnTimeoutError(`A turn of ${this.#init.name} for ${this.#owner} took longer than ${this.#init.deadline} ms`)
-      turn.reject(err)
-      controller.abort(err)
-      end()
-    })
+    const timer = deadline === Infinity
+      ? undefined
+      : clock.after(deadline, () => {
+        const err = new TurnTimeoutError(`A turn of ${name} for ${this.#owner} took longer than ${deadline} ms`)
+        turn.reject(err)
+        running.controller.abort(err)
+        end()
+      })
 
-    new Promise(resolve => { resolve(turn.run(controller)) })
-      .then(turn.resolve, turn.reject)
-      .finally(end)
-  }
-
-  #after (ms: number, fn: () => void): Timer | undefined {
-    return ms === Infinity ? undefined : this.#init.clock.after(ms, fn)
+    new Promise(resolve => { resolve(turn.run(running.controller)) }).then(turn.resolve, turn.reject).finally(end)
   }
 
   stop (): void {
     const reason = new AbortError('The owner of this mailbox stopped')
-    for (const turn of this.waiting.clear()) {
-      turn.reject(reason)
-    }
+    this.waiting.clear().forEach(turn => { turn.reject(reason) })
     this.#running?.controller.abort(reason)
   }
 }
 
 /**
- * One queue of turns an owner: what concerns one owner happens in order, different owners do not wait for each other.
- * A turn that throws or hangs fails alone.
+ * One queue of turns an owner: what concerns one owner happens in order, different owners do not wait for each other. A
+ * turn that throws or hangs fails alone.
  */
 export class Mailboxes {
   readonly #init: MailboxesInit
@@ -138,44 +132,38 @@ export class Mailboxes {
   }
 
   /** Runs `run` when all earlier turns of `owner` have ended */
-  async turn<T> (owner: string, run: Turn<T>, options: AbortOptions = {}): Promise<T> {
-    options.signal?.throwIfAborted()
-    let mailbox = this.#byOwner.get(owner)
-
-    if (mailbox == null) {
-      mailbox = new Mailbox(this.#init, owner, () => { this.#byOwner.delete(owner) })
-      this.#byOwner.set(owner, mailbox)
-    }
-
+  async turn<T> (owner: string, run: Turn<T>, { signal }: AbortOptions = {}): Promise<T> {
+    signal?.throwIfAborted()
+    const mailbox = this.#byOwner.get(owner) ??
+      new Mailbox(this.#init, owner, () => { this.#byOwner.delete(owner) })
     const { waiting } = mailbox
+    this.#byOwner.set(owner, mailbox)
 
     if (waiting.length >= this.#init.capacity) {
       throw new MailboxFullError(`${waiting.length} turns wait for ${owner} already: wait for some of them to end`)
     }
 
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const turn: Waiting = { run, resolve: value => { resolve(value as T) }, reject }
+    const turn: Waiting = { run, resolve, reject }
     const onAbort = (): void => {
       // one that runs already is not torn out: it ends by itself or by its deadline
       if (waiting.remove(item => item === turn).length > 0) {
-        reject(options.signal?.reason ?? new AbortError())
+        reject(signal?.reason)
       }
     }
-    options.signal?.addEventListener('abort', onAbort)
+    signal?.addEventListener('abort', onAbort)
     waiting.push(turn)
     mailbox.next()
 
     try {
       return await promise
     } finally {
-      options.signal?.removeEventListener('abort', onAbort)
+      signal?.removeEventListener('abort', onAbort)
     }
   }
 
   /** Refuses what waits and tells what runs to end */
   stop (): void {
-    for (const mailbox of this.#byOwner.values()) {
-      mailbox.stop()
-    }
+    this.#byOwner.forEach(mailbox => { mailbox.stop() })
   }
 }

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'aegir/chai'
 import { Terminal } from '../../bin/terminal.ts'
-import { VirtualClock } from '../../src/runtime/clock.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Event } from '../../bin/events.ts'
 
 const CLEAR = '!\r\u001b[K'

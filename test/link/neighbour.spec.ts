@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { encodeHello } from '../../src/link/channel.ts'
-import { FAULT_PENALTY, HELLO_TIMEOUT, MAX_FAULTS, REOPEN_CAP, REOPEN_DEADLINE, STOP_TIMEOUT } from '../../src/link/constants.ts'
+import { FAULT_PENALTY, HELLO_TIMEOUT, MAX_FAULTS, REOPEN_CAP, REOPEN_DEADLINE, REOPEN_FIRST, STOP_TIMEOUT } from '../../src/link/constants.ts'
 import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
 import { Lane } from '../../src/link/core/outbox.ts'
 import { Wires, WireStream } from './wires.ts'
@@ -64,6 +64,19 @@ describe('a neighbour', () => {
     expect(the().tries).to.equal(2)
     expect(the().opener.neighbour.isUp).to.equal(false)
     expect(the().opener.ups + the().other.ups).to.equal(0)
+  })
+
+  it('notices at once that its stream was reset while that was negotiated, on both sides', async () => {
+    the().onNegotiated = stream => { stream.onRemoteReset() }
+    the().connect()
+    await the().clock.run(REOPEN_FIRST * 2)
+
+    expect(the().tries).to.be.above(1)
+    expect(the().other.neighbour.diagnostics).to.have.property('channels', 0)
+
+    the().onNegotiated = undefined
+    await the().clock.run(REOPEN_FIRST * 20)
+    expect(the().opener.neighbour.isUp).to.equal(true)
   })
 
   it('takes nothing before it has met the other side, nor after it is down', async () => {

@@ -7,8 +7,9 @@ import { decodeHello } from '../../src/link/channel.ts'
 import { FrameParser, Kind } from '../../src/link/core/frames.ts'
 import { Neighbour } from '../../src/link/neighbour.ts'
 import { LruMap } from '../../src/runtime/bounded.ts'
-import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Hello } from '../../src/link/channel.ts'
 import type { NeighbourHandlers, Penalty } from '../../src/link/neighbour.ts'
 import type { AbortOptions, Connection, PeerId, Stream } from '@libp2p/interface'
@@ -138,6 +139,8 @@ export class Wires {
   rate = Infinity
   /** What keeps streams from being opened at all */
   isBroken = false
+  /** Called with each end of a stream when it was negotiated, before its side has it */
+  onNegotiated?: (stream: WireStream) => void
   /** How often the opener tried */
   tries = 0
   /** What was said first on each stream, the opener's hello before the other one's */
@@ -233,6 +236,7 @@ export class Wires {
         new FrameParser(70_000, (kind, body) => { this.hellos.push(...kind === Kind.HELLO ? [decodeHello(body)] : []) }).push(bytes)
       }
     }
+    [near, far].forEach(stream => this.onNegotiated?.(stream))
     clock.after(LATENCY + this.delay, () => { this.other.neighbour.accept(connection.other, far) })
     return near
   }

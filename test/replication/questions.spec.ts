@@ -1,7 +1,7 @@
 import { expect } from 'aegir/chai'
 import { NoAnswerError } from '../../src/replication/errors.ts'
 import { Questions } from '../../src/replication/questions.ts'
-import { VirtualClock } from '../../src/runtime/clock.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 describe('questions to other peers', () => {
   it('leave nothing behind when they are called off before they are asked', async () => {

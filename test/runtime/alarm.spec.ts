@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { Alarm } from '../../src/runtime/alarm.ts'
-import { VirtualClock } from '../../src/runtime/clock.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 describe('an alarm', () => {
   function setting (): { clock: VirtualClock, alarm: Alarm, rang: number[] } {

@@ -1,6 +1,7 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { newSystemClock, systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { newSystemClock, systemClock } from '../../src/runtime/clock.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 
 describe('the virtual clock', () => {

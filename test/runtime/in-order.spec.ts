@@ -1,8 +1,9 @@
 import { expect } from 'aegir/chai'
 import fc from 'fast-check'
-import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { inOrder } from '../../src/runtime/in-order.ts'
 import { Mailboxes } from '../../src/runtime/mailbox.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 function boxes (): Mailboxes {
   return new Mailboxes({ name: 'in order', clock: new VirtualClock(), deadline: 1000, capacity: 1000 })

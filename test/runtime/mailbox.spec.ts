@@ -1,7 +1,8 @@
 import { expect } from 'aegir/chai'
-import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { MailboxFullError, TurnTimeoutError } from '../../src/runtime/errors.ts'
 import { mailboxes, Mailboxes } from '../../src/runtime/mailbox.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Turn } from '../../src/runtime/mailbox.ts'
 
 /** Until all that can happen without time passing has happened */

@@ -1,6 +1,7 @@
 import { expect } from 'aegir/chai'
-import { systemClock, VirtualClock } from '../../src/runtime/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { Pacer } from '../../src/runtime/pacer.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 /** Nothing else ran if it takes that long */
 const TOO_LONG_MS = 2000

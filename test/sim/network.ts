@@ -1,5 +1,5 @@
-import { VirtualClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import { SimLink } from './link.ts'
 import { SimNode } from './node.ts'
 import type { Observer } from './observer.ts'

@@ -5,18 +5,18 @@ import type { Flight, Standing } from './flight.ts'
  *
  * Of two neighbours the one with the smaller id opens the streams, always and on whichever connection it likes best, so
  * that simultaneous dials, restarts and better connections can never leave two streams that the two sides disagree on:
- * the
- * opener's newest channel is the channel. The opener counts its channels; the count is in its hello.
+ * the opener's newest channel is the channel. The opener counts its channels; the count is in its hello.
  *
- * | event       | down           | opening              | waiting        | up                                                    |
- * |-------------|----------------|----------------------|----------------|-------------------------------------------------------|
- * | connections | -> opening     | (on failure: again)  | -> opening     | better one: open there, stay up                       |
- * | no more     | -              | -> down              | -> down        | -> down, told upwards once                            |
- * | hello       | end it         | -> up                | end it         | the new channel replaces the old one, which is ended  |
- * | ended       | -              | -> waiting (backoff) | -              | -> waiting (backoff), still a neighbour; -> opening if a better one is on its way |
- * | retry       | -              | -                    | -> opening     | open on the better connection again                   |
- * | lost        | -              | no neighbour now, told upwards once  ||  -                                                     |
- * | restart     | -              | a new life           | a new life     | a new life; end it                                    |
+ * | event       | down       | opening              | waiting    | up                                              |
+ * |-------------|------------|----------------------|------------|-------------------------------------------------|
+ * | connections | -> opening | (on failure: again)  | -> opening | a better one: open there, stay up               |
+ * | no more     | -          | -> down              | -> down    | -> down, told upwards once                      |
+ * | hello       | end it     | -> up                | end it     | the new channel replaces the old one, which ends |
+ * | ended       | -          | -> waiting (backoff) | -          | -> waiting (backoff), still a neighbour;        |
+ * |             |            |                      |            | -> opening if a better one is on its way        |
+ * | retry       | -          | -                    | -> opening | open on the better connection again             |
+ * | lost        | -          | no neighbour now, told upwards once || -                                             |
+ * | restart     | -          | a new life           | a new life | a new life; end it                              |
  *
  * The other side does not open: where the opener is `opening` or `waiting`, it is `waiting` for the opener, and a hello
  * brings it up. It ends a channel that is older than one it has seen.
@@ -84,18 +84,15 @@ export class Channels {
   }
 
   #onConnections (best?: string): ChannelEffect[] {
-    const before = this.state
+    const { status } = this.state
     this.#best = best
 
     if (best == null) {
       this.state = { status: 'down' }
-      return before.status === 'down' ? [] : [{ type: 'close' }, ...this.#down()]
-    }
-    if (before.status === 'down' || (before.status === 'waiting' && this.#isOpener)) {
-      return this.#open()
+      return status === 'down' ? [] : [{ type: 'close' }, ...this.#down()]
     }
 
-    return this.#moveToBest()
+    return status === 'down' ? this.#open() : this.#onRetry()
   }
 
   #onHello ({ channel, connection, hello, window }: Extract<ChannelEvent, { type: 'hello' }>): ChannelEffect[] {
@@ -131,23 +128,20 @@ export class Channels {
       return [{ type: 'retry-later' }]
     }
     if (state.status === 'up' && state.channel === channel) {
-      return [...this.#afterChannel(state.opening), { type: 'lost-later' }]
+      const { opening } = state
+      // a channel that is being opened already takes its place: it need not be opened twice
+      this.state = opening == null ? { status: 'waiting' } : { status: 'opening', opening }
+      return [...opening == null ? this.#retryLater() : [], { type: 'lost-later' }]
     }
     if (state.status === 'opening' && state.opening === channel) {
-      return this.#afterChannel()
+      this.state = { status: 'waiting' }
+      return this.#retryLater()
     }
 
     return []
   }
 
-  /** A channel that is being opened already takes the place of the one that ended: it need not be opened twice */
-  #afterChannel (opening?: number): ChannelEffect[] {
-    if (opening != null) {
-      this.state = { status: 'opening', opening }
-      return []
-    }
-
-    this.state = { status: 'waiting' }
+  #retryLater (): ChannelEffect[] {
     return this.#isOpener ? [{ type: 'retry-later' }] : []
   }
 
@@ -174,31 +168,28 @@ export class Channels {
 
   /** A channel whose hello told of an earlier life is of no use, be it up or on its way */
   #endAll (): ChannelEffect[] {
-    const { state } = this
-    const told = [...'channel' in state ? [state.channel] : [], ...'opening' in state && state.opening != null ? [state.opening] : []]
-    return told.map(channel => ({ type: 'end', channel }))
+    const { channel, opening } = { channel: undefined, opening: undefined, ...this.state }
+    return [channel, opening].filter(number => number != null).map(channel => ({ type: 'end', channel }))
   }
 
   #moveToBest (): ChannelEffect[] {
     const { state } = this
-
-    if (!this.#isOpener || state.status !== 'up' || state.opening != null || this.#best == null || this.#best === state.connection) {
-      return []
-    }
-
-    const channel = ++this.#last
-    this.state = { ...state, opening: channel }
-    return [{ type: 'open', channel, connection: this.#best }]
+    const mayMove = this.#isOpener && state.status === 'up' && state.opening == null && this.#best !== state.connection
+    return mayMove ? this.#openOnBest(opening => ({ ...state, opening })) : []
   }
 
   #open (): ChannelEffect[] {
-    if (!this.#isOpener || this.#best == null) {
-      this.state = { status: 'waiting' }
+    this.state = { status: 'waiting' }
+    return this.#isOpener ? this.#openOnBest(opening => ({ status: 'opening', opening })) : []
+  }
+
+  #openOnBest (state: (opening: number) => ChannelState): ChannelEffect[] {
+    if (this.#best == null) {
       return []
     }
 
     const channel = ++this.#last
-    this.state = { status: 'opening', opening: channel }
+    this.state = state(channel)
     return [{ type: 'open', channel, connection: this.#best }]
   }
 }

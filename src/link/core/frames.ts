@@ -5,8 +5,8 @@ import { MalformedError } from '../../runtime/errors.ts'
 /**
  * A frame is `uvarint length · kind byte · body`; the length counts kind and body.
  *
- * Kinds below 16 belong to the link, those from 16 on to the floor above. A kind that nobody knows is skipped,
- * so that a later version can talk to this one.
+ * Kinds below 16 belong to the link, those from 16 on to the floor above. A kind that nobody knows is skipped, so that
+ * a later version can talk to this one.
  */
 export const Kind = {
   /** The first frame each way: who speaks, where it stands, how much it takes in. Not counted by credit */
@@ -21,17 +21,8 @@ export const Kind = {
 
 /** Bytes that the number of a length has at most: 2^53 has no more */
 const MAX_PREFIX = 8
-
-/** A frame ready to be written: the payload stays where it is, it is not copied behind the head */
-export interface Frame {
-  head: Uint8Array
-  body?: Uint8Array
-  bytes: number
-}
-
-/** Below this a payload is copied behind its head: one short copy is cheaper than a second part (a guess) */
-const COPY_BELOW = 4096
-
+/** Bytes below which a copy is cheaper than one more part. A guess */
+export const SHORT = 4096
 /** Bytes of the pieces of memory that small frames are cut from */
 const SLAB = 65_536
 let slab = new Uint8Array(SLAB)
@@ -39,7 +30,7 @@ let used = 0
 
 /** Frames that are made one after the other lie one behind the other: many of them are written as they lie, uncopied */
 function allocate (size: number): Uint8Array {
-  if (size > COPY_BELOW * 2) {
+  if (size > SHORT * 2) {
     return new Uint8Array(size)
   }
   if (used + size > SLAB) {
@@ -51,19 +42,26 @@ function allocate (size: number): Uint8Array {
   return slab.subarray(used - size, used)
 }
 
-/**
- * A frame of `kind` with `fields` bytes of fields, which `write` puts at the offset it is given, and a payload.
- */
-export function encodeFrame (kind: number, fields: number, write: (target: Uint8Array, offset: number) => void, payload?: Uint8Array): Frame {
+/** A frame ready to be written: a long payload stays where it is, a short one is copied behind the head */
+export interface Frame {
+  head: Uint8Array
+  body?: Uint8Array
+  bytes: number
+}
+
+/** A frame of `kind` with `fields` bytes of fields, which `write` puts at the offset it is given, and a payload */
+export function encodeFrame (
+  kind: number, fields: number, write: (target: Uint8Array, offset: number) => void, payload?: Uint8Array
+): Frame {
   const length = 1 + fields + (payload?.byteLength ?? 0)
   const prefix = uvarintLength(length)
-  const copy = payload != null && payload.byteLength < COPY_BELOW
+  const copy = payload != null && payload.byteLength < SHORT
   const head = allocate(prefix + (copy ? length : 1 + fields))
   const offset = writeUvarint(head, 0, length)
   head[offset] = kind
   write(head, offset + 1)
 
-  if (payload != null && copy) {
+  if (copy) {
     head.set(payload, offset + 1 + fields)
   }
 
@@ -75,37 +73,27 @@ export function frameOf (kind: number, body: Uint8Array): Frame {
   return encodeFrame(kind, 0, () => {}, body)
 }
 
-/**
- * Parts of a frame that are shorter are put together as they come. As many as one copies without thinking about it (a
- * guess)
- */
-const MERGE_BELOW = 4096
-
 /** Called with every frame. `bytes` is its whole length on the wire */
 export type OnFrame = (kind: number, body: Uint8Array, bytes: number) => void
 
 /**
- * Finds the frames in a stream of chunks that know nothing of frames. A frame that lies within one chunk is handed
- * on as a view of it; only one that spans chunks is put together. Nothing is allocated for bytes that did not come.
- * The one who is handed a frame may `stop` it: what came behind that frame is held until it may `go`.
+ * Finds the frames in a stream of chunks that know nothing of frames. A frame that lies within one chunk is handed on
+ * as a view of it; only one that spans chunks is put together. Nothing is allocated for bytes that did not come. Who is
+ * handed a frame may `stop` the parser: what came behind that frame is held until it may `go`.
  */
 export class FrameParser {
+  heldBytes = 0
+  isStopped = false
   readonly #max: number
   readonly #onFrame: OnFrame
   /** The pieces of a frame that is not whole yet */
   #held: Uint8Array[] = []
-  #heldBytes = 0
   /** How many bytes must be there before it is worth looking again */
   #wanted = 1
-  #isStopped = false
 
   constructor (max: number, onFrame: OnFrame) {
     this.#max = max
     this.#onFrame = onFrame
-  }
-
-  get heldBytes (): number {
-    return this.#heldBytes
   }
 
   /** In how many parts they are held */
@@ -113,31 +101,25 @@ export class FrameParser {
     return this.#held.length
   }
 
-  get isStopped (): boolean {
-    return this.#isStopped
-  }
-
   stop (): void {
-    this.#isStopped = true
+    this.isStopped = true
   }
 
   /** Goes on where it was stopped. Throws as `push` does */
   go (): void {
-    if (this.#isStopped) {
-      this.#isStopped = false
-      this.#take(this.#takeHeld())
-    }
+    this.isStopped = false
+    this.#take(this.#takeHeld())
   }
 
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
   push (chunk: Uint8Array): void {
     // no more of the chunk than ends what is held: the rest need not be copied
-    while (this.#heldBytes > 0 && chunk.byteLength > 0 && !this.#isStopped) {
-      const missing = Math.min(this.#wanted - this.#heldBytes, chunk.byteLength)
+    while (this.heldBytes > 0 && chunk.byteLength > 0 && !this.isStopped) {
+      const missing = Math.min(this.#wanted - this.heldBytes, chunk.byteLength)
       this.#hold(chunk.subarray(0, missing))
       chunk = chunk.subarray(missing)
 
-      if (this.#heldBytes >= this.#wanted) {
+      if (this.heldBytes >= this.#wanted) {
         this.#take(this.#takeHeld())
       }
     }
@@ -157,13 +139,9 @@ export class FrameParser {
   /** Short parts are put together two by two: a byte at a time would cost a hundred for each that came */
   #hold (part: Uint8Array): void {
     const held = this.#held
-    this.#heldBytes += part.byteLength
+    this.heldBytes += part.byteLength
 
-    if (part.byteLength === 0) {
-      return
-    }
-
-    while (part.byteLength < MERGE_BELOW && held.length > 0 && held[held.length - 1].byteLength <= part.byteLength) {
+    while (part.byteLength < SHORT && held.length > 0 && held[held.length - 1].byteLength <= part.byteLength) {
       part = concat([held.pop() as Uint8Array, part])
     }
 
@@ -173,7 +151,7 @@ export class FrameParser {
   #takeHeld (): Uint8Array {
     const held = this.#held
     this.#held = []
-    this.#heldBytes = 0
+    this.heldBytes = 0
     return held.length === 1 ? held[0] : concat(held)
   }
 
@@ -182,7 +160,7 @@ export class FrameParser {
     const end = chunk.byteLength
     let start = 0
 
-    while (start < end && !this.#isStopped) {
+    while (start < end && !this.isStopped) {
       let offset = start
       let length = 0
       let scale = 1
@@ -259,9 +237,6 @@ export class Slots {
   }
 }
 
-/** Parts shorter than this are gathered into one: a copy is cheaper than a part (a guess) */
-const GATHER_BELOW = 4096
-
 /**
  * The same bytes in few parts. Parts that lie one behind the other are one already; of the others, short ones are put
  * together. With `owned` also a single short one is copied: it may be a view of a slab that is kept for its sake alone.
@@ -271,27 +246,26 @@ export function gather (parts: Uint8Array[], { owned }: { owned: boolean }): Uin
   const gathered: Uint8Array[] = []
 
   for (let i = 0; i < runs.length;) {
+    const first = i
     let size = 0
-    let end = i
 
-    while (end < runs.length && runs[end].byteLength < GATHER_BELOW) {
-      size += runs[end++].byteLength
+    while (i < runs.length && runs[i].byteLength < SHORT) {
+      size += runs[i++].byteLength
     }
 
-    if (end - i < (owned ? 1 : 2)) {
-      gathered.push(runs[i++])
-      continue
+    if (i - first < (owned ? 1 : 2)) {
+      gathered.push(runs[first])
+      i = first + 1
+    } else {
+      // not `concat`, which may cut it from a slab of Node's own
+      const run = new Uint8Array(size)
+
+      for (let at = first, offset = 0; at < i; offset += runs[at++].byteLength) {
+        run.set(runs[at], offset)
+      }
+
+      gathered.push(run)
     }
-
-    const run = new Uint8Array(size)
-    let offset = 0
-
-    for (; i < end; i++) {
-      run.set(runs[i], offset)
-      offset += runs[i].byteLength
-    }
-
-    gathered.push(run)
   }
 
   return gathered

@@ -27,7 +27,13 @@ export interface DedupLimits {
 }
 
 export const DEDUP_LIMITS: DedupLimits = {
-  capacity: 458_752, maxTopics: 8192, maxRanges: 4096, minRanges: 16, gapTtl: 60_000, maxUndecided: 65_536, maxUndecidedBy: 65_536
+  capacity: 458_752,
+  maxTopics: 8192,
+  maxRanges: 4096,
+  minRanges: 16,
+  gapTtl: 60_000,
+  maxUndecided: 65_536,
+  maxUndecidedBy: 65_536
 }
 
 /** All that is known of one origin. It weighs 1, and 1 for each topic and each range */
@@ -54,21 +60,17 @@ class Origin extends FairRow {
   }
 
   on (topic: string): Verdicts | undefined {
-    if (this.verdicts != null && this.topic === topic) {
-      return this.verdicts
+    if (this.topic !== topic || this.verdicts == null) {
+      const verdicts = this.topics.get(topic)
+      return verdicts == null ? undefined : this.put(topic, verdicts)
     }
 
-    const verdicts = this.topics.get(topic)
-
-    if (verdicts != null) {
-      this.topics.delete(topic)
-      this.put(topic, verdicts)
-    }
-
-    return verdicts
+    return this.verdicts
   }
 
+  /** Also of one that is there: it is the last one used now */
   put (topic: string, verdicts: Verdicts): Verdicts {
+    this.topics.delete(topic)
     this.topics.set(topic, verdicts)
     this.topic = topic
     this.verdicts = verdicts
@@ -81,7 +83,7 @@ class Origin extends FairRow {
  *
  * | message | its life is | answer | what the shell does | state after |
  * |---|---|---|---|---|
- * | never came | present or newest | new | delivers, or starts the validator | accepted by `accept`, undecided by `receive` |
+ * | never came | present or newest | new | delivers, or starts the validator | accepted; undecided by `receive` |
  * | never came, too many undecided | present or newest | congested | asks for it later | as before |
  * | undecided | present | undecided | tells the origin so | the verdict of `decide` |
  * | accepted | present | accepted | acks again | for ever, or too-late |
@@ -197,7 +199,10 @@ export class Dedup {
       if (row.weight !== [...row.topics.values()].reduce((sum, { size }) => sum + 1 + size, 1)) {
         throw new Error(`The row of ${row.key} does not weigh ${row.weight}`)
       }
-      if (row.newest < row.epoch || row.topics.size > this.#limits.maxTopics || row.isHeld !== (row.undecided != null)) {
+
+      const hasRoom = row.topics.size <= this.#limits.maxTopics
+
+      if (!hasRoom || row.newest < row.epoch || row.isHeld !== (row.undecided != null)) {
         throw new Error(`The row of ${row.key} is wrong`)
       }
     }

@@ -40,13 +40,11 @@ export interface PendingAcksLimits {
   /** Bytes of what is held, `DESTINATION_BYTES` for each destination among them */
   maxBytes: number
   timeout: number
-  /**
-   * Milliseconds from when a copy left until the next one: as many copies are sent, the last wait is for an answer only
-   */
+  /** Milliseconds from when a copy left until the next one. As many copies are sent; the last wait is for an answer */
   intervals: number[]
 }
 
-export const PENDING_ACKS_LIMITS: PendingAcksLimits = {
+const PENDING_ACKS_LIMITS: PendingAcksLimits = {
   maxPending: 65_536, maxBytes: 64 * 1024 * 1024, timeout: 10_000, intervals: [2500, 5000, 10_000, 10_000]
 }
 
@@ -131,22 +129,22 @@ class Message<Content> implements Linked {
  * - A destination gets at most `intervals.length` copies, whatever receipts say, and none while one has yet to leave.
  * - A relay's 'unreachable' can be forged. It brings at most one copy for each way.
  * - 'unreachable' never ends a destination while a copy is left, nor within an interval of the last one.
- * - An event costs what it changes, not what is pending: queues are in the order of their ends, since waits are
- * constant.
+ * - An event costs what it changes, not what is pending: queues are in the order of their ends.
  */
 export class PendingAcks<Content> {
   readonly #limits: PendingAcksLimits
-  readonly #messages = new Map<string, Map<number, Message<Content>>>()
+  /** By topic and number */
+  readonly #messages = new Map<string, Message<Content>>()
   readonly #calls = new Map<Call, Message<Content>>()
   readonly #deadlines = new LinkedList<Message<Content>>()
   /** Queue 0 is the last wait of those that are unreachable, queue 1 follows the first copy, and so on */
   readonly #waits: Waits<Destination<Content>>
+  /** Content and destinations that are held */
   #bytes = 0
-
   /** Effects of the present event */
-  #ways: Array<Extract<PendingEffect<Content>, { type: 'way' }>> = []
-  #sends: Array<Extract<PendingEffect<Content>, { type: 'send' }>> = []
-  #settled: Array<Extract<PendingEffect<Content>, { type: 'settled' }>> = []
+  readonly #ways: Array<PendingEffect<Content>> = []
+  readonly #sends: Array<Extract<PendingEffect<Content>, { type: 'send' }>> = []
+  readonly #settled: Array<PendingEffect<Content>> = []
 
   constructor (limits: PendingAcksLimits = PENDING_ACKS_LIMITS) {
     this.#limits = limits
@@ -157,7 +155,6 @@ export class PendingAcks<Content> {
     return this.#calls.size
   }
 
-  /** Held: content and destinations */
   get bytes (): number {
     return this.#bytes
   }
@@ -177,17 +174,12 @@ export class PendingAcks<Content> {
       return 'congested'
     }
 
-    const message = new Message(tracked, now + this.#limits.timeout)
-    let messages = this.#messages.get(topic)
-
-    if (messages == null) {
-      this.#messages.set(topic, messages = new Map())
-    }
-    if (messages.has(seq) || this.#calls.has(call)) {
+    if (this.#messages.has(nameOf(topic, seq)) || this.#calls.has(call)) {
       throw new Error(`Call ${call} or message ${seq} of ${topic} is pending already`)
     }
 
-    messages.set(seq, message)
+    const message = new Message(tracked, now + this.#limits.timeout)
+    this.#messages.set(nameOf(topic, seq), message)
     this.#calls.set(call, message)
     this.#deadlines.push(message)
     this.#bytes += bytesOf(tracked)
@@ -207,7 +199,9 @@ export class PendingAcks<Content> {
   }
 
   /** The copy will not leave: the outbox of `via` gave it up, or there was no way at all */
-  failed (topic: string, seq: number, key: Key, reason: FailureReason, via: Key | undefined, now: number): Array<PendingEffect<Content>> {
+  failed (
+    topic: string, seq: number, key: Key, reason: FailureReason, via: Key | undefined, now: number
+  ): Array<PendingEffect<Content>> {
     const destination = this.#find(topic, seq, key)
 
     if (destination?.state !== 'sending') {
@@ -230,21 +224,19 @@ export class PendingAcks<Content> {
   }
 
   /** A receipt that `by` brought, of these destinations themselves, or of a relay about them */
-  receipt (status: ReceiptStatus, topic: string, seq: number, about: Key[], by: Key, now: number): Array<PendingEffect<Content>> {
+  receipt (
+    status: ReceiptStatus, topic: string, seq: number, about: Key[], by: Key, now: number
+  ): Array<PendingEffect<Content>> {
     for (const key of about) {
       const destination = this.#find(topic, seq, key)
 
-      if (destination == null || !isOpen(destination)) {
+      if (destination == null || !isOpen(destination.state)) {
         continue
       }
 
       switch (status) {
-        case 'unreachable':
-          this.#onUnreachable(destination, by, now)
-          break
-        case 'congested':
-          destination.reason = destination.via == null ? destination.reason : status
-          break
+        case 'unreachable': this.#onUnreachable(destination, by, now); break
+        case 'congested': destination.reason = destination.via == null ? destination.reason : status; break
         case 'undecided':
           this.#waits.stop(destination)
           destination.state = 'quiet'
@@ -270,10 +262,12 @@ export class PendingAcks<Content> {
   }
 
   wake (now: number): Array<PendingEffect<Content>> {
-    for (let message = this.#deadlines.first; message != null && message.deadline <= now; message = this.#deadlines.first) {
+    for (const message of this.#deadlines) {
+      if (message.deadline > now) {
+        break
+      }
       this.#end(message)
     }
-
     for (let due = this.#waits.due(now); due != null; due = this.#waits.due(now)) {
       this.#onTimer(due)
     }
@@ -282,45 +276,42 @@ export class PendingAcks<Content> {
   }
 
   abort (call: Call): Array<PendingEffect<Content>> {
-    const message = this.#calls.get(call)
-
-    if (message != null) {
-      this.#end(message, 'aborted')
-    }
-
+    this.#end(this.#calls.get(call), 'aborted')
     return this.#take()
   }
 
   stop (): Array<PendingEffect<Content>> {
-    for (const message of this.#calls.values()) {
-      this.#end(message, 'stopped')
-    }
+    this.#calls.forEach(message => { this.#end(message, 'stopped') })
     return this.#take()
   }
 
   check (): void {
     const messages = [...this.#deadlines]
     const all = messages.flatMap(({ destinations }) => [...destinations.values()])
-    const named = [...this.#messages.values()].reduce((sum, { size }) => sum + size, 0)
     const bytes = messages.reduce((sum, { tracked }) => sum + bytesOf(tracked), 0)
     this.#waits.check(all.filter(({ state }) => state === 'waiting'))
 
-    for (const { destinations, open, acked, tracked: { call, topic, seq, wanted } } of messages) {
-      const states = [...destinations.values()]
-      const isCounted = states.filter(isOpen).length === open && states.filter(({ state }) => state === 'acked').length === acked
+    for (const message of messages) {
+      const { destinations, open, acked, tracked: { call, topic, seq, wanted } } = message
+      const states = [...destinations.values()].map(({ state }) => state)
+      const count = states.filter(state => state === 'acked').length
+      const isCounted = states.filter(isOpen).length === open && count === acked
+      const isNamed = this.#calls.get(call) === message && this.#messages.get(nameOf(topic, seq)) === message
 
-      if (!isCounted || open === 0 || acked >= wanted || !this.#calls.has(call) || this.#messages.get(topic)?.has(seq) !== true) {
+      if (!isCounted || !isNamed || open === 0 || acked >= wanted) {
         throw new Error(`Call ${call}: ${open} open, ${acked} of ${wanted} acked, is miscounted, or should be settled`)
       }
     }
 
-    if (all.some(({ copies }) => copies > this.#limits.intervals.length) || named !== messages.length || this.size !== named || bytes !== this.#bytes) {
+    const hasStrays = this.#messages.size !== messages.length || this.size !== messages.length
+
+    if (hasStrays || bytes !== this.#bytes || all.some(({ copies }) => copies > this.#limits.intervals.length)) {
       throw new Error('There are too many copies, or names, or bytes')
     }
   }
 
   #find (topic: string, seq: number, key: Key): Destination<Content> | undefined {
-    return this.#messages.get(topic)?.get(seq)?.destinations.get(key)
+    return this.#messages.get(nameOf(topic, seq))?.destinations.get(key)
   }
 
   /** Believed of the way in use only, and once of each way */
@@ -347,13 +338,12 @@ export class PendingAcks<Content> {
 
     if (queue === 0) {
       this.#close(destination, 'failed')
-      return
+    } else {
+      if (via != null) {
+        this.#ways.push({ type: 'way', to: key, via, ok: false })
+      }
+      this.#sendNext(destination)
     }
-    if (via != null) {
-      this.#ways.push({ type: 'way', to: key, via, ok: false })
-    }
-
-    this.#sendNext(destination)
   }
 
   /** The way that brought the ack gets the credit if a copy left by it; another one only if there was no other */
@@ -400,9 +390,9 @@ export class PendingAcks<Content> {
     }
   }
 
-  #end (message: Message<Content>, reason?: FailureReason): void {
-    for (const destination of message.destinations.values()) {
-      if (isOpen(destination)) {
+  #end (message?: Message<Content>, reason?: FailureReason): void {
+    for (const destination of message?.destinations.values() ?? []) {
+      if (isOpen(destination.state)) {
         destination.reason = reason ?? destination.reason
         this.#close(destination, 'failed')
       }
@@ -411,49 +401,41 @@ export class PendingAcks<Content> {
 
   #settle (message: Message<Content>): void {
     const { tracked, destinations } = message
-    const messages = this.#messages.get(tracked.topic)
+    const { call, topic, seq } = tracked
     const outcome: Outcome = { acked: [], failed: [] }
 
     for (const destination of destinations.values()) {
-      if (destination.state === 'acked') {
-        outcome.acked.push(destination.key)
-      } else if (destination.state === 'failed') {
-        outcome.failed.push({ key: destination.key, reason: destination.reason })
-      } else {
-        this.#waits.stop(destination)
+      const { key, state, reason } = destination
+
+      switch (state) {
+        case 'acked': outcome.acked.push(key); break
+        case 'failed': outcome.failed.push({ key, reason }); break
+        default: this.#waits.stop(destination)
       }
     }
 
-    messages?.delete(tracked.seq)
-    if (messages?.size === 0) {
-      this.#messages.delete(tracked.topic)
-    }
-
-    this.#calls.delete(tracked.call)
+    this.#messages.delete(nameOf(topic, seq))
+    this.#calls.delete(call)
     this.#deadlines.remove(message)
     this.#bytes -= bytesOf(tracked)
-    this.#settled.push({ type: 'settled', call: tracked.call, outcome })
+    this.#settled.push({ type: 'settled', call, outcome })
   }
 
   /** What is known of ways comes first: the shell chooses others for what is sent */
   #take (): Array<PendingEffect<Content>> {
-    if (this.#ways.length + this.#sends.length + this.#settled.length === 0) {
-      return []
-    }
-
-    const effects = [...this.#ways, ...this.#sends, ...this.#settled]
-    this.#ways = []
-    this.#sends = []
-    this.#settled = []
-    return effects
+    return [...this.#ways.splice(0), ...this.#sends.splice(0), ...this.#settled.splice(0)]
   }
+}
+
+function nameOf (topic: string, seq: number): string {
+  return `${seq} ${topic}`
 }
 
 function bytesOf ({ bytes, to }: Tracked<unknown>): number {
   return bytes + to.length * DESTINATION_BYTES
 }
 
-function isOpen ({ state }: { state: State }): boolean {
+function isOpen (state: State): boolean {
   return state !== 'acked' && state !== 'failed'
 }
 

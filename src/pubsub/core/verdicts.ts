@@ -15,13 +15,11 @@ interface Range {
  * A fresh window has seen nothing: numbers begin at 0, and whatever is not in a range may still come. Memory is bounded
  * by a floor. A number at or below the floor is 'too-late', and its verdict is forgotten. The floor rises when somebody
  * calls `dropLowest`, or when nothing changed below a mark for `gapTtl`: then the floor rises to the mark, and the
- * highest
- * number is the next mark. So a gap stays open for one to two times `gapTtl`, or longer while numbers come that fill
- * it.
+ * highest number is the next mark. So a gap stays open for one to two times `gapTtl`, or longer while numbers come that
+ * fill it.
  *
  * Invariants: ranges are sorted and disjoint; two that touch differ in their verdict; all are above the floor; a
- * verdict
- * never changes.
+ * verdict never changes.
  */
 export class Verdicts {
   readonly #gapTtl: number

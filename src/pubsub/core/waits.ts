@@ -14,8 +14,7 @@ export interface Waiting extends Linked {
 
 /**
  * Who waits for an answer, until when, and by which neighbour a copy left. All waits of one queue have the same length,
- * so
- * that each queue is in the order of its ends: all that is done here costs O(1).
+ * so that each queue is in the order of its ends: all that is done here costs O(1).
  *
  * Invariants: an item waits in one queue at most; it is found by its neighbour exactly while it waits and has one.
  */
@@ -31,7 +30,7 @@ export class Waits<T extends Waiting> {
   }
 
   nextAt (): number {
-    return this.#queues.reduce((next, { first }) => first != null && first.at < next ? first.at : next, Infinity)
+    return this.#queues.reduce((next, { first }) => Math.min(next, first?.at ?? Infinity), Infinity)
   }
 
   /** One whose time is over: it still waits */
@@ -65,29 +64,23 @@ export class Waits<T extends Waiting> {
     this.#queues[queue].remove(item)
     item.queue = undefined
     item.via = undefined
+    const all = via == null ? undefined : this.#byVia.get(via)
 
-    if (via != null) {
-      const all = this.#byVia.get(via)
-      all?.delete(item)
-
-      if (all?.size === 0) {
-        this.#byVia.delete(via)
-      }
+    if (via != null && all?.delete(item) === true && all.size === 0) {
+      this.#byVia.delete(via)
     }
   }
 
   /** Throws unless exactly these wait */
   check (items: T[]): void {
-    const queued = this.#queues.flatMap((queue, number) => [...queue].map((item, i, all) => {
-      if (item.queue !== number || item.at < (all[i - 1]?.at ?? 0)) {
-        throw new Error(`Queue ${number} is out of order`)
-      }
-      return item
-    }))
-    const found = [...this.#byVia].flatMap(([via, all]) => [...all].filter(item => item.via === via && item.queue != null))
+    const queued = this.#queues.flatMap(queue => [...queue])
+    const found = [...this.#byVia]
+      .flatMap(([key, all]) => [...all].filter(({ via, queue }) => via === key && queue != null))
+    const isSorted = this.#queues.every((queue, number) =>
+      [...queue].every((item, i, all) => item.queue === number && item.at >= (all[i - 1]?.at ?? 0)))
 
-    if (new Set([...queued, ...items]).size !== items.length || queued.length !== items.length) {
-      throw new Error(`${queued.length} items wait, not ${items.length}`)
+    if (!isSorted || queued.length !== items.length || new Set([...queued, ...items]).size !== items.length) {
+      throw new Error(`${queued.length} items wait, not ${items.length}, or a queue is out of order`)
     }
     if (found.length !== items.filter(({ via }) => via != null).length) {
       throw new Error(`${found.length} items are found by their neighbour`)

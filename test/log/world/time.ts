@@ -1,4 +1,5 @@
-import { systemClock, VirtualClock } from '../../../src/runtime/clock.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { VirtualClock } from '../../fixtures/virtual-clock.ts'
 import type { Clock, Timer } from '../../../src/runtime/clock.ts'
 
 /** Milliseconds of the world after which work that has not ended is taken to hang: five times the write deadline of a log */

@@ -1,7 +1,7 @@
 import { randomInt } from '../../../src/runtime/random.ts'
 import type { Port, PortEvents, PortTopic } from '../../../src/replication/port.ts'
-import type { VirtualClock } from '../../../src/runtime/clock.ts'
 import type { Random } from '../../../src/runtime/random.ts'
+import type { VirtualClock } from '../../fixtures/virtual-clock.ts'
 import type { PeerId } from '@libp2p/interface'
 
 /** Milliseconds that a message takes, and that it takes until somebody is seen, or missed, on a topic: at most */
