@@ -6,7 +6,7 @@ import { successor } from './core/rows.ts'
 import { decodePart, PAGES_MISSING } from './core/run.ts'
 import type { Page } from './core/page.ts'
 import type { TableSpec } from './core/rows.ts'
-import type { Missing, PageSource, Part, PartIndex, Span } from './core/run.ts'
+import type { Missing, PageSource, Part, PartIndex } from './core/run.ts'
 import type { ScanOptions } from './core/table.ts'
 
 /** Where pages and parts are stored, by their numbers */
@@ -47,7 +47,7 @@ export class Pages implements PageSource {
     return this.#get({ spec, kind: 'part', seq }) as PartIndex
   }
 
-  page (spec: TableSpec, { seq }: Span): Page {
+  page (spec: TableSpec, seq: number): Page {
     return this.#get({ spec, kind: 'page', seq }) as Page
   }
 
@@ -120,12 +120,17 @@ export class Pages implements PageSource {
   async #load ({ spec, kind, seq }: Missing): Promise<void> {
     if (kind === 'part') {
       const part = await this.readPart(spec, seq)
-      this.#cache.set(seq, part, (part.bloom?.byteLength ?? 0) + part.pages.length * 512)
+      this.#cache.set(seq, part, bytesOfPart(part))
     } else {
       const page = await this.readPage(spec, seq)
       this.#cache.set(seq, page, page.bytes.byteLength + (page.sums?.byteLength ?? 0))
     }
   }
+}
+
+/** The numbers take eight bytes each */
+function bytesOfPart ({ seqs, firsts, bloom, sumsBefore }: PartIndex): number {
+  return firsts.bytes.byteLength + (bloom?.byteLength ?? 0) + (sumsBefore?.byteLength ?? 0) + seqs.length * 16
 }
 
 type Decode<T> = (bytes: Uint8Array, seq: number, spec: TableSpec) => T

@@ -198,7 +198,7 @@ async function * pagesOfRun (pages: Pages, spec: TableSpec, parts: Part[], seqs:
     const part = await pages.readPart(spec, seq)
     seqs.push(seq)
 
-    for (const { seq } of part.pages) {
+    for (const seq of part.seqs) {
       seqs.push(seq)
       yield seq
     }

@@ -1,5 +1,6 @@
 import { MalformedError } from '../../runtime/errors.ts'
 import { begin, expectEnd, finish, Kind, open } from './checksummed.ts'
+import { columnBytes, readColumns, writeColumns } from './columns.ts'
 import { addLanes, LANES } from './fingerprint.ts'
 import { sumInto } from './rows.ts'
 import type { Rows, TableSpec } from './rows.ts'
@@ -12,7 +13,10 @@ export interface Page extends Rows {
 
 /** Rows between two sums of a page. Measured: half as many cost 4 bytes a row more, twice as many 10 us a lookup */
 const SUM_ROWS = 32
-const SUM_BYTES = LANES * 4
+export const SUM_BYTES = LANES * 4
+
+/** Stands for the table with its id, where rows are stored by columns. Before that they were stored as they are */
+const BY_COLUMNS = 128
 
 /** Adds the sum of the rows from `start` to `end`: by the sums that the page has, where that is less work */
 export function sumOfPageInto (sum: Uint32Array, page: Page, sumAt: number, start: number, end: number): void {
@@ -45,10 +49,10 @@ function prefixInto (sum: Uint32Array, page: Page, sumAt: number, index: number,
 /** Writes a page down, and says what its rows sum up to */
 export function encodePage (seq: number, spec: TableSpec, rows: Rows): { bytes: Uint8Array, sum?: Uint32Array } {
   const { id, sumAt } = spec
-  const { bytes, size, stride } = rows
+  const { size } = rows
   const blocks = sumAt == null ? 0 : Math.ceil(size / SUM_ROWS) - 1
-  const writer = begin(Kind.PAGE, seq, 16 + size * stride + blocks * SUM_BYTES)
-  writer.byte(id).uvarint(size).raw(bytes.subarray(0, size * stride))
+  const writer = begin(Kind.PAGE, seq, 32 + columnBytes(rows) + blocks * SUM_BYTES)
+  writeColumns(writer.byte(BY_COLUMNS + id).uvarint(size), rows)
 
   if (sumAt == null) {
     return { bytes: finish(writer) }
@@ -66,10 +70,11 @@ export function encodePage (seq: number, spec: TableSpec, rows: Rows): { bytes: 
   return { bytes: finish(writer), sum }
 }
 
-/** The rows are views of the bytes. Throws a MalformedError */
+/** Throws a MalformedError */
 export function decodePage (bytes: Uint8Array, seq: number, { id, name, width, sumAt }: TableSpec): Page {
   const reader = open(bytes, Kind.PAGE, seq)
-  const found = reader.byte()
+  const head = reader.byte()
+  const found = head % BY_COLUMNS
   const size = reader.uvarint()
   const stride = width + 1
 
@@ -77,8 +82,9 @@ export function decodePage (bytes: Uint8Array, seq: number, { id, name, width, s
     throw new MalformedError(`a page of ${size} rows of table ${found}, where one of the table ${name} is named`)
   }
 
-  const rows = reader.raw(size * stride)
-  const sums = sumAt == null ? undefined : reader.raw((Math.ceil(size / SUM_ROWS) - 1) * SUM_BYTES)
+  const rows = head < BY_COLUMNS ? reader.raw(size * stride) : readColumns(reader, size, stride)
+  // a copy: a view would keep all that was read
+  const sums = sumAt == null ? undefined : reader.raw((Math.ceil(size / SUM_ROWS) - 1) * SUM_BYTES).slice()
   expectEnd(reader)
   return { bytes: rows, stride, size, sums }
 }

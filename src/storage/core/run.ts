@@ -2,7 +2,7 @@ import { MalformedError } from '../../runtime/errors.ts'
 import { addToBloom, mayHave, newBloom } from './bloom.ts'
 import { begin, expectEnd, finish, Kind, open } from './checksummed.ts'
 import { addLanes, LANES } from './fingerprint.ts'
-import { readLanes, sumOfPageInto, writeLanes } from './page.ts'
+import { readLanes, SUM_BYTES, sumOfPageInto, writeLanes } from './page.ts'
 import { compareAt, countOf, firstFrom, keyAt, lowerBound } from './rows.ts'
 import type { Page } from './page.ts'
 import type { Pieces, Rows, TableSpec } from './rows.ts'
@@ -37,9 +37,12 @@ export interface Part extends Span {
   last: Uint8Array
 }
 
-/** A part as it was stored */
+/** What a part says of its pages. In a few large arrays: one for each page costs three times the memory */
 export interface PartIndex {
-  pages: Span[]
+  /** Of each page: the number under which it is stored */
+  seqs: number[]
+  /** Of each page: its first key */
+  firsts: Rows
   bloom?: Uint8Array
   /** Of each page: how much all pages before it count */
   countsBefore: number[]
@@ -57,7 +60,7 @@ export interface Missing {
 /** Hands out what was read of runs. Notes what was not, and throws PAGES_MISSING */
 export interface PageSource {
   part (spec: TableSpec, part: Part): PartIndex
-  page (spec: TableSpec, span: Span): Page
+  page (spec: TableSpec, seq: number): Page
 }
 
 /**
@@ -189,8 +192,9 @@ export class RunReader implements Pieces {
   }
 
   #locate (key: Uint8Array): [part: number, page: number] {
-    const at = spanOf(this.#parts, key)
-    return [at, spanOf(this.#part(at).pages, key)]
+    // the last one that begins below the key
+    const at = Math.max(firstFrom(this.#parts.length, i => compareAt(this.#parts[i].first, 0, key) >= 0) - 1, 0)
+    return [at, Math.max(lowerBound(this.#part(at).firsts, key) - 1, 0)]
   }
 
   #part (at: number): PartIndex {
@@ -198,13 +202,8 @@ export class RunReader implements Pieces {
   }
 
   #page (at: number, number: number): Page {
-    return this.#source.page(this.#spec, this.#part(at).pages[number])
+    return this.#source.page(this.#spec, this.#part(at).seqs[number])
   }
-}
-
-/** The part or page in which the first row from `key` on lies, or behind which it lies */
-function spanOf (spans: readonly Span[], key: Uint8Array): number {
-  return Math.max(firstFrom(spans.length, i => compareAt(spans[i].first, 0, key) >= 0) - 1, 0)
 }
 
 function addSpan ({ count, sum: ofSpan }: Span, sum: Uint32Array | undefined): number {
@@ -256,7 +255,7 @@ export class PartWriter {
 
 function encodePart (seq: number, spec: TableSpec, pages: Span[], bloom: Uint8Array = new Uint8Array(0)): Uint8Array {
   const { id, width, sumAt } = spec
-  const capacity = 64 + pages.length * (width + 24 + (sumAt == null ? 0 : LANES * 4)) + bloom.byteLength
+  const capacity = 64 + pages.length * (width + 24 + (sumAt == null ? 0 : SUM_BYTES)) + bloom.byteLength
   const writer = begin(Kind.PART, seq, capacity).byte(id)
   writer.list(pages, page => { writeSpan(writer, page) })
   return finish(writer.bytes(bloom))
@@ -273,19 +272,38 @@ export function decodePart (bytes: Uint8Array, seq: number, spec: TableSpec): Pa
   const pages = reader.list(Infinity, () => readSpan(reader, spec))
   const bloom = reader.bytes()
   expectEnd(reader)
-  const sumsBefore = spec.sumAt == null ? undefined : new Uint32Array(pages.length * LANES)
-  const countsBefore = [0]
+  const stride = spec.width
+  const firsts = { bytes: new Uint8Array(pages.length * stride), stride, size: pages.length }
+  const lanes = new Uint8Array(spec.sumAt == null ? 0 : pages.length * SUM_BYTES)
+  const countsBefore: number[] = []
+  let before = 0
 
-  for (let i = 1; i < pages.length; i++) {
-    countsBefore.push(countsBefore[i - 1] + pages[i - 1].count)
+  pages.forEach(({ count, first, sum }, i) => {
+    firsts.bytes.set(first, i * stride)
+    countsBefore.push(before)
+    before += count
 
-    if (sumsBefore != null) {
-      addLanes(sumsBefore, i * LANES, sumsBefore, (i - 1) * LANES)
-      addLanes(sumsBefore, i * LANES, pages[i - 1].sum as Uint32Array)
+    if (sum != null && i + 1 < pages.length) {
+      lanes.set(sum, (i + 1) * SUM_BYTES)
     }
-  }
+  })
 
-  return { pages, bloom: bloom.byteLength === 0 ? undefined : bloom, countsBefore, sumsBefore }
+  return {
+    seqs: pages.map(({ seq }) => seq),
+    firsts,
+    // a copy: a view would keep all that was read
+    bloom: bloom.byteLength === 0 ? undefined : bloom.slice(),
+    countsBefore,
+    sumsBefore: spec.sumAt == null ? undefined : addedUp(readLanes(lanes))
+  }
+}
+
+/** Adds to each sum all that stand before it */
+function addedUp (sums: Uint32Array): Uint32Array {
+  for (let at = LANES; at < sums.length; at += LANES) {
+    addLanes(sums, at, sums, at - LANES)
+  }
+  return sums
 }
 
 export function writeRun (writer: Writer, { tier, parts }: Run): void {
@@ -297,7 +315,10 @@ export function writeRun (writer: Writer, { tier, parts }: Run): void {
 
 export function readRun (reader: Reader, spec: TableSpec): Run {
   const tier = reader.uvarint()
-  const readPart = (): Part => ({ ...readSpan(reader, spec), pages: reader.uvarint(), last: reader.raw(spec.width) })
+  const readPart = (): Part => {
+    const { sum, ...span } = readSpan(reader, spec)
+    return { ...span, sum: sum && readLanes(sum), pages: reader.uvarint(), last: reader.raw(spec.width) }
+  }
   return { tier, parts: reader.list(Infinity, readPart) }
 }
 
@@ -310,9 +331,10 @@ function writeSpan (writer: Writer, { seq, rows, count, first, sum }: Span): voi
   }
 }
 
-function readSpan (reader: Reader, { width, sumAt }: TableSpec): Span {
+/** The sum is left as it is stored */
+function readSpan (reader: Reader, { width, sumAt }: TableSpec): Omit<Span, 'sum'> & { sum?: Uint8Array } {
   const [seq, rows, zigzag] = [reader.uvarint(), reader.uvarint(), reader.uvarint()]
   const count = zigzag % 2 === 1 ? -(zigzag + 1) / 2 : zigzag / 2
   const first = reader.raw(width)
-  return { seq, rows, count, first, sum: sumAt == null ? undefined : readLanes(reader.raw(LANES * 4)) }
+  return { seq, rows, count, first, sum: sumAt == null ? undefined : reader.raw(SUM_BYTES) }
 }
