@@ -40,6 +40,7 @@ import './replication/restart.node.ts'
 import './runtime/store-owner.node.ts'
 import './sim/database-run.node.ts'
 import './sim/replication-run.node.ts'
+import './sim/shells.node.ts'
 import './soak/hostile.node.ts'
 
 guardProcess()
