@@ -54,6 +54,11 @@ export function sybils (count: number, seed: number, shape: keyof typeof SHAPES,
     look()
   }
 
+  // one that comes while all places are taken is known to whom it tells
+  const late = mesh.network.start('late', true)
+  mesh.network.connect(late, honest[0])
+  late.subscribe(COMMON)
+  const welcomed = mesh.until(() => honest[0].core.subscribers.of(COMMON).includes(late.key), 5 * SECOND)
   const most = Math.max(...honest.map(({ core }) => core.sizes.interests))
   const isNoticed = honest.some(({ core }) => core.sizes.interests >= BOUNDS.maxSubscribersPerTopic)
   // when the liar is gone all of its peers are, too
@@ -65,6 +70,7 @@ export function sybils (count: number, seed: number, shape: keyof typeof SHAPES,
     wrong: [
       ...[...wrong].map(([what, times]) => `${what} (at ${times} looks)`),
       ...isNoticed ? [] : ['no bound was reached, so this shows nothing'],
+      ...welcomed == null ? ['an honest one that came late is not known to its neighbour'] : [],
       ...gone == null ? ['the Sybils stay'] : [],
       ...mesh.violations
     ]

@@ -5,10 +5,10 @@ import * as wire from '../../src/pubsub/wire.ts'
 import { SILENCE } from '../fixtures/core.ts'
 import { numbered, numbersOf, range } from '../fixtures/directsub.ts'
 import { Shells } from './shells.ts'
+import type { Report } from './mesh-worlds.ts'
 import type { ShellPeer, Stranger } from './shells.ts'
 import type { PublishResult } from '../../src/index.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
-import type { Report } from './mesh-worlds.ts'
 
 const TOPIC = 'what the honest say'
 const KIB = 1024
@@ -97,7 +97,7 @@ export async function flood (seed: number, { isBehind }: { isBehind: boolean }):
 
   let sent = 0
 
-  for (let i = 0; i < 80; i++) {
+  for (let i = 0; i < 40; i++) {
     while (stranger.left > 70_000) {
       const parcel = wire.encodeParcel({ trace: [], lane: Lane.DATA, destinations: [target.key], envelope: await bundle(stranger, sent, 60_000) })
 

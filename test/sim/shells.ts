@@ -17,8 +17,7 @@ import { Clockwork, WireStream } from '../link/wires.ts'
 import type { DirectSubInit, Message } from '../../src/index.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
-import type { Connection, Libp2pEvents, PeerId, PrivateKey, Topology } from '@libp2p/interface'
-import type { StreamHandler } from '@libp2p/interface-internal'
+import type { Connection, Libp2pEvents, PeerId, PrivateKey, StreamHandler, Topology } from '@libp2p/interface'
 
 /** Milliseconds that everything takes over a connection */
 const LATENCY = 1

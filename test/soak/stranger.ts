@@ -75,18 +75,21 @@ interface FloodOptions {
 
 /** Frames as fast as the victim takes them, within its credit */
 async function flood (session: Session, until: number, make: () => Uint8Array | Promise<Uint8Array>, { isCounted = true, isCrumbled = false }: FloodOptions = {}): Promise<void> {
+  const chunk: Uint8Array[] = []
   let sent = 0
+  let size = 0
+  const mayNot = (): boolean => (isCounted && sent + size > session.granted + RECEIVE_WINDOW) || session.stream.writableNeedsDrain
 
   while (session.isOpen() && session.stream.writeStatus === 'writable' && performance.now() < until) {
-    const chunk: Uint8Array[] = []
-    let size = 0
+    chunk.length = 0
+    size = 0
 
     while (size < CHUNK && chunk.length < MAX_CHUNK) {
       const frame = await make()
       chunk.push(frame)
       size += frame.byteLength
     }
-    while (session.isOpen() && performance.now() < until && ((isCounted && sent + size > session.granted + RECEIVE_WINDOW) || session.stream.writableNeedsDrain)) {
+    while (session.isOpen() && performance.now() < until && mayNot()) {
       await turn()
     }
     if (session.isOpen() && session.stream.writeStatus === 'writable' && performance.now() < until) {
