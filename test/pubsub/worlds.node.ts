@@ -128,12 +128,14 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     expect(linkOf(publisher, slow)).to.include({ status: 'up', faults: 0 })
   })
 
-  it('1 MB in one message over 64 kB/s arrives once, and is not said to be acked before it has', async () => {
-    const [publisher, slow] = await Promise.all([createPeer(), createPeer()])
+  it('1 MB in one message over 64 kB/s arrives once, is not said to be acked before it has, and cuts nobody off', async () => {
+    // less than it takes, and more than between two pieces of it
+    const [publisher, slow] = await Promise.all([createPeer({ slowPeerTimeout: 5 * SECOND }), createPeer()])
     const cable = await Cable.to(publisher.getMultiaddrs())
     await meet(slow, publisher, cable.address)
     await gather(TOPIC, publisher, slow)
     const messages = inbox(slow)
+    const connections = slow.getConnections()
     cable.rate = 64_000
 
     const { acked, failed } = await outcomeOf(publisher.services.pubsub.publish(TOPIC, numbered(1, 1_000_000), { ack: 'all' }))
@@ -142,6 +144,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     await eventually('it did not come', () => messages.length > 0, 60_000)
     await publisher.services.pubsub.publish(TOPIC, numbered(2), { ack: 'all' })
     expect(numbersOf(messages)).to.deep.equal([1, 2])
+    expect(slow.getConnections()).to.deep.equal(connections)
   })
 
   for (const [seconds, isRelayed] of [[5, false], [5, true], [12, true]] as const) {
