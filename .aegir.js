@@ -3,7 +3,8 @@ import { ensureChromium, installedChromium } from './scripts/chromium.js'
 
 /**
  * Browsers cannot listen: each browser run gets a relay in a Node process to
- * dial, a node behind it that keeps a log, and one with GossipSub that does.
+ * dial, a node behind it that keeps a log, one with GossipSub that does, and
+ * relays that a test may start and kill.
  * The npm scripts have built the project by the time this is called.
  *
  * @param {{ runner: string }} options
@@ -17,18 +18,22 @@ async function before ({ runner }) {
 
   const { startRelay } = await import('./dist/test/fixtures/relay.js')
   const { startGossipSubKeeper, startLogKeeper } = await import('./dist/test/fixtures/log-keeper.js')
+  const { startRelayControl } = await import('./dist/test/fixtures/relay-control.js')
   const relay = await startRelay()
   const keeper = await startLogKeeper(relay.address)
   const gossipSubKeeper = await startGossipSubKeeper()
+  const relayControl = await startRelayControl()
 
   return {
     relay,
     keeper,
     gossipSubKeeper,
+    relayControl,
     env: {
       RELAY_MULTIADDR: relay.address,
       LOG_KEEPER: keeper.peerId,
-      GOSSIPSUB_LOG_KEEPER: gossipSubKeeper.address
+      GOSSIPSUB_LOG_KEEPER: gossipSubKeeper.address,
+      RELAY_CONTROL: relayControl.url
     }
   }
 }
@@ -41,6 +46,7 @@ async function after (options, started) {
   await started?.keeper.stop()
   await started?.gossipSubKeeper.stop()
   await started?.relay.stop()
+  await started?.relayControl.stop()
 }
 
 /** @type {import('aegir').PartialOptions} */

@@ -3,5 +3,6 @@
  * `sideEffects` in package.json names the tests: else the bundler would leave these out
  */
 import './database/relayed.browser.ts'
+import './pubsub/relay-dies.browser.ts'
 import './pubsub/relayed.browser.ts'
 import './replication/relayed.browser.ts'

@@ -11,6 +11,7 @@ import { FrameParser, frameOf, Kind } from '../../src/link/core/frames.ts'
 import { EnvelopeType, Signer } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
 import * as wire from '../../src/pubsub/wire.ts'
+import { Reader } from '../../src/runtime/codec.ts'
 import { SILENCE } from '../fixtures/core.ts'
 import { eventually, track } from '../fixtures/directsub.ts'
 import { bytesOf } from './corpus.ts'
@@ -31,6 +32,8 @@ export interface Session {
   answers: Set<number>
   /** Kinds of all frames that came, and how often */
   kinds: Map<number, number>
+  /** Bytes that the other side said it has dealt with */
+  granted: number
   isOpen(): boolean
 }
 
@@ -73,14 +76,16 @@ export class Attacker {
   }
 
   /** A session as an honest opener begins it */
-  async open (victim: Sheaf, isRelay = true): Promise<Session> {
+  async open (victim: Pick<Sheaf, 'getMultiaddrs'>, isRelay = true): Promise<Session> {
     this.#connection ??= await this.node.dial(victim.getMultiaddrs())
     const stream = await this.#connection.newStream(PROTOCOL)
-    const session: Session = { stream, answers: new Set(), kinds: new Map(), isOpen: () => stream.status === 'open' }
+    const session: Session = { stream, answers: new Set(), kinds: new Map(), granted: 0, isOpen: () => stream.status === 'open' }
     const parser = new FrameParser(10_000_000, (kind, body) => {
       session.kinds.set(kind, (session.kinds.get(kind) ?? 0) + 1)
       if (kind === wire.Kind.GOSSIP) {
         wire.decodeGossip(body).answers.forEach(id => { session.answers.add(id) })
+      } else if (kind === Kind.CREDIT) {
+        session.granted = new Reader(body).uvarint()
       }
     })
     stream.addEventListener('message', ({ data }) => { parser.push(data.subarray()) })

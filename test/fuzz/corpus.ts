@@ -32,6 +32,15 @@ export interface Corpus {
   documents: Uint8Array[]
 }
 
+/** What a kind of frame is made of */
+export const SOURCES: Array<[number, keyof Corpus]> = [
+  [wire.Kind.GOSSIP, 'gossips'], [wire.Kind.RECEIPT, 'receipts'], [wire.Kind.FLOW, 'flows'],
+  [wire.Kind.PARCEL, 'parcels'], [wire.Kind.MESSAGE, 'messages'], [200, 'messages'], [13, 'messages']
+]
+
+/** What ends a channel at once */
+export const DEADLY: Array<[number, keyof Corpus]> = [[Kind.HELLO, 'hellos'], [Kind.CREDIT, 'greetings'], [Kind.PIECE, 'frames']]
+
 export const LOG_HASH = new Uint8Array(32).fill(7)
 
 export function bytesOf ({ head, body }: Frame): Uint8Array {

@@ -8,10 +8,9 @@ import { SILENCE } from '../fixtures/core.ts'
 import { eventually, inbox, isKnown, known, linkOf, meet, numbered, numbersOf, range, stopPeers } from '../fixtures/directsub.ts'
 import { createPeer } from '../fixtures/peers.ts'
 import { Attacker, keysInOrder } from './attacker.ts'
-import { bytesOf, makeCorpus } from './corpus.ts'
+import { bytesOf, DEADLY, makeCorpus, SOURCES } from './corpus.ts'
 import { Mutator } from './mutate.ts'
 import type { Session } from './attacker.ts'
-import type { Corpus } from './corpus.ts'
 import type { Message } from '../../src/index.ts'
 import type { Sheaf } from '../fixtures/directsub.ts'
 import type { PrivateKey } from '@libp2p/interface'
@@ -25,15 +24,6 @@ const MAX_ATTACKERS = 10 + FRAMES / 100
 const MAX_FAULTS = 100
 /** Topics that one peer may announce */
 const MAX_TOPICS = 100
-
-/** What a kind of frame is made of */
-const SOURCES: Array<[number, keyof Corpus]> = [
-  [wire.Kind.GOSSIP, 'gossips'], [wire.Kind.RECEIPT, 'receipts'], [wire.Kind.FLOW, 'flows'],
-  [wire.Kind.PARCEL, 'parcels'], [wire.Kind.MESSAGE, 'messages'], [200, 'messages'], [13, 'messages']
-]
-
-/** What ends a channel at once */
-const DEADLY: Array<[number, keyof Corpus]> = [[Kind.HELLO, 'hellos'], [Kind.CREDIT, 'greetings'], [Kind.PIECE, 'frames']]
 
 describe(`a node among attackers (FUZZ_SEED=${SEED}, FUZZ_RUNS=${FRAMES * 50})`, function () {
   this.timeout(120_000)

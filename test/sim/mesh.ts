@@ -2,6 +2,7 @@ import { randomInt } from '../../src/runtime/random.ts'
 import { checkCalls, checkSubscribers, reachable } from './checks.ts'
 import { SimNetwork } from './network.ts'
 import type { SimNode } from './node.ts'
+import type { Bounds } from './surroundings.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
 
 /** Topic of all */
@@ -14,6 +15,9 @@ export interface MeshInit {
   seed: number
   /** Whether what has to hold at every moment is looked at after every step: costs time */
   observe?: boolean
+  /** The same, without what observing costs memory */
+  isChecked?: boolean
+  bounds?: Bounds
 }
 
 /** Pairs of nodes */
@@ -52,8 +56,8 @@ export class Mesh {
   readonly network: SimNetwork
   readonly nodes: SimNode[]
 
-  constructor ({ seed, observe = true }: MeshInit, count: number, edges: (random: () => number) => Edges) {
-    this.network = new SimNetwork({ seed, delay: [1, 5], detection: 50, observe })
+  constructor ({ seed, observe = true, isChecked = observe, bounds }: MeshInit, count: number, edges: (random: () => number) => Edges) {
+    this.network = new SimNetwork({ seed, delay: [1, 5], detection: 50, observe, isChecked, bounds })
     this.nodes = Array.from({ length: count }, (_, i) => this.network.start(`n${i}`, true))
     this.connect(edges(this.network.random))
   }

@@ -3,7 +3,7 @@ import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import { SimLink } from './link.ts'
 import { SimNode } from './node.ts'
 import type { Observer } from './observer.ts'
-import type { Surroundings } from './surroundings.ts'
+import type { Bounds, Surroundings } from './surroundings.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
 import type { Random } from '../../src/runtime/random.ts'
 
@@ -17,6 +17,8 @@ export interface SimNetworkInit {
   observe?: boolean
   /** Whether what has to hold at every moment is looked at after every step: by default where all is observed */
   isChecked?: boolean
+  /** Bounds of what nodes remember, where they are not the usual ones */
+  bounds?: Bounds
 }
 
 /** Violations that are kept: the first ones tell it all */
@@ -32,17 +34,19 @@ export class SimNetwork implements Surroundings {
   readonly violations: string[] = []
   readonly debounce = 0
   readonly observe: boolean
+  readonly bounds: Bounds
   readonly #isChecked: boolean
   readonly #delay: [min: number, max: number]
   readonly #detection: number
   readonly #links = new Set<SimLink>()
   #cut: SimLink[] = []
 
-  constructor ({ seed, delay = [2, 60], detection = 3000, observe = true, isChecked = observe }: SimNetworkInit) {
+  constructor ({ seed, delay = [2, 60], detection = 3000, observe = true, isChecked = observe, bounds = {} }: SimNetworkInit) {
     this.random = seededRandom(seed)
     this.#delay = delay
     this.#detection = detection
     this.observe = observe
+    this.bounds = bounds
     this.#isChecked = isChecked
   }
 

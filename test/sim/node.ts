@@ -80,7 +80,7 @@ export class SimNode {
   }
 
   start (epoch: number): void {
-    const { clock, debounce, observe } = this.#network
+    const { clock, debounce, observe, bounds } = this.#network
     const core = new PubsubCore({
       self: this.key,
       epoch,
@@ -88,7 +88,8 @@ export class SimNode {
       debounce,
       maxTopicsPerPeer: limits.MAX_TOPICS_PER_PEER,
       maxSubscribersPerTopic: limits.MAX_SUBSCRIBERS_PER_TOPIC,
-      maxDirectoryBytes: limits.MAX_DIRECTORY_BYTES
+      maxDirectoryBytes: limits.MAX_DIRECTORY_BYTES,
+      ...bounds
     })
     this.#network.mutate?.(core)
     const alarm = new Alarm(clock, () => { this.wake() })
@@ -240,7 +241,10 @@ export class SimNode {
           this.#answered(effect.call)
           break
         case 'refused':
-          this.#network.violation(`${this.key}: refused more ${effect.what}`)
+          // where there is a bound that is meant to be reached
+          if (this.#network.bounds == null || Object.keys(this.#network.bounds).length === 0) {
+            this.#network.violation(`${this.key}: refused more ${effect.what}`)
+          }
           break
         case 'changes':
           break

@@ -1,9 +1,12 @@
 import { ATTACHED, Crowd } from './crowd.ts'
+import { sybils } from './hostile-worlds.ts'
 import { blackHole, burst, crashes, halves, shapes } from './mesh-worlds.ts'
 import { parse, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
 import { replicationRun } from './replication/run.ts'
+import { flood, framers } from './shell-worlds.ts'
 import type { Figures, Traffic } from './crowd.ts'
+import type { Report } from './mesh-worlds.ts'
 import type { Options } from './options.ts'
 
 /** From the spec: control messages a peer after all have subscribed at once, on top of one for each neighbour */
@@ -73,20 +76,26 @@ function crowd (options: Options): string[] {
 }
 
 /** A mesh in which all come and subscribe at once, then smaller ones to which something happens */
-function mesh ({ mesh, degree, seed }: Options): string[] {
-  const worlds = [
+async function mesh ({ mesh, degree, seed }: Options): Promise<string[]> {
+  const worlds: Array<() => Report | Promise<Report>> = [
     () => burst(mesh, degree, seed),
     ...[1, 3, 10].map(count => () => crashes(count, seed, false)),
     () => halves(100, seed, false),
     () => shapes(seed),
-    () => blackHole(seed)
+    () => blackHole(seed),
+    () => sybils(3000, seed, 'star', { isStrict: false }),
+    async () => framers(seed),
+    async () => flood(seed, { isBehind: false })
   ]
+  const all: string[] = []
 
-  return worlds.flatMap(world => {
-    const { lines, wrong } = world()
+  for (const world of worlds) {
+    const { lines, wrong } = await world()
     lines.forEach(line => { console.log(line) })
-    return wrong
-  })
+    all.push(...wrong)
+  }
+
+  return all
 }
 
 function random ({ seed }: Options): string[] {
@@ -118,7 +127,7 @@ async function run (options: Options): Promise<{ wrong: string[], options: Optio
     return replication(options)
   }
   if (options.mesh > 0) {
-    return { wrong: mesh(options), options }
+    return { wrong: await mesh(options), options }
   }
   return { wrong: options.random ? random(options) : crowd(options), options }
 }

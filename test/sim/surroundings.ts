@@ -1,9 +1,12 @@
 import type { SimNode } from './node.ts'
 import type { Observer } from './observer.ts'
-import type { PubsubCore } from '../../src/pubsub/core/pubsub.ts'
+import type { PubsubCore, PubsubCoreInit } from '../../src/pubsub/core/pubsub.ts'
 import type { Gossip } from '../../src/pubsub/core/types.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Random } from '../../src/runtime/random.ts'
+
+/** What bounds the memory of a node */
+export type Bounds = Partial<Pick<PubsubCoreInit, 'maxTopicsPerPeer' | 'maxSubscribersPerTopic' | 'maxDirectoryBytes'>>
 
 /** What a node needs of the world around it: the simulated network's, or the model checker's */
 export interface Surroundings {
@@ -13,6 +16,8 @@ export interface Surroundings {
   readonly debounce: number
   /** Whether all events and calls of all nodes are checked on the way */
   readonly observe: boolean
+  /** Where they are not the usual ones */
+  readonly bounds?: Bounds
   /** A node has dealt with something: what has to hold at every moment is looked at */
   stepped (node: SimNode): void
   /** Breaks something in a core on purpose, to see whether it is noticed */

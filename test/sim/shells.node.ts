@@ -1,0 +1,21 @@
+import { expect } from 'aegir/chai'
+import { flood, framers } from './shell-worlds.ts'
+import type { Report } from './mesh-worlds.ts'
+
+function expectRight ({ wrong, lines }: Report): void {
+  expect(wrong, lines.join('\n')).to.deep.equal([])
+}
+
+describe('whole DirectSubs under a virtual clock, beside one that is hostile', function () {
+  this.timeout(120_000)
+
+  it('bear a relay that breaks signatures, and one that says again what was signed long ago: nobody honest is blamed, all is acked', async () => {
+    for (const seed of [1, 2, 3]) {
+      expectRight(await framers(seed))
+    }
+  })
+
+  it('wait for their turn, not for a neighbour that sends all that its credit allows over the same slow link', async () => {
+    expectRight(await flood(1, { isBehind: false }))
+  })
+})
