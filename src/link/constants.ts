@@ -39,7 +39,15 @@ export const GRANT_AFTER = 250
 export const STOP_TIMEOUT = 1000
 
 /** Milliseconds of work that the bytes of a neighbour may cost: in a second, and at once. Guesses */
-export const READING = { rate: 250, burst: 2000 }
+export const READING = { rate: 250, burst: 500 }
+/**
+ * The same for all together that came lately, and for how many milliseconds they count as such: who comes again under
+ * another name has no new budget. Guesses: a relay that starts hears of 10,000 peers in 2 s
+ */
+export const NEWCOMERS = { rate: 500, burst: 1000 }
+export const NEWCOMER_FOR = 60_000
+/** Milliseconds of it after which others have their turn. From the spec: nothing holds the loop for longer */
+export const READING_TURN = 5
 /** Milliseconds of it that are there again before a neighbour that used all of it up is read again. A guess */
 export const READING_PAUSE = 25
 /** Milliseconds of it that a frame costs which no credit counts, so that nobody floods us with those. A guess */

@@ -55,6 +55,8 @@ export interface NeighbourContext {
   laneCapacity: number
   slowAfter: number
   penalties: LruMap<string, Penalty>
+  /** The budget of reading of all that came lately */
+  newcomers: TokenBucket
   /** The connections to this neighbour that may be used, the best first */
   connections (peerId: PeerId): Connection[]
   openStream (connection: Connection, signal: AbortSignal): Promise<Stream>
@@ -86,12 +88,18 @@ export class Neighbour implements ChannelOwner {
   #refused = 0
   /** Milliseconds of work that its bytes may still cost */
   #reading?: TokenBucket
+  /** Of that in the present turn */
+  #turn = 0
+  #isPaused = false
   #pause?: Timer
+  /** Until when it shares the budget of those who came lately */
+  readonly #knownFrom: number
 
   /** `isOpener`: this side opens the streams. The one with the smaller id does */
   constructor (peerId: PeerId, isOpener: boolean, context: NeighbourContext) {
-    const { random, laneCapacity, maxFrame } = context
+    const { clock, random, laneCapacity, maxFrame } = context
     this.peerId = peerId
+    this.#knownFrom = clock.now() + limits.NEWCOMER_FOR
     this.#context = context
     this.#flight = new Flight({ window: limits.RECEIVE_WINDOW, newLife: () => 1 + randomInt(random, LIVES) })
     this.#core = new Channels(isOpener, this.#flight)
@@ -192,16 +200,25 @@ export class Neighbour implements ChannelOwner {
   }
 
   /**
-   * What it sent has cost so many milliseconds of work. When its budget is used up, it is read again when there is some
+   * What it sent has cost so many milliseconds of work. It is read again when others had their turn, and when there is
+   * some of its budget again
    */
   spend (ms: number): void {
-    const { clock } = this.#context
-    this.#reading ??= new TokenBucket(limits.READING, clock.now())
-    this.#reading.spend(ms, clock.now())
+    const { clock, newcomers } = this.#context
+    const now = clock.now()
+    this.#reading ??= new TokenBucket(limits.READING, now)
+    const budgets = now < this.#knownFrom ? [this.#reading, newcomers] : [this.#reading]
+    budgets.forEach(budget => { budget.spend(ms, now) })
+    this.#turn += ms
 
-    if (this.#pause == null && this.#reading.level(clock.now()) < 0) {
-      this.#current?.stop()
-      this.#waitForBudget(this.#reading)
+    if (this.#isPaused) {
+      return
+    }
+    if (budgets.some(budget => budget.level(now) < 0)) {
+      const wait = Math.max(...budgets.map(budget => budget.wait(limits.READING_PAUSE, now)))
+      this.#stopReading(goOn => { this.#pause = clock.after(wait, goOn) })
+    } else if (this.#turn >= limits.READING_TURN) {
+      this.#stopReading(goOn => { clock.soon(goOn) })
     }
   }
 
@@ -333,7 +350,7 @@ export class Neighbour implements ChannelOwner {
 
     channel.begin(isAnswer ? hello.from : this.#flight.received)
 
-    if (this.#pause != null) {
+    if (this.#isPaused) {
       channel.stop()
     }
     if (met !== 'resumed') {
@@ -400,11 +417,12 @@ export class Neighbour implements ChannelOwner {
     connection.abort(new SlowPeerError(`${this.peerId} ${reason}`))
   }
 
-  #waitForBudget (reading: TokenBucket): void {
-    const { clock } = this.#context
-
-    this.#pause = clock.after(reading.wait(limits.READING_PAUSE, clock.now()), () => {
-      this.#pause = undefined
+  #stopReading (wait: (goOn: () => void) => void): void {
+    this.#isPaused = true
+    this.#current?.stop()
+    wait(() => {
+      this.#isPaused = false
+      this.#turn = 0
       this.#current?.go()
     })
   }

@@ -1,4 +1,5 @@
 import { LruMap } from '../runtime/bounded.ts'
+import { TokenBucket } from '../runtime/token-bucket.ts'
 import * as limits from './constants.ts'
 import { ProtocolFaultError } from './errors.ts'
 import { Neighbour } from './neighbour.ts'
@@ -44,6 +45,7 @@ export class Neighbours {
     this.#context = {
       ...init,
       penalties: new LruMap(limits.MAX_PENALTIES),
+      newcomers: new TokenBucket(limits.NEWCOMERS, init.clock.now()),
       log: logger.forComponent('libp2p:sheaf:link'),
       connections: peerId => this.#connections(peerId),
       openStream: async (connection, signal) =>
