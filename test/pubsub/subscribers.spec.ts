@@ -95,6 +95,9 @@ describe('what peers announce', () => {
     bench.apply('far', [{ seq: 3, full: true, on: [T] }])
     expect(bench.subscribers.hasNews('far', { epoch: 1, seq: 2 })).to.equal(true)
     expect(bench.subscribers.hasNews('nobody')).to.equal(false)
+    // who was told of an earlier one may believe that it is on something
+    bench.apply('quiet', [{ seq: 5, full: true }])
+    expect(bench.subscribers.hasNews('quiet', { epoch: 1, seq: 4 })).to.equal(true)
   })
 
   it('is over when the peer lives anew, and what an earlier life said does not count', () => {

@@ -167,7 +167,10 @@ export class Subscribers {
     this.#origins.adopt(origin, by)
     const topics = fold(origin.topics, news)
 
-    if (topics.size !== origin.topics.length || !origin.topics.every(topic => topics.has(topic))) {
+    const isSame = topics.size === origin.topics.length && origin.topics.every(topic => topics.has(topic))
+
+    // what was before the first that is heard here nobody knows
+    if (known == null || !isSame) {
       origin.news = newest.seq
     }
 
@@ -275,10 +278,10 @@ export class Subscribers {
       }
     }
 
-    // mostly what it announced at first, all of it: kept once
-    const { on } = origin.history[0]
+    // mostly what it announced last, all of it: kept once
+    const on = origin.newest?.on
 
-    if (origin.topics.length === on.length && on.every((topic, i) => topic === origin.topics[i])) {
+    if (origin.topics.length === on?.length && on.every((topic, i) => topic === origin.topics[i])) {
       origin.topics = on
     }
   }
