@@ -80,7 +80,7 @@ const ofSubscriptions: Record<string, Mutant> = {
     shows: 'ghosts',
     mutate: ({ subscribers }) => {
       const apply = subscribers.apply.bind(subscribers)
-      subscribers.restart = () => []
+      subscribers.restart = () => {}
       subscribers.apply = (key, announcements, ...rest) => {
         const before = [...subscribers.topicsOf(key)]
         const isNew = announcements.length > 0 && announcements[0].epoch !== subscribers.versionOf(key)?.epoch
@@ -93,7 +93,7 @@ const ofSubscriptions: Record<string, Mutant> = {
     shows: 'ghosts',
     mutate: ({ subscribers }) => {
       const show = subscribers.show.bind(subscribers)
-      subscribers.show = (key, isShown) => isShown ? show(key, true) : []
+      subscribers.show = (key, isShown) => { isShown && show(key, true) }
       subscribers.check = () => {}
     }
   },

@@ -600,6 +600,63 @@ describe('the rules of subscriptions', () => {
     expect(most).to.be.within(2, limits.MIN_HISTORY)
   })
 
+  it('rule 9: a leaf that asks again and again for a full topic is told all again at a rate, each answer after what it speaks of', () => {
+    const PEERS = 300
+    const hand = new Hand({ isRelay: true })
+    let told = 0
+    const ask = (id: number): number[] => {
+      hand.hear('leaf', { requests: [{ id, topic: T }] })
+      hand.advance(20)
+      const said = hand.take().filter(({ to }) => to === 'leaf').map(({ gossip }) => gossip)
+      told += said.reduce((sum, { updates }) => sum + updates.length, 0)
+      return said.flatMap(({ answers }) => answers)
+    }
+    hand.up('relay', { isRelay: true })
+    hand.up('leaf')
+    Array.from({ length: PEERS }, (_, i) => `far ${i}`).forEach(key => { hand.announce(key, { on: [T] }, 'relay') })
+
+    // the first time, and again a little later, without delay
+    expect([ask(1), told, ask(2), told]).to.deep.equal([[1], PEERS, [2], 2 * PEERS])
+
+    for (let id = 3; id <= 100; id++) {
+      ask(id)
+    }
+    expect(told).to.be.below(25 * PEERS)
+
+    // it is told in the end, by the last answer: what it asks for meanwhile is one and the same
+    const before = told
+    hand.hear('leaf', { requests: [{ id: 101, topic: 'a topic of nobody' }] })
+    hand.advance(5000)
+    const last = hand.take().filter(({ to }) => to === 'leaf').map(({ gossip }) => gossip)
+    expect(last.flatMap(({ answers }) => answers)).to.deep.equal([100, 101])
+    expect(last.reduce((sum, { updates }) => sum + updates.length, 0)).to.equal(PEERS)
+    expect(told).to.equal(before)
+    expect(hand.core.sizes.updates).to.equal(0)
+
+    // what is new is told at once, and what it did not hear before costs it nothing
+    hand.announce('new', { on: [T] }, 'relay')
+    hand.advance(20)
+    expect(hand.take().filter(({ to }) => to === 'leaf').flatMap(({ gossip }) => gossip.updates.map(({ origin }) => origin))).to.deep.equal(['new'])
+    hand.advance(60_000)
+    expect(ask(102)).to.deep.equal([102])
+  })
+
+  it('rule 9: who asks again and again for our own announcement is told it at a rate', () => {
+    const hand = subscribedRelay('relay')
+    const { epoch } = hand.core
+    let told = 0
+    Array.from({ length: 50 }, (_, i) => `topic ${i}`).forEach(topic => { hand.subscribe(topic) })
+
+    for (let seq = 0; seq < 1000; seq++) {
+      hand.hear('relay', { wanted: [{ origin: 'self', epoch, seq, hops: 9 }] })
+      hand.tick()
+      told += hand.take().length
+    }
+    expect(told).to.be.within(100, 300)
+    hand.advance(20_000)
+    expect(hand.take().flatMap(({ gossip }) => gossip.updates.map(({ announcements }) => announcements.at(-1)?.full))).to.deep.equal([true])
+  })
+
   it('rule 9: a topic that is too long does not even parse', () => {
     const announcement = { origin: 'near', epoch: 1, seq: 1, full: false, on: ['x'.repeat(256)], off: [] }
     expect(wire.decodeAnnouncement(wire.encodeAnnouncement(announcement)).on).to.deep.equal(announcement.on)

@@ -12,6 +12,7 @@ class Bench {
   readonly told: string[] = []
   readonly lost = new Set<string>()
   readonly known = new Set<string>()
+  readonly again: string[] = []
 
   constructor (...neighbours: string[]) {
     this.updates = new Updates({
@@ -23,6 +24,10 @@ class Bench {
         this.told.push(`${origin} to ${to}`)
         const told = this.lost.has(origin) ? 'lost' : update(origin)
         return this.known.has(origin) ? undefined : told
+      },
+      tellAgain: (_, topic = '') => {
+        this.again.push(topic)
+        return 1000
       }
     })
     neighbours.forEach(key => { this.updates.up(key, true) })
@@ -184,6 +189,33 @@ describe('what is said to neighbours', () => {
     bench.updates.want('near', 'far', { epoch: 1, seq: 2, hops: 3 })
     bench.updates.want('near', 'far', { epoch: 1, seq: 4, hops: 3 })
     expect(bench.take(0)[0].wanted).to.deep.equal([{ origin: 'far', epoch: 1, seq: 4, hops: 3 }])
+  })
+
+  it('again what it was told before, at a rate: one topic after the other, each once however often it is asked for', () => {
+    const bench = new Bench('near', 'other')
+    const asked = Array.from({ length: 15 }, (_, i) => `topic ${i}`)
+    asked.slice(0, 11).forEach(topic => { bench.updates.sayAgain('near', topic, 1, 0) })
+    expect(bench.again).to.deep.equal(asked.slice(0, 11))
+
+    for (let i = 0; i < 10; i++) {
+      bench.updates.sayAgain('near', 'one', i, 0)
+      bench.updates.sayAgain('near', 'two', i, 0)
+      bench.updates.sayAgain('near', 'three', i, 0)
+      bench.updates.sayAgain('near', 'too many', i, 0)
+    }
+    expect([bench.again.length, bench.updates.queued, bench.updates.nextAt()]).to.deep.equal([11, 3, 1000])
+    bench.take(999)
+    bench.updates.sayAgain('other', 'one', 1, 999)
+    expect(bench.again.slice(11)).to.deep.equal(['one'])
+    bench.take(1000)
+    bench.take(1001)
+    expect([bench.again.slice(12), bench.updates.nextAt()]).to.deep.equal([['one'], 2000])
+    bench.take(3000)
+    expect([bench.again.slice(13), bench.updates.nextAt()]).to.deep.equal([['two', 'three'], Infinity])
+    bench.updates.sayAgain('near', 'one', 1, 3000)
+    bench.updates.down('near')
+    bench.take(9000)
+    expect([bench.again.length, bench.updates.queued]).to.deep.equal([15, 0])
   })
 
   it('nothing to one that is gone, and to one that comes again nothing that the earlier one was to hear', () => {

@@ -21,15 +21,19 @@ export class FairRow implements Linked {
   before?: Linked
   after?: Linked
   readonly key: Key
+  /** None: it is in no table */
   owner?: Owner<this>
   weight = 1
   /** It is in use, and not evicted meanwhile */
   isHeld = false
-  /** Whether it is among its owner's rows */
-  isListed = false
 
   constructor (key: Key) {
     this.key = key
+  }
+
+  /** Whether it is among its owner's rows */
+  get isListed (): boolean {
+    return !this.isHeld && this.owner != null && this.owner.key !== this.key
   }
 }
 
@@ -39,8 +43,7 @@ export class FairRow implements Linked {
  * that come by one neighbour never displace the rows of another that owns less.
  *
  * Rows of neighbours that are gone stay. All of them have one owner, so that whoever connects under many names in turn
- * has
- * one share. A live neighbour takes a row of theirs over with `adopt`.
+ * has one share. A live neighbour takes a row of theirs over with `adopt`.
  *
  * Invariants: rows that are held, and the row of a peer that owns it (a neighbour's word about itself) are neither
  * evicted nor counted; the rest together weighs no more than `capacity`.
@@ -69,25 +72,19 @@ export class FairRows<Row extends FairRow> {
     return this.#rows.values()
   }
 
-  delete (row: Row): void {
-    this.#unlist(row)
-    this.#rows.delete(row.key)
-  }
-
   add (row: Row, by: Key): void {
     this.#rows.set(row.key, row)
-    row.owner = this.#ownerOf(by)
-    this.#list(row)
+    this.#move(row, this.#ownerOf(by))
+  }
+
+  delete (row: Row): void {
+    this.#rows.delete(row.key)
+    this.#move(row, undefined)
   }
 
   /** It was used last. A neighbour that brings its own row owns it from then on */
   touch (row: Row, by: Key): void {
-    if (by === row.key && row.owner?.key !== by) {
-      this.#move(row, this.#ownerOf(by))
-    } else if (row.isListed && row.owner?.rows.last !== row) {
-      row.owner?.rows.remove(row)
-      row.owner?.rows.push(row)
-    }
+    this.#move(row, by === row.key ? this.#ownerOf(by) : row.owner)
   }
 
   /** Takes over a row of a neighbour that is gone */
@@ -99,43 +96,34 @@ export class FairRows<Row extends FairRow> {
 
   weigh (row: Row, change: number): void {
     row.weight += change
-
-    if (row.isListed) {
-      this.#count(row, change)
-    }
+    this.#count(row, change)
   }
 
   hold (row: Row, isHeld: boolean): void {
-    if (row.isHeld !== isHeld) {
-      this.#unlist(row)
-      row.isHeld = isHeld
-      this.#list(row)
-    }
+    this.#move(row, row.owner, isHeld)
   }
 
   gone (neighbour: Key): void {
     const owner = this.#owners.get(neighbour)
-
-    if (owner == null) {
-      return
-    }
-
     const own = this.#rows.get(neighbour)
-    this.#owners.delete(neighbour)
-    owner.isGone = true
 
-    for (const row of owner.rows) {
-      this.#move(row, this.#departed)
-    }
-    if (own?.owner === owner) {
-      this.#move(own, this.#departed)
+    if (owner != null) {
+      this.#owners.delete(neighbour)
+      owner.isGone = true
+
+      // those that are held follow when they are not any more
+      for (const row of owner.rows) {
+        this.#move(row, owner)
+      }
+      if (own?.owner === owner) {
+        this.#move(own, owner)
+      }
     }
   }
 
   /**
    * Evicts what is over the bound, and says so of each row. To be called when no row is in use. One look at all owners
-   * (500: 1 us) makes room for
-   * more than one row, if the heaviest owner is by that much the heaviest.
+   * (500: 1 us) makes room for more than one row, if the heaviest owner is by that much the heaviest.
    */
   makeRoom (onEvicted?: (row: Row) => void): void {
     while (this.#weight > this.#capacity) {
@@ -153,24 +141,25 @@ export class FairRows<Row extends FairRow> {
 
       do {
         const row = heaviest.rows.first as Row
-        this.#unlist(row)
-        this.#rows.delete(row.key)
+        this.delete(row)
         onEvicted?.(row)
       } while (this.#weight > this.#capacity * 63 / 64 && heaviest.weight > second)
     }
   }
 
   check (): void {
-    const sums = new Map([this.#departed, ...this.#owners.values()].map(owner => [owner, 0]))
+    const owners = [this.#departed, ...this.#owners.values()]
+    const listed = new Set(owners.flatMap(({ rows }) => [...rows]))
+    const sums = new Map(owners.map(owner => [owner, 0]))
 
     for (const row of this.#rows.values()) {
-      const mayGo = !row.isHeld && row.owner?.key !== row.key
+      const { key, owner, isListed, isHeld, weight } = row
 
-      if (row.owner == null || row.isListed !== mayGo || (row.owner.isGone && !row.isHeld)) {
-        throw new Error(`The row of ${row.key} may go: ${mayGo}, is listed: ${row.isListed}`)
+      if (owner == null || (owner.isGone && !isHeld) || isListed !== listed.has(row)) {
+        throw new Error(`The row of ${key} may go: ${isListed}, and is not where such rows are`)
       }
-      if (mayGo) {
-        sums.set(row.owner, (sums.get(row.owner) ?? NaN) + row.weight)
+      if (isListed) {
+        sums.set(owner, (sums.get(owner) ?? NaN) + weight)
       }
     }
 
@@ -182,44 +171,30 @@ export class FairRows<Row extends FairRow> {
   }
 
   #ownerOf (by: Key): Owner<Row> {
-    let owner = this.#owners.get(by)
-
-    if (owner == null) {
-      this.#owners.set(by, owner = new Owner(by))
-    }
-
+    const owner = this.#owners.get(by) ?? new Owner(by)
+    this.#owners.set(by, owner)
     return owner
   }
 
-  #move (row: Row, owner: Owner<Row>): void {
-    this.#unlist(row)
-    row.owner = owner
-    this.#list(row)
-  }
-
-  #list (row: Row): void {
-    if (row.owner?.isGone === true) {
-      row.owner = this.#departed
+  /** To the end of the owner's rows, if it may be evicted */
+  #move (row: Row, owner?: Owner<Row>, isHeld = row.isHeld): void {
+    if (row.isListed) {
+      row.owner?.rows.remove(row)
+      this.#count(row, -row.weight)
     }
-    if (!row.isHeld && row.owner?.key !== row.key) {
-      row.isListed = true
+
+    row.owner = owner?.isGone === true ? this.#departed : owner
+    row.isHeld = isHeld
+
+    if (row.isListed) {
       row.owner?.rows.push(row)
       this.#count(row, row.weight)
     }
   }
 
-  #unlist (row: Row): void {
-    if (row.isListed) {
-      row.isListed = false
-      row.owner?.rows.remove(row)
-      this.#count(row, -row.weight)
-    }
-  }
-
   #count (row: Row, change: number): void {
-    this.#weight += change
-
-    if (row.owner != null) {
+    if (row.isListed && row.owner != null) {
+      this.#weight += change
       row.owner.weight += change
     }
   }

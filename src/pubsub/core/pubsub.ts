@@ -6,7 +6,6 @@ import { Subscribers } from './subscribers.ts'
 import { Topics } from './topics.ts'
 import { Updates } from './updates.ts'
 import type { Version, Wanted } from './routing.ts'
-import type { Settled } from './topics.ts'
 import type { Announcement, Call, Change, Effect, Gossip, Key, Update } from './types.ts'
 
 export interface PubsubCoreInit {
@@ -30,8 +29,7 @@ export interface Greeting {
 /**
  * Who listens to what, and by which way they are reached, from what is called here, what neighbours say, and time: it
  * decides what is said to whom and what the user hears. Every method is an event; the effects are what the shell is to
- * do.
- * Nothing here waits.
+ * do. Nothing here waits.
  *
  * Relays hear of everybody, so that whatever crosses them finds its way; a leaf hears of those who share its topics.
  */
@@ -43,22 +41,21 @@ export class PubsubCore {
   readonly #init: PubsubCoreInit
   readonly #asked = new Map<string, number>()
   readonly #requests = new Requests()
-  /** The epoch that each neighbour lives in */
-  readonly #epochs = new Map<Key, number>()
+  /** The epoch that each neighbour lives in, and the newest of our announcements that it was told of; none: -1 */
+  readonly #neighbours = new Map<Key, { readonly epoch: number, told: number }>()
   /** What a neighbour announced in a life that others take to be newer than the one it is in: it has to outlive that */
   readonly #outdated = new LruMap<Key, Announcement>(limits.MAX_OUTDATED)
   /** Peers that did not ack by any way: unless one says itself again by then, it is not believed to be reachable */
   readonly #doubted = new Map<Key, { version: Version, until: number }>()
   /** Our own announcements: a full one, and what followed it */
   #history: Announcement[] = []
-  /** The newest of them that each neighbour was told of */
-  readonly #told = new Map<Key, number>()
   #epoch: number
   #seq = -1
   #flushAt = Infinity
   #sweepAt = Infinity
-  /** What the present event has changed */
+  /** What the present event has changed, and comes to besides */
   #changes: Change[] = []
+  #effects: Effect[] = []
   #now = 0
 
   constructor (init: PubsubCoreInit) {
@@ -69,7 +66,8 @@ export class PubsubCore {
       intervalCap: limits.UPDATE_INTERVAL_CAP,
       maxItems: limits.MAX_UPDATES,
       maxAsked: init.maxTopicsPerPeer,
-      tell: (to, origin) => this.#tell(to, origin)
+      tell: (to, origin) => this.#tell(to, origin),
+      tellAgain: (to, topic, number) => this.#tellAgain(to, topic, number)
     })
     this.routing = new Routing({
       isRelay: init.isRelay,
@@ -87,7 +85,9 @@ export class PubsubCore {
       maxSubscribersPerTopic: init.maxSubscribersPerTopic,
       maxHistory: limits.MAX_HISTORY,
       maxBytes: init.maxDirectoryBytes,
-      onForgotten: key => { this.routing.forget(key) }
+      onForgotten: key => { this.routing.forget(key) },
+      onChange: change => { this.#changes.push(change) },
+      onRefused: (what, from) => { this.#effects.push({ type: 'refused', what, from }) }
     })
     this.#announceAll()
   }
@@ -102,7 +102,7 @@ export class PubsubCore {
       topics: this.topics.size,
       asked: this.#asked.size,
       requests: this.#requests.size,
-      neighbours: this.#epochs.size,
+      neighbours: this.#neighbours.size,
       origins,
       interestTopics: topics,
       interests: entries,
@@ -119,7 +119,7 @@ export class PubsubCore {
   set epoch (epoch: number) {
     this.#epoch = epoch
     this.topics.restart()
-    this.#told.clear()
+    this.#neighbours.forEach(neighbour => { neighbour.told = -1 })
     this.#announceAll()
   }
 
@@ -134,50 +134,49 @@ export class PubsubCore {
 
   /** When `wake` is to be called: the past means as soon as this tick is over */
   nextWake (): number {
-    let next = Math.min(this.#flushAt, this.#sweepAt, this.updates.nextAt(), this.topics.nextDeadline(), this.#requests.nextDeadline)
-
-    for (const { until } of this.#doubted.values()) {
-      next = Math.min(next, until)
-    }
-
-    return next
+    // the oldest is the first, and all wait for as long
+    const [doubted] = this.#doubted.values()
+    return Math.min(
+      this.#flushAt, this.#sweepAt, doubted?.until ?? Infinity,
+      this.updates.nextAt(), this.topics.nextDeadline(), this.#requests.nextDeadline
+    )
   }
 
   subscribe (topic: string, call: Call, now: number): Effect[] {
     return this.#event(now, () => {
-      const wasTracked = this.isTracked(topic)
-      const settled = this.topics.subscribe(topic, call, now)
-      this.#reveal(topic, wasTracked)
-      return settle(settled)
+      this.#reveal(topic)
+      this.#effects.push(...this.topics.subscribe(topic, call, now))
     })
   }
 
   unsubscribe (topic: string, all: boolean, now: number): { removed: boolean, effects: Effect[] } {
-    const { isRemoved, settled } = this.topics.unsubscribe(topic, all)
-    return { removed: isRemoved, effects: this.#event(now, () => { this.#untrack(topic); return settle(settled) }) }
+    const { isRemoved: removed, settled } = this.topics.unsubscribe(topic, all)
+    const effects = this.#event(now, () => {
+      this.#untrack(topic)
+      this.#effects.push(...settled)
+    })
+    return { removed, effects }
   }
 
   abort (topic: string, call: Call, now: number): void {
     if (this.topics.abort(topic, call)) {
-      this.#event(now, () => { this.#untrack(topic); return [] })
+      this.#event(now, () => { this.#untrack(topic) })
     }
   }
 
   /** Asks neighbours (or one of them) who is on `topic`; what they say is kept for a while */
   request (topic: string, call: Call, now: number, from?: Key): Effect[] {
     return this.#event(now, () => {
-      const wasTracked = this.isTracked(topic)
+      this.#reveal(topic)
       this.#asked.set(topic, now + limits.ASKED_TTL)
-      this.#reveal(topic, wasTracked)
-      const neighbours = from == null ? this.updates.neighbours : [from].filter(key => this.updates.has(key))
+      const neighbours = this.updates.neighbours.filter(key => from == null || key === from)
 
-      if (neighbours.length === 0) {
-        return [{ type: 'request-settled', call }]
+      if (neighbours.length > 0) {
+        const id = this.#requests.open(call, neighbours, now + limits.REQUEST_TIMEOUT)
+        neighbours.forEach(to => { this.updates.request(to, id, topic) })
+      } else {
+        this.#effects.push({ type: 'request-settled', call })
       }
-
-      const id = this.#requests.open(call, neighbours, now + limits.REQUEST_TIMEOUT)
-      neighbours.forEach(to => { this.updates.request(to, id, topic) })
-      return []
     })
   }
 
@@ -188,15 +187,19 @@ export class PubsubCore {
   /** A neighbour came, or lives anew: it knows nothing of us, and we know nothing of what it leads to */
   up (peer: Key, { epoch, isRelay }: Greeting, now: number): Effect[] {
     return this.#event(now, () => {
-      const before = this.subscribers.versionOf(peer)
+      const [before] = this.subscribers.history(peer)
 
       if (before != null && before.epoch > epoch) {
-        this.#outdated.set(peer, this.subscribers.history(peer)[0])
+        this.#outdated.set(peer, before)
       }
 
-      this.#changes.push(...this.subscribers.restart(peer, epoch))
-      const effects = this.updates.has(peer) ? this.#leave(peer) : []
-      this.#epochs.set(peer, epoch)
+      this.subscribers.restart(peer, epoch)
+
+      if (this.updates.has(peer)) {
+        this.#leave(peer)
+      }
+
+      this.#neighbours.set(peer, { epoch, told: -1 })
       this.updates.up(peer, isRelay)
       this.topics.up(peer)
       this.routing.up(peer, isRelay)
@@ -212,46 +215,33 @@ export class PubsubCore {
       for (const topic of this.#asked.keys()) {
         this.updates.request(peer, 0, topic)
       }
-
-      return effects
     })
   }
 
   /** The last connection to a neighbour is gone */
   down (peer: Key, now: number): Effect[] {
     return this.#event(now, () => {
-      const effects = this.#leave(peer)
+      this.#leave(peer)
       this.#show(peer)
-      return effects
     })
   }
 
   /** A neighbour says something. The shell has verified all announcements */
-  receive (from: Key, gossip: Gossip, now: number): Effect[] {
+  receive (from: Key, { ack, updates, lost, wanted, requests, answers }: Gossip, now: number): Effect[] {
     if (!this.updates.has(from)) {
       return []
     }
 
     return this.#event(now, () => {
-      const effects = gossip.ack < 0 ? [] : settle(this.topics.confirmed(from, gossip.ack))
-
-      for (const update of gossip.updates) {
-        effects.push(...this.#receiveUpdate(from, update))
-      }
-      for (const key of gossip.lost) {
-        this.routing.hearLost(from, key, now)
-      }
-      for (const { origin, ...wanted } of gossip.wanted) {
-        this.#receiveWanted(from, origin, wanted)
-      }
-      for (const { id, topic } of gossip.requests) {
-        this.#receiveRequest(from, id, topic)
-      }
-      for (const id of gossip.answers) {
-        effects.push(...this.#requests.answered(from, id))
+      if (ack >= 0) {
+        this.#effects.push(...this.topics.confirmed(from, ack))
       }
 
-      return effects
+      updates.forEach(update => { this.#receiveUpdate(from, update) })
+      lost.forEach(key => { this.routing.hearLost(from, key, now) })
+      wanted.forEach(({ origin, ...wanted }) => { this.#receiveWanted(from, origin, wanted) })
+      requests.forEach(({ id, topic }) => { this.#receiveRequest(from, id, topic) })
+      answers.forEach(id => this.#effects.push(...this.#requests.answered(from, id)))
     })
   }
 
@@ -263,36 +253,28 @@ export class PubsubCore {
       if (isDelivered) {
         this.#doubted.delete(peer)
       }
-
-      return []
     })
   }
 
   /** A peer acked nothing, by no way: it is to say itself again, or it is not believed to be reachable */
   doubt (peer: Key, now: number): Effect[] {
     return this.#event(now, () => {
-      if (!this.routing.isNeighbour(peer) && !this.#doubted.has(peer)) {
-        const version = this.routing.doubt(peer)
+      const isDoubted = this.routing.isNeighbour(peer) || this.#doubted.has(peer)
+      const version = isDoubted ? undefined : this.routing.doubt(peer)
 
-        if (version != null) {
-          this.#doubted.set(peer, { version, until: now + limits.DOUBT_TIMEOUT })
-        }
+      if (version != null) {
+        this.#doubted.set(peer, { version, until: now + limits.DOUBT_TIMEOUT })
       }
-
-      return []
     })
   }
 
   /** Time has come for something: see `nextWake` */
   wake (now: number): Effect[] {
     return this.#event(now, () => {
-      const effects: Effect[] = []
-
       if (this.#flushAt <= now) {
-        effects.push(...this.#flush())
+        this.#flush()
       }
       if (this.#sweepAt <= now) {
-        this.#sweepAt = Infinity
         this.#sweep()
       }
       for (const [peer, { version, until }] of this.#doubted) {
@@ -302,26 +284,25 @@ export class PubsubCore {
         }
       }
 
-      effects.push(...settle(this.topics.expire(now)), ...this.#requests.expire(now))
-      return [...effects, ...this.#take()]
+      this.#effects.push(...this.topics.expire(now), ...this.#requests.expire(now), ...this.updates.take(now))
     })
   }
 
   /** Retracts everything, settles everybody, forgets everything */
   stop (now: number): Effect[] {
-    const effects = settle(this.topics.stop())
-    this.#now = now
-    effects.push(...this.#flush(), ...this.#take(), ...this.#requests.clear())
-    this.#asked.clear()
-    this.#doubted.clear()
-    this.#outdated.clear()
-    this.#epochs.clear()
-    this.#told.clear()
-    this.subscribers.clear()
-    this.routing.clear()
-    this.updates.clear()
-    this.#flushAt = this.#sweepAt = Infinity
-    return effects
+    return this.#event(now, () => {
+      this.#effects.push(...this.topics.stop())
+      this.#flush()
+      this.#effects.push(...this.updates.take(now), ...this.#requests.clear())
+      this.#asked.clear()
+      this.#doubted.clear()
+      this.#outdated.clear()
+      this.#neighbours.clear()
+      this.subscribers.clear()
+      this.routing.clear()
+      this.updates.clear()
+      this.#sweepAt = Infinity
+    })
   }
 
   /** Throws where an invariant is broken. For tests and simulations */
@@ -331,41 +312,41 @@ export class PubsubCore {
   }
 
   /** What an event comes to, and what it changed on the way */
-  #event (now: number, run: () => Effect[]): Effect[] {
+  #event (now: number, run: () => void): Effect[] {
     this.#now = now
-    const effects = run()
-    this.subscribers.makeRoom(this.#changes)
-    const changes = this.#changes
-    this.#changes = []
+    run()
+    this.subscribers.makeRoom()
     this.#schedule()
+    const [changes, effects] = [this.#changes, this.#effects]
+    this.#changes = []
+    this.#effects = []
     return changes.length > 0 ? [{ type: 'changes', changes }, ...effects] : effects
   }
 
   /** A neighbour knows nothing of us any more, and leads nowhere */
-  #leave (peer: Key): Effect[] {
-    this.#epochs.delete(peer)
-    this.#told.delete(peer)
+  #leave (peer: Key): void {
+    this.#neighbours.delete(peer)
     this.updates.down(peer)
     this.routing.down(peer, this.#now)
     this.subscribers.gone(peer)
-    return [...settle(this.topics.down(peer)), ...this.#requests.answered(peer)]
-  }
-
-  #take (): Effect[] {
-    return this.updates.take(this.#now).map(({ to, gossip }) => ({ type: 'gossip', to, gossip }))
+    this.#effects.push(...this.topics.down(peer), ...this.#requests.answered(peer))
   }
 
   /** All that we are on, under a new number */
   #announceAll (): void {
-    this.#history = [{ origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full: true, on: this.topics.announced, off: [] }]
+    this.#history = [this.#next(true, this.topics.announced, [])]
   }
 
-  #flush (): Effect[] {
+  #next (full: boolean, on: string[], off: string[]): Announcement {
+    return { origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full, on, off }
+  }
+
+  #flush (): void {
     this.#flushAt = Infinity
     const { on, off, settled } = this.topics.announce(this.#seq + 1, this.#now)
     this.#announce(on, off)
     off.forEach(topic => { this.#untrack(topic) })
-    return settle(settled)
+    this.#effects.push(...settled)
   }
 
   #announce (on: string[], off: string[]): void {
@@ -373,13 +354,13 @@ export class PubsubCore {
       return
     }
 
-    const items = this.#history.reduce((sum, { full, on, off }) => full ? sum : sum + 1 + on.length + off.length, 0)
+    const [, ...more] = this.#history
 
     // when what follows a full one has become as long, say it all: so nobody ever has to hear more than twice as much
-    if (items > Math.min(limits.MAX_HISTORY / 2, limits.MIN_HISTORY + this.topics.announced.length)) {
+    if (itemsOf(more) > Math.min(limits.MAX_HISTORY / 2, limits.MIN_HISTORY + this.topics.announced.length)) {
       this.#announceAll()
     } else {
-      this.#history = [...this.#history, { origin: this.#init.self, epoch: this.#epoch, seq: ++this.#seq, full: false, on, off }]
+      this.#history = [...this.#history, this.#next(false, on, off)]
     }
 
     for (const to of this.updates.neighbours) {
@@ -389,6 +370,8 @@ export class PubsubCore {
   }
 
   #sweep (): void {
+    this.#sweepAt = Infinity
+
     for (const [topic, until] of this.#asked) {
       if (until <= this.#now) {
         this.#asked.delete(topic)
@@ -397,128 +380,147 @@ export class PubsubCore {
     }
 
     this.updates.expire(this.#now)
-    this.routing.expire(this.#now).forEach(key => { this.#changes.push(...this.subscribers.forget(key, 'unreachable')) })
+    this.routing.expire(this.#now).forEach(key => { this.subscribers.forget(key, 'unreachable') })
   }
 
   #tell (to: Key, origin: Key): Update | 'lost' | undefined {
+    const { routing, subscribers } = this
+
     if (origin === this.#init.self) {
       return this.#tellOwn(to)
     }
     if (origin === to) {
       const outdated = this.#outdated.get(to)
-      return outdated == null ? undefined : { origin, epoch: outdated.epoch, seq: outdated.seq, hops: NO_WAY, announcements: [outdated] }
+      return outdated == null ? undefined : updateOf([outdated], NO_WAY)
     }
 
     const isConcerned = this.#isConcerned(to, origin)
+    let known = routing.known(to, origin)
 
-    if (!isConcerned && this.routing.known(to, origin) == null) {
+    if (!isConcerned && known == null) {
       return
     }
-    if (isConcerned && this.routing.known(to, origin)?.seq === MUTED) {
-      this.routing.sayAgain(to, origin)
+    if (isConcerned && known?.seq === MUTED) {
+      routing.sayAgain(to, origin)
+      known = routing.known(to, origin)
     }
 
-    const known = this.routing.known(to, origin)
-    const told = this.routing.tell(to, origin, since => this.subscribers.hasNews(origin, since))
+    const told = routing.tell(to, origin, since => subscribers.hasNews(origin, since))
 
     if (!isConcerned) {
-      this.routing.mute(to, origin)
+      routing.mute(to, origin)
     }
-    if (told === 'lost') {
-      return told
+    if (told != null) {
+      // also those that are newer than what its way was told by: the older ones may be part of a full one by now
+      return told === 'lost' ? told : { origin, ...told, announcements: subscribers.history(origin, known) }
     }
-    if (told == null) {
-      return this.#correct(to, origin)
-    }
-
-    // also those that are newer than what its way was told by: the older ones may be part of a full one by now
-    return { origin, ...told, announcements: this.subscribers.history(origin, known) }
-  }
-
-  /**
-   * A neighbour that claims a way to an earlier life hears of the later one, so that who lives in neither may outlive
-   * both
-   */
-  #correct (to: Key, origin: Key): Update | undefined {
-    const [known, newest] = [this.routing.known(to, origin), this.subscribers.versionOf(origin)]
-
-    if (known != null && newest != null && known.epoch < newest.epoch) {
-      return { origin, epoch: newest.epoch, seq: newest.seq, hops: NO_WAY, announcements: this.subscribers.history(origin) }
+    // one that claims a way to an earlier life hears of the later one, so that who lives in neither may outlive both
+    if (this.#isOutdated(to, origin)) {
+      return updateOf(subscribers.history(origin), NO_WAY)
     }
   }
 
   #tellOwn (to: Key): Update | undefined {
-    const told = this.#told.get(to) ?? -1
+    const neighbour = this.#neighbours.get(to)
 
-    if (told < this.#seq) {
-      const announcements = this.#history.filter(({ seq }) => seq > told)
-      this.#told.set(to, this.#seq)
-      return { origin: this.#init.self, epoch: this.#epoch, seq: this.#seq, hops: 0, announcements }
+    if (neighbour != null && neighbour.told < this.#seq) {
+      const announcements = this.#history.filter(({ seq }) => seq > neighbour.told)
+      neighbour.told = this.#seq
+      return updateOf(announcements, 0)
     }
+  }
+
+  /** Whether what a neighbour is known to have of an origin is of a life that is over */
+  #isOutdated (neighbour: Key, origin: Key): boolean {
+    const [known, newest] = [this.routing.known(neighbour, origin), this.subscribers.versionOf(origin)]
+    return known != null && newest != null && known.epoch < newest.epoch
   }
 
   /** Relays hear of everybody, a leaf of those who share a topic with it or are on one that it asked about */
   #isConcerned (to: Key, origin: Key): boolean {
-    if (this.updates.isRelay(to)) {
-      return true
-    }
-    for (const topic of this.subscribers.topicsOf(origin)) {
-      if (this.subscribers.isOn(to, topic) || this.updates.hasAsked(to, topic)) {
-        return true
-      }
-    }
-
-    return false
+    const { updates, subscribers } = this
+    const isShared = (topic: string): boolean => subscribers.isOn(to, topic) || updates.hasAsked(to, topic)
+    return updates.isRelay(to) || subscribers.topicsOf(origin).some(isShared)
   }
 
-  /** A leaf is new on these topics: it did not remember what it was told of those who are on them */
-  #tellAbout (topics: Iterable<string>, to: Key, isUrgent: boolean): void {
-    for (const topic of topics) {
-      for (const origin of this.subscribers.known(topic)) {
+  /**
+   * A leaf is new on a topic, or asks who is on it: it did not remember what it was told of those. Or a neighbour asks
+   * for our own announcement: the topic is none. Returns how much of that it was told before
+   */
+  #tellAgain (to: Key, topic?: string, number?: number): number {
+    const neighbour = this.#neighbours.get(to)
+    let again = 0
+
+    for (const origin of topic != null && this.#init.isRelay ? this.subscribers.known(topic) : []) {
+      if ((this.routing.known(to, origin)?.seq ?? -1) >= 0) {
+        again += itemsOf(this.subscribers.history(origin))
         this.routing.sayAgain(to, origin)
-        this.updates.mark(to, origin, isUrgent)
       }
+
+      this.updates.mark(to, origin, number != null)
+    }
+
+    // the origin takes one step, never more, however large the number is that is asked for
+    if (topic == null && number != null && number > this.#seq) {
+      this.#announceAll()
+    }
+    // also of a topic that is to be retracted: it may be subscribed to again before that is said
+    if (neighbour != null && number != null && (topic == null || this.topics.isAnnounced(topic))) {
+      again += neighbour.told < 0 ? 0 : itemsOf(this.#history)
+      neighbour.told = -1
+      this.updates.mark(to, this.#init.self, true)
+    }
+    if (topic != null) {
+      this.#answer(to, number)
+    }
+
+    return again
+  }
+
+  /** 0: it does not wait for an answer */
+  #answer (to: Key, id = 0): void {
+    if (id !== 0) {
+      this.updates.answer(to, id)
     }
   }
 
-  #receiveUpdate (from: Key, update: Update): Effect[] {
+  #receiveUpdate (from: Key, update: Update): void {
     const { origin, epoch, seq, announcements } = update
-    const lives = this.#epochs.get(origin)
+    const lives = this.#neighbours.get(origin)?.epoch
     // what the origin signed: the epoch of the update is only the neighbour's word
     const newest = announcements.at(-1)
 
     if (origin === this.#init.self) {
       // said in an earlier life, with an epoch that was larger: nobody would listen to this one
-      return newest != null && newest.epoch > this.#epoch ? [{ type: 'outlive', epoch: newest.epoch }] : []
-    }
-    if (from === origin && epoch === lives) {
-      this.updates.heard(from, seq)
+      if (newest != null && newest.epoch > this.#epoch) {
+        this.#effects.push({ type: 'outlive', epoch: newest.epoch })
+      }
     } else if (from === origin) {
-      return []
+      if (epoch === lives) {
+        this.updates.heard(from, seq)
+        this.#apply(from, update)
+      }
     } else if (lives != null && newest != null && newest.epoch > lives) {
       this.#outdated.set(origin, newest)
       this.updates.mark(origin, origin, true)
-      return []
+    } else {
+      this.#apply(from, update)
     }
-
-    return this.#apply(from, update)
   }
 
-  #apply (from: Key, update: Update): Effect[] {
-    const { origin } = update
+  #apply (from: Key, update: Update): void {
+    const { origin, announcements } = update
     const before = new Set(from === origin && !this.updates.introduces(from) ? this.subscribers.topicsOf(origin) : [])
-    const refused: string[] = []
-    const applied = this.subscribers.apply(origin, update.announcements, from, this.#changes, refused)
+    const applied = this.subscribers.apply(origin, announcements, from)
     const newest = this.subscribers.versionOf(origin)
 
     if (newest != null) {
       this.#hear(from, update, newest)
     }
     if (from === origin && applied === 'news' && this.#init.isRelay && !this.updates.isRelay(from)) {
-      this.#tellAbout(this.subscribers.topicsOf(origin).filter(topic => !before.has(topic)), from, false)
+      const topics = this.subscribers.topicsOf(origin).filter(topic => !before.has(topic))
+      topics.forEach(topic => { this.updates.sayAgain(from, topic, undefined, this.#now) })
     }
-
-    return refused.map((what): Effect => ({ type: 'refused', what, from }))
   }
 
   #hear (from: Key, update: Update, newest: Version): void {
@@ -532,60 +534,42 @@ export class PubsubCore {
       this.routing.hear(from, origin, update, this.#now)
     }
     for (const neighbour of this.routing.claimants(origin)) {
-      if ((this.routing.known(neighbour, origin)?.epoch ?? newest.epoch) < newest.epoch) {
+      if (this.#isOutdated(neighbour, origin)) {
         this.updates.mark(neighbour, origin, true)
       }
     }
   }
 
-  /** The origin takes one step, never more, however large the number is that is asked for */
   #receiveWanted (from: Key, origin: Key, wanted: Wanted): void {
     if (origin !== this.#init.self) {
       this.routing.request(from, origin, wanted)
-      return
+    } else if (wanted.epoch <= this.#epoch) {
+      // of a later life we have nothing to say: whoever remembers it has shown, or will show, what proves it
+      this.updates.sayAgain(from, undefined, wanted.epoch === this.#epoch ? wanted.seq : 0, this.#now)
     }
-    // of a life that is not ours we have nothing to say: whoever remembers it has shown, or will show, what proves it
-    if (wanted.epoch > this.#epoch) {
-      return
-    }
-    if (wanted.epoch === this.#epoch && wanted.seq > this.#seq) {
-      this.#announceAll()
-    }
-
-    this.#told.delete(from)
-    this.updates.mark(from, origin, true)
   }
 
   #receiveRequest (from: Key, id: number, topic: string): void {
     if (this.topics.tellEarly(topic)) {
       this.#announce([topic], [])
     }
-    if (!this.updates.isRelay(from)) {
+    if (this.updates.isRelay(from)) {
+      this.#answer(from, id)
+    } else {
       // it remembers the answers for ASKED_TTL, so that long it hears what changes
       this.updates.asks(from, topic, this.#now + 2 * limits.ASKED_TTL)
-
-      if (this.#init.isRelay) {
-        this.#tellAbout([topic], from, true)
-      }
-      // also of one that is to be retracted: it may be subscribed to again before that is said
-      if (this.topics.isAnnounced(topic)) {
-        this.#told.delete(from)
-        this.updates.mark(from, this.#init.self, true)
-      }
-    }
-    // 0: it does not wait for an answer
-    if (id !== 0) {
-      this.updates.answer(from, id)
+      this.updates.sayAgain(from, topic, id, this.#now)
     }
   }
 
   #show (peer: Key): void {
-    this.#changes.push(...this.subscribers.show(peer, this.routing.isReachable(peer)))
+    this.subscribers.show(peer, this.routing.isReachable(peer))
   }
 
-  #reveal (topic: string, wasTracked: boolean): void {
-    if (!wasTracked) {
-      this.#changes.push(...this.subscribers.reveal(topic))
+  /** A topic is about to be tracked */
+  #reveal (topic: string): void {
+    if (!this.isTracked(topic)) {
+      this.subscribers.reveal(topic)
     }
   }
 
@@ -605,6 +589,12 @@ export class PubsubCore {
   }
 }
 
-function settle (settled: Settled): Effect[] {
-  return settled.map(({ call, outcome }) => ({ type: 'subscribe-settled', call, outcome }))
+function updateOf (announcements: Announcement[], hops: number): Update {
+  const { origin, epoch, seq } = announcements[announcements.length - 1]
+  return { origin, epoch, seq, hops, announcements }
+}
+
+/** Announcements, and topics in them */
+function itemsOf (announcements: Announcement[]): number {
+  return announcements.reduce((sum, { on, off }) => sum + 1 + on.length + off.length, 0)
 }

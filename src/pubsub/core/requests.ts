@@ -17,11 +17,9 @@ export class Requests {
   }
 
   get nextDeadline (): number {
-    let next = Infinity
-    for (const { deadline } of this.#open.values()) {
-      next = Math.min(next, deadline)
-    }
-    return next
+    // all wait for as long
+    const [oldest] = this.#open.values()
+    return oldest?.deadline ?? Infinity
   }
 
   /** The number by which they answer */
@@ -32,7 +30,7 @@ export class Requests {
 
   /** One request, or all of them, need not wait for this neighbour any more */
   answered (by: Key, only?: number): Effect[] {
-    return this.#settle((request, id) => (only == null || only === id) && request.unanswered.delete(by) && request.unanswered.size === 0)
+    return this.#settle(({ unanswered }, id) => (only ?? id) === id && unanswered.delete(by) && unanswered.size === 0)
   }
 
   expire (now: number): Effect[] {

@@ -3,9 +3,7 @@ import type { Key } from './types.ts'
 
 /** Newer than any version: who was told of it has nothing more to hear */
 export const MUTED = Number.MAX_SAFE_INTEGER
-/**
- * Messages in a row without an ack after which others are told that the way is lost, so that they look for another one
- */
+/** Messages in a row without an ack after which others hear that the way is lost, and look for another one */
 const MAX_FAILURES = 2
 /** Hops of what is told without a way to it */
 export const NO_WAY = 255
@@ -26,37 +24,38 @@ export interface Wanted extends Version {
   hops: number
 }
 
-/** What a neighbour last claimed */
+/** What a neighbour last claimed. Of one whose name is among `over` it may only be asked along */
 interface Way extends Distance {
-  via: Key
-  /** The neighbour said 'lost' of this version or a newer one: it may only be asked along */
-  isOver: boolean
+  readonly via: Key
   /** Messages in a row that brought no ack by it */
   failures: number
+  /** What the neighbour was asked for since it last spoke of the origin */
+  asked?: Version
+}
+
+/** A neighbour. Rows hold what each was told by its number: a Map for each row takes five times as much */
+interface Neighbour {
+  readonly isRelay: boolean
+  readonly number: number
 }
 
 /** All there is about the ways to one origin. There may be many rows: what most of them do not need they do not have */
 interface Row {
   ways: Way[]
-  /** What each neighbour last heard from us; absent: nothing, or that it is lost */
-  told?: Map<Key, Distance>
-  /** The neighbour that messages go to */
-  next?: Key
-  /**
-   * How far the origin is by that neighbour: what a relay tells others. None: there is no way, it is too long, or
-   * brings no acks
-   */
+  /** The one that messages take */
+  next?: Way
+  /** When the last way was lost */
+  lostAt?: number
+  /** How far the origin is: what a relay tells others. None: there is no way, it is too long, or brings no acks */
   own?: Distance
   /** The best that we ever told others: see the invariant of `Routing` */
   feasible?: Distance
-  /** What we asked each neighbour for since it last spoke of the origin */
-  asked?: Map<Key, Version>
+  /** What each neighbour last heard from us, by its number; none: nothing, or that it is lost */
+  told?: Array<Distance | undefined>
   /** What each neighbour waits for */
   askers?: Map<Key, Wanted>
-  /** The version by which each neighbour said 'lost' */
+  /** The version by which each neighbour said 'lost', or was disbelieved: only a newer one counts again */
   over?: Map<Key, Version>
-  /** When the last way was lost */
-  lostAt?: number
 }
 
 export interface RoutingInit {
@@ -78,19 +77,14 @@ export interface RoutingInit {
  * Which neighbour leads to whom, by feasible distances (Babel, RFC 8966 2.4 to 2.6, 3.5.1, 3.8).
  *
  * Rules: a way may be taken if it is of a newer version than the best that we ever told others, or of the same and
- * strictly
- * shorter. Of those, the shortest that brings acks is used. When the last one is lost, all who were told hear so at
- * once,
- * and those who still claim something longer are asked for a newer version; the request goes to the origin along the
- * ways
- * in use, and its answer back to those who asked. A neighbour that said 'lost' counts again only with a newer version:
- * the
- * RFC lets it come back, but then one liar makes a dead origin flap for ever.
+ * strictly shorter. Of those, the shortest that brings acks is used. When the last one is lost, all who were told hear
+ * so at once, and those who still claim something longer are asked for a newer version; the request goes to the origin
+ * along the ways in use, and its answer back to those who asked. A neighbour that said 'lost' counts again only with a
+ * newer version: the RFC lets it come back, but then one liar makes a dead origin flap for ever.
  *
  * Invariant: along the ways in use the feasible distance gets strictly better at each step, since nobody claims more
- * than
- * its own feasible distance, which only gets better. In a loop it would be better than itself. So there is none, at no
- * moment. (A message in flight needs more, since ways turn while it travels: it keeps its trace.)
+ * than its own feasible distance, which only gets better. In a loop it would be better than itself. So there is none,
+ * at no moment. (A message in flight needs more, since ways turn while it travels: it keeps its trace.)
  *
  * | event                   | what changes                       | who hears                                          |
  * |-------------------------|------------------------------------|----------------------------------------------------|
@@ -104,8 +98,7 @@ export interface RoutingInit {
 export class Routing {
   readonly #init: RoutingInit
   readonly #rows = new Map<Key, Row>()
-  /** Neighbours, and whether they relay */
-  readonly #neighbours = new Map<Key, boolean>()
+  readonly #neighbours = new Map<Key, Neighbour>()
   /** Moves on when a message may have to take another way, for those who keep what they derived */
   version = 0
 
@@ -133,12 +126,8 @@ export class Routing {
     }
 
     const row = this.#rows.get(origin)
-
-    if (row?.next == null || mayNot?.(row.next) !== true) {
-      return row?.next
-    }
-
-    return ranked(row).find(({ via }) => !mayNot(via))?.via
+    const isBarred = row?.next != null && mayNot?.(row.next.via) === true
+    return (isBarred ? best(row, mayNot) : row?.next)?.via
   }
 
   /** How far it is by the way in use: what others may hear */
@@ -149,7 +138,7 @@ export class Routing {
   /** The newest version that a neighbour is known to have: it claimed it, or was told of it */
   known (neighbour: Key, origin: Key): Version | undefined {
     const row = this.#rows.get(origin)
-    const [way, told] = [row?.ways.find(({ via }) => via === neighbour), row?.told?.get(neighbour)]
+    const [way, told] = [wayBy(neighbour, row), this.#told(neighbour, row)]
     return way == null || (told != null && isNewer(told, way)) ? told : way
   }
 
@@ -159,7 +148,14 @@ export class Routing {
   }
 
   up (neighbour: Key, isRelay: boolean): void {
-    this.#neighbours.set(neighbour, isRelay)
+    const taken = new Set([...this.#neighbours.values()].map(({ number }) => number))
+    let number = 0
+
+    while (taken.has(number)) {
+      number++
+    }
+
+    this.#neighbours.set(neighbour, { isRelay, number })
     this.version++
 
     for (const [origin, row] of this.#rows) {
@@ -170,41 +166,45 @@ export class Routing {
   }
 
   down (neighbour: Key, now: number): void {
+    const number = this.#neighbours.get(neighbour)?.number
     this.#neighbours.delete(neighbour)
     this.version++
 
     for (const [origin, row] of this.#rows) {
-      row.told?.delete(neighbour)
-      row.asked?.delete(neighbour)
       row.askers?.delete(neighbour)
       row.over?.delete(neighbour)
 
-      if (removeWay(row, neighbour) != null) {
+      if (number != null && row.told?.[number] != null) {
+        row.told[number] = undefined
+      }
+      if (removeWay(neighbour, row) != null) {
         this.#settle(origin, row, now)
       }
     }
   }
 
   /** A neighbour says how far `origin` is. Its version must have been signed by the origin */
-  hear (neighbour: Key, origin: Key, distance: Distance, now: number): void {
-    const row = this.#row(origin)
-    row.asked?.delete(neighbour)
+  hear (neighbour: Key, origin: Key, { epoch, seq, hops: claimed }: Distance, now: number): void {
+    const row: Row = this.#rows.get(origin) ?? { ways: [], next: undefined, lostAt: undefined }
+    const way = wayBy(neighbour, row)
+    const over = row.over?.get(neighbour)
+    // Only the origin is at 0: who else says so is taken to be beside it
+    const hops = neighbour === origin ? 0 : Math.max(claimed, 1)
+    this.#rows.set(origin, row)
     // who speaks of it has found a way, or will ask again
     row.askers?.delete(neighbour)
 
-    const over = row.over?.get(neighbour)
-    const isOver = over != null && !isNewer(distance, over)
-    const before = removeWay(row, neighbour)
-    const failures = before?.failures ?? 0
-    // Only the origin is at 0: who else says so is taken to be beside it
-    const hops = neighbour === origin ? 0 : Math.max(distance.hops, 1)
-
-    if (!isOver) {
+    if (over != null && isNewer({ epoch, seq }, over)) {
       row.over?.delete(neighbour)
     }
+    if (way == null) {
+      // a new array has no room for more: there may be many rows
+      row.ways = row.ways.concat({ via: neighbour, epoch, seq, hops, failures: 0 })
+    } else {
+      Object.assign(way, { epoch, seq, hops })
+      delete way.asked
+    }
 
-    // a new array has no room for more: there may be many rows
-    row.ways = row.ways.concat({ via: neighbour, epoch: distance.epoch, seq: distance.seq, hops, isOver, failures })
     this.#settle(origin, row, now)
   }
 
@@ -212,20 +212,16 @@ export class Routing {
   hearLost (neighbour: Key, origin: Key, now: number): void {
     const row = this.#rows.get(origin)
 
-    if (row == null) {
-      return
+    if (row != null) {
+      const way = removeWay(neighbour, row)
+      row.askers?.delete(neighbour)
+
+      if (way != null && this.#init.isRelay) {
+        setOver(row, way)
+      }
+
+      this.#settle(origin, row, now)
     }
-
-    const way = removeWay(row, neighbour)
-    row.asked?.delete(neighbour)
-    row.askers?.delete(neighbour)
-
-    if (way != null && this.#init.isRelay) {
-      row.over ??= new Map()
-      row.over.set(neighbour, { epoch: way.epoch, seq: way.seq })
-    }
-
-    this.#settle(origin, row, now)
   }
 
   /** A neighbour asks for a version that we may not have */
@@ -242,31 +238,31 @@ export class Routing {
   /** Whether what went to `origin` by a neighbour arrived: ways that fail are tried last */
   acked (origin: Key, neighbour: Key, isDelivered: boolean): void {
     const row = this.#rows.get(origin)
-    const way = row?.ways.find(({ via }) => via === neighbour)
+    const way = wayBy(neighbour, row)
 
-    if (row != null && way != null && (isDelivered ? way.failures > 0 : true)) {
-      way.failures = isDelivered ? 0 : way.failures + 1
-      this.#settle(origin, row)
+    if (row == null || way == null || (isDelivered && way.failures === 0)) {
+      return
+    }
 
-      // no way that may be taken brings acks: one that is longer may, by a newer version. Once for each ack that is
-      // missing
-      if ((wayInUse(row)?.failures ?? 0) > 0) {
-        this.doubt(origin)
-      }
+    way.failures = isDelivered ? 0 : way.failures + 1
+    this.#settle(origin, row)
+
+    // no way that may be taken brings acks: a longer one may, by a newer version. Once for each ack that is missing
+    if (row.next != null && row.next.failures > 0) {
+      this.doubt(origin)
     }
   }
 
   /**
    * No way to `origin` brought an ack: it is to say itself again. What it does not say again before `disbelieve` is
-   * over,
-   * however many neighbours claim a way
+   * over, however many neighbours claim a way
    */
   doubt (origin: Key): Version | undefined {
     const row = this.#rows.get(origin)
     const newest = row == null ? undefined : newestOf(row)
 
     if (row != null && newest != null) {
-      this.#ask(origin, row, { epoch: newest.epoch, seq: newest.seq + 1, hops: HOP_LIMIT }, row.ways.map(({ via }) => via))
+      this.#ask(origin, row.ways, { epoch: newest.epoch, seq: newest.seq + 1, hops: HOP_LIMIT })
     }
 
     return newest
@@ -276,38 +272,20 @@ export class Routing {
   disbelieve (origin: Key, version: Version, now: number): void {
     const row = this.#rows.get(origin)
 
-    if (row == null) {
-      return
+    if (row != null) {
+      row.ways.filter(way => !isNewer(way, version) && way.via !== origin).forEach(way => { setOver(row, way) })
+      this.#settle(origin, row, now)
     }
-    for (const way of row.ways) {
-      if (!isNewer(way, version) && way.via !== origin) {
-        way.isOver = true
-        row.over ??= new Map()
-        row.over.set(way.via, { epoch: way.epoch, seq: way.seq })
-      }
-    }
-
-    this.#settle(origin, row, now)
   }
 
   /** A neighbour is not concerned any more: it only hears when there is no way any more */
   mute (neighbour: Key, origin: Key): void {
-    const told = this.#rows.get(origin)?.told
-    const distance = told?.get(neighbour)
-
-    if (distance != null) {
-      told?.set(neighbour, { ...distance, seq: MUTED })
-    }
+    this.#setTold(neighbour, origin, MUTED)
   }
 
   /** A neighbour is to hear everything of `origin` again, and still to hear when there is no way any more */
   sayAgain (neighbour: Key, origin: Key): void {
-    const told = this.#rows.get(origin)?.told
-    const distance = told?.get(neighbour)
-
-    if (distance != null) {
-      told?.set(neighbour, { ...distance, seq: -1 })
-    }
+    this.#setTold(neighbour, origin, -1)
   }
 
   /**
@@ -316,34 +294,43 @@ export class Routing {
    */
   tell (neighbour: Key, origin: Key, hasNews: (since?: Version) => boolean): Distance | 'lost' | undefined {
     const row = this.#rows.get(origin)
+    const to = this.#neighbours.get(neighbour)
 
-    if (row == null || neighbour === origin || !this.#init.isRelay) {
+    if (row == null || to == null || neighbour === origin || !this.#init.isRelay) {
       return
     }
 
-    const { own } = row
-    const told = row.told?.get(neighbour)
+    const { own, told: all = [] } = row
+    const told = all[to.number]
 
     if (own == null) {
-      if (row.told?.delete(neighbour) !== true) {
+      if (told == null) {
         return
       }
-      this.#askAgain(neighbour, origin, row)
-      return 'lost'
-    }
-    if (neighbour === row.next) {
-      return
-    }
+    } else {
+      const isFurther = told == null || (to.isRelay && (told.hops !== own.hops || told.epoch !== own.epoch))
+      const isNews = isFurther || (isNewer(own, told) && (this.#isAnswer(row, neighbour) || hasNews(told)))
 
-    const isAnswer = this.#isAnswer(row, neighbour, own)
-    const isFurther = told == null || (this.#neighbours.get(neighbour) === true && (told.hops !== own.hops || told.epoch !== own.epoch))
+      if (neighbour === row.next?.via || !isNews) {
+        return
+      }
 
-    if (isFurther || ((isAnswer || hasNews(told)) && isNewer(own, told))) {
       row.askers?.delete(neighbour)
-      row.told ??= new Map()
-      row.told.set(neighbour, own)
-      this.#askAgain(neighbour, origin, row)
-      return own
+    }
+
+    all[to.number] = own
+    row.told = all
+    this.#askAgain(neighbour, origin, row)
+    return own ?? 'lost'
+  }
+
+  /** A neighbour that hears something of us takes what it was asked for to be over */
+  #askAgain (neighbour: Key, origin: Key, row: Row): void {
+    const way = wayBy(neighbour, row)
+
+    if (way?.asked != null) {
+      delete way.asked
+      this.#askOn(origin, row)
     }
   }
 
@@ -354,19 +341,13 @@ export class Routing {
     const forgotten: Key[] = []
 
     for (const [origin, row] of this.#rows) {
-      if (row.ways.length === 0 && (row.told?.size ?? 0) === 0 && row.lostAt != null && row.lostAt + this.#init.memory <= now) {
+      const hasFailed = row.ways.some(({ failures }) => failures > 0)
+
+      if (row.ways.length === 0 && !isTold(row) && row.lostAt != null && row.lostAt + this.#init.memory <= now) {
         this.#rows.delete(origin)
         forgotten.push(origin)
-        continue
-      }
-
-      let hasFailed = false
-
-      for (const way of row.ways) {
-        hasFailed ||= way.failures > 0
-        way.failures = 0
-      }
-      if (hasFailed) {
+      } else if (hasFailed) {
+        row.ways.forEach(way => { way.failures = 0 })
         this.#settle(origin, row)
       }
     }
@@ -381,12 +362,11 @@ export class Routing {
     if (row != null) {
       row.ways = []
       this.#settle(origin, row)
+      row.lostAt = -Infinity
 
       // those who were told are to hear that there is no way by us any more: so long the row stays
-      if ((row.told?.size ?? 0) === 0) {
+      if (!isTold(row)) {
         this.#rows.delete(origin)
-      } else {
-        row.lostAt = -Infinity
       }
     }
   }
@@ -399,120 +379,108 @@ export class Routing {
 
   /** Throws where the invariant is broken. For tests and simulations */
   check (): void {
-    for (const [origin, { next, ways, feasible, told }] of this.#rows) {
-      const way = ways.find(({ via }) => via === next)
+    for (const [origin, row] of this.#rows) {
+      const { next, ways, feasible } = row
 
-      if (next != null && (way == null || way.isOver || !this.#neighbours.has(next))) {
-        throw new Error(`the way to ${origin} by ${next} is none`)
+      if (next != null && (!ways.includes(next) || !this.#neighbours.has(next.via))) {
+        throw new Error(`the way to ${origin} by ${next.via} is none`)
       }
-      if (way != null && feasible != null && !isNewer(way, feasible) && way.hops >= feasible.hops) {
-        throw new Error(`the way to ${origin} by ${next} is not shorter than what others were told`)
+      if (next != null && !isFeasible(next, row)) {
+        throw new Error(`the way to ${origin} by ${next.via} is over, or not shorter than what others were told`)
       }
-      for (const [neighbour, distance] of told ?? []) {
+      for (const [neighbour, { isRelay }] of this.#neighbours) {
+        const told = this.#told(neighbour, row)
+
         // what leaves believe closes no loop
-        if (this.#neighbours.get(neighbour) === true && (feasible == null || isNewer(distance, feasible) || (isSame(distance, feasible) && distance.hops < feasible.hops))) {
+        if (isRelay && told != null && (feasible == null || isBetter(told, feasible))) {
           throw new Error(`of ${origin} more was told than is remembered`)
         }
       }
     }
   }
 
-  #row (origin: Key): Row {
-    let row = this.#rows.get(origin)
+  #told (neighbour: Key, row?: Row): Distance | undefined {
+    return row?.told?.[this.#neighbours.get(neighbour)?.number ?? -1]
+  }
 
-    if (row == null) {
-      this.#rows.set(origin, row = { ways: [] })
+  #setTold (neighbour: Key, origin: Key, seq: number): void {
+    const row = this.#rows.get(origin)
+    const told = this.#told(neighbour, row)
+
+    if (told != null) {
+      row!.told![this.#neighbours.get(neighbour)!.number] = { ...told, seq }
     }
-
-    return row
   }
 
   /** All that follows from a change: choose a way, tell, ask */
   #settle (origin: Key, row: Row, now?: number): void {
     const before = row.next
-    row.next = best(row)?.via
-    row.own = this.#init.isRelay ? ownDistance(row) : undefined
+    row.next = best(row)
 
-    if (row.own != null) {
+    if (this.#init.isRelay) {
+      row.own = ownDistance(row)
       // before anybody is told. For one version it gets no larger: the way is shorter than what it was, and a hop is 1
-      row.feasible = row.own
+      row.feasible = row.own ?? row.feasible
+      this.#markAll(origin, row)
     }
 
-    this.#markAll(origin, row)
     this.#askOn(origin, row)
 
     if (before !== row.next) {
       this.version++
       row.lostAt = row.next == null ? now ?? row.lostAt ?? 0 : undefined
 
-      if ((before == null) !== (row.next == null)) {
+      if (before == null || row.next == null) {
         this.#init.onReachable(origin, row.next != null)
       }
     }
   }
 
   #markAll (origin: Key, row: Row): void {
-    const { own } = row
+    const { own, next, told: all } = row
 
-    if (!this.#init.isRelay) {
-      return
-    }
-    for (const [neighbour, isRelay] of this.#neighbours) {
-      if (neighbour === origin || (neighbour === row.next && own != null)) {
-        continue
-      }
-
-      const told = row.told?.get(neighbour)
+    for (const [neighbour, { isRelay, number }] of this.#neighbours) {
+      const told = all?.[number]
 
       if (own == null) {
-        if (told != null) {
-          this.#init.onDirty(neighbour, origin, true)
-        }
-      } else if (told == null || told.seq === MUTED || isNewer(own, told) || (isRelay && told.hops !== own.hops)) {
-        this.#init.onDirty(neighbour, origin, this.#isAnswer(row, neighbour, own))
+        told != null && neighbour !== origin && this.#init.onDirty(neighbour, origin, true)
+      } else if (told !== own && neighbour !== origin && neighbour !== next?.via &&
+        (told == null || told.seq === MUTED || isNewer(own, told) || (isRelay && told.hops !== own.hops))) {
+        this.#init.onDirty(neighbour, origin, this.#isAnswer(row, neighbour))
       }
     }
   }
 
-  #isAnswer (row: Row, neighbour: Key, own: Distance): boolean {
-    const wanted = row.askers?.get(neighbour)
-    return wanted != null && !isNewer(wanted, own)
+  /** Whether a neighbour waits for what others may hear now */
+  #isAnswer ({ askers, own }: Row, neighbour: Key): boolean {
+    const wanted = askers?.get(neighbour)
+    return wanted != null && own != null && !isNewer(wanted, own)
   }
 
   /**
    * Who has no way that may be taken asks along those that may not; who was asked for more than it has passes that on
    */
   #askOn (origin: Key, row: Row): void {
-    const { own } = row
-    const known = row.next == null ? newestOf(row) : undefined
-    let wanted: Wanted | undefined = known == null ? undefined : { epoch: known.epoch, seq: known.seq + 1, hops: HOP_LIMIT }
+    const { own, next, ways, askers } = row
+    const known = next == null ? newestOf(row) : undefined
+    let wanted: Wanted | undefined = known == null ? undefined : { ...known, seq: known.seq + 1, hops: HOP_LIMIT }
 
-    for (const asked of row.askers?.values() ?? []) {
+    for (const asked of askers?.values() ?? []) {
       if ((own == null || isNewer(asked, own)) && (wanted == null || isNewer(asked, wanted))) {
         wanted = asked
       }
     }
     if (wanted != null && wanted.hops > 0) {
-      this.#ask(origin, row, wanted, row.next == null ? row.ways.map(({ via }) => via) : [row.next])
-    }
-  }
-
-  /** A neighbour that hears something of us takes what it was asked for to be over */
-  #askAgain (neighbour: Key, origin: Key, row: Row): void {
-    if (row.asked?.delete(neighbour) === true) {
-      this.#askOn(origin, row)
+      this.#ask(origin, next == null ? ways : [next], wanted)
     }
   }
 
   /** Each neighbour once, until it says something else of this origin */
-  #ask (origin: Key, row: Row, wanted: Wanted, neighbours: Key[]): void {
-    for (const neighbour of neighbours) {
-      const asked = row.asked?.get(neighbour)
-
-      if (asked == null || isNewer(wanted, asked)) {
-        row.asked ??= new Map()
-        row.asked.set(neighbour, { epoch: wanted.epoch, seq: wanted.seq })
-        this.#init.onAsk(neighbour, origin, wanted)
+  #ask (origin: Key, ways: Way[], wanted: Wanted): void {
+    for (const way of ways) {
+      if (way.asked == null || isNewer(wanted, way.asked)) {
+        way.asked = { epoch: wanted.epoch, seq: wanted.seq }
+        this.#init.onAsk(way.via, origin, wanted)
       }
     }
   }
@@ -522,33 +490,28 @@ export function isNewer (a: Version, b: Version): boolean {
   return a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq)
 }
 
-function isSame (a: Version, b: Version): boolean {
-  return a.epoch === b.epoch && a.seq === b.seq
+/** RFC 8966 3.5.1 */
+function isBetter (a: Distance, b: Distance): boolean {
+  return isNewer(a, b) || (a.epoch === b.epoch && a.seq === b.seq && a.hops < b.hops)
 }
 
-/** RFC 8966 3.5.1 */
-function isFeasible (way: Way, feasible?: Distance): boolean {
-  return !way.isOver && (feasible == null || isNewer(way, feasible) || (isSame(way, feasible) && way.hops < feasible.hops))
+function isFeasible (way: Way, { over, feasible }: Row): boolean {
+  return over?.has(way.via) !== true && (feasible == null || isBetter(way, feasible))
 }
 
 /**
  * The better of two ways: the one that brings acks, the shorter, the one in use (messages keep their order), the newer
  */
-function compare (one: Way, other: Way, next?: Key): number {
-  return one.failures - other.failures || one.hops - other.hops || Number(other.via === next) - Number(one.via === next) ||
+function compare (one: Way, other: Way, next?: Way): number {
+  return one.failures - other.failures || one.hops - other.hops || Number(other === next) - Number(one === next) ||
     other.epoch - one.epoch || other.seq - one.seq || (one.via < other.via ? -1 : 1)
 }
 
-/** Ways that may be taken, the best first */
-function ranked ({ ways, feasible, next }: Row): Way[] {
-  return ways.filter(way => isFeasible(way, feasible)).sort((one, other) => compare(one, other, next))
-}
-
-function best ({ ways, feasible, next }: Row): Way | undefined {
+function best (row: Row, mayNot?: (neighbour: Key) => boolean): Way | undefined {
   let best: Way | undefined
 
-  for (const way of ways) {
-    if (isFeasible(way, feasible) && (best == null || compare(way, best, next) < 0)) {
+  for (const way of row.ways) {
+    if (isFeasible(way, row) && mayNot?.(way.via) !== true && (best == null || compare(way, best, row.next) < 0)) {
       best = way
     }
   }
@@ -556,37 +519,44 @@ function best ({ ways, feasible, next }: Row): Way | undefined {
   return best
 }
 
-function wayInUse ({ next, ways }: Row): Way | undefined {
-  return next == null ? undefined : ways.find(({ via }) => via === next)
+function wayBy (neighbour: Key, row?: Row): Way | undefined {
+  return row?.ways.find(({ via }) => via === neighbour)
 }
 
-function removeWay (row: Row, neighbour: Key): Way | undefined {
+function removeWay (neighbour: Key, row: Row): Way | undefined {
   const at = row.ways.findIndex(({ via }) => via === neighbour)
   return at < 0 ? undefined : row.ways.splice(at, 1)[0]
 }
 
-/** The same object while it says the same: it is kept for each neighbour that was told */
-function ownDistance (row: Row): Distance | undefined {
-  const { own } = row
-  const way = wayInUse(row)
+function setOver (row: Row, { via, epoch, seq }: Way): void {
+  row.over ??= new Map()
+  row.over.set(via, { epoch, seq })
+}
 
-  if (way == null || way.hops + 1 >= HOP_LIMIT || way.failures >= MAX_FAILURES) {
+function isTold ({ told }: Row): boolean {
+  return told?.some(distance => distance != null) === true
+}
+
+/** The same object while it says the same: it is kept for each neighbour that was told */
+function ownDistance ({ own, next }: Row): Distance | undefined {
+  if (next == null || next.hops + 1 >= HOP_LIMIT || next.failures >= MAX_FAILURES) {
     return
   }
 
-  const hops = way.hops + 1
-  return own != null && own.hops === hops && isSame(own, way) ? own : { epoch: way.epoch, seq: way.seq, hops }
+  const { epoch, seq } = next
+  const hops = next.hops + 1
+  return own?.hops === hops && own.epoch === epoch && own.seq === seq ? own : { epoch, seq, hops }
 }
 
-/** The newest version that anybody claimed or that we told: what is asked for has to be newer */
-function newestOf ({ feasible, ways }: Row): Version | undefined {
+/** The newest version that anybody claimed in vain or that we told: what is asked for has to be newer */
+function newestOf ({ feasible, ways, over }: Row): Version | undefined {
   let newest: Version | undefined = feasible
 
   for (const way of ways) {
-    if ((way.isOver || way.failures > 0) && (newest == null || isNewer(way, newest))) {
+    if ((way.failures > 0 || over?.has(way.via) === true) && (newest == null || isNewer(way, newest))) {
       newest = way
     }
   }
 
-  return newest
+  return newest == null ? undefined : { epoch: newest.epoch, seq: newest.seq }
 }

@@ -20,34 +20,33 @@ export interface SubscribersInit {
   maxBytes: number
   /** There is no room for what was remembered of this one */
   onForgotten (key: Key): void
+  onChange (change: Change): void
+  /** There is no room for what a neighbour brought */
+  onRefused (what: string, by: Key): void
 }
 
 /** Bytes that a peer takes beside its announcements, and each of its topics. Guesses */
 const ROW_BYTES = 512
 const TOPIC_BYTES = 128
 
-/**
- * All there is about what one peer announced. It weighs what it takes, and belongs to the neighbour that brought it
- * first
- */
-class Origin extends FairRow implements Version {
-  readonly epoch: number
-  seq: number
+/** All there is about what one peer announced. It weighs what it takes */
+class Origin extends FairRow {
   /** A full announcement, and what followed it */
   history: Announcement[] = []
-  /** The newest announcement that changed what it is on */
-  news: number
+  /** The number of the newest announcement that changed what it is on */
+  news = 0
   /** What it is on: all of it at a relay, what it is told of at a leaf */
   topics: string[] = []
   /** Whether it counts as a subscriber: there is a way to it */
   isShown: boolean
 
-  constructor (key: Key, { epoch, seq }: Version, isShown: boolean) {
+  constructor (key: Key, isShown: boolean) {
     super(key)
-    this.epoch = epoch
-    this.seq = seq
-    this.news = seq
     this.isShown = isShown
+  }
+
+  get newest (): Announcement | undefined {
+    return this.history[this.history.length - 1]
   }
 }
 
@@ -67,9 +66,7 @@ export type Applied = 'news' | 'known' | 'gap'
 export class Subscribers {
   readonly #init: SubscribersInit
   readonly #origins: FairRows<Origin>
-  readonly #byTopic = new Map<string, Set<Key>>()
-  /** Subscriptions that are remembered, in all */
-  #entries = 0
+  readonly #byTopic = new Map<string, Set<Origin>>()
   /** Moves on with every change of who is subscribed, for those who keep what they derived */
   version = 0
 
@@ -78,22 +75,25 @@ export class Subscribers {
     this.#origins = new FairRows(init.maxBytes)
   }
 
+  /** `entries`: subscriptions that are remembered, in all */
   get sizes (): { origins: number, topics: number, entries: number } {
-    return { origins: this.#origins.size, topics: this.#byTopic.size, entries: this.#entries }
+    const entries = [...this.#byTopic.values()].reduce((sum, { size }) => sum + size, 0)
+    return { origins: this.#origins.size, topics: this.#byTopic.size, entries }
   }
 
   /** Those known to be on `topic`, and reachable */
   of (topic: string): Key[] {
-    return [...this.#byTopic.get(topic) ?? []].filter(key => this.#origins.get(key)?.isShown === true)
+    return this.#on(topic).filter(({ isShown }) => isShown).map(({ key }) => key)
   }
 
   /** Those known to be on `topic`, reachable or not */
-  known (topic: string): Iterable<Key> {
-    return this.#byTopic.get(topic) ?? []
+  known (topic: string): Key[] {
+    return this.#on(topic).map(({ key }) => key)
   }
 
   isOn (key: Key, topic: string): boolean {
-    return this.#byTopic.get(topic)?.has(key) === true
+    const origin = this.#origins.get(key)
+    return origin != null && this.#isOn(origin, topic)
   }
 
   topicsOf (key: Key): string[] {
@@ -101,78 +101,81 @@ export class Subscribers {
   }
 
   versionOf (key: Key): Version | undefined {
-    return this.#origins.get(key)
+    return this.#origins.get(key)?.newest
   }
 
   /** The announcements that somebody lacks who knows all up to `since` */
   history (key: Key, since?: Version): Announcement[] {
-    const history = this.#origins.get(key)?.history ?? []
-    return since == null ? history : history.filter(announcement => isNewer(announcement, since))
+    return newerThan(this.#origins.get(key)?.history ?? [], since)
   }
 
   /** Whether what it announced since `since` changed what it is on */
   hasNews (key: Key, since?: Version): boolean {
     const origin = this.#origins.get(key)
-    return origin != null && (since == null || isNewer({ epoch: origin.epoch, seq: origin.news }, since))
+    return origin?.newest != null && (since == null || isNewer({ epoch: origin.newest.epoch, seq: origin.news }, since))
   }
 
   /** The announcement of this number, to compare with what is said to be it */
   find (key: Key, { epoch, seq }: Version): Announcement | undefined {
-    return this.#origins.get(key)?.history.find(announcement => announcement.epoch === epoch && announcement.seq === seq)
+    return this.history(key).find(announcement => announcement.epoch === epoch && announcement.seq === seq)
   }
 
   /** A peer lives in this epoch: what an earlier life said is over */
-  restart (key: Key, epoch: number): Change[] {
-    const origin = this.#origins.get(key)
-    return origin == null || origin.epoch === epoch ? [] : this.forget(key, 'restarted')
+  restart (key: Key, epoch: number): void {
+    if (this.versionOf(key)?.epoch !== epoch) {
+      this.forget(key, 'restarted')
+    }
   }
 
   /**
    * Applies what a peer announced, in one step: the oldest first. What is known is passed over, but for a leaf that is
-   * told
-   * all again, since it did not remember what it did not track. `by` is the neighbour that brought them
+   * told all again, since it did not remember what it did not track. `by` is the neighbour that brought them
    */
-  apply (key: Key, announcements: Announcement[], by: Key, changes: Change[], refused: string[]): Applied {
-    const newest = announcements[announcements.length - 1]
-    let origin = this.#origins.get(key)
+  apply (key: Key, announcements: Announcement[], by: Key): Applied {
+    const newest = announcements.at(-1)
+    let known = this.versionOf(key)
 
-    if (newest == null || (origin != null && newest.epoch < origin.epoch)) {
+    if (newest == null || newest.epoch < (known?.epoch ?? 0)) {
       return 'known'
     }
-    if (origin != null && newest.epoch > origin.epoch) {
-      changes.push(...this.forget(key, 'restarted'))
-      origin = undefined
+    if (known != null && newest.epoch > known.epoch) {
+      this.forget(key, 'restarted')
+      known = undefined
     }
 
-    const isAgain = origin != null && !this.#init.isRelay && announcements[0].full && newest.seq >= origin.seq
-    const news = isAgain ? announcements : announcements.filter(announcement => origin == null || isNewer(announcement, origin))
+    const isAgain = !this.#init.isRelay && announcements[0].full && newest.seq >= (known?.seq ?? 0)
+    const news = newerThan(announcements, isAgain ? undefined : known)
 
     if (news.length === 0) {
       return 'known'
     }
 
-    const history = extend(isAgain ? [] : origin?.history ?? [], news)
+    const history = extend(isAgain ? [] : this.history(key), news)
 
     if (history == null || history.length > this.#init.maxHistory) {
       return 'gap'
     }
+
+    let origin = this.#origins.get(key)
+
     if (origin == null) {
-      origin = new Origin(key, newest, this.#init.isReachable(key))
+      origin = new Origin(key, this.#init.isReachable(key))
       this.#origins.add(origin, by)
     }
 
     this.#origins.touch(origin, by)
     this.#origins.adopt(origin, by)
-
     const topics = fold(origin.topics, news)
 
-    if (!isSame(topics, origin.topics)) {
+    const isSame = topics.size === origin.topics.length && origin.topics.every(topic => topics.has(topic))
+
+    // what was before the first that is heard here nobody knows
+    if (known == null || !isSame) {
       origin.news = newest.seq
     }
 
-    origin.seq = newest.seq
     origin.history = history
-    this.#setTopics(key, origin, topics, changes, refused)
+    this.#setTopics(origin, topics, by)
     this.#origins.weigh(origin, weightOf(origin) - origin.weight)
     return 'news'
   }
@@ -183,59 +186,51 @@ export class Subscribers {
   }
 
   /** Forgets what there is no room for */
-  makeRoom (changes: Change[]): void {
+  makeRoom (): void {
     this.#origins.makeRoom(origin => {
-      this.#drop(origin, 'unreachable', changes)
+      this.#drop(origin, 'unreachable')
       this.#init.onForgotten(origin.key)
     })
   }
 
   /** There is a way to it, or none any more */
-  show (key: Key, isShown: boolean): Change[] {
+  show (key: Key, isShown: boolean): void {
     const origin = this.#origins.get(key)
-    const changes: Change[] = []
 
     if (origin != null && origin.isShown !== isShown) {
       origin.isShown = isShown
-      origin.topics.forEach(topic => { this.#change(changes, key, topic, isShown, isShown ? 'announced' : 'unreachable') })
+      const reason = isShown ? 'announced' : 'unreachable'
+      origin.topics.forEach(topic => { this.#change(key, topic, isShown, reason) })
     }
-
-    return changes
   }
 
-  forget (key: Key, reason: ChangeReason): Change[] {
+  forget (key: Key, reason: ChangeReason): void {
     const origin = this.#origins.get(key)
-    const changes: Change[] = []
 
     if (origin != null) {
       this.#origins.delete(origin)
-      this.#drop(origin, reason, changes)
+      this.#drop(origin, reason)
     }
-
-    return changes
   }
 
   /** A topic becomes tracked: those who are known already are shown now */
-  reveal (topic: string): Change[] {
-    return this.of(topic).map(peer => ({ peer, topic, subscribe: true, reason: 'announced' }))
+  reveal (topic: string): void {
+    this.of(topic).forEach(peer => { this.#init.onChange({ peer, topic, subscribe: true, reason: 'announced' }) })
   }
 
   /** Nobody tells us of a topic any more: only a relay goes on remembering */
   untrack (topic: string): void {
     if (!this.#init.isRelay) {
-      for (const key of [...this.known(topic)]) {
-        this.#delete(key, this.#origins.get(key) as Origin, topic, 'retracted', [])
-      }
+      this.#on(topic).forEach(origin => { this.#delete(origin, topic, 'retracted') })
     }
   }
 
   clear (): void {
-    for (const origin of [...this.#origins.values()]) {
+    for (const origin of this.#origins.values()) {
       this.#origins.delete(origin)
     }
 
     this.#byTopic.clear()
-    this.#entries = 0
     this.version++
   }
 
@@ -244,48 +239,62 @@ export class Subscribers {
     let entries = 0
     this.#origins.check()
 
-    for (const { key, topics, isShown, history, seq } of this.#origins.values()) {
+    for (const origin of this.#origins.values()) {
+      const { key, topics, isShown, history } = origin
       entries += topics.length
 
       if (isShown !== this.#init.isReachable(key)) {
         throw new Error(`${key} is ${isShown ? '' : 'not '}shown, against what is known of ways to it`)
       }
-      if (history.at(-1)?.seq !== seq || !history[0].full) {
-        throw new Error(`the history of ${key} does not lead to its newest announcement`)
+      if (history[0]?.full !== true || history.some(({ seq }, i) => seq !== history[0].seq + i)) {
+        throw new Error(`the history of ${key} has a gap`)
       }
-      for (const topic of topics) {
-        if (!this.isOn(key, topic)) {
-          throw new Error(`${key} is on ${topic} and not counted for it`)
-        }
+      if (!topics.every(topic => this.#isOn(origin, topic))) {
+        throw new Error(`${key} is on ${topics.join(', ')} and not counted for all of them`)
       }
     }
-    if (entries !== this.#entries) {
-      throw new Error(`${entries} subscriptions, ${this.#entries} are counted`)
+    if (entries !== this.sizes.entries) {
+      throw new Error(`${entries} subscriptions, ${this.sizes.entries} are counted`)
     }
   }
 
-  #setTopics (key: Key, origin: Origin, topics: Set<string>, changes: Change[], refused: string[]): void {
-    for (const topic of [...origin.topics]) {
+  #on (topic: string): Origin[] {
+    return [...this.#byTopic.get(topic) ?? []]
+  }
+
+  #isOn (origin: Origin, topic: string): boolean {
+    return this.#byTopic.get(topic)?.has(origin) === true
+  }
+
+  #setTopics (origin: Origin, topics: Set<string>, by: Key): void {
+    for (const topic of origin.topics) {
       if (!topics.has(topic)) {
-        this.#delete(key, origin, topic, 'retracted', changes)
+        this.#delete(origin, topic, 'retracted')
       }
     }
     for (const topic of topics) {
-      if (!this.isOn(key, topic) && this.#mayAdd(origin, topic, changes, refused)) {
-        this.#add(key, origin, topic, changes)
+      if (!this.#isOn(origin, topic) && this.#mayAdd(origin, topic, by)) {
+        this.#add(origin, topic)
       }
+    }
+
+    // mostly what it announced last, all of it: kept once
+    const on = origin.newest?.on
+
+    if (origin.topics.length === on?.length && on.every((topic, i) => topic === origin.topics[i])) {
+      origin.topics = on
     }
   }
 
   /** What is not asked for, or past a limit, is not remembered */
-  #mayAdd (origin: Origin, topic: string, changes: Change[], refused: string[]): boolean {
-    const { isTold, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic } = this.#init
+  #mayAdd (origin: Origin, topic: string, by: Key): boolean {
+    const { isTold, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic, onRefused } = this.#init
 
     if (!isRelay && !isTold(topic)) {
       return false
     }
     if (origin.topics.length >= maxTopicsPerPeer) {
-      refused.push('topics of one peer')
+      onRefused('topics of one peer', by)
       return false
     }
     // a neighbour's word about itself is always taken
@@ -293,100 +302,80 @@ export class Subscribers {
       return true
     }
 
-    refused.push('subscribers of one topic')
-    return this.#displace(topic, origin, changes)
+    onRefused('subscribers of one topic', by)
+    return this.#displace(topic, origin)
   }
 
   /** A topic is full: whoever brought most of its subscribers loses the oldest of them, so that others have a share */
-  #displace (topic: string, newcomer: Origin, changes: Change[]): boolean {
-    const byOwner = new Map<Key, Origin[]>()
+  #displace (topic: string, newcomer: Origin): boolean {
+    const byOwner = new Map<Origin['owner'], Origin[]>()
+    let most: Origin[] = []
 
-    for (const key of this.known(topic)) {
-      const origin = this.#origins.get(key) as Origin
-      const owner = origin.owner?.key
-
-      if (owner != null && owner !== key) {
-        const others = byOwner.get(owner)
-        others == null ? byOwner.set(owner, [origin]) : others.push(origin)
-      }
+    for (const origin of this.#on(topic).filter(({ key, owner }) => owner?.key !== key)) {
+      const rows = byOwner.get(origin.owner) ?? []
+      byOwner.set(origin.owner, rows)
+      rows.push(origin)
+      most = rows.length > most.length ? rows : most
     }
-
-    const [owner, most] = [...byOwner].reduce((one, other) => one[1].length >= other[1].length ? one : other, ['', []])
-
-    if (most.length <= (byOwner.get(newcomer.owner?.key ?? '')?.length ?? 0) && owner !== newcomer.owner?.key) {
+    if (most.length <= (byOwner.get(newcomer.owner)?.length ?? 0) && most[0]?.owner !== newcomer.owner) {
       return false
     }
 
     // some at once: each look takes as long as there are subscribers
-    for (const origin of most.slice(0, 1 + (most.length >> 6))) {
-      this.#delete(origin.key, origin, topic, 'unreachable', changes)
-    }
-
+    most.slice(0, 1 + (most.length >> 6)).forEach(origin => { this.#delete(origin, topic, 'unreachable') })
     return most.length > 0
   }
 
-  #drop (origin: Origin, reason: ChangeReason, changes: Change[]): void {
-    for (const topic of origin.topics) {
-      this.#delete(origin.key, origin, topic, reason, changes)
-    }
+  #drop (origin: Origin, reason: ChangeReason): void {
+    origin.topics.forEach(topic => { this.#delete(origin, topic, reason) })
   }
 
-  #add (key: Key, origin: Origin, topic: string, changes: Change[]): void {
-    let subscribers = this.#byTopic.get(topic)
-
-    if (subscribers == null) {
-      this.#byTopic.set(topic, subscribers = new Set())
-    }
-
-    subscribers.add(key)
+  #add (origin: Origin, topic: string): void {
+    const subscribers = this.#byTopic.get(topic) ?? new Set()
+    this.#byTopic.set(topic, subscribers.add(origin))
     origin.topics = origin.topics.concat(topic)
-    this.#entries++
 
     if (origin.isShown) {
-      this.#change(changes, key, topic, true, 'announced')
+      this.#change(origin.key, topic, true, 'announced')
     }
   }
 
-  #delete (key: Key, origin: Origin, topic: string, reason: ChangeReason, changes: Change[]): void {
+  #delete (origin: Origin, topic: string, reason: ChangeReason): void {
     const subscribers = this.#byTopic.get(topic)
     origin.topics = origin.topics.filter(other => other !== topic)
-    subscribers?.delete(key)
-    this.#entries--
+    subscribers?.delete(origin)
 
     if (subscribers?.size === 0) {
       this.#byTopic.delete(topic)
     }
     if (origin.isShown) {
-      this.#change(changes, key, topic, false, reason)
+      this.#change(origin.key, topic, false, reason)
     }
   }
 
-  #change (changes: Change[], peer: Key, topic: string, subscribe: boolean, reason: ChangeReason): void {
+  #change (peer: Key, topic: string, subscribe: boolean, reason: ChangeReason): void {
     this.version++
 
     if (this.#init.isTracked(topic)) {
-      changes.push({ peer, topic, subscribe, reason })
+      this.#init.onChange({ peer, topic, subscribe, reason })
     }
   }
 }
 
+/** Announcements are in the order of their numbers: mostly it is all of them, and no copy */
+function newerThan (announcements: Announcement[], since?: Version): Announcement[] {
+  const first = since == null ? 0 : announcements.findIndex(announcement => isNewer(announcement, since))
+  return first === 0 ? announcements : announcements.slice(first < 0 ? announcements.length : first)
+}
+
 /** Undefined: one is missing in between */
 function extend (history: Announcement[], news: Announcement[]): Announcement[] | undefined {
-  let extended = history
-
-  for (const announcement of news) {
-    const last = extended[extended.length - 1]
-
-    if (announcement.full) {
-      extended = [announcement]
-    } else if (last == null || announcement.epoch !== last.epoch || announcement.seq !== last.seq + 1) {
-      return
-    } else {
-      extended = [...extended, announcement]
-    }
-  }
-
-  return extended
+  const full = news.findLastIndex(({ full }) => full)
+  const last = full > 0 ? news.slice(full) : news
+  const extended = full < 0 ? history.concat(news) : last
+  const [first] = extended
+  const isWhole = first.full && extended.every(({ epoch, seq }, i) => epoch === first.epoch && seq === first.seq + i)
+  return isWhole ? extended : undefined
 }
 
 /** What somebody is on that was on `topics` before it announced `news` */
@@ -405,10 +394,7 @@ function fold (topics: string[], news: Announcement[]): Set<string> {
   return folded
 }
 
-function isSame (one: Set<string>, other: string[]): boolean {
-  return one.size === other.length && other.every(topic => one.has(topic))
-}
-
 function weightOf ({ history, topics }: Origin): number {
-  return ROW_BYTES + history.reduce((sum, { bytes, on }) => sum + (bytes?.byteLength ?? on.length * TOPIC_BYTES), 0) + topics.length * TOPIC_BYTES
+  const announced = history.reduce((sum, { bytes, on }) => sum + (bytes?.byteLength ?? on.length * TOPIC_BYTES), 0)
+  return ROW_BYTES + announced + topics.length * TOPIC_BYTES
 }

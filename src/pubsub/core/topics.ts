@@ -1,40 +1,35 @@
-import type { Call, Key, SubscribeOutcome } from './types.ts'
+import type { Call, Effect, Key } from './types.ts'
 
 /**
  * Our own subscriptions: one entry for each topic that somebody here holds. Absent topics have no entry.
  *
- * | event               | absent                | pending               | subscribed                                 |
- * |---------------------|-----------------------|-----------------------|--------------------------------------------|
- * | subscribe           | -> pending            | one holder more       | one holder more; the call waits for those who have not confirmed |
- * | announce            | off, if it was said   | -> subscribed, on     | -                                          |
- * | asked               | -                     | on at once            | -                                          |
- * | unsubscribe, abort  | false                 | one holder less; the last one: -> absent | as pending              |
- * | confirmed by all or | -                     | -                     | calls settle                               |
- * | deadline            |                       |                       |                                            |
+ * | event                    | absent            | pending                          | subscribed                   |
+ * |--------------------------|-------------------|----------------------------------|------------------------------|
+ * | subscribe                | -> pending        | one holder more                  | one holder more; the call    |
+ * |                          |                   |                                  | waits for those who have not |
+ * |                          |                   |                                  | confirmed                    |
+ * | announce                 | off, if it was on | -> subscribed, on                | -                            |
+ * | asked                    | -                 | on at once                       | -                            |
+ * | unsubscribe, abort       | false             | one holder less; none: -> absent | as pending                   |
+ * | all confirmed, deadline  | -                 | -                                | calls settle                 |
  *
  * What is announced is the difference between what others were told and what is held: a topic that comes and goes in
- * one
- * tick is never spoken of.
+ * one tick is never spoken of.
  */
 interface Topic {
   holders: number
   /** The announcement that named it; absent while it is pending */
   seq?: number
-  /** Calls that wait for the announcement */
-  calls: Set<Call>
+  /** Calls that have no outcome, the oldest first, and what each waits for; none: the announcement */
+  readonly calls: Map<Call, Confirmation | undefined>
 }
 
-/** Calls that wait until these neighbours have dealt with an announcement */
+/** Neighbours that have not dealt with an announcement yet */
 interface Confirmation {
-  seq: number
-  /** With the topic of each */
-  calls: Map<Call, string>
-  unconfirmed: Set<Key>
-  deadline: number
+  readonly seq: number
+  readonly unconfirmed: Set<Key>
+  readonly deadline: number
 }
-
-/** Calls that have an outcome now */
-export type Settled = Array<{ call: Call, outcome: SubscribeOutcome }>
 
 export class Topics {
   readonly #timeout: number
@@ -43,10 +38,12 @@ export class Topics {
   readonly #announced = new Set<string>()
   /** Topics whose announcement may be due */
   readonly #dirty = new Set<string>()
-  /** The announcement that each neighbour has dealt with; none yet: -1 */
+  /**
+   * The announcement that each neighbour has dealt with; none yet: -1. One that let a deadline pass counts as if it had
+   * dealt with all, until it confirms something
+   */
   readonly #confirmed = new Map<Key, number>()
-  /** Neighbours that let a deadline pass: nobody waits for them until they confirm something */
-  readonly #silent = new Set<Key>()
+  /** What calls wait for, the oldest first */
   readonly #confirmations = new Set<Confirmation>()
 
   /** `timeout`: milliseconds that a call waits for neighbours to confirm */
@@ -70,18 +67,14 @@ export class Topics {
 
   state (topic: string): 'absent' | 'pending' | 'subscribed' {
     const entry = this.#topics.get(topic)
-
-    if (entry == null) {
-      return 'absent'
-    }
-
-    return entry.seq == null ? 'pending' : 'subscribed'
+    const state = entry?.seq == null ? 'pending' : 'subscribed'
+    return entry == null ? 'absent' : state
   }
 
   /** Whether no call waits any more until others know it */
   isKnown (topic: string): boolean {
     const entry = this.#topics.get(topic)
-    return entry?.seq != null && (this.#confirmations.size === 0 || this.#waiting(topic).length === 0)
+    return entry?.seq != null && entry.calls.size === 0
   }
 
   subscribed (): string[] {
@@ -97,45 +90,38 @@ export class Topics {
     return [...this.#announced]
   }
 
-  subscribe (topic: string, call: Call, now: number): Settled {
-    const entry = this.#topics.get(topic)
+  subscribe (topic: string, call: Call, now: number): Effect[] {
+    const entry: Topic = this.#topics.get(topic) ?? { holders: 0, calls: new Map() }
+    entry.calls.set(call, undefined)
 
-    if (entry?.seq != null) {
-      entry.holders++
-      return this.#await(entry.seq, new Map([[call, topic]]), now)
-    }
-
-    if (entry == null) {
-      this.#topics.set(topic, { holders: 1, calls: new Set([call]) })
+    if (entry.holders++ === 0) {
+      this.#topics.set(topic, entry)
       this.#dirty.add(topic)
-    } else {
-      entry.holders++
-      entry.calls.add(call)
     }
 
-    return []
+    return entry.seq == null ? [] : this.#await([entry], entry.seq, now)
   }
 
   /** One holder less, the newest of those whose calls still wait first; or none left at all */
-  unsubscribe (topic: string, all: boolean): { isRemoved: boolean, settled: Settled } {
+  unsubscribe (topic: string, all: boolean): { isRemoved: boolean, settled: Effect[] } {
     const entry = this.#topics.get(topic)
 
     if (entry == null) {
       return { isRemoved: false, settled: [] }
     }
 
-    const waiting = this.#waiting(topic)
-    const cancelled = all ? waiting : waiting.slice(-1)
-    cancelled.forEach(call => { this.#drop(topic, call) })
+    const cancelled = [...entry.calls.keys()].slice(all ? 0 : -1)
+    cancelled.forEach(call => entry.calls.delete(call))
     this.#release(topic, entry, all ? entry.holders : 1)
-    return { isRemoved: true, settled: cancelled.map(call => ({ call, outcome: 'cancelled' })) }
+    const settled = cancelled.map((call): Effect => ({ type: 'subscribe-settled', call, outcome: 'cancelled' }))
+    return { isRemoved: true, settled }
   }
 
   /** The signal of a call aborted: it does not hold the topic any more. A call that was settled holds it for good */
   abort (topic: string, call: Call): boolean {
     const entry = this.#topics.get(topic)
 
-    if (entry == null || !this.#drop(topic, call)) {
+    if (entry?.calls.delete(call) !== true) {
       return false
     }
 
@@ -147,35 +133,17 @@ export class Topics {
    * What is to be announced now, under the number `seq`: nothing, if others know it all. Calls wait until it is
    * confirmed
    */
-  announce (seq: number, now: number): { on: string[], off: string[], settled: Settled } {
-    const on: string[] = []
-    const off: string[] = []
-    const calls = new Map<Call, string>()
-
-    for (const topic of this.#dirty) {
-      if (!this.#topics.has(topic)) {
-        this.#announced.delete(topic)
-        off.push(topic)
-      } else if (!this.#announced.has(topic)) {
-        this.#announced.add(topic)
-        on.push(topic)
-      }
-    }
-
+  announce (seq: number, now: number): { on: string[], off: string[], settled: Effect[] } {
+    const dirty = [...this.#dirty]
+    const on = dirty.filter(topic => this.#topics.has(topic) && !this.#announced.has(topic))
+    const off = dirty.filter(topic => !this.#topics.has(topic))
+    const entries = dirty.map(topic => this.#topics.get(topic)).filter(entry => entry != null)
     const number = on.length + off.length > 0 ? seq : seq - 1
-
-    for (const topic of this.#dirty) {
-      const entry = this.#topics.get(topic)
-
-      if (entry != null) {
-        entry.seq ??= number
-        entry.calls.forEach(call => calls.set(call, topic))
-        entry.calls.clear()
-      }
-    }
-
+    on.forEach(topic => this.#announced.add(topic))
+    off.forEach(topic => this.#announced.delete(topic))
+    entries.forEach(entry => { entry.seq = number })
     this.#dirty.clear()
-    return { on, off, settled: this.#await(number, calls, now) }
+    return { on, off, settled: this.#await(entries, number, now) }
   }
 
   /**
@@ -197,15 +165,13 @@ export class Topics {
   }
 
   /** A neighbour has dealt with our announcements up to `seq` */
-  confirmed (by: Key, seq: number): Settled {
-    this.#silent.delete(by)
-    this.#confirmed.set(by, Math.max(seq, this.#confirmed.get(by) ?? -1))
+  confirmed (by: Key, seq: number): Effect[] {
+    this.#confirmed.set(by, seq)
     return this.#settle(({ unconfirmed, seq: wanted }) => { if (wanted <= seq) { unconfirmed.delete(by) } })
   }
 
   /** A neighbour went: nobody waits for it */
-  down (neighbour: Key): Settled {
-    this.#silent.delete(neighbour)
+  down (neighbour: Key): Effect[] {
     this.#confirmed.delete(neighbour)
     return this.#settle(({ unconfirmed }) => { unconfirmed.delete(neighbour) })
   }
@@ -214,92 +180,67 @@ export class Topics {
   restart (): void {
     this.#announced.clear()
     this.#confirmed.clear()
-    this.#silent.clear()
+    this.#confirmations.clear()
 
-    for (const { calls } of this.#confirmations) {
-      calls.forEach((topic, call) => this.#topics.get(topic)?.calls.add(call))
-    }
     for (const [topic, entry] of this.#topics) {
       entry.seq = undefined
+      entry.calls.forEach((_, call) => entry.calls.set(call, undefined))
       this.#dirty.add(topic)
     }
-
-    this.#confirmations.clear()
   }
 
   /** Those who did not confirm in time are not waited for */
-  expire (now: number): Settled {
+  expire (now: number): Effect[] {
     return this.#settle(({ unconfirmed, deadline }) => {
       if (deadline <= now) {
-        unconfirmed.forEach(neighbour => this.#silent.add(neighbour))
+        unconfirmed.forEach(neighbour => this.#confirmed.set(neighbour, Infinity))
         unconfirmed.clear()
       }
     })
   }
 
   nextDeadline (): number {
-    // the oldest is the first, and all wait for as long
     const [oldest] = this.#confirmations
     return oldest?.deadline ?? Infinity
   }
 
   /** Ends them all: one more announcement says so, calls settle as cancelled */
-  stop (): Settled {
-    return [...this.#topics.keys()].flatMap(topic => this.unsubscribe(topic, true).settled)
+  stop (): Effect[] {
+    return this.subscribed().flatMap(topic => this.unsubscribe(topic, true).settled)
   }
 
-  #await (seq: number, calls: Map<Call, string>, now: number): Settled {
-    const unconfirmed = new Set<Key>()
+  /** Calls for these topics wait for those who have not dealt with this announcement */
+  #await (entries: Topic[], seq: number, now: number): Effect[] {
+    const confirmation = { seq, unconfirmed: new Set<Key>(), deadline: now + this.#timeout }
 
-    for (const [neighbour, confirmed] of this.#confirmed) {
-      if (confirmed < seq && !this.#silent.has(neighbour)) {
-        unconfirmed.add(neighbour)
-      }
-    }
-    if (unconfirmed.size === 0) {
-      return [...calls.keys()].map(call => ({ call, outcome: 'subscribed' }))
-    }
-    if (calls.size > 0) {
-      this.#confirmations.add({ seq, calls, unconfirmed, deadline: now + this.#timeout })
+    if (entries.some(({ calls }) => calls.size > 0)) {
+      this.#confirmations.add(confirmation)
     }
 
-    return []
+    this.#confirmed.forEach((confirmed, neighbour) => confirmed < seq && confirmation.unconfirmed.add(neighbour))
+
+    for (const { calls } of entries) {
+      calls.forEach((earlier, call) => calls.set(call, earlier ?? confirmation))
+    }
+
+    return this.#settle(() => {})
   }
 
-  #settle (update: (confirmation: Confirmation) => void): Settled {
-    const settled: Settled = []
+  #settle (update: (confirmation: Confirmation) => void): Effect[] {
+    const settled: Effect[] = []
+    this.#confirmations.forEach(update)
 
-    for (const confirmation of this.#confirmations) {
-      update(confirmation)
+    for (const confirmation of [...this.#confirmations].filter(({ unconfirmed }) => unconfirmed.size === 0)) {
+      this.#confirmations.delete(confirmation)
 
-      if (confirmation.unconfirmed.size === 0) {
-        this.#confirmations.delete(confirmation)
-        confirmation.calls.forEach((_, call) => settled.push({ call, outcome: 'subscribed' }))
+      for (const { calls } of this.#topics.values()) {
+        const over = [...calls.keys()].filter(call => calls.get(call) === confirmation)
+        over.forEach(call => calls.delete(call))
+        settled.push(...over.map((call): Effect => ({ type: 'subscribe-settled', call, outcome: 'subscribed' })))
       }
     }
 
     return settled
-  }
-
-  /** Calls for this topic that have no outcome, the oldest first */
-  #waiting (topic: string): Call[] {
-    const confirming = [...this.#confirmations].flatMap(({ calls }) => [...calls].filter(([, other]) => other === topic).map(([call]) => call))
-    return [...confirming, ...this.#topics.get(topic)?.calls ?? []].sort((a, b) => a - b)
-  }
-
-  #drop (topic: string, call: Call): boolean {
-    for (const confirmation of this.#confirmations) {
-      if (confirmation.calls.get(call) === topic) {
-        confirmation.calls.delete(call)
-
-        if (confirmation.calls.size === 0) {
-          this.#confirmations.delete(confirmation)
-        }
-        return true
-      }
-    }
-
-    return this.#topics.get(topic)?.calls.delete(call) === true
   }
 
   #release (topic: string, entry: Topic, holders: number): void {
