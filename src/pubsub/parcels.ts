@@ -12,8 +12,8 @@ import type { Handover } from './handover.ts'
 import type { Entry } from '../link/index.ts'
 import type { Queued } from '../runtime/fair-queue.ts'
 
-/** What became of a copy: it left by a neighbour, or will not */
-export type Fate = { via: Key } | { reason: FailureReason, via?: Key }
+/** What becomes of a copy: it is written to a neighbour, for which somebody waits; it has left by one; or it will not */
+export type Fate = { writtenTo: Key } | { via: Key } | { reason: FailureReason, via?: Key }
 
 /** An envelope on its way to some destinations */
 export interface Passing {
@@ -28,7 +28,7 @@ export interface Passing {
   isAwaited?: boolean
   /** Of what is ours: whether it has found room */
   handover?: Handover
-  /** Called once for each destination */
+  /** Called for each destination: once when it has left, or will not */
   onFate (destination: Key, fate: Fate): void
 }
 
@@ -247,8 +247,15 @@ export class Parcels {
       lane,
       flow,
       onAdmitted: admit,
-      // a slow link takes long to bring what was written: that is not yet the time to send it again
-      onSent: () => { isAwaited ? neighbour.whenTaken(() => { end({ via }) }, lose) : end({ via }) },
+      onSent: () => {
+        if (isAwaited === true) {
+          // a slow link takes long to bring what was written: that is not yet the time to send it again
+          end({ writtenTo: via })
+          neighbour.whenTaken(() => { end({ via }) }, lose)
+        } else {
+          end({ via })
+        }
+      },
       onDropped: lose
     }
 

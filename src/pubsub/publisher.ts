@@ -243,7 +243,10 @@ export class Publisher {
 
     if (wantsAck) {
       // a slow link takes long to bring what was written: that is not yet the time to send it again
-      entry.onSent = () => { neighbour.whenTaken(() => { onFate({ via: key }) }, lost) }
+      entry.onSent = () => {
+        onFate({ writtenTo: key })
+        neighbour.whenTaken(() => { onFate({ via: key }) }, lost)
+      }
       entry.onDropped = lost
     }
 
@@ -316,6 +319,8 @@ export class Publisher {
     }
     if ('reason' in fate) {
       this.#run(this.acks.failed(topic, seq, key, fate.reason, fate.via, this.#now))
+    } else if ('writtenTo' in fate) {
+      this.acks.written(topic, seq, key, fate.writtenTo)
     } else {
       this.acks.sent(topic, seq, key, fate.via, this.#now)
       this.#arm()

@@ -19,10 +19,15 @@ function tracking (to: Key[], wanted = to.length): Acks {
   return acks
 }
 
+function leaves (acks: Acks, seq: number, key: Key, via: Key, now: number): void {
+  acks.written('t', seq, key, via)
+  acks.sent('t', seq, key, via, now)
+}
+
 /** The same; each copy has left by a neighbour */
 function sentBy (ways: Record<Key, Key>, wanted?: number): Acks {
   const acks = tracking(Object.keys(ways), wanted)
-  Object.entries(ways).forEach(([key, via]) => { acks.sent('t', 7, key, via, 0) })
+  Object.entries(ways).forEach(([key, via]) => { leaves(acks, 7, key, via, 0) })
   return acks
 }
 
@@ -108,7 +113,7 @@ describe('pending acks', () => {
 
     for (let seq = 0; seq < count; seq++) {
       acks.track({ call: seq, topic: 't', seq, content: '', bytes: 1, to: ['a'], wanted: 1 }, seq / count)
-      acks.sent('t', seq, 'a', 'a', seq / count)
+      leaves(acks, seq, 'a', 'a', seq / count)
       acks.nextAt()
     }
     // it would take half a minute if each event looked at all of them
@@ -124,7 +129,7 @@ describe('pending acks', () => {
 describe('copies of what is not acked', () => {
   it('are not sent before the first one has left (defect 23)', () => {
     const acks = tracking(['a', 'b'])
-    acks.sent('t', 7, 'b', 'b', 700)
+    leaves(acks, 7, 'b', 'b', 700)
     expect(acks.nextAt()).to.equal(800)
     expect(acks.wake(800)).to.deep.equal([...way('b', 'b', false), ...again(['b'], ['b'])])
     expect(acks.wake(999)).to.deep.equal([])
@@ -135,13 +140,13 @@ describe('copies of what is not acked', () => {
     const acks = sentBy({ a: 'r1' })
     expect(acks.wake(99)).to.deep.equal([])
     expect(acks.wake(100)).to.deep.equal([...way('a', 'r1', false), ...again(['a'], ['r1'])])
-    acks.sent('t', 7, 'a', 'r2', 110)
+    leaves(acks, 7, 'a', 'r2', 110)
     expect(acks.wake(309)).to.deep.equal([])
     expect(acks.wake(310)).to.deep.equal([...way('a', 'r2', false), ...again(['a'], ['r1', 'r2'])])
-    acks.sent('t', 7, 'a', 'r1', 310)
+    leaves(acks, 7, 'a', 'r1', 310)
     expect(acks.nextAt()).to.equal(710)
     expect(acks.wake(710)).to.deep.equal([...way('a', 'r1', false), ...again(['a'], ['r1', 'r2'])])
-    acks.sent('t', 7, 'a', 'r3', 710)
+    leaves(acks, 7, 'a', 'r3', 710)
     expect(acks.nextAt()).to.equal(1000)
     expect(acks.wake(1000)).to.deep.equal(settled([], { a: 'timeout' }))
   })
@@ -158,7 +163,7 @@ describe('copies of what is not acked', () => {
     for (const [by, effects] of [['r1', way('a', 'r1', true)], ['r2', way('a', 'r2', true)], ['r3', []]] as const) {
       const acks = sentBy({ a: 'r1' })
       acks.wake(100)
-      acks.sent('t', 7, 'a', 'r2', 100)
+      leaves(acks, 7, 'a', 'r2', 100)
       expect(receipt(acks, 'acked', 'a', by)).to.deep.equal([...effects, ...settled(['a'])])
     }
   })
@@ -169,7 +174,7 @@ describe('copies of what is not acked', () => {
     expect(acks.gone('r')).to.deep.equal(again(['a'], ['r']))
     acks.check()
     expect(acks.gone('r')).to.deep.equal([])
-    acks.sent('t', 7, 'a', 's', 10)
+    leaves(acks, 7, 'a', 's', 10)
     expect(acks.gone('s')).to.deep.equal([...again(['c'], ['s']), ...again(['a'], ['r', 's'])])
     expect(acks.gone('unknown')).to.deep.equal([])
   })
@@ -195,7 +200,7 @@ describe('copies of what is not acked', () => {
     // this one's neighbour is gone while it waits, and no other way is found: it may be there later
     expect(acks.failed('t', 7, 'b', 'unreachable', 'r', 0)).to.deep.equal(again(['b'], ['r']))
     expect(acks.failed('t', 7, 'b', 'unreachable', undefined, 0)).to.deep.equal([])
-    acks.sent('t', 7, 'c', 'c', 0)
+    leaves(acks, 7, 'c', 'c', 0)
     acks.wake(100)
     expect(acks.failed('t', 7, 'c', 'congested', 's', 100)).to.deep.equal([])
     acks.check()
@@ -226,6 +231,19 @@ describe('receipts that say unreachable', () => {
     expect(receipt(acks, 'unreachable', ['b'], 'r')).to.deep.equal([])
   })
 
+  it('say that the copy was taken, where it was written to the one who says so: the next copy goes at once', () => {
+    const acks = tracking(['a'])
+    acks.written('t', 7, 'a', 'r1')
+    expect(receipt(acks, 'unreachable', 'a', 'r2')).to.deep.equal([])
+    expect(receipt(acks, 'unreachable', 'a', 'r1')).to.deep.equal([...way('a', 'r1', false), ...again(['a'], ['r1'])])
+    // what the neighbour granted a while later, and what it says of the copy that it does not have
+    acks.sent('t', 7, 'a', 'r1', 250)
+    expect(acks.nextAt()).to.equal(1000)
+    expect(receipt(acks, 'unreachable', 'a', 'r1', 250)).to.deep.equal([])
+    leaves(acks, 7, 'a', 'r2', 300)
+    expect(receipt(acks, 'acked', 'a', 'r2', 310)).to.deep.equal([...way('a', 'r2', true), ...settled(['a'])])
+  })
+
   it('bring one copy for each way, however many come (defects 10 and 33)', () => {
     const acks = sentBy({ a: 'r' })
     let copies = 1
@@ -233,7 +251,7 @@ describe('receipts that say unreachable', () => {
     for (let i = 0; i < 40; i++) {
       copies += receipt(acks, 'unreachable', 'a', 'r').filter(({ type }) => type === 'send').length
       // there is no other way
-      acks.sent('t', 7, 'a', 'r', 0)
+      leaves(acks, 7, 'a', 'r', 0)
     }
     expect(copies).to.equal(2)
     expect(receipt(acks, 'acked', 'a', 'r')).to.deep.equal([...way('a', 'r', true), ...settled(['a'])])
@@ -244,7 +262,7 @@ describe('receipts that say unreachable', () => {
 
     for (const via of ['r2', 'r3', 'r4']) {
       expect(receipt(acks, 'unreachable', 'a', via.replace(/\d/, number => `${Number(number) - 1}`)).map(({ type }) => type)).to.deep.equal(['way', 'send'])
-      acks.sent('t', 7, 'a', via, 0)
+      leaves(acks, 7, 'a', via, 0)
     }
     expect(receipt(acks, 'unreachable', 'a', 'r4')).to.deep.equal(way('a', 'r4', false))
     expect(acks.wake(99)).to.deep.equal([])
@@ -255,7 +273,7 @@ describe('receipts that say unreachable', () => {
 /** Random events; what a plain record of them allows is checked after each */
 class World {
   readonly acks = new PendingAcks<string>(LIMITS)
-  readonly open = new Map<string, { copies: number, inOutbox: boolean, said: Set<ReceiptStatus>, failed: boolean }>()
+  readonly open = new Map<string, { copies: number, inOutbox: boolean, writtenTo?: Key, said: Set<ReceiptStatus>, failed: boolean }>()
   readonly outcomes = new Map<Call, Outcome>()
   readonly #wanted = new Map<Call, number>()
   readonly #random: () => number
@@ -276,12 +294,19 @@ class World {
         this.#track()
         break
       case 1:
-      case 2:
-        acks.sent('t', call, key, via, this.#now)
-        if (record != null) {
+        acks.written('t', call, key, via)
+        if (record?.inOutbox === true) {
+          record.writtenTo = via
+        }
+        break
+      case 2: {
+        const writtenTo = this.#below(3) === 0 ? via : record?.writtenTo ?? via
+        acks.sent('t', call, key, writtenTo, this.#now)
+        if (record?.writtenTo === writtenTo) {
           record.inOutbox = false
         }
         break
+      }
       case 3: {
         const reason = (['unreachable', 'congested', 'too-large'] as const)[this.#below(3)]
         if (record?.inOutbox === true) {
@@ -294,6 +319,9 @@ class World {
       case 4: {
         const status = STATUSES[this.#below(STATUSES.length)]
         record?.said.add(status)
+        if (record?.inOutbox === true && status === 'unreachable' && record.writtenTo === via) {
+          record.inOutbox = false
+        }
         this.#note(acks.receipt(status, 't', call, [key], via, this.#now))
         break
       }
@@ -355,6 +383,7 @@ class World {
 
     if (record != null) {
       record.inOutbox = true
+      record.writtenTo = undefined
       expect(++record.copies).to.be.at.most(LIMITS.intervals.length)
     }
   }

@@ -74,6 +74,8 @@ class Destination<Content> implements Waiting {
   /** Those that were said to be no way */
   unreachable = NONE
   hasLeft = false
+  /** The neighbour that the copy was written to which the shell has: it may not have taken it */
+  writtenTo: Key | undefined
   via: Key | undefined
   queue: number | undefined
   at = 0
@@ -112,12 +114,13 @@ class Message<Content> implements Linked {
  *
  * | event | sending | waiting | quiet |
  * |---|---|---|---|
- * | sent(via) | waiting; the timer starts | - | - |
+ * | written(via) | noted | - | - |
+ * | sent(via), as written | waiting; the timer starts | - | - |
  * | failed(via, reason) | the next copy if a way broke; waiting if a copy left before; else failed(reason) | - | - |
  * | timer, copies left | - | sending; the way failed | - |
  * | timer, no copies left | - | quiet; the way failed | - |
  * | gone(via) | - | sending, or quiet if no copies are left | - |
- * | unreachable, by the way in use, once a way | - | as the timer; the last time: failed after one more interval | - |
+ * | unreachable, by the way in use, once a way | written: as waiting | as the timer; the last time: failed after one more interval | - |
  * | undecided | quiet | quiet | quiet |
  * | congested | - | noted as the reason | - |
  * | acked, another final receipt | acked, failed | acked, failed | acked, failed |
@@ -186,11 +189,20 @@ export class PendingAcks<Content> {
     return []
   }
 
-  /** The copy left the outbox of this neighbour */
-  sent (topic: string, seq: number, key: Key, via: Key, now: number): void {
+  /** The copy was written to this neighbour: from now on it may speak of it */
+  written (topic: string, seq: number, key: Key, via: Key): void {
     const destination = this.#find(topic, seq, key)
 
     if (destination?.state === 'sending') {
+      destination.writtenTo = via
+    }
+  }
+
+  /** The neighbour has taken the copy that was written to it. If it has spoken of it before, that says so already */
+  sent (topic: string, seq: number, key: Key, via: Key, now: number): void {
+    const destination = this.#find(topic, seq, key)
+
+    if (destination?.state === 'sending' && destination.writtenTo === via) {
       destination.hasLeft = true
       destination.reason = 'timeout'
       destination.tried = added(destination.tried, via)
@@ -316,10 +328,12 @@ export class PendingAcks<Content> {
 
   /** Believed of the way in use only, and once of each way */
   #onUnreachable (destination: Destination<Content>, by: Key, now: number): void {
-    if (destination.via !== by) {
+    if (by !== (destination.state === 'sending' ? destination.writtenTo : destination.via)) {
       return
     }
 
+    destination.hasLeft = true
+    destination.tried = added(destination.tried, by)
     destination.reason = 'unreachable'
 
     if (!destination.unreachable.includes(by)) {
@@ -364,6 +378,7 @@ export class PendingAcks<Content> {
 
     destination.copies++
     destination.state = 'sending'
+    destination.writtenTo = undefined
     const last = this.#sends.at(-1)
 
     if (last?.call === call && last.avoid.length === tried.length && last.avoid.every((via, i) => via === tried[i])) {
