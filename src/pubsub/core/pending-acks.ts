@@ -69,6 +69,8 @@ class Destination<Content> implements Waiting {
   state: State = 'sending'
   /** Copies that the shell was given */
   copies = 1
+  /** How many times it waited for an answer in vain, and once more: each wait is longer */
+  round = 1
   /** Ways by which copies left, or were to leave */
   tried = NONE
   /** Those that were said to be no way */
@@ -120,7 +122,7 @@ class Message<Content> implements Linked {
  * | timer, copies left | - | sending; the way failed | - |
  * | timer, no copies left | - | quiet; the way failed | - |
  * | gone(via) | - | sending, or quiet if no copies are left | - |
- * | unreachable, by the way in use, once a way | written: as waiting | as the timer; the last time: failed after one more interval | - |
+ * | unreachable, by the way in use, once a way | written: as waiting | sending; the last copy after the timer; then failed after one more interval | - |
  * | undecided | quiet | quiet | quiet |
  * | congested | - | noted as the reason | - |
  * | acked, another final receipt | acked, failed | acked, failed | acked, failed |
@@ -206,7 +208,7 @@ export class PendingAcks<Content> {
       destination.hasLeft = true
       destination.reason = 'timeout'
       destination.tried = added(destination.tried, via)
-      this.#wait(destination, destination.copies, now, via)
+      this.#wait(destination, destination.round, now, via)
     }
   }
 
@@ -227,7 +229,7 @@ export class PendingAcks<Content> {
       this.#sendNext(destination)
     } else if (destination.hasLeft || reason === 'unreachable') {
       // it may be reachable again before the time is over
-      this.#wait(destination, destination.copies, now)
+      this.#wait(destination, destination.round, now)
     } else {
       this.#close(destination, 'failed')
     }
@@ -339,10 +341,14 @@ export class PendingAcks<Content> {
     if (!destination.unreachable.includes(by)) {
       destination.unreachable = added(destination.unreachable, by)
       this.#ways.push({ type: 'way', to: destination.key, via: by, ok: false })
-      this.#sendNext(destination)
+      this.#waits.stop(destination)
+      const left = this.#limits.intervals.length - destination.copies
 
-      if (destination.state === 'quiet') {
-        this.#wait(destination, 0, now)
+      // the last copy is kept for later, when a way may have opened
+      if (left > 1) {
+        this.#sendNext(destination)
+      } else {
+        this.#wait(destination, left === 1 ? destination.round : 0, now)
       }
     }
   }
@@ -356,6 +362,7 @@ export class PendingAcks<Content> {
       if (via != null) {
         this.#ways.push({ type: 'way', to: key, via, ok: false })
       }
+      destination.round++
       this.#sendNext(destination)
     }
   }
