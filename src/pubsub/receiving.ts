@@ -1,6 +1,5 @@
 import { inOrder } from '../runtime/in-order.ts'
 import { then } from '../runtime/then.ts'
-import * as limits from './constants.ts'
 import { Dedup } from './core/dedup.ts'
 import { EnvelopeType, publicKeyOf, readEnvelope } from './envelope.ts'
 import { peerOf } from './keys.ts'
@@ -11,11 +10,13 @@ import type { Key } from './core/types.ts'
 import type { Verdict } from './core/verdicts.ts'
 import type { Envelope } from './envelope.ts'
 import type { Message, TopicValidator } from './index.ts'
+import type { Receipts } from './receipts.ts'
 import type { Cargo, Relaying } from './relaying.ts'
 
 export interface ReceivingInit {
   context: Context
   relaying: Relaying
+  receipts: Receipts
   validators: Map<string, TopicValidator>
   onMessage (message: Message): void
   /** A receipt about messages of ours, and the neighbour that brought it */
@@ -40,8 +41,6 @@ export class Receiving {
   readonly dedup = new Dedup()
   readonly #init: ReceivingInit
   readonly #context: Context
-  /** Receipts of this tick, by origin, and by what they say */
-  readonly #receipts = new Map<Key, { by: Key, receipts: Map<string, wire.Receipt> }>()
 
   constructor (init: ReceivingInit) {
     this.#init = init
@@ -81,10 +80,6 @@ export class Receiving {
 
   onReceipt ({ from }: Arrived, body: Uint8Array): void {
     this.#receipt(from.key, from.key, wire.decodeReceipt(body))
-  }
-
-  stop (): void {
-    this.#receipts.clear()
   }
 
   #isUnwanted ({ origin, epoch }: Envelope): boolean {
@@ -263,34 +258,9 @@ export class Receiving {
     }
   }
 
-  /** All answers of a tick go together */
-  #answer (status: wire.ReceiptStatus, topic: string, seq: number, { key, epoch, by, wantsAck }: Origin): void {
-    if (!wantsAck) {
-      return
-    }
-    if (this.#receipts.size === 0) {
-      this.#context.clock.soon(() => { this.#sendReceipts() })
-    }
-
-    const receipts = this.#receipts.get(key)?.receipts ?? new Map<string, wire.Receipt>()
-    const name = `${status} ${epoch} ${topic}`
-    const receipt = receipts.get(name) ?? { status, of: key, epoch, topic, seqs: [], about: [] }
-    receipt.seqs.push(seq)
-    receipts.set(name, receipt)
-    this.#receipts.set(key, { by: by.key, receipts })
-
-    if (receipt.seqs.length === limits.MAX_SEQS) {
-      receipts.delete(name)
-      this.#init.relaying.sendReceipt(key, receipt, by.key)
-    }
-  }
-
-  #sendReceipts (): void {
-    const all = [...this.#receipts]
-    this.#receipts.clear()
-
-    for (const [origin, { by, receipts }] of all) {
-      receipts.forEach(receipt => { this.#init.relaying.sendReceipt(origin, receipt, by) })
+  #answer (status: wire.ReceiptStatus, topic: string, seq: number, { key: of, epoch, by, wantsAck }: Origin): void {
+    if (wantsAck) {
+      this.#init.receipts.add({ status, of, epoch, topic, about: [], by }, [seq])
     }
   }
 

@@ -1,6 +1,5 @@
 import { Lane } from '../link/index.ts'
 import { MalformedError, orMalformed } from '../runtime/errors.ts'
-import { inOrder } from '../runtime/in-order.ts'
 import * as limits from './constants.ts'
 import { EnvelopeType } from './envelope.ts'
 import * as wire from './wire.ts'
@@ -9,6 +8,7 @@ import type { Flow } from './core/flows.ts'
 import type { Key } from './core/types.ts'
 import type { Envelope } from './envelope.ts'
 import type { Parcels } from './parcels.ts'
+import type { Receipts } from './receipts.ts'
 import type { Entry } from '../link/index.ts'
 
 /** What a neighbour brought for others: it is counted for each destination until that has taken it */
@@ -53,14 +53,16 @@ export class Cargo {
   }
 }
 
-/** What others signed, passed on as it is; and receipts, ours and those of others */
+/** What others signed, passed on as it is */
 export class Relaying {
   readonly #context: Context
   readonly #parcels: Parcels
+  readonly #receipts: Receipts
   readonly #trace: number
 
-  constructor (context: Context, parcels: Parcels) {
+  constructor (context: Context, parcels: Parcels, receipts: Receipts) {
     this.#context = context
+    this.#receipts = receipts
     this.#parcels = parcels
     this.#trace = wire.traceOf(context.self)
   }
@@ -112,31 +114,6 @@ export class Relaying {
     }
   }
 
-  /**
-   * A receipt: straight if its reader is a neighbour, else the way that leads there, or that what it speaks of came by
-   */
-  sendReceipt (to: Key, receipt: wire.Receipt, by?: Key): void {
-    const { core, peers, signer, outbound, counters, log } = this.#context
-    const peer = peers.get(to)
-
-    if (peer != null) {
-      this.#sendControl(peer, wire.encodeReceiptFrame(receipt))
-      return
-    }
-
-    const signed = signer.sign(core.epoch, EnvelopeType.RECEIPT, wire.encodeReceipt(receipt))
-
-    inOrder(outbound, 'parcels', signed, envelope => {
-      const via = peers.get(core.routing.next(to) ?? by ?? '')
-
-      if (via == null) {
-        counters.add('receipt that found no way')
-      } else {
-        this.#sendControl(via, wire.encodeParcel({ trace: [], lane: Lane.CONTROL, destinations: [to], envelope }))
-      }
-    }, err => { log('could not sign a receipt - %e', err) })
-  }
-
   #waysOf (from: Peer, parcel: wire.Parcel, destinations: Key[], envelope: Envelope): { ways: Map<Key, Key[]>, lost: Key[] } {
     const { core } = this.#context
     const isAllowed = core.greeting.isRelay && parcel.trace.length < limits.HOP_LIMIT
@@ -157,30 +134,20 @@ export class Relaying {
     return via === from.key || via === origin || trace.includes(wire.traceOf(via))
   }
 
-  #sendControl ({ neighbour }: Peer, frame: Entry['frame']): void {
-    if (neighbour.send({ frame, lane: Lane.CONTROL }) === 'refused') {
-      this.#context.counters.add('control frame that found no place to wait')
-    }
-  }
+  /** Tells the origin of messages that a way has come to its end here */
+  #say (status: 'unreachable' | 'congested', envelope: Envelope, about: Key[], by: Peer): void {
+    const { counters } = this.#context
 
-  /**
-   * Tells the origin of messages that a way has come to its end here. It costs a signature, which the bringer pays for
-   */
-  #say (status: 'unreachable' | 'congested', envelope: Envelope, about: Key[], from: Peer): void {
-    if (about.length === 0) {
-      return
-    }
+    if (about.length > 0) {
+      counters.add(status === 'unreachable' ? 'parcel to nowhere' : 'parcel to somebody congested', about.length)
+      const bundle = envelope.type === EnvelopeType.BUNDLE ? orMalformed(() => wire.decodeBundle(envelope.content)) : undefined
 
-    this.#context.counters.add(status === 'unreachable' ? 'parcel to nowhere' : 'parcel to somebody congested', about.length)
-
-    const bundle = envelope.type === EnvelopeType.BUNDLE ? orMalformed(() => wire.decodeBundle(envelope.content)) : undefined
-
-    if (bundle instanceof MalformedError) {
-      this.#context.fault(envelope.origin, 'malformed envelope')
-    } else if (bundle != null) {
-      const seqs = bundle.messages.map(({ seq }) => seq)
-      from.neighbour.spend(limits.SIGNATURE_COST)
-      this.sendReceipt(envelope.origin, { status, of: envelope.origin, epoch: envelope.epoch, topic: bundle.topic, seqs, about }, from.key)
+      if (bundle instanceof MalformedError) {
+        this.#context.fault(envelope.origin, 'malformed envelope')
+      } else if (bundle?.wantsAck === true) {
+        const { origin: of, epoch } = envelope
+        this.#receipts.add({ status, of, epoch, topic: bundle.topic, about, by }, bundle.messages.map(({ seq }) => seq))
+      }
     }
   }
 }

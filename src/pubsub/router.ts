@@ -6,6 +6,7 @@ import { rememberEpoch } from './epoch.ts'
 import { keyOf } from './keys.ts'
 import { Parcels } from './parcels.ts'
 import { Publisher } from './publisher.ts'
+import { Receipts } from './receipts.ts'
 import { Receiving } from './receiving.ts'
 import { Relaying } from './relaying.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -34,6 +35,7 @@ export class Router implements NeighbourHandlers {
   readonly #datastore: Datastore
   readonly #parcels: Parcels
   readonly #bundling: Bundling
+  readonly #receipts: Receipts
   readonly #receiving: Receiving
   #isOver = false
 
@@ -48,11 +50,13 @@ export class Router implements NeighbourHandlers {
       onOutlive: epoch => { void this.#outlive(epoch) }
     })
     const parcels = this.#parcels = new Parcels(context)
+    const receipts = this.#receipts = new Receipts(context)
     const bundling = this.#bundling = new Bundling(context, parcels)
     this.publisher = new Publisher({ context, bundling, run: effects => { this.subscriptions.run(effects) } })
     this.#receiving = new Receiving({
       context,
-      relaying: new Relaying(context, parcels),
+      relaying: new Relaying(context, parcels, receipts),
+      receipts,
       validators,
       onMessage,
       onReceipt: (receipt, by) => { this.publisher.onReceipt(receipt, by) }
@@ -100,7 +104,7 @@ export class Router implements NeighbourHandlers {
     this.publisher.stop()
     this.#bundling.stop()
     this.#parcels.stop()
-    this.#receiving.stop()
+    this.#receipts.stop()
     this.#isOver = true
     await this.neighbours.stop()
     this.context.inbound.stop()

@@ -298,19 +298,9 @@ class World {
         this.#track()
         break
       case 1:
-        acks.written('t', call, key, via)
-        if (record?.inOutbox === true) {
-          record.writtenTo = via
-        }
+      case 2:
+        this.#leave(call, key, via)
         break
-      case 2: {
-        const writtenTo = this.#below(3) === 0 ? via : record?.writtenTo ?? via
-        acks.sent('t', call, key, writtenTo, this.#now)
-        if (record?.writtenTo === writtenTo) {
-          record.inOutbox = false
-        }
-        break
-      }
       case 3: {
         const reason = (['unreachable', 'congested', 'too-large'] as const)[this.#below(3)]
         if (record?.inOutbox === true) {
@@ -359,6 +349,21 @@ class World {
       to.forEach(key => { this.open.set(`${call} ${key}`, { copies: 1, inOutbox: true, said: new Set(), failed: false }) })
       this.#note(effects)
     }
+  }
+
+  /** A copy is written, or taken by the neighbour that it was written to, or by another one */
+  #leave (call: number, key: Key, via: Key): void {
+    const record = this.open.get(`${call} ${key}`)
+
+    if (this.#below(2) === 0) {
+      this.acks.written('t', call, key, via)
+      Object.assign(record ?? {}, record?.inOutbox === true ? { writtenTo: via } : {})
+      return
+    }
+
+    const takenBy = this.#below(3) === 0 ? via : record?.writtenTo ?? via
+    this.acks.sent('t', call, key, takenBy, this.#now)
+    Object.assign(record ?? {}, record?.writtenTo === takenBy ? { inOutbox: false } : {})
   }
 
   /** Nothing is due before the time that was told */
