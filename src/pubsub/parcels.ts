@@ -43,6 +43,8 @@ interface Line {
   queue: FairQueue<Waiting>
   /** When the destination last took something */
   since: number
+  /** Neighbours by which it took nothing for a while: where there is another way, that one is taken */
+  avoid: Set<Key>
 }
 
 /**
@@ -100,6 +102,7 @@ export class Parcels {
 
       if (from.flows.told(flow) && line != null) {
         line.since = this.#context.clock.now()
+        line.avoid.delete(from.key)
         this.#advance(line)
       }
     }
@@ -136,7 +139,7 @@ export class Parcels {
   #wait (to: Key, passing: Passing): true {
     const { lane, flow, envelope: { byteLength: bytes }, isOwn, handover, onFate } = passing
     const name = nameOf({ to, lane })
-    const line = this.#lines.get(name) ?? { to, queue: new FairQueue(), since: this.#context.clock.now() }
+    const line = this.#lines.get(name) ?? { to, queue: new FairQueue(), since: this.#context.clock.now(), avoid: new Set() }
 
     if (isOwn && this.#ownWaiting + bytes > limits.MAX_OWN_WAITING) {
       onFate(to, { reason: 'congested' })
@@ -167,15 +170,17 @@ export class Parcels {
 
   /** What waits for a destination goes the way that leads there now, as long as that takes more */
   #advance (line: Line): void {
-    const { core, counters } = this.#context
-    const { to, queue } = line
+    const { clock, core, counters, peers } = this.#context
+    const { to, queue, avoid } = line
 
     for (let item = queue.next(); item != null; item = queue.next()) {
-      const { bytes, passing } = item
-      const via = core.routing.next(to, passing.mayNot)
-      const peer = via == null ? undefined : this.#context.peers.get(via)
+      const { bytes, passing: { lane, mayNot }, passing } = item
+      const via = core.routing.next(to, via => avoid.has(via) || mayNot?.(via) === true) ?? core.routing.next(to, mayNot)
 
-      if (via != null && via !== to && peer?.flows.bring({ to, lane: passing.lane, bytes }) === false) {
+      if (via != null && via !== to && peers.get(via)?.flows.bring({ to, lane, bytes }) === false) {
+        if (line.since <= clock.now() - limits.FLOW_TICK) {
+          avoid.add(via)
+        }
         return
       }
 
@@ -208,7 +213,7 @@ export class Parcels {
       }
     }
 
-    this.#alarm.set(this.#lines.size > 0 ? now + limits.FLOW_TICK : Infinity)
+    this.#alarm.set(this.#lines.size + this.#untold.size > 0 ? now + limits.FLOW_TICK : Infinity)
   }
 
   #tell (peer: Peer): void {

@@ -165,6 +165,27 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     expect(held).to.be.at.most(FLOW_WINDOW)
   })
 
+  it('what waits for a destination by a relay that passes nothing on goes by another one', async () => {
+    const [publisher, far] = await Promise.all([createPeer(), createPeer()])
+    const relays = await Promise.all(range(2).map(async () => createPeer()))
+    const cables = await Promise.all(relays.map(async () => Cable.to(far.getMultiaddrs())))
+    await Promise.all(relays.map(async (relay, i) => {
+      await meet(publisher, relay)
+      await meet(relay, far, cables[i].address)
+    }))
+    await Promise.all([publisher, far].map(async node => node.services.pubsub.subscribe(TOPIC)))
+    await publisher.services.pubsub.waitForSubscribers(TOPIC, { peers: [far.peerId] })
+    const messages = inbox(far, TOPIC)
+    await publisher.services.pubsub.publish(TOPIC, numbered(0, 64 * KIB))
+    await eventually('it did not come', () => messages.length === 1)
+    // whichever relay the first one crossed
+    const way = cables.findIndex(({ carried }) => carried > 64 * KIB)
+    cables[way].freeze()
+    range(600).forEach(i => { publisher.services.pubsub.publish(TOPIC, numbered(1 + i, 64 * KIB)).catch(() => {}) })
+
+    await eventually(() => `${messages.length} came`, () => messages.length > 300)
+  })
+
   it('acks have their deadline also where a frozen neighbour has no room', async () => {
     const publisher = await createPeer({ outboxSize: 64 * KIB })
     const frozen = await createPeer()
