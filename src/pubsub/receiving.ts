@@ -60,22 +60,23 @@ export class Receiving {
     const parcel = wire.decodeParcel(body)
     const envelope = readEnvelope(parcel.envelope)
 
-    const cargo = envelope.type === EnvelopeType.RECEIPT ? undefined : this.#init.relaying.receive(from, parcel)
+    const isReceipt = envelope.type === EnvelopeType.RECEIPT
+    const drop = (): void => { !isReceipt && this.#init.relaying.receive(from, parcel).drop() }
 
     if (this.#isUnwanted(envelope)) {
-      cargo?.drop()
+      drop()
       return
     }
 
     this.#context.deal(arrived, [envelope], envelope => this.#context.verify(from, envelope), ([isTrue]) => {
       if (!isTrue) {
         from.neighbour.fault('a parcel whose signature is wrong')
-      } else if (cargo == null) {
+      } else if (isReceipt) {
         this.#openReceipt(from, parcel, envelope)
       } else {
-        this.#open(cargo, envelope, bytes)
+        this.#open(this.#init.relaying.receive(from, parcel), envelope, bytes)
       }
-    }, () => { cargo?.drop() })
+    }, drop)
   }
 
   onReceipt ({ from }: Arrived, body: Uint8Array): void {

@@ -98,8 +98,8 @@ describe(`a node among attackers (FUZZ_SEED=${SEED}, FUZZ_RUNS=${FRAMES * 50})`,
   /** All is as if they had never been there */
   async function expectNoTrace (): Promise<void> {
     await eventually(() => `left over: ${JSON.stringify(sizes())}`, () => {
-      const { neighbours, channels, requests, busyMailboxes, waitingCalls, updates, flows, stopped } = sizes()
-      return neighbours === 1 && channels === 1 && requests + busyMailboxes + waitingCalls + updates + flows + stopped === 0
+      const { neighbours, channels, requests, busyMailboxes, waitingCalls, updates, flows, flowBytes, lines } = sizes()
+      return neighbours === 1 && channels === 1 && requests + busyMailboxes + waitingCalls + updates + flows + flowBytes + lines === 0
     })
     // those who are gone are remembered for some minutes, by what they said of themselves
     expect(sizes().origins).to.be.at.most(attackers + 1)

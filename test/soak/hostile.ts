@@ -256,8 +256,8 @@ export async function runHostile ({ attacks, peace, slice, except = [], seed = 1
       each.set(attack, latencyOf(times))
     }
 
-    const { channels, requests, busyMailboxes, updates, flows, stopped } = after.sizes
-    const left = channels - 1 + requests + busyMailboxes + updates + flows + stopped
+    const { channels, requests, busyMailboxes, updates, flows, lines } = after.sizes
+    const left = channels - 1 + requests + busyMailboxes + updates + flows + lines
     return {
       before: pair.latency(first, begun),
       during: pair.latency(begun, ended),
