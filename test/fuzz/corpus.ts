@@ -1,5 +1,6 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { encodeHello } from '../../src/link/channel.ts'
 import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
@@ -44,7 +45,7 @@ export const DEADLY: Array<[number, keyof Corpus]> = [[Kind.HELLO, 'hellos'], [K
 export const LOG_HASH = new Uint8Array(32).fill(7)
 
 export function bytesOf ({ head, body }: Frame): Uint8Array {
-  return Uint8Array.from([...head, ...body ?? []])
+  return concat(body == null ? [head] : [head, body])
 }
 
 /** The body of a frame: without its length and its kind */
