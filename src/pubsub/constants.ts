@@ -91,6 +91,15 @@ export const MAX_OWN_WAITING = 64 * 1024 * 1024
  */
 export const SIGNATURE_COST = 0.1
 /**
+ * Milliseconds of this machine's time that dealing with an announcement is counted as, beside its signature, and each
+ * topic in it. Measured: 0.003 to 0.007; 0.0007 in the core and 0.0001 to decode. A full announcement also retracts
+ */
+export const ANNOUNCEMENT_COST = 0.005
+export const TOPIC_COST = 0.001
+/** Updates and announcements, and their bytes, of a gossip that are dealt with at once: 1 ms, and 1,000 topics of 32 bytes */
+export const PART_ITEMS = 128
+export const PART_BYTES = 32_768
+/**
  * Faults of an origin behind relays until it is not listened to, and for how many milliseconds. As those of neighbours
  */
 export const MAX_ORIGIN_FAULTS = 100

@@ -79,23 +79,29 @@ export class Subscriptions {
   /** Throws a MalformedError */
   onGossip (arrived: Arrived, body: Uint8Array): void {
     const { from } = arrived
-    const { updates, ...gossip } = wire.decodeGossip(body)
-    const all = updates.flatMap(({ origin, announcements }) => announcements.map(bytes => ({ origin, bytes })))
+    const gossip = wire.decodeGossip(body)
+    const parts = partsOf(gossip, limits.PART_BYTES, limits.PART_ITEMS)
+    const total = parts.reduce((sum, part) => sum + countOf(part), 0)
+    let [count, granted] = [0, 0]
 
-    this.#context.deal(arrived, all, ({ origin, bytes }) => this.#check(from, origin, bytes), checked => {
-      const next = checked.values()
-      const believed = updates
-        .map(update => ({ ...update, announcements: update.announcements.map(() => next.next().value) }))
-        .filter((update): update is Update => update.announcements.every(announcement => announcement != null))
+    // each waits for its turn: between two of them the loop may run
+    for (const part of parts) {
+      count += countOf(part)
+      const upTo = Math.floor(arrived.bytes * count / total)
+      const all: Array<[Key, Uint8Array] | undefined> = part.updates
+        .flatMap(({ origin, announcements }) => announcements.map((bytes): [Key, Uint8Array] => [origin, bytes]))
+      // also a part without announcements takes time
+      all.push(undefined)
 
-      // what one origin did not sign says nothing of the others
-      if (believed.length < updates.length) {
-        from.neighbour.fault('an announcement whose signature is wrong')
-      }
+      this.#context.deal({ ...arrived, bytes: upTo - granted }, all, item => item && this.#check(from, ...item), all => {
+        this.#receive(from, part, all)
 
-      this.run(this.#context.core.receive(from.key, { ...gossip, updates: believed }, this.#now))
-      this.#init.onAnnounced(from)
-    })
+        if (part === parts.at(-1)) {
+          this.#init.onAnnounced(from)
+        }
+      })
+      granted = upTo
+    }
   }
 
   /** Does what the core says */
@@ -153,9 +159,25 @@ export class Subscriptions {
 
     const { epoch, content } = envelope
     const announcement: Announcement = { origin, epoch, bytes, ...wire.decodeAnnouncement(content) }
+    const topics = announcement.on.length + announcement.off.length
+    from.neighbour.spend(limits.ANNOUNCEMENT_COST + topics * limits.TOPIC_COST)
     const known = this.#context.core.subscribers.find(origin, announcement)?.bytes
     const isKnown = known != null && equals(known, bytes)
     return then(isKnown || this.#context.verify(from, envelope), isTrue => isTrue ? announcement : undefined)
+  }
+
+  #receive (from: Peer, { updates, ...gossip }: wire.WireGossip, checked: Array<Announcement | undefined>): void {
+    const next = checked.values()
+    const believed = updates
+      .map(update => ({ ...update, announcements: update.announcements.map(() => next.next().value) }))
+      .filter((update): update is Update => update.announcements.every(announcement => announcement != null))
+
+    // what one origin did not sign says nothing of the others
+    if (believed.length < updates.length) {
+      from.neighbour.fault('an announcement whose signature is wrong')
+    }
+
+    this.run(this.#context.core.receive(from.key, { ...gossip, updates: believed }, this.#now))
   }
 
   #arm (): void {
@@ -197,15 +219,22 @@ export class Subscriptions {
 
 /** One frame, or more where announcements are so long that one would be too large */
 function framesOf (gossip: wire.WireGossip): Frame[] {
+  return partsOf(gossip, limits.MAX_ANNOUNCEMENT_SIZE, Infinity).map(part => wire.encodeGossip(part))
+}
+
+/** The same in parts that hold no more bytes, updates and announcements than this, unless one update alone does */
+function partsOf (gossip: wire.WireGossip, maxBytes: number, maxCount: number): wire.WireGossip[] {
   const parts: wire.WireUpdate[][] = [[]]
-  let size = 0
+  let [size, count] = [0, 0]
 
   for (const update of gossip.updates) {
     const bytes = update.announcements.reduce((sum, announcement) => sum + announcement.byteLength, 0)
+    const items = 1 + update.announcements.length
     size += bytes
+    count += items
 
-    if (size > limits.MAX_ANNOUNCEMENT_SIZE && parts[parts.length - 1].length > 0) {
-      size = bytes
+    if ((size > maxBytes || count > maxCount) && parts[parts.length - 1].length > 0) {
+      [size, count] = [bytes, items]
       parts.push([])
     }
 
@@ -214,5 +243,10 @@ function framesOf (gossip: wire.WireGossip): Frame[] {
 
   // what answers and acks speak of is to be read before them
   const nothing = { ack: -1, lost: [], wanted: [], requests: [], answers: [] }
-  return parts.map((updates, i) => wire.encodeGossip({ ...i < parts.length - 1 ? nothing : gossip, updates }))
+  return parts.map((updates, i) => ({ ...i < parts.length - 1 ? nothing : gossip, updates }))
+}
+
+/** Its updates, the announcements in them, and itself */
+function countOf ({ updates }: wire.WireGossip): number {
+  return updates.reduce((sum, { announcements }) => sum + 1 + announcements.length, 1)
 }

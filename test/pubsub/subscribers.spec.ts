@@ -226,6 +226,18 @@ describe('who counts as a subscriber', () => {
 })
 
 describe('limits of what is remembered of peers', () => {
+  it('a peer that replaces all of its topics costs time for each of them, not for each pair of them', () => {
+    const count = 8192
+    const bench = new Bench({ maxTopicsPerPeer: count })
+    const topics = (seq: number): string[] => Array.from({ length: count }, (_, i) => `${seq} ${i}`)
+    bench.apply('far', [{ full: true, on: topics(0) }])
+    const began = performance.now()
+    bench.subscribers.apply('far', [{ origin: 'far', epoch: 1, seq: 1, full: true, on: topics(1), off: [] }], 'relay')
+    // 215 ms for each pair, 10 otherwise
+    expect(performance.now() - began).to.be.below(100)
+    expect(bench.subscribers.topicsOf('far')).to.deep.equal(topics(1))
+  })
+
   it('topics of one peer, and subscribers of one topic: past them it is refused and named', () => {
     const bench = new Bench({ maxTopicsPerPeer: 2, maxSubscribersPerTopic: 3 })
     bench.apply('far', [{ full: true, on: ['a', 'b', 'c'] }])

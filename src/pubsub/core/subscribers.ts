@@ -117,7 +117,10 @@ export class Subscribers {
 
   /** The announcement of this number, to compare with what is said to be it */
   find (key: Key, { epoch, seq }: Version): Announcement | undefined {
-    return this.history(key).find(announcement => announcement.epoch === epoch && announcement.seq === seq)
+    const history = this.history(key)
+    // they follow each other
+    const found = history[seq - (history[0]?.seq ?? 0)]
+    return found?.epoch === epoch ? found : undefined
   }
 
   /** A peer lives in this epoch: what an earlier life said is over */
@@ -221,7 +224,7 @@ export class Subscribers {
   /** Nobody tells us of a topic any more: only a relay goes on remembering */
   untrack (topic: string): void {
     if (!this.#init.isRelay) {
-      this.#on(topic).forEach(origin => { this.#delete(origin, topic, 'retracted') })
+      this.#on(topic).forEach(origin => { this.#deleteAll(origin, [topic], 'retracted') })
     }
   }
 
@@ -266,34 +269,35 @@ export class Subscribers {
     return this.#byTopic.get(topic)?.has(origin) === true
   }
 
+  /** Takes as long as there are topics, before and after */
   #setTopics (origin: Origin, topics: Set<string>, by: Key): void {
-    for (const topic of origin.topics) {
-      if (!topics.has(topic)) {
-        this.#delete(origin, topic, 'retracted')
-      }
-    }
+    this.#deleteAll(origin, origin.topics.filter(topic => !topics.has(topic)), 'retracted')
+    let count = origin.topics.length
+    const on: string[] = []
+
     for (const topic of topics) {
-      if (!this.#isOn(origin, topic) && this.#mayAdd(origin, topic, by)) {
+      if (this.#isOn(origin, topic)) {
+        on.push(topic)
+      } else if (this.#mayAdd(origin, topic, count, by)) {
+        on.push(topic)
+        count++
         this.#add(origin, topic)
       }
     }
 
-    // mostly what it announced last, all of it: kept once
-    const on = origin.newest?.on
-
-    if (origin.topics.length === on?.length && on.every((topic, i) => topic === origin.topics[i])) {
-      origin.topics = on
-    }
+    // mostly what it announced last, all of it: kept once. A copy has no room for more
+    const last = origin.newest?.on
+    origin.topics = last?.length === on.length && last.every((topic, i) => topic === on[i]) ? last : on.slice()
   }
 
   /** What is not asked for, or past a limit, is not remembered */
-  #mayAdd (origin: Origin, topic: string, by: Key): boolean {
+  #mayAdd (origin: Origin, topic: string, count: number, by: Key): boolean {
     const { isTold, isRelay, maxTopicsPerPeer, maxSubscribersPerTopic, onRefused } = this.#init
 
     if (!isRelay && !isTold(topic)) {
       return false
     }
-    if (origin.topics.length >= maxTopicsPerPeer) {
+    if (count >= maxTopicsPerPeer) {
       onRefused('topics of one peer', by)
       return false
     }
@@ -322,34 +326,38 @@ export class Subscribers {
     }
 
     // some at once: each look takes as long as there are subscribers
-    most.slice(0, 1 + (most.length >> 6)).forEach(origin => { this.#delete(origin, topic, 'unreachable') })
+    most.slice(0, 1 + (most.length >> 6)).forEach(origin => { this.#deleteAll(origin, [topic], 'unreachable') })
     return most.length > 0
   }
 
   #drop (origin: Origin, reason: ChangeReason): void {
-    origin.topics.forEach(topic => { this.#delete(origin, topic, reason) })
+    this.#deleteAll(origin, origin.topics, reason)
   }
 
+  /** It counts for the topic. The caller adds it to what the origin is on: all at once */
   #add (origin: Origin, topic: string): void {
     const subscribers = this.#byTopic.get(topic) ?? new Set()
     this.#byTopic.set(topic, subscribers.add(origin))
-    origin.topics = origin.topics.concat(topic)
 
     if (origin.isShown) {
       this.#change(origin.key, topic, true, 'announced')
     }
   }
 
-  #delete (origin: Origin, topic: string, reason: ChangeReason): void {
-    const subscribers = this.#byTopic.get(topic)
-    origin.topics = origin.topics.filter(other => other !== topic)
-    subscribers?.delete(origin)
+  #deleteAll (origin: Origin, topics: string[], reason: ChangeReason): void {
+    for (const topic of topics) {
+      const subscribers = this.#byTopic.get(topic)
+      subscribers?.delete(origin)
 
-    if (subscribers?.size === 0) {
-      this.#byTopic.delete(topic)
+      if (subscribers?.size === 0) {
+        this.#byTopic.delete(topic)
+      }
+      if (origin.isShown) {
+        this.#change(origin.key, topic, false, reason)
+      }
     }
-    if (origin.isShown) {
-      this.#change(origin.key, topic, false, reason)
+    if (topics.length > 0) {
+      origin.topics = origin.topics.filter(topic => this.#isOn(origin, topic))
     }
   }
 
