@@ -48,6 +48,8 @@ export const NEWCOMERS = { rate: 500, burst: 1000 }
 export const NEWCOMER_FOR = 60_000
 /** Milliseconds of it after which others have their turn. From the spec: nothing holds the loop for longer */
 export const READING_TURN = 5
+/** Frames between two looks at the clock: the cheapest take 2 us, and a look 0.05 */
+export const READING_FRAMES = 16
 /** Milliseconds of it that are there again before a neighbour that used all of it up is read again. A guess */
 export const READING_PAUSE = 25
 /** Milliseconds of it that a frame costs which no credit counts, so that nobody floods us with those. A guess */

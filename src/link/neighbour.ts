@@ -91,6 +91,9 @@ export class Neighbour implements ChannelOwner {
   /** Of that in the present turn */
   #turn = 0
   #isPaused = false
+  #frames = 0
+  /** When the present turn of the loop was found to be reading many frames */
+  #readingSince?: number
   #pause?: Timer
   /** Until when it shares the budget of those who came lately */
   readonly #knownFrom: number
@@ -311,6 +314,9 @@ export class Neighbour implements ChannelOwner {
     } else {
       this.#pass(kind, body, bytes)
     }
+    if (++this.#frames % limits.READING_FRAMES === 0) {
+      this.#lookAtTheClock()
+    }
   }
 
   onUncounted (): void {
@@ -415,6 +421,18 @@ export class Neighbour implements ChannelOwner {
   #disconnect (connection: Connection, reason: string): void {
     this.#context.log.error('%p %s: disconnecting from it', this.peerId, reason)
     connection.abort(new SlowPeerError(`${this.peerId} ${reason}`))
+  }
+
+  /** However little each frame costs, others have their turn when many have come one after the other */
+  #lookAtTheClock (): void {
+    const { clock } = this.#context
+
+    if (this.#readingSince == null) {
+      this.#readingSince = clock.now()
+      clock.soon(() => { this.#readingSince = undefined })
+    } else if (!this.#isPaused && clock.now() - this.#readingSince >= limits.READING_TURN) {
+      this.#stopReading(goOn => { clock.soon(goOn) })
+    }
   }
 
   #stopReading (wait: (goOn: () => void) => void): void {

@@ -1,5 +1,6 @@
 import { inOrder } from '../runtime/in-order.ts'
 import { then } from '../runtime/then.ts'
+import * as limits from './constants.ts'
 import { Dedup } from './core/dedup.ts'
 import { EnvelopeType, publicKeyOf, readEnvelope } from './envelope.ts'
 import { peerOf } from './keys.ts'
@@ -80,6 +81,7 @@ export class Receiving {
   }
 
   onReceipt ({ from }: Arrived, body: Uint8Array): void {
+    from.neighbour.spend(limits.RECEIPT_COST)
     this.#receipt(from.key, from.key, wire.decodeReceipt(body))
   }
 
