@@ -42,6 +42,10 @@ export const SWEEP_INTERVAL = 30_000
  * Milliseconds that is remembered how far a lost peer was: longer than any news of it is on its way. As RFC 8966 3.7.3
  */
 export const LOST_MEMORY = 180_000
+/** The same while there is no room for all who can be reached. A guess: any news has come by then, but after a pause */
+export const LOST_MEMORY_SHORT = 30_000
+/** Milliseconds between two times that a neighbour is told all again. Less than a sweep: who asks waits that long */
+export const AGAIN_INTERVAL = 15_000
 /** Milliseconds that a peer which acks nothing has to say itself again. From the spec: no ghost for longer than 5 s */
 export const DOUBT_TIMEOUT = 5000
 

@@ -664,3 +664,41 @@ describe('the rules of subscriptions', () => {
     expect(() => wire.decodeAnnouncement(wire.encodeAnnouncement(announcement))).to.throw().with.property('name', 'MalformedError')
   })
 })
+
+describe('what was forgotten for want of room', () => {
+  const ALL = { origin: 'self', epoch: 0, seq: 0, hops: 0 }
+
+  it('is asked for again when there is room, of those who told it, at a rate', () => {
+    const hand = new Hand({ isRelay: true, maxDirectoryBytes: 4000 })
+    hand.up('relay', { isRelay: true })
+    hand.up('other', { isRelay: true })
+
+    for (let i = 0; i < 20; i++) {
+      hand.announce(`far ${i}`, { on: ['topic'] }, 'relay')
+    }
+    const wanted = (): unknown[] => hand.take().flatMap(({ to, gossip }) => gossip.wanted.filter(({ origin }) => origin === 'self').map(wanted => [to, wanted]))
+    hand.advance(limits.SWEEP_INTERVAL * 4)
+    expect(wanted()).to.deep.equal([])
+    hand.hear('relay', { lost: Array.from({ length: 20 }, (_, i) => `far ${i}`) })
+    hand.advance(limits.LOST_MEMORY_SHORT + limits.SWEEP_INTERVAL)
+    expect(wanted()).to.deep.equal([['relay', ALL]])
+    hand.advance(limits.SWEEP_INTERVAL * 4)
+    expect(wanted()).to.deep.equal([])
+  })
+
+  it('is told again, with all that the neighbour was told, once in a while', () => {
+    const hand = new Hand({ isRelay: true })
+    hand.up('relay', { isRelay: true })
+    hand.announce('far', { on: ['topic'] }, 'relay')
+    hand.up('asker', { isRelay: true })
+    hand.advance(1000)
+    hand.take()
+    const told = (): string[] => hand.take().flatMap(({ to, gossip }) => gossip.updates.filter(({ announcements }) => announcements.length > 0).map(({ origin }) => `${to}: ${origin}`))
+
+    for (const expected of [['asker: self', 'asker: relay', 'asker: far'], []]) {
+      hand.hear('asker', { wanted: [{ ...ALL, origin: 'asker' }] })
+      hand.advance(1000)
+      expect(told()).to.have.members(expected)
+    }
+  })
+})

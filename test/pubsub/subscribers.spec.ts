@@ -268,4 +268,31 @@ describe('limits of what is remembered of peers', () => {
     expect(bench.forgotten.slice(0, 3)).to.deep.equal(['nobody 0', 'nobody 1', 'nobody 2'])
     expect(bench.events).to.include(`-nobody 0 ${T} unreachable`)
   })
+
+  it('a neighbour whose own announcement came first by another peer owns its row once it says the same itself', () => {
+    const bench = new Bench({ maxBytes: 10_000, maxSubscribersPerTopic: 5 })
+    bench.apply('near', [{ full: true, on: [T] }], 'liar')
+    expect(bench.apply('near', [{ full: true, on: [T] }], 'near')).to.equal('known')
+
+    for (let i = 0; i < 200; i++) {
+      bench.apply(`nobody ${i}`, [{ full: true, on: [T] }], 'liar')
+    }
+    expect(bench.subscribers.known(T)).to.include('near')
+  })
+
+  it('a topic that has room again gets those who were left out, by what they announced', () => {
+    const bench = new Bench({ maxSubscribersPerTopic: 4 })
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    names.forEach(name => { bench.apply(name, [{ full: true, on: [T] }]) })
+    expect(bench.subscribers.known(T)).to.have.lengthOf(4)
+    bench.subscribers.refill()
+    expect(bench.subscribers.known(T)).to.have.lengthOf(4)
+    const left = names.filter(name => !bench.subscribers.known(T).includes(name))
+    bench.subscribers.known(T).slice(0, 2).forEach(name => { bench.subscribers.forget(name, 'unreachable') })
+    bench.subscribers.refill()
+    bench.subscribers.check()
+    expect(bench.subscribers.known(T)).to.have.lengthOf(4)
+    expect(bench.subscribers.known(T)).to.include.members(left)
+    expect(bench.subscribers.isCut).to.equal(false)
+  })
 })

@@ -9,6 +9,8 @@ const SECOND = 1000
 const PAUSE = 20
 /** Identities that are announced at once */
 const BATCH = 100
+/** Milliseconds after the liar is gone until all is right again */
+const HEALING = 120 * SECOND
 
 /** Bounds that are reached while one watches */
 const BOUNDS = { maxSubscribersPerTopic: 100, maxDirectoryBytes: 200_000 }
@@ -33,7 +35,8 @@ function invented (from: number, count: number): Update[] {
 
 /**
  * One neighbour announces thousands that are behind it. Honest neighbours go on knowing each other (`isStrict`: all honest peers do), and
- * what a node remembers keeps to its bounds: the cores look at it after everything that happens to any node.
+ * what a node remembers keeps to its bounds: the cores look at it after everything that happens to any node. When the liar is gone, all
+ * who are honest know each other again.
  */
 export function sybils (count: number, seed: number, shape: keyof typeof SHAPES, { isStrict }: { isStrict: boolean }): Report {
   const mesh = new Mesh({ seed, observe: false, isChecked: true, bounds: BOUNDS }, 9, () => SHAPES[shape])
@@ -65,13 +68,16 @@ export function sybils (count: number, seed: number, shape: keyof typeof SHAPES,
   mesh.crash([liar])
   const gone = mesh.until(() => honest.every(({ core }) => core.subscribers.of(COMMON).every(key => !key.startsWith('sybil'))))
 
+  const healed = mesh.until(() => mesh.wrong.length === 0, HEALING)
+
   return {
-    lines: [`${count} Sybils behind one neighbour in a ${shape} of 8 that are honest, seed ${seed}: at most ${most} subscriptions are remembered, gone ${gone} ms after it`],
+    lines: [`${count} Sybils behind one neighbour in a ${shape} of 8 that are honest, seed ${seed}: at most ${most} subscriptions are remembered, gone ${gone} ms after it, all right again after ${healed} more`],
     wrong: [
       ...[...wrong].map(([what, times]) => `${what} (at ${times} looks)`),
       ...isNoticed ? [] : ['no bound was reached, so this shows nothing'],
       ...welcomed == null ? ['an honest one that came late is not known to its neighbour'] : [],
       ...gone == null ? ['the Sybils stay'] : [],
+      ...healed == null ? [`not right ${HEALING} ms after the liar is gone: ${mesh.wrong[0]}`] : [],
       ...mesh.violations
     ]
   }

@@ -64,6 +64,11 @@ export class FairRows<Row extends FairRow> {
     return this.#rows.size
   }
 
+  /** An eighth is free: little of what is heard again would be evicted at once */
+  get hasRoom (): boolean {
+    return this.#weight <= this.#capacity * 7 / 8
+  }
+
   get (key: Key): Row | undefined {
     return this.#rows.get(key)
   }

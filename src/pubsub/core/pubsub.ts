@@ -26,6 +26,20 @@ export interface Greeting {
   isRelay: boolean
 }
 
+/** A request for all that somebody was told, in the place of one for an announcement of itself */
+const ALL: Wanted = { epoch: 0, seq: 0, hops: 0 }
+
+interface Neighbour {
+  /** The epoch that it lives in */
+  readonly epoch: number
+  /** The newest of our announcements that it was told of; none: -1 */
+  told: number
+  /** Something that it told was forgotten for want of room: it believes that we know it */
+  isCut: boolean
+  /** When it may next be told all again */
+  againAt: number
+}
+
 /**
  * Who listens to what, and by which way they are reached, from what is called here, what neighbours say, and time: it
  * decides what is said to whom and what the user hears. Every method is an event; the effects are what the shell is to
@@ -41,8 +55,7 @@ export class PubsubCore {
   readonly #init: PubsubCoreInit
   readonly #asked = new Map<string, number>()
   readonly #requests = new Requests()
-  /** The epoch that each neighbour lives in, and the newest of our announcements that it was told of; none: -1 */
-  readonly #neighbours = new Map<Key, { readonly epoch: number, told: number }>()
+  readonly #neighbours = new Map<Key, Neighbour>()
   /** What a neighbour announced in a life that others take to be newer than the one it is in: it has to outlive that */
   readonly #outdated = new LruMap<Key, Announcement>(limits.MAX_OUTDATED)
   /** Peers that did not ack by any way: unless one says itself again by then, it is not believed to be reachable */
@@ -85,7 +98,7 @@ export class PubsubCore {
       maxSubscribersPerTopic: init.maxSubscribersPerTopic,
       maxHistory: limits.MAX_HISTORY,
       maxBytes: init.maxDirectoryBytes,
-      onForgotten: key => { this.routing.forget(key) },
+      onForgotten: key => { this.#forget(key) },
       onChange: change => { this.#changes.push(change) },
       onRefused: (what, from) => { this.#effects.push({ type: 'refused', what, from }) }
     })
@@ -199,7 +212,7 @@ export class PubsubCore {
         this.#leave(peer)
       }
 
-      this.#neighbours.set(peer, { epoch, told: -1 })
+      this.#neighbours.set(peer, { epoch, told: -1, isCut: false, againAt: -Infinity })
       this.updates.up(peer, isRelay)
       this.topics.up(peer)
       this.routing.up(peer, isRelay)
@@ -379,8 +392,34 @@ export class PubsubCore {
       }
     }
 
+    const memory = this.#isCut || this.subscribers.isCut ? limits.LOST_MEMORY_SHORT : limits.LOST_MEMORY
     this.updates.expire(this.#now)
-    this.routing.expire(this.#now).forEach(key => { this.subscribers.forget(key, 'unreachable') })
+    this.routing.expire(this.#now, memory).forEach(key => { this.subscribers.forget(key, 'unreachable') })
+    this.subscribers.refill()
+
+    for (const [to, neighbour] of this.subscribers.hasRoom ? this.#neighbours : []) {
+      if (neighbour.isCut) {
+        neighbour.isCut = false
+        this.updates.want(to, this.#init.self, ALL)
+      }
+    }
+  }
+
+  get #isCut (): boolean {
+    return [...this.#neighbours.values()].some(({ isCut }) => isCut)
+  }
+
+  /** There is no room for this one. Whoever told of it is asked again when there is */
+  #forget (origin: Key): void {
+    for (const key of this.routing.claimants(origin)) {
+      const neighbour = this.#neighbours.get(key)
+
+      if (neighbour != null) {
+        neighbour.isCut = true
+      }
+    }
+
+    this.routing.forget(origin)
   }
 
   #tell (to: Key, origin: Key): Update | 'lost' | undefined {
@@ -541,11 +580,33 @@ export class PubsubCore {
   }
 
   #receiveWanted (from: Key, origin: Key, wanted: Wanted): void {
-    if (origin !== this.#init.self) {
+    if (origin === from) {
+      this.#sayAllAgain(from)
+    } else if (origin !== this.#init.self) {
       this.routing.request(from, origin, wanted)
     } else if (wanted.epoch <= this.#epoch) {
       // of a later life we have nothing to say: whoever remembers it has shown, or will show, what proves it
       this.updates.sayAgain(from, undefined, wanted.epoch === this.#epoch ? wanted.seq : 0, this.#now)
+    }
+  }
+
+  /** A neighbour forgot something of what it was told. It costs as much as a new neighbour */
+  #sayAllAgain (to: Key): void {
+    const neighbour = this.#neighbours.get(to)
+
+    if (neighbour == null || this.#now < neighbour.againAt) {
+      return
+    }
+
+    neighbour.againAt = this.#now + limits.AGAIN_INTERVAL
+    neighbour.told = -1
+    this.updates.mark(to, this.#init.self, false)
+
+    for (const origin of this.#init.isRelay ? this.routing.origins : []) {
+      if (origin !== to && (this.routing.known(to, origin)?.seq ?? -1) >= 0 && this.#isConcerned(to, origin)) {
+        this.routing.sayAgain(to, origin)
+        this.updates.mark(to, origin, false)
+      }
     }
   }
 
@@ -583,7 +644,7 @@ export class PubsubCore {
     if (this.#flushAt === Infinity && this.topics.isDirty) {
       this.#flushAt = this.#now + this.#init.debounce
     }
-    if (this.#sweepAt === Infinity && (this.#asked.size > 0 || this.routing.size > 0)) {
+    if (this.#sweepAt === Infinity && (this.#asked.size > 0 || this.routing.size > 0 || this.#isCut)) {
       this.#sweepAt = this.#now + limits.SWEEP_INTERVAL
     }
   }

@@ -110,6 +110,10 @@ export class Routing {
     return this.#rows.size
   }
 
+  get origins (): IterableIterator<Key> {
+    return this.#rows.keys()
+  }
+
   isNeighbour (key: Key): boolean {
     return this.#neighbours.has(key)
   }
@@ -337,13 +341,13 @@ export class Routing {
   /**
    * Forgets what was lost for long enough, and failures: a way that failed is worth another try. Returns whom it forgot
    */
-  expire (now: number): Key[] {
+  expire (now: number, memory = this.#init.memory): Key[] {
     const forgotten: Key[] = []
 
     for (const [origin, row] of this.#rows) {
       const hasFailed = row.ways.some(({ failures }) => failures > 0)
 
-      if (row.ways.length === 0 && !isTold(row) && row.lostAt != null && row.lostAt + this.#init.memory <= now) {
+      if (row.ways.length === 0 && !isTold(row) && row.lostAt != null && row.lostAt + memory <= now) {
         this.#rows.delete(origin)
         forgotten.push(origin)
       } else if (hasFailed) {

@@ -67,6 +67,8 @@ export class Subscribers {
   readonly #init: SubscribersInit
   readonly #origins: FairRows<Origin>
   readonly #byTopic = new Map<string, Set<Origin>>()
+  /** Topics of which not all subscribers were remembered, for want of room */
+  readonly #cut = new Set<string>()
   /** Moves on with every change of who is subscribed, for those who keep what they derived */
   version = 0
 
@@ -79,6 +81,16 @@ export class Subscribers {
   get sizes (): { origins: number, topics: number, entries: number } {
     const entries = [...this.#byTopic.values()].reduce((sum, { size }) => sum + size, 0)
     return { origins: this.#origins.size, topics: this.#byTopic.size, entries }
+  }
+
+  /** Whether some subscribers of a topic had to be left out */
+  get isCut (): boolean {
+    return this.#cut.size > 0
+  }
+
+  /** Whether what was evicted may be heard again */
+  get hasRoom (): boolean {
+    return this.#origins.hasRoom
   }
 
   /** Those known to be on `topic`, and reachable */
@@ -137,6 +149,7 @@ export class Subscribers {
   apply (key: Key, announcements: Announcement[], by: Key): Applied {
     const newest = announcements.at(-1)
     let known = this.versionOf(key)
+    this.#own(key, by)
 
     if (newest == null || newest.epoch < (known?.epoch ?? 0)) {
       return 'known'
@@ -181,6 +194,21 @@ export class Subscribers {
     this.#setTopics(origin, topics, by)
     this.#origins.weigh(origin, weightOf(origin) - origin.weight)
     return 'news'
+  }
+
+  /** Topics that have room again get those who were left out: their announcements are still here */
+  refill (): void {
+    const most = this.#init.maxSubscribersPerTopic * 7 / 8
+    const topics = [...this.#cut].filter(topic => (this.#byTopic.get(topic)?.size ?? 0) <= most)
+    topics.forEach(topic => this.#cut.delete(topic))
+
+    for (const origin of topics.length > 0 ? this.#origins.values() : []) {
+      const on = fold([], origin.history)
+
+      if (topics.some(topic => on.has(topic) && !this.#isOn(origin, topic))) {
+        this.#resume(origin, on)
+      }
+    }
   }
 
   /** A neighbour is gone: what it brought shares one quota with what others brought that are gone */
@@ -234,6 +262,7 @@ export class Subscribers {
     }
 
     this.#byTopic.clear()
+    this.#cut.clear()
     this.version++
   }
 
@@ -259,6 +288,25 @@ export class Subscribers {
     if (entries !== this.sizes.entries) {
       throw new Error(`${entries} subscriptions, ${this.sizes.entries} are counted`)
     }
+  }
+
+  /** A neighbour's word about itself makes the row its own, and any word the row of a neighbour that is gone */
+  #own (key: Key, by: Key): void {
+    const origin = this.#origins.get(key)
+
+    if (origin != null) {
+      this.#origins.adopt(origin, by)
+    }
+    if (origin != null && by === key && origin.owner?.key !== by) {
+      this.#origins.touch(origin, by)
+      this.#resume(origin, fold([], origin.history))
+    }
+  }
+
+  /** All that it announced may count again */
+  #resume (origin: Origin, on: Set<string>): void {
+    this.#setTopics(origin, on, origin.owner?.key ?? origin.key)
+    this.#origins.weigh(origin, weightOf(origin) - origin.weight)
   }
 
   #on (topic: string): Origin[] {
@@ -306,6 +354,7 @@ export class Subscribers {
       return true
     }
 
+    this.#cut.add(topic)
     onRefused('subscribers of one topic', by)
     return this.#displace(topic, origin)
   }
