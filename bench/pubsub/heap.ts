@@ -22,7 +22,7 @@ const NEIGHBOURS = { full: 50, quick: 12 }
 
 /**
  * Neighbours before the first round, so that what there is once is not shared out among the others: also the code that
- * is compiled when it has run often, which came to 8 of 24 KB a neighbour behind 5
+ * is compiled when it has run often, which came to 8 KB a neighbour behind 5
  */
 const FIRST = 60
 

@@ -42,13 +42,13 @@ export const STOP_TIMEOUT = 1000
 export const READING = { rate: 250, burst: 500 }
 /**
  * The same for all together that came lately, and for how many milliseconds they count as such: who comes again under
- * another name has no new budget. Guesses: a relay that starts hears of 10,000 peers in 2 s
+ * another name has no new budget. Guesses: 10,000 signatures at once
  */
 export const NEWCOMERS = { rate: 500, burst: 1000 }
 export const NEWCOMER_FOR = 60_000
 /** Milliseconds of it after which others have their turn. From the spec: nothing holds the loop for longer */
 export const READING_TURN = 5
-/** Frames between two looks at the clock: the cheapest take 2 us, and a look 0.05 */
+/** Frames between two looks at the clock. A guess: the cheapest take some microseconds each */
 export const READING_FRAMES = 16
 /** Milliseconds of it that are there again before a neighbour that used all of it up is read again. A guess */
 export const READING_PAUSE = 25

@@ -8,6 +8,7 @@ import { Flight } from './core/flight.ts'
 import { Kind, Slots } from './core/frames.ts'
 import { Outbox } from './core/outbox.ts'
 import { ChannelEndedError, ProtocolFaultError, SlowPeerError } from './errors.ts'
+import { Reading } from './reading.ts'
 import type { ChannelOwner, Hello } from './channel.ts'
 import type { ChannelEffect } from './core/channels.ts'
 import type { Entry } from './core/outbox.ts'
@@ -86,24 +87,18 @@ export class Neighbour implements ChannelOwner {
   /** Channels that the other side may still open */
   #openings?: TokenBucket
   #refused = 0
-  /** Milliseconds of work that its bytes may still cost */
-  #reading?: TokenBucket
-  /** Of that in the present turn */
-  #turn = 0
-  #isPaused = false
-  #frames = 0
-  /** When the present turn of the loop was found to be reading many frames */
-  #readingSince?: number
-  #pause?: Timer
-  /** Until when it shares the budget of those who came lately */
-  readonly #knownFrom: number
+  readonly #reading: Reading
 
   /** `isOpener`: this side opens the streams. The one with the smaller id does */
   constructor (peerId: PeerId, isOpener: boolean, context: NeighbourContext) {
-    const { clock, random, laneCapacity, maxFrame } = context
+    const { clock, newcomers, random, laneCapacity, maxFrame } = context
     this.peerId = peerId
-    this.#knownFrom = clock.now() + limits.NEWCOMER_FOR
     this.#context = context
+    this.#reading = new Reading({
+      clock,
+      newcomers,
+      onPaused: isPaused => { isPaused ? this.#current?.stop() : this.#current?.go() }
+    })
     this.#flight = new Flight({ window: limits.RECEIVE_WINDOW, newLife: () => 1 + randomInt(random, LIVES) })
     this.#core = new Channels(isOpener, this.#flight)
     this.#backoff = new Backoff({ first: limits.REOPEN_FIRST, cap: limits.REOPEN_CAP, random })
@@ -202,27 +197,9 @@ export class Neighbour implements ChannelOwner {
     }
   }
 
-  /**
-   * What it sent has cost so many milliseconds of work. It is read again when others had their turn, and when there is
-   * some of its budget again
-   */
+  /** A frame of it has cost so many milliseconds of work: see `Reading` */
   spend (ms: number): void {
-    const { clock, newcomers } = this.#context
-    const now = clock.now()
-    this.#reading ??= new TokenBucket(limits.READING, now)
-    const budgets = now < this.#knownFrom ? [this.#reading, newcomers] : [this.#reading]
-    budgets.forEach(budget => { budget.spend(ms, now) })
-    this.#turn += ms
-
-    if (this.#isPaused) {
-      return
-    }
-    if (budgets.some(budget => budget.level(now) < 0)) {
-      const wait = Math.max(...budgets.map(budget => budget.wait(limits.READING_PAUSE, now)))
-      this.#stopReading(goOn => { this.#pause = clock.after(wait, goOn) })
-    } else if (this.#turn >= limits.READING_TURN) {
-      this.#stopReading(goOn => { clock.soon(goOn) })
-    }
+    this.#reading.spend(ms)
   }
 
   /** It sent something that it must not: enough of it and it is let be for a while */
@@ -277,7 +254,7 @@ export class Neighbour implements ChannelOwner {
     this.#isStopped = true
     await this.#current?.finish(options)
     this.update()
-    this.#pause?.cancel()
+    this.#reading.stop()
   }
 
   onHello (channel: Channel, hello: Hello): void {
@@ -314,9 +291,7 @@ export class Neighbour implements ChannelOwner {
     } else {
       this.#pass(kind, body, bytes)
     }
-    if (++this.#frames % limits.READING_FRAMES === 0) {
-      this.#lookAtTheClock()
-    }
+    this.#reading.onFrame()
   }
 
   onUncounted (): void {
@@ -356,7 +331,7 @@ export class Neighbour implements ChannelOwner {
 
     channel.begin(isAnswer ? hello.from : this.#flight.received)
 
-    if (this.#isPaused) {
+    if (this.#reading.isPaused) {
       channel.stop()
     }
     if (met !== 'resumed') {
@@ -421,28 +396,6 @@ export class Neighbour implements ChannelOwner {
   #disconnect (connection: Connection, reason: string): void {
     this.#context.log.error('%p %s: disconnecting from it', this.peerId, reason)
     connection.abort(new SlowPeerError(`${this.peerId} ${reason}`))
-  }
-
-  /** However little each frame costs, others have their turn when many have come one after the other */
-  #lookAtTheClock (): void {
-    const { clock } = this.#context
-
-    if (this.#readingSince == null) {
-      this.#readingSince = clock.now()
-      clock.soon(() => { this.#readingSince = undefined })
-    } else if (!this.#isPaused && clock.now() - this.#readingSince >= limits.READING_TURN) {
-      this.#stopReading(goOn => { clock.soon(goOn) })
-    }
-  }
-
-  #stopReading (wait: (goOn: () => void) => void): void {
-    this.#isPaused = true
-    this.#current?.stop()
-    wait(() => {
-      this.#isPaused = false
-      this.#turn = 0
-      this.#current?.go()
-    })
   }
 
   /** A timer of this neighbour's own: whatever happened to the one that was faulted, this one comes back */

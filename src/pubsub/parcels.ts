@@ -77,8 +77,15 @@ export class Parcels {
   /** Hands an envelope to the neighbours that lead on, but for destinations that take no more at present */
   pass (ways: Map<Key, Key[]>, passing: Passing): void {
     for (const [via, all] of ways) {
-      const open = all.filter(to => this.#mayGo(to, via, passing) || !this.#wait(to, passing))
+      const open: Key[] = []
 
+      for (const to of all) {
+        if (this.#mayGo(to, via, passing)) {
+          open.push(to)
+        } else {
+          this.#wait(to, passing)
+        }
+      }
       for (const destinations of chunks(open, limits.MAX_DESTINATIONS)) {
         this.#put(via, destinations, passing)
       }
@@ -128,22 +135,22 @@ export class Parcels {
     this.#alarm.set(Infinity)
   }
 
-  /** Not before what waits already. What goes to a neighbour itself is bounded by its credit */
+  /** Whether it goes now: not before what waits already. What goes to a neighbour itself is bounded by its credit */
   #mayGo (to: Key, via: Key, { lane, envelope }: Passing): boolean {
     const peer = this.#context.peers.get(via)
     const flow = { to, lane, bytes: envelope.byteLength }
     return peer == null || (!this.#lines.has(nameOf(flow)) && (to === via || peer.flows.bring(flow)))
   }
 
-  /** Makes it wait for its destination. True: it waits, or will never go */
-  #wait (to: Key, passing: Passing): true {
+  /** Makes it wait until its destination takes more */
+  #wait (to: Key, passing: Passing): void {
     const { lane, flow, envelope: { byteLength: bytes }, isOwn, handover, onFate } = passing
     const name = nameOf({ to, lane })
     const line = this.#lines.get(name) ?? { to, queue: new FairQueue(), since: this.#context.clock.now(), avoid: new Set() }
 
     if (isOwn && this.#ownWaiting + bytes > limits.MAX_OWN_WAITING) {
       onFate(to, { reason: 'congested' })
-      return true
+      return
     }
 
     const item: Waiting = { bytes, passing }
@@ -155,7 +162,6 @@ export class Parcels {
       this.#leave(line, item)
       onFate(to, { reason: 'congested' })
     })
-    return true
   }
 
   #leave ({ to, queue }: Line, item: Waiting): void {

@@ -1,3 +1,4 @@
+import { circleOf } from '../sim/circle.ts'
 import { SimNode } from '../sim/node.ts'
 import { ModelWire } from './wire.ts'
 import type { Action, Fault, Setup, UserAction } from './action.ts'
@@ -359,20 +360,11 @@ export class World implements Surroundings {
     this.stepped(this.node(peer))
   }
 
-  /** A way over a session that is gone leads nowhere, also where the node has not heard that it is */
   #checkLoop (start: SimNode, origin: Key): void {
-    const passed: Key[] = []
+    const circle = circleOf(start, origin)
 
-    for (let at: SimNode | undefined = start; at?.isRunning === true && at.key !== origin;) {
-      if (passed.includes(at.key)) {
-        this.violation(`the ways to ${origin} lead in a circle: ${[...passed, at.key].join(', ')}`)
-        return
-      }
-
-      passed.push(at.key)
-      const next: Key | undefined = at.core.routing.next(origin)
-      const wire: ModelWire | undefined = next == null ? undefined : at.links.get(next) as ModelWire | undefined
-      at = wire?.isUp(at) === true ? wire.other(at) : undefined
+    if (circle != null) {
+      this.violation(`the ways to ${origin} lead in a circle: ${circle.join(', ')}`)
     }
   }
 

@@ -1,5 +1,6 @@
 import { seededRandom } from '../../src/runtime/random.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
+import { circleOf } from './circle.ts'
 import { SimLink } from './link.ts'
 import { SimNode } from './node.ts'
 import type { Observer } from './observer.ts'
@@ -73,19 +74,11 @@ export class SimNetwork implements Surroundings {
 
   #checkLoops (node: SimNode): void {
     for (const origin of this.nodes.keys()) {
-      const passed = new Set<Key>()
+      const circle = circleOf(node, origin)
 
-      for (let at: SimNode | undefined = node; at?.isRunning === true && at.key !== origin;) {
-        if (passed.has(at.key)) {
-          this.violation(`the ways to ${origin} lead in a circle: ${[...passed, at.key].join(', ')}`)
-          return
-        }
-
-        passed.add(at.key)
-        const next: Key | undefined = at.core.routing.next(origin)
-        const link: SimLink | undefined = next == null ? undefined : at.links.get(next) as SimLink | undefined
-        // a way over a link that is gone leads nowhere, also where the node has not heard that it is
-        at = link?.isUp(at) === true ? link.other(at) : undefined
+      if (circle != null) {
+        this.violation(`the ways to ${origin} lead in a circle: ${circle.join(', ')}`)
+        return
       }
     }
   }

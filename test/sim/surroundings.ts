@@ -31,6 +31,8 @@ export interface Wire {
   /** When both sides heard of each other in this session */
   readonly upSince: number
   other (node: SimNode): SimNode
+  /** Whether this node has heard of the other one, and the connection is there */
+  isUp (node: SimNode): boolean
   send (from: SimNode, gossip: Gossip): void
   breakSession (): void
   disconnect (): void

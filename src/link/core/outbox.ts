@@ -29,7 +29,7 @@ export interface Entry {
   /** Frames of one flow keep their order; flows of one lane take turns. By default all are of one flow */
   flow?: string
   /**
-   * It can not wait, as nobody waits for it: the library's own control frames. They are admitted until all of the lane
+   * The library's own control frames cannot wait, as nobody waits for them. They are admitted until all of the lane
    * holds `ownCapacity`, then refused
    */
   isOwn?: boolean
@@ -51,9 +51,9 @@ interface Item extends Queued {
 }
 
 interface LaneState {
-  /** Those that have room */
+  /** Entries that have room */
   queued: FairQueue<Item>
-  /** Those that came when there was none: who sends them waits */
+  /** Entries that came when there was none: who sends them waits */
   waiting: FairQueue<Item>
   /** Bytes that it may still send in this round */
   deficit: number
