@@ -12,12 +12,13 @@ import { Log } from '../../src/log/log.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
 import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { allOf, collect, expectTrue, LOG_ID, name, newKey, said, text } from '../fixtures/logs.ts'
 import type { Sizes } from '../../src/log/constants.ts'
 import type { PrivateKey } from '@libp2p/interface'
 
 /** How many processes are killed, and how chance begins: `KILLS=200 npx aegir test --build false -t node -f test/log/kill.node.ts` */
-const KILLS = Number(process.env.KILLS ?? 12)
+const KILLS = Number(process.env.KILLS ?? (IS_LONG ? 60 : 8))
 const SEED = Number(process.env.SEED ?? 1)
 /** Deaths that one directory sees, one after the other */
 const DEATHS = 6

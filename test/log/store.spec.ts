@@ -1,5 +1,6 @@
 import { expect } from 'aegir/chai'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
 import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, SMALL, text, texts } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
@@ -10,11 +11,11 @@ import type { Change } from '../fixtures/datastores.ts'
 
 /**
  * Sizes under which there are two checkpoints in a story, and a dozen with their merges, so that there are hundreds of writes: of so
- * many one is tried. A browser tries fewer
+ * many one is tried, and of fewer where there is less time
  */
 const CASES: Array<{ what: string, sizes: Partial<Sizes>, step: number }> = [
-  { what: 'a log in memory', sizes: {}, step: IS_NODE ? 1 : 7 },
-  { what: 'a log of many runs', sizes: SMALL, step: IS_NODE ? 9 : 31 }
+  { what: 'a log in memory', sizes: {}, step: IS_LONG ? 1 : 5 },
+  { what: 'a log of many runs', sizes: SMALL, step: IS_LONG ? 9 : 31 }
 ]
 const STEP = IS_NODE ? 1 : 7
 

@@ -2,6 +2,7 @@ import { expect } from 'aegir/chai'
 import { FLOW_WINDOW } from '../../src/pubsub/constants.ts'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { about, changes, eventually, inbox, known, meet, numbered, numbersOf, range, settles, stopPeers } from '../fixtures/directsub.ts'
+import { itLong } from '../fixtures/effort.ts'
 import { createPeer, gather, line } from '../fixtures/peers.ts'
 import type { Sheaf } from '../fixtures/directsub.ts'
 
@@ -88,7 +89,7 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     }
   })
 
-  it('defect 15: a subscriber that reads nothing holds up no other topic behind its relay, and nobody hears that it was delivered', async () => {
+  itLong('defect 15: a subscriber that reads nothing holds up no other topic behind its relay, and nobody hears that it was delivered', async () => {
     const [relay, publisher, good, frozen] = await Promise.all(range(4).map(async i => createPeer({ canRelay: i === 0 })))
     const cable = await Cable.to(relay.getMultiaddrs())
     await meet(publisher, relay)
@@ -186,7 +187,7 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     await eventually(() => `${messages.length} came`, () => messages.length > 300)
   })
 
-  it('acks have their deadline also where a frozen neighbour has no room', async () => {
+  itLong('acks have their deadline also where a frozen neighbour has no room', async () => {
     const publisher = await createPeer({ outboxSize: 64 * KIB })
     const frozen = await createPeer()
     const cable = await Cable.to(frozen.getMultiaddrs())
@@ -202,7 +203,7 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     await Promise.all(full)
   })
 
-  it('what a leaf publishes for somebody of whom it knows nothing is brought there by its relay, or fails by name', async () => {
+  itLong('what a leaf publishes for somebody of whom it knows nothing is brought there by its relay, or fails by name', async () => {
     const [relay, other, target] = await Promise.all(range(3).map(async () => createPeer()))
     const leaf = await createPeer({ canRelay: false })
     const stranger = await createPeer()

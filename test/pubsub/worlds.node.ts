@@ -1,6 +1,7 @@
 import { expect } from 'aegir/chai'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { changes, eventually, inbox, known, linkOf, meet, numbered, numbersOf, range, stopPeers } from '../fixtures/directsub.ts'
+import { IS_LONG, itLong } from '../fixtures/effort.ts'
 import { createPeer, gather } from '../fixtures/peers.ts'
 import { killProcesses, PeerProcess } from '../fixtures/processes.ts'
 import type { DirectSub, PublishOptions, PublishResult } from '../../src/index.ts'
@@ -9,6 +10,11 @@ import type { Sheaf } from '../fixtures/directsub.ts'
 const TOPIC = 'world'
 const OTHER = 'another one'
 const KIB = 1024
+/** How much of each world there is time for */
+const LARGE = IS_LONG ? 32 : 12
+const STOPS: Array<[seconds: number, isRelayed: boolean]> = IS_LONG ? [[5, false], [5, true], [12, true]] : [[5, true]]
+const DEATHS = IS_LONG ? 2 : 1
+const MEETINGS = IS_LONG ? 5 : 2
 const SECOND = 1000
 /** Milliseconds in which nobody may be believed in who is gone. From the spec */
 const GHOST_BOUND = 5 * SECOND
@@ -90,7 +96,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     await Promise.all([stopPeers(), killProcesses()])
   })
 
-  it('2 MB over 64 kB/s to one of two subscribers arrive, acked, while the other one waits for nothing and nobody is cut off', async () => {
+  it(`${LARGE} messages of 62.5 kB over 64 kB/s to one of two subscribers arrive, acked, while the other one waits for nothing and nobody is cut off`, async () => {
     // what is on its way is dealt with bit by bit: one that is this slow makes progress within less than this
     const publisher = await createPeer({ slowPeerTimeout: 5 * SECOND })
     const [fast, slow] = await Promise.all([createPeer(), createPeer()])
@@ -103,7 +109,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     const connections = slow.getConnections()
     cable.rate = 64_000
 
-    const [count, size, together] = [32, 62_500, 4]
+    const [count, size, together] = [LARGE, 62_500, 4]
     const small = new Talk(publisher.services.pubsub, 50, 100, { to: [fast.peerId], ack: 'all' })
     let sent = 0
     const large: PublishResult[] = []
@@ -129,7 +135,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     expect(linkOf(publisher, slow)).to.include({ status: 'up', faults: 0 })
   })
 
-  it('1 MB in one message over 64 kB/s arrives once, is not said to be acked before it has, and cuts nobody off', async () => {
+  itLong('1 MB in one message over 64 kB/s arrives once, is not said to be acked before it has, and cuts nobody off', async () => {
     // less than it takes, and more than between two pieces of it
     const [publisher, slow] = await Promise.all([createPeer({ slowPeerTimeout: 5 * SECOND }), createPeer()])
     const cable = await Cable.to(publisher.getMultiaddrs())
@@ -148,7 +154,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     expect(slow.getConnections()).to.deep.equal(connections)
   })
 
-  for (const [seconds, isRelayed] of [[5, false], [5, true], [12, true]] as const) {
+  for (const [seconds, isRelayed] of STOPS) {
     it(`a process that is stopped for ${seconds} s ${isRelayed ? 'behind a relay ' : ''}goes on as if nothing had been, and the others notice nothing`, async () => {
       const [publisher, fast] = await Promise.all([createPeer(), createPeer()])
       const hub = isRelayed ? await createPeer() : publisher
@@ -215,7 +221,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     })()
     const dead: string[] = []
 
-    for (const round of range(2)) {
+    for (const round of range(DEATHS)) {
       const [victim, other] = relays
       const said = count
       await eventually('nothing comes', () => Math.max(...b.messages.map(({ number }) => number)) > said + 20)
@@ -244,7 +250,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     }
   })
 
-  it('halves part and meet again, five times: each is right about the other within 5 s, goes on within itself, and delivers nothing twice', async () => {
+  it(`halves part and meet again, ${MEETINGS} times: each is right about the other within 5 s, goes on within itself, and delivers nothing twice`, async () => {
     const nodes = await Promise.all(range(6).map(async () => createPeer()))
     const halves = [nodes.slice(0, 3), nodes.slice(3)]
     // each half is a ring, and two cables lead from one to the other
@@ -276,7 +282,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
       }))
     }
 
-    for (const round of range(5)) {
+    for (const round of range(MEETINGS)) {
       await talk(nodes)
       cables.forEach(cable => { cable.cut() })
       await eventually(`round ${round}: the halves believe in each other`, () => nodes.every(node => node.services.pubsub.getSubscribers(TOPIC).length === 2), GHOST_BOUND)

@@ -8,14 +8,15 @@ import { expect } from 'aegir/chai'
 import { toString } from 'uint8arrays/to-string'
 import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { newKey } from '../fixtures/logs.ts'
 import { overEachPubSub } from '../fixtures/sharedlogs.ts'
 import type { PubSubName } from '../fixtures/sharedlogs.ts'
 import type { PrivateKey } from '@libp2p/interface'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
-/** Processes that are killed, one after the other: KILLS=50 is the long run */
-const KILLS = Number(process.env.KILLS ?? 2)
+/** Processes that are killed, one after the other: KILLS=50 is a longer run */
+const KILLS = Number(process.env.KILLS ?? (IS_LONG ? 5 : 1))
 /** Milliseconds that one who is lost is waited for: less than a process takes to start */
 const GRACE = 100
 /** Appends that a life is to have behind it before it is killed */

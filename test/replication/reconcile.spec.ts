@@ -4,7 +4,7 @@ import { covers, RING } from '../../src/replication/core/ring.ts'
 import { ShortIds } from '../../src/replication/core/short-ids.ts'
 import { encodeSymbols, SketchEncoder } from '../../src/replication/core/sketch.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
-import { IS_NODE } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { compareWith, Holder, makeIds, nameOf, placed, positionOf, toEntry } from '../fixtures/holder.ts'
 import type { Moment } from '../../src/log/core/hybrid-clock.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
@@ -225,7 +225,7 @@ describe('what a comparison takes', function () {
 
   const figures: Array<{ name: string, size: number, ours: number, theirs: number, bytes: number, trips: number }> = [
     // one is enough: the rest of these is found with fewer, in a tenth of the time
-    ...IS_NODE ? [{ name: '1,000,000, of which we lack 100', size: 1e6, ours: 0, theirs: 100, bytes: 16_000, trips: 4 }] : [],
+    ...IS_LONG ? [{ name: '1,000,000, of which we lack 100', size: 1e6, ours: 0, theirs: 100, bytes: 16_000, trips: 4 }] : [],
     { name: '100,000, of which either lacks 50', size: 1e5, ours: 50, theirs: 50, bytes: 12_000, trips: 4 },
     { name: '100,000 that are the same', size: 1e5, ours: 0, theirs: 0, bytes: 400, trips: 1 },
     { name: '100,000, of which we lack 1', size: 1e5, ours: 0, theirs: 1, bytes: 800, trips: 3 },
@@ -236,7 +236,7 @@ describe('what a comparison takes', function () {
   const ids: Uint8Array[] = []
 
   before(() => {
-    makeIds(IS_NODE ? 1e6 : 1e5, 9).forEach(id => { ids.push(id) })
+    makeIds(IS_LONG ? 1e6 : 1e5, 9).forEach(id => { ids.push(id) })
   })
 
   for (const { name, size, ours, theirs, bytes, trips } of figures) {

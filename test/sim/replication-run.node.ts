@@ -4,10 +4,11 @@ import { Membership } from '../../src/replication/core/membership.ts'
 import { Outgoing } from '../../src/replication/core/outgoing.ts'
 import { Prunes } from '../../src/replication/prunes.ts'
 import { Syncs } from '../../src/replication/syncs.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { DEFAULTS, replay } from './options.ts'
 import { advance, build, replicationRun } from './replication/run.ts'
 
-const SEEDS = 100
+const SEEDS = IS_LONG ? 100 : 40
 /** Runs in one test: so that none takes long */
 const SHARE = 20
 /** Milliseconds: each run takes a sixth of a second on a machine that has nothing else to do */

@@ -4,7 +4,7 @@ import { print, runHostile } from './hostile.ts'
 
 /** Milliseconds: `npm run soak:hostile` is the long run, and the strict one */
 const PEACE = 2000
-const SLICE = 1300
+const SLICE = 800
 /** Generous: this machine runs other tests, too. A neighbour that stands still, or is not read any more, is past them */
 const MAX_P50_MS = 500
 const MAX_P95_MS = 3000

@@ -1,10 +1,11 @@
 import { expect } from 'aegir/chai'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { DEFAULTS, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
 
-const SEEDS = 100
+const SEEDS = IS_LONG ? 100 : 20
 /** Runs in one test: so that none takes long */
-const SHARE = 20
+const SHARE = 10
 /** Milliseconds: each run takes a tenth of a second on a machine that has nothing else to do */
 const TIMEOUT = 60_000
 

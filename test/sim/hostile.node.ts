@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { sybils } from './hostile-worlds.ts'
 
 describe('a neighbour that lies about others', function () {
@@ -7,7 +8,7 @@ describe('a neighbour that lies about others', function () {
   for (const shape of ['star', 'clique', 'ring'] as const) {
     it(`and announces 3,000 that are behind it, in a ${shape}, drives out no honest neighbour, makes nobody remember more than it may, and leaves no hole`, () => {
       // in a clique each of the 3,000 takes 64 ways
-      for (const seed of shape === 'clique' ? [1] : [1, 2, 3]) {
+      for (const seed of shape === 'clique' || !IS_LONG ? [1] : [1, 2, 3]) {
         const { wrong, lines } = sybils(3000, seed, shape, { isStrict: false })
         expect(wrong, lines.join('\n')).to.deep.equal([])
       }

@@ -1,5 +1,6 @@
 import { expect } from 'aegir/chai'
 import { seededRandom } from '../../src/runtime/random.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { explore, wander } from './explore.ts'
 import { mutants } from './mutants.ts'
 import { setups, wild } from './setups.ts'
@@ -9,8 +10,8 @@ import type { Explored } from './explore.ts'
  * Worlds of each setup: all of them where there are fewer. What is past it differs only late. And walks at random, which see
  * that. MODEL_STATES=... MODEL_WALKS=... MODEL_SEED=... looks at more
  */
-const MAX_STATES = setting('MODEL_STATES', 300)
-const WALKS = setting('MODEL_WALKS', 400)
+const MAX_STATES = setting('MODEL_STATES', IS_LONG ? 300 : 100)
+const WALKS = setting('MODEL_WALKS', IS_LONG ? 400 : 150)
 const SEED = setting('MODEL_SEED', 1)
 /** Worlds and walks until a bug on purpose has to be found */
 const MAX_STATES_MUTANT = 400
@@ -19,7 +20,7 @@ const WALKS_MUTANT = 2000
 const TIMEOUT = 60_000 * Math.max(1, MAX_STATES / 300, WALKS / 400)
 
 function setting (name: string, otherwise: number): number {
-  const value = typeof process === 'undefined' ? undefined : process.env?.[name]
+  const value = process.env[name]
   return value == null || value === '' ? otherwise : Number(value)
 }
 

@@ -4,14 +4,14 @@ import { compare } from 'uint8arrays/compare'
 import { Writer } from '../../src/runtime/codec.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
 import { addLanes, expandId, LANES } from '../../src/storage/core/fingerprint.ts'
-import { IS_NODE } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { allOf, closeLogs, expectSound, FINGERPRINT_KEY, headsOf, idsOf, inOrder, name, naiveHeads, newKey, newLog, outcomes, SetClock, SMALL, text } from '../fixtures/logs.ts'
 import type { Sizes } from '../../src/log/constants.ts'
 import type { Entry, Log, RingRange } from '../../src/log/index.ts'
 import type { Random } from '../../src/runtime/random.ts'
 import type { PrivateKey } from '@libp2p/interface'
 
-const RUNS = IS_NODE ? 100 : 8
+const RUNS = IS_LONG ? 100 : 30
 const RING = 2 ** 32
 const AUTHORS = 3
 
@@ -186,7 +186,7 @@ describe('logs that hold the same entries', () => {
           expect(log.diagnostics().waiting).to.equal(0)
         }
         await closeLogs()
-      }), { seed: 1, numRuns: RUNS, endOnFailure: !IS_NODE })
+      }), { seed: 1, numRuns: RUNS })
     }).timeout(120_000)
   }
 
@@ -204,7 +204,7 @@ describe('logs that hold the same entries', () => {
         await expectNaive(other.log, await naiveOf(entries), random)
       }
       await closeLogs()
-    }), { seed: 2, numRuns: RUNS, endOnFailure: !IS_NODE })
+    }), { seed: 2, numRuns: RUNS })
   }).timeout(120_000)
 
   it('have all that anybody made, in whatever order it came', async () => {

@@ -1,10 +1,9 @@
 import { expect } from 'aegir/chai'
-import { IS_NODE } from '../fixtures/datastores.ts'
 import { replay, runWorld } from './world/lives.ts'
 
-/** Worlds, and of those whose disk rots: a browser runs the same code, slower. `npm run simulate:log` leads as many as somebody likes */
-const SEEDS = IS_NODE ? 30 : 8
-const ROT_SEEDS = IS_NODE ? 10 : 4
+/** Worlds, and of those whose disk rots. `npm run simulate:log` leads as many as somebody likes */
+const SEEDS = 10
+const ROT_SEEDS = 5
 /** Worlds in one test: so that none takes long */
 const SHARE = 10
 /** Milliseconds: a world takes half a second on a machine that has nothing else to do */
