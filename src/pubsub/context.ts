@@ -103,7 +103,7 @@ export class Context {
       release?.()
       onFailed()
       this.failed(from, kind, err)
-    })
+    }, this.#pacer)
   }
 
   /** Whether its origin signed it. The neighbour that brought it pays for the check */

@@ -80,6 +80,8 @@ export class Subscriptions {
   onGossip (arrived: Arrived, body: Uint8Array): void {
     const { from } = arrived
     const gossip = wire.decodeGossip(body)
+    const { lost, wanted, requests, answers } = gossip
+    from.neighbour.spend(limits.ITEM_COST * (lost.length + wanted.length + requests.length + answers.length))
     const parts = partsOf(gossip, limits.PART_BYTES, limits.PART_ITEMS)
     const total = parts.reduce((sum, part) => sum + countOf(part), 0)
     let [count, granted] = [0, 0]

@@ -107,8 +107,12 @@ export class FrameParser {
 
   /** Goes on where it was stopped. Throws as `push` does */
   go (): void {
+    const held = this.#held
+    this.#held = []
+    this.heldBytes = 0
     this.isStopped = false
-    this.#take(this.#takeHeld())
+    // part by part: what is held is a window at most, and would be copied each time
+    held.forEach(part => { this.push(part) })
   }
 
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
