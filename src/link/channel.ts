@@ -110,8 +110,7 @@ export class Channel implements FrameStreamOwner {
 
   attach (stream: Stream): void {
     const { clock, slowAfter } = this.#init
-    // honest senders stay within their credit, far below this
-    stream.maxReadBufferLength = limits.RECEIVE_WINDOW * 2
+    stream.maxReadBufferLength = limits.MAX_HELD
     this.#opening = undefined
     this.#stream = new FrameStream({ stream, clock, owner: this, slowAfter, maxFrame: WHOLE })
     this.#stream.read()

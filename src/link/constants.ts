@@ -11,6 +11,8 @@ export const MAX_WAITING = 16_384
 export const MAX_WAITING_BYTES = 256 * 1024 * 1024
 /** Bytes that a neighbour may send before we have dealt with them. Not more than libp2p's read buffer of 4 MiB holds */
 export const RECEIVE_WINDOW = 4 * 1024 * 1024
+/** Bytes that may come while nobody takes frames: honest senders stay within their credit, far below this */
+export const MAX_HELD = 2 * RECEIVE_WINDOW
 /** Bytes of the window that only control frames may use: what waits for a slow reader does not keep control from it */
 export const CONTROL_SHARE = 512 * 1024
 /** The smallest window that a neighbour may announce: control's share and a few of the longest writes. A guess */
@@ -39,19 +41,19 @@ export const GRANT_AFTER = 250
 export const STOP_TIMEOUT = 1000
 
 /** Milliseconds of work that the bytes of a neighbour may cost: in a second, and at once. Guesses */
-export const READING = { rate: 250, burst: 500 }
+export const READING = { rate: 250, burst: 250 }
 /**
  * The same for all together that came lately, and for how many milliseconds they count as such: who comes again under
  * another name has no new budget. Guesses: 10,000 signatures at once
  */
-export const NEWCOMERS = { rate: 500, burst: 1000 }
+export const NEWCOMERS = { rate: 250, burst: 500 }
 export const NEWCOMER_FOR = 60_000
 /** Milliseconds of it after which others have their turn. From the spec: nothing holds the loop for longer */
-export const READING_TURN = 5
+export const READING_TURN = 2
 /** Frames between two looks at the clock. A guess: the cheapest take some microseconds each */
 export const READING_FRAMES = 16
 /** Milliseconds of it that are there again before a neighbour that used all of it up is read again. A guess */
-export const READING_PAUSE = 25
+export const READING_PAUSE = 10
 /** Milliseconds of it that a frame costs which no credit counts, so that nobody floods us with those. A guess */
 export const UNCOUNTED_COST = 0.02
 

@@ -1,4 +1,6 @@
 import { Uint8ArrayList } from 'uint8arraylist'
+import { MalformedError } from '../runtime/errors.ts'
+import { MAX_HELD } from './constants.ts'
 import { FrameParser, gather, SHORT } from './core/frames.ts'
 import type { OnFrame } from './core/frames.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -45,6 +47,8 @@ export class FrameStream {
   #isScheduled = false
   #isPumping = false
   #isBlocked = false
+  /** Nothing more comes */
+  #hasEnded = false
   #isOver = false
   /** Counts what shows that the other side takes something in */
   #progress = 0
@@ -69,7 +73,7 @@ export class FrameStream {
     stream.addEventListener('message', this)
 
     if (stream.readableEnded) {
-      clock.soon(() => { this.#end() })
+      clock.soon(() => { this.#onEnd() })
     }
   }
 
@@ -80,34 +84,30 @@ export class FrameStream {
         for (const part of event.data instanceof Uint8Array ? [event.data] : event.data) {
           this.#parser.push(part)
         }
+        if (this.#parser.isStopped && this.#parser.heldBytes > MAX_HELD) {
+          throw new MalformedError('more was sent than was granted')
+        }
       })
     } else {
-      this.#end()
+      this.#onEnd()
     }
   }
 
-  /** Hands on no more frames until `go`. At most what credit allows comes meanwhile, and the stream holds it */
+  /**
+   * Hands on no more frames until `go`. What credit allows comes meanwhile and is held here: a stream of libp2p that is
+   * paused takes a second to hand on 4 MiB that came in small pieces
+   */
   stop (): void {
-    const { stream } = this.#init
-
-    if (!this.#isOver && !this.#parser.isStopped) {
-      this.#parser.stop()
-
-      if (stream.readStatus === 'readable') {
-        stream.pause()
-      }
-    }
+    this.#parser.stop()
   }
 
   go (): void {
-    const { stream } = this.#init
-
     if (!this.#isOver && this.#parser.isStopped) {
       this.#parse(() => { this.#parser.go() })
       this.#progress++
 
-      if (!this.#parser.isStopped && stream.readStatus === 'paused') {
-        stream.resume()
+      if (this.#hasEnded && !this.#parser.isStopped) {
+        this.#end()
       }
     }
   }
@@ -149,6 +149,15 @@ export class FrameStream {
   abort (err: Error): void {
     this.#init.stream.abort(err)
     this.#end()
+  }
+
+  /** No more comes, but what is held may have to be handed on yet */
+  #onEnd (): void {
+    this.#hasEnded = true
+
+    if (!this.#parser.isStopped) {
+      this.#end()
+    }
   }
 
   #parse (read: () => void): void {

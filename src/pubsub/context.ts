@@ -1,3 +1,4 @@
+import { READING_TURN } from '../link/constants.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
@@ -81,7 +82,7 @@ export class Context {
       ...options, self: this.self, epoch, isRelay: canRelay, debounce: subscriptionDebounce
     })
     this.inbound = new Mailboxes({ name: 'pubsub inbound', ...turns })
-    this.#pacer = new Pacer(clock)
+    this.#pacer = new Pacer(clock, READING_TURN)
     this.outbound = new Mailboxes({ name: 'pubsub outbound', ...turns })
   }
 

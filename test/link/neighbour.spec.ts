@@ -466,8 +466,8 @@ describe('a neighbour', () => {
     const then = frames.length
     await the().clock.run(100_000)
 
-    // half a second at once, a quarter of one in each second that follows
-    expect(first).to.be.within(5, 7)
+    // a quarter of a second at once, and as much in each second that follows
+    expect(first).to.be.within(3, 4)
     expect(then - first).to.be.within(20, 30)
     expect(numbersOf(frames)).to.deep.equal(range(200))
     expect(the().connections).to.have.lengthOf(1)

@@ -76,29 +76,87 @@ export function frameOf (kind: number, body: Uint8Array): Frame {
 /** Called with every frame. `bytes` is its whole length on the wire */
 export type OnFrame = (kind: number, body: Uint8Array, bytes: number) => void
 
+const NOTHING = new Uint8Array(0)
+
+/** Bytes in the pieces that they came in */
+class Pieces {
+  bytes = 0
+  #pieces: Uint8Array[] = []
+
+  get length (): number {
+    return this.#pieces.length
+  }
+
+  /** Short ones are put together two by two: a byte at a time would cost a hundred for each that came */
+  add (piece: Uint8Array): void {
+    const pieces = this.#pieces
+    this.bytes += piece.byteLength
+
+    while (piece.byteLength < SHORT && pieces.length > 0 && pieces[pieces.length - 1].byteLength <= piece.byteLength) {
+      piece = concat([pieces.pop() as Uint8Array, piece])
+    }
+    if (piece.byteLength > 0) {
+      pieces.push(piece)
+    }
+  }
+
+  /** Takes all out, as one */
+  join (): Uint8Array {
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.bytes = 0
+    return pieces.length === 1 ? pieces[0] : concat(pieces)
+  }
+
+  /** Takes out one after the other, until `read` leaves something of one */
+  take (read: (piece: Uint8Array) => Uint8Array): void {
+    const pieces = this.#pieces
+    let taken = 0
+
+    while (taken < pieces.length) {
+      const piece = pieces[taken]
+      const rest = read(piece)
+      this.bytes -= piece.byteLength - rest.byteLength
+
+      if (rest.byteLength > 0) {
+        pieces[taken] = rest
+        break
+      }
+      taken++
+    }
+
+    pieces.splice(0, taken)
+  }
+}
+
 /**
  * Finds the frames in a stream of chunks that know nothing of frames. A frame that lies within one chunk is handed on
  * as a view of it; only one that spans chunks is put together. Nothing is allocated for bytes that did not come. Who is
  * handed a frame may `stop` the parser: what came behind that frame is held until it may `go`.
  */
 export class FrameParser {
-  heldBytes = 0
   isStopped = false
   readonly #max: number
   readonly #onFrame: OnFrame
   /** The pieces of a frame that is not whole yet */
-  #held: Uint8Array[] = []
+  readonly #held = new Pieces()
   /** How many bytes must be there before it is worth looking again */
   #wanted = 1
+  /** What came after this was stopped */
+  readonly #waiting = new Pieces()
 
   constructor (max: number, onFrame: OnFrame) {
     this.#max = max
     this.#onFrame = onFrame
   }
 
+  get heldBytes (): number {
+    return this.#held.bytes + this.#waiting.bytes
+  }
+
   /** In how many parts they are held */
   get heldParts (): number {
-    return this.#held.length
+    return this.#held.length + this.#waiting.length
   }
 
   stop (): void {
@@ -107,56 +165,37 @@ export class FrameParser {
 
   /** Goes on where it was stopped. Throws as `push` does */
   go (): void {
-    const held = this.#held
-    this.#held = []
-    this.heldBytes = 0
     this.isStopped = false
-    // part by part: what is held is a window at most, and would be copied each time
-    held.forEach(part => { this.push(part) })
+    this.#waiting.take(piece => this.#read(piece))
   }
 
   /** Throws a MalformedError when what comes cannot be frames: the stream is of no use after that */
   push (chunk: Uint8Array): void {
+    this.#waiting.add(this.isStopped ? chunk : this.#read(chunk))
+  }
+
+  /** Whole frames go, and what is left is held. Returns what follows the frame at which this was stopped */
+  #read (chunk: Uint8Array): Uint8Array {
     // no more of the chunk than ends what is held: the rest need not be copied
-    while (this.heldBytes > 0 && chunk.byteLength > 0 && !this.isStopped) {
-      const missing = Math.min(this.#wanted - this.heldBytes, chunk.byteLength)
-      this.#hold(chunk.subarray(0, missing))
+    while (this.#held.bytes > 0 && chunk.byteLength > 0 && !this.isStopped) {
+      const missing = Math.min(this.#wanted - this.#held.bytes, chunk.byteLength)
+      this.#held.add(chunk.subarray(0, missing))
       chunk = chunk.subarray(missing)
 
-      if (this.heldBytes >= this.#wanted) {
-        this.#take(this.#takeHeld())
+      if (this.#held.bytes >= this.#wanted) {
+        const all = this.#held.join()
+        this.#held.add(all.subarray(this.#parse(all)))
       }
     }
 
-    this.#take(chunk)
-  }
+    const rest = chunk.subarray(this.#parse(chunk))
 
-  /** Whole frames go, the rest is held: all of it while this is stopped */
-  #take (bytes: Uint8Array): void {
-    const rest = this.#parse(bytes)
-
-    if (rest < bytes.byteLength) {
-      this.#hold(bytes.subarray(rest))
-    }
-  }
-
-  /** Short parts are put together two by two: a byte at a time would cost a hundred for each that came */
-  #hold (part: Uint8Array): void {
-    const held = this.#held
-    this.heldBytes += part.byteLength
-
-    while (part.byteLength < SHORT && held.length > 0 && held[held.length - 1].byteLength <= part.byteLength) {
-      part = concat([held.pop() as Uint8Array, part])
+    if (this.isStopped) {
+      return rest
     }
 
-    held.push(part)
-  }
-
-  #takeHeld (): Uint8Array {
-    const held = this.#held
-    this.#held = []
-    this.heldBytes = 0
-    return held.length === 1 ? held[0] : concat(held)
+    this.#held.add(rest)
+    return NOTHING
   }
 
   /** Hands on the whole frames of `chunk`; returns where the first one begins that is not whole */
