@@ -6,9 +6,10 @@ import type { SessionState } from './state.ts'
 
 /**
  * What has to be true after every step, by the names of docs/session.md. Tests ask after each step and fail; a node may
- * ask now and then, and count. I2, I4, I11 and I12 speak of two peers: the model of test/session has those.
+ * ask now and then, and count. I2, I4, I12 and most of I11
+ * speak of two peers: the model of test/session has those.
  */
-export type Invariant = 'I1' | 'I3' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'I10'
+export type Invariant = 'I1' | 'I3' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'I10' | 'I11'
 
 export interface Violation {
   invariant: Invariant
@@ -86,6 +87,7 @@ function bounds (state: SessionState): Violation[] {
     ...ifNot(inbox.early.length <= limits.FLIGHT_MESSAGES, 'I7', 'too much came too early'),
     ...ifNot(inbox.early.length <= 1 || early <= limits.FLIGHT_BYTES, 'I7', 'too many bytes came too early'),
     ...ifNot(waiters.length <= limits.MAX_WAITERS, 'I7', 'too many calls wait'),
+    ...ifNot(waiters.every(({ epoch }) => epoch >= epochOf(state)), 'I11', 'a call waits for an epoch that has come'),
     ...ifNot(inbox.stored <= inbox.delivered, 'I6', 'acks speak of more than was delivered'),
     ...ifNot(inbox.early.every(({ seq }, i) => seq > (inbox.early[i - 1]?.seq ?? inbox.delivered + 1)), 'I6', 'what can be delivered waits')
   ]
