@@ -113,7 +113,8 @@ export class Round {
 
     if (committed != null) {
       turn.confirm(committed)
-    } else if (frame.n <= state.n) {
+    } else {
+      // also of a number that we never used, as far as we know: we may have lost that
       turn.cancel(state.me, frame.n, 'dead-round')
     }
   }

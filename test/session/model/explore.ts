@@ -1,5 +1,7 @@
+import { randomInt } from '../../../src/runtime/random.ts'
 import { tell } from './setup.ts'
 import { World } from './world.ts'
+import type { Random } from '../../../src/runtime/random.ts'
 import type { Action, Setup } from './setup.ts'
 
 export interface Explored {
@@ -62,6 +64,37 @@ export function explore (setup: Setup, { maxStates, drainEvery = 1 }: Limits): E
   }
 
   return { states: seen.size, steps, isCut }
+}
+
+/** Walks at random until nothing may happen any more, and watches each end come to rest: what only shows late */
+export function wander (setup: Setup, random: Random, walks: number): Explored {
+  let steps = 0
+
+  for (let i = 0; i < walks; i++) {
+    const world = new World(setup)
+    const trail: string[] = []
+    world.start()
+
+    for (let actions = world.actions(); actions.length > 0; actions = world.actions()) {
+      const action = actions[randomInt(random, actions.length)]
+      world.do(action)
+      trail.push(tell(action))
+      steps++
+      const what = world.judge()
+
+      if (what != null) {
+        return { states: i + 1, steps, isCut: true, found: { what, trail } }
+      }
+    }
+
+    const what = world.drain()
+
+    if (what != null) {
+      return { states: i + 1, steps, isCut: true, found: { what, trail } }
+    }
+  }
+
+  return { states: walks, steps, isCut: true }
 }
 
 function trailOf (trail?: Trail): string[] {

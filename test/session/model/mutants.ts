@@ -1,4 +1,5 @@
 import { encodeRecord } from '../../../src/session/core/record.ts'
+import { wild } from './setups.ts'
 import type { Setup } from './setup.ts'
 import type { Session } from '../../../src/session/core/session.ts'
 import type { Effect } from '../../../src/session/core/events.ts'
@@ -7,6 +8,8 @@ import type { Effect } from '../../../src/session/core/events.ts'
 export interface Mutant extends Setup {
   /** What the checker says of it */
   shows: string
+  /** It takes more to show than every order of a few things: walks at random find it */
+  isOnlyLate?: boolean
 }
 
 const INSTANT = { isCryptoInstant: true, isStoreInstant: true, met: true }
@@ -17,7 +20,7 @@ function effects (session: Session, change: (effects: Effect[]) => Effect[]): vo
   session.step = (event, moment) => change(step(event, moment))
 }
 
-/** The thirteen of the spec, and what each is in the history of others */
+/** The thirteen of the spec, and what was found wrong since */
 export const mutants: Record<string, Mutant> = {
   'no tie-break': {
     ...INSTANT,
@@ -145,6 +148,24 @@ export const mutants: Record<string, Mutant> = {
         const send = disk.sends[i]
         key.send = send == null ? undefined : { key: send.key.slice(), next: send.next }
       })
+    }
+  },
+  'who lost everything does not answer an Accept of a round that it forgot': {
+    ...wild['losses and states of long ago'],
+    isOnlyLate: true,
+    shows: 'I11',
+    mutate: ({ round }) => {
+      const accept = round.accept.bind(round)
+      round.accept = (turn, frame) => { frame.n <= turn.state.n && accept(turn, frame) }
+    }
+  },
+  'an ack for an earlier life counts': {
+    ...INSTANT,
+    budget: { send: [2, 0], crash: 1 },
+    shows: 'I',
+    mutate: ({ delivery, state }) => {
+      const receive = delivery.receive.bind(delivery)
+      delivery.receive = (turn, keys, body) => { receive(turn, { ...keys, myBoot: state.boot }, body) }
     }
   }
 }

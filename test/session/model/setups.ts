@@ -18,3 +18,21 @@ export const setups: Record<string, Setup> = {
   'a state of long ago, with data': { met: true, budget: { rekey: [1, 0], send: [1, 1], 'roll back': 1 }, isCryptoInstant: true, isStoreInstant: true },
   'one message an epoch': { met: true, budget: { rekey: [0, 0], send: [2, 1], wake: 1 }, options: { mode: 'perfect' }, isCryptoInstant: true, isStoreInstant: true }
 }
+
+/** Too much for every order: walks at random go through it */
+export const wild: Record<string, Setup> = {
+  'rounds, data and bad luck, and nothing lost': {
+    met: false,
+    budget: { rekey: [5, 5], send: [5, 5], drop: 6, duplicate: 6, wake: 8, reconnect: 3 }
+  },
+  'crashes': { met: false, budget: { rekey: [4, 4], send: [5, 5], drop: 4, duplicate: 4, wake: 8, crash: 4, reconnect: 2 } },
+  'losses and states of long ago': {
+    met: true,
+    budget: { rekey: [4, 4], send: [4, 4], drop: 4, duplicate: 4, wake: 8, crash: 1, lose: 1, 'roll back': 1, reconnect: 2 }
+  },
+  'one message an epoch, and crashes': {
+    met: false,
+    budget: { rekey: [2, 2], send: [5, 5], drop: 4, duplicate: 4, wake: 8, crash: 2 },
+    options: { mode: 'perfect' }
+  }
+}
