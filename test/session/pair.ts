@@ -139,6 +139,10 @@ export class RealPeer {
       case 'encapsulate':
       case 'decapsulate':
         pair.at(pair.cryptoTime, async () => {
+          if (!session.isAwaited(effect.token)) {
+            return
+          }
+
           const event = await compute(effect)
           session === this.session && this.step(event)
         })

@@ -74,6 +74,15 @@ export class Session {
     return openingOf(this.state, head)
   }
 
+  /**
+   * Whether the result of a crypto operation is still of use. Asked before it begins, it spares what newer frames have
+   * overtaken: a flood of Proposes costs one operation at a time
+   */
+  isAwaited (token: number): boolean {
+    const { mode } = this.state
+    return 'token' in mode && mode.token === token
+  }
+
   /** When a step 'wake' has something to do; Infinity if never */
   nextWake (): number {
     const { state } = this
