@@ -1,5 +1,5 @@
-import { shake128 } from '@noble/hashes/sha3.js'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
+import { shake128 } from '@noble/hashes/sha3.js'
 import { expect } from 'aegir/chai'
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
@@ -15,7 +15,9 @@ import type { CryptoProvider, Primitives } from '../../src/session/crypto/provid
 const hex = (text: string): Uint8Array => fromString(text, 'base16')
 const text = (bytes: Uint8Array): string => toString(bytes, 'base16')
 
-/** In Node all of them run; in browsers `platform.ts` is `platform.browser.ts`, and the second falls back to JavaScript */
+/**
+ * In Node all of them run; in browsers `platform.ts` is `platform.browser.ts`, and the second falls back to JavaScript
+ */
 const primitives: Record<string, Primitives> = {
   'the platform': platform.platformPrimitives(),
   'the platform without ML-KEM': platform.primitivesBy(false),

@@ -6,6 +6,7 @@ import { Session } from '../../src/session/core/session.ts'
 import { current, roleOf } from '../../src/session/core/state.ts'
 import { Pair } from './pair.ts'
 import type { Effect } from '../../src/session/core/events.ts'
+import type { EpochKeys } from '../../src/session/core/state.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -25,6 +26,15 @@ async function met (options: ConstructorParameters<typeof Pair>[0] = {}): Promis
 
 function typesOf (effects: Effect[]): string[] {
   return effects.map(effect => effect.type === 'send' ? effect.frame.kind : effect.type)
+}
+
+/** Another frame with one bit of another value */
+function flipped (frame: Uint8Array, at: number): Uint8Array {
+  return frame.map((byte, i) => i === at ? byte ^ 1 : byte)
+}
+
+function areZero ({ receive, confirm, root }: EpochKeys): boolean {
+  return [receive.key, confirm, root].every(bytes => bytes.every(byte => byte === 0))
 }
 
 /** Frames that came to be while this was done */
@@ -110,7 +120,7 @@ describe('sessions: what went wrong elsewhere, by name', function () {
             other.step({ type: 'close' })
             await pair.run(2 * HOUR)
             expect(calls.map(([peer, call]) => peer.outcomes.has(call))).to.deep.equal([true, true, true])
-            expect(keys.every(({ receive, confirm, root }) => [receive.key, confirm, root].every(bytes => bytes.every(byte => byte === 0)))).to.equal(true)
+            expect(keys.every(areZero)).to.equal(true)
             expect(pair.peers.map(({ session }) => roleOf(session.state))).to.deep.equal(['closed', 'closed'])
           }
         })
@@ -485,7 +495,7 @@ describe('sessions: hostile frames', function () {
       const mine = pair.seen[peer.index]
       const theirs = pair.seen[1 - peer.index]
       const cut = mine.map(frame => frame.subarray(0, frame.byteLength - 1))
-      const changed = mine.flatMap(frame => [5, 40, frame.byteLength - 1].map(at => frame.map((byte, i) => i === at ? byte ^ 1 : byte)))
+      const changed = mine.flatMap(frame => [5, 40, frame.byteLength - 1].map(at => flipped(frame, at)))
 
       for (const frame of [...other.seen[peer.index], ...theirs, ...cut, ...changed, fromString('hello')]) {
         await peer.arrive(frame)

@@ -36,26 +36,30 @@ function setting (name: string, otherwise: number): number {
   return value == null || value === '' ? otherwise : Number(value)
 }
 
-/** One to three of: a byte changed, some taken out, some put in, cut short, doubled, and two frames made one */
+/** One to three of: a byte changed, some taken out, some put in, cut short, some appended, and two frames made one */
 function broken (frames: Uint8Array[], random: Random): Uint8Array {
   let frame = frames[randomInt(random, frames.length)]
 
   for (let i = randomInt(random, 3); i >= 0; i--) {
-    const at = randomInt(random, Math.min(frame.byteLength, random() < 0.7 ? 120 : 2000) + 1)
-    const [before, after] = [frame.subarray(0, at), frame.subarray(at)]
-    const noise = Uint8Array.from({ length: randomInt(random, 9) }, () => randomInt(random, 256))
-    const other = frames[randomInt(random, frames.length)]
-    frame = [
-      () => concat([before, Uint8Array.of(randomInt(random, 256)), after.subarray(1)]),
-      () => concat([before, after.subarray(noise.byteLength)]),
-      () => concat([before, noise, after]),
-      () => before,
-      () => concat([frame, noise]),
-      () => concat([before, other.subarray(at)])
-    ][randomInt(random, 6)]()
+    frame = brokenOnce(frame, frames[randomInt(random, frames.length)], random)
   }
 
   return frame
+}
+
+function brokenOnce (frame: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
+  const at = randomInt(random, Math.min(frame.byteLength, random() < 0.7 ? 120 : 2000) + 1)
+  const [before, after] = [frame.subarray(0, at), frame.subarray(at)]
+  const noise = Uint8Array.from({ length: randomInt(random, 9) }, () => randomInt(random, 256))
+  const ways = [
+    [before, Uint8Array.of(randomInt(random, 256)), after.subarray(1)],
+    [before, after.subarray(noise.byteLength)],
+    [before, noise, after],
+    [before],
+    [frame, noise],
+    [before, other.subarray(at)]
+  ]
+  return concat(ways[randomInt(random, ways.length)])
 }
 
 describe('frames of sessions', function () {

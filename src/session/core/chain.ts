@@ -1,10 +1,12 @@
 import { hmac } from './key-schedule.ts'
 
 /**
- * The keys of one direction within an epoch. Each message has a key of its own, and a key that was used is gone: whoever
- * takes the state later cannot open what was said before.
+ * The keys of one direction within an epoch. Each message has a key of its own, and a key that was used is gone:
+ * whoever takes the state later cannot open what was said before.
  *
- *     chain(i + 1) = HMAC(chain(i), 1)        message(i) = HMAC(chain(i), 2)
+ * ```text
+ * chain(i + 1) = HMAC(chain(i), 1)        message(i) = HMAC(chain(i), 2)
+ * ```
  *
  * A message key seals once, so the nonce of ChaCha20-Poly1305 is fixed. A chain that seals is never stored: what comes
  * back from a disk cannot seal, whatever was rolled back or copied (I9).

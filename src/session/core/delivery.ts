@@ -1,19 +1,19 @@
 import * as limits from '../constants.ts'
 import { advance } from './chain.ts'
-import { canSeal } from './triggers.ts'
 import { current } from './state.ts'
+import { canSeal } from './triggers.ts'
 import { encodeBody } from './wire.ts'
 import type { Call, EpochKeys, OutMessage, SessionState } from './state.ts'
 import type { Turn } from './turn.ts'
 import type { Body, Head, SealedKind } from './wire.ts'
 
 /**
- * Exactly once and in order, whatever becomes of keys. Numbers of messages and acks are inside of what is sealed, and do
- * not begin anew with an epoch. What has no ack is sealed again, under the key that is current by then.
+ * Exactly once and in order, whatever becomes of keys. Numbers of messages and acks are inside of what is sealed, and
+ * do not begin anew with an epoch. What has no ack is sealed again, under the key that is current by then.
  *
- * A message is 'delivered' when the other side has handed it to its program, and has stored that it did. Numbers belong to
- * a life of their sender: each key names the lives that agreed on it, so an ack for an earlier life says nothing to this
- * one, and a message of an earlier life is dropped.
+ * A message is 'delivered' when the other side has handed it to its program, and has stored that it did. Numbers belong
+ * to a life of their sender: each key names the lives that agreed on it, so an ack for an earlier life says nothing to
+ * this one, and a message of an earlier life is dropped.
  */
 export class Delivery {
   add (turn: Turn, call: Call, payload: Uint8Array): void {

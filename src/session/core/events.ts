@@ -1,7 +1,9 @@
 import type { Call, Key, KeyId } from './state.ts'
 import type { Accept, Body, Cancel, CancelReason, Confirm, Head, Propose, Resync, SealedKind } from './wire.ts'
 
-/** What happens to a session. Signed frames come here only with a signature that is good, from and to the right peers */
+/**
+ * What happens to a session. Signed frames come here only with a signature that is good, from and to the right peers
+ */
 export type Event =
   // the program
   | { type: 'send', call: Call, payload: Uint8Array }

@@ -8,9 +8,11 @@ import type { KeyId } from './state.ts'
 /**
  * From the secret of a round to the keys of its epoch.
  *
- *     transcript = SHA-256(Propose || Accept, both as they were signed, the Accept without its proof)
- *     pseudorandom = HKDF-Extract(salt = root of the epoch before | 32 zero bytes if fresh, X-Wing secret)
- *     root || low to high || high to low || confirm || name = HKDF-Expand(pseudorandom, label || transcript)
+ * ```text
+ * transcript = SHA-256(Propose || Accept, both as they were signed, the Accept without its proof)
+ * pseudorandom = HKDF-Extract(salt = root of the epoch before | 32 zero bytes if fresh, X-Wing secret)
+ * root || low to high || high to low || confirm || name = HKDF-Expand(pseudorandom, label || transcript)
+ * ```
  *
  * The name of a key comes out of the same derivation as the key: two peers that have the same name have the same key,
  * and the same transcript. HKDF is RFC 5869, HMAC is RFC 2104, both with SHA-256. They are here and not in the crypto
@@ -97,8 +99,8 @@ export function acceptProof (confirm: Uint8Array, id: Uint8Array, epoch: number)
 }
 
 /**
- * The one with this rank has the key, and uses it. There is no nonce in it, so it may be said as often as is asked, also
- * of a key that came back from a disk
+ * The one with this rank has the key, and uses it. There is no nonce in it, so it may be said as often as is asked,
+ * also of a key that came back from a disk
  */
 export function confirmProof (confirm: Uint8Array, id: Uint8Array, epoch: number, rank: number): Uint8Array {
   return hmac(confirm, CONFIRM, id, numberBytes(epoch), Uint8Array.of(rank))

@@ -32,7 +32,9 @@ export function encodeRecord (state: SessionState): Uint8Array {
   return writer.finish()
 }
 
-/** A session in the life after the one that stored the record. Its keys open and do not seal. Throws a MalformedError */
+/**
+ * A session in the life after the one that stored the record. Its keys open and do not seal. Throws a MalformedError
+ */
 export function decodeRecord (record: Uint8Array, init: SessionInit, now: number): SessionState {
   // what is read are views, and the record is the shell's to zero
   const reader = new Reader(Uint8Array.from(record))

@@ -3,8 +3,8 @@ import { sha256 } from '../../runtime/sha256.ts'
 import * as limits from '../constants.ts'
 import { acceptProof, confirmProof, derive, sameSecret, transcriptOf } from './key-schedule.ts'
 import { current, epochOf, install, keysOf, leave } from './state.ts'
-import { encodeOffer, encodeSigned } from './wire.ts'
 import { keyNamed, supersede } from './windows.ts'
+import { encodeOffer, encodeSigned } from './wire.ts'
 import type { Derived } from './key-schedule.ts'
 import type { EpochKeys, KeyId, Mode, Proposing, RoundKind, SessionState } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -13,14 +13,16 @@ import type { Accept, Cancel, CancelReason, Confirm, Propose, Resync } from './w
 /**
  * How two peers agree on a key: the first time, again, and after one of them lost it. It is one kind of round for all.
  *
- *     proposer                                     responder
- *     proposing --- Propose (n, base, public key) ---> accepted, provisional key stored
- *     key stored <-- Accept (ciphertext, proof) -----
- *     idle ---------- Confirm, or data under it -----> idle
+ * ```text
+ * proposer                                     responder
+ * proposing --- Propose (n, base, public key) ---> accepted, provisional key stored
+ * key stored <-- Accept (ciphertext, proof) -----
+ * idle ---------- Confirm, or data under it -----> idle
+ * ```
  *
  * Only the proposer commits. The responder seals under the old key until it has seen that the new one is in use, and
- * repeats its Accept until then, or until a Cancel: the proposer's answer to an Accept is one of the two, whatever became
- * of it. So one exchange of frames ends every round, and nobody waits for anything but its own timers.
+ * repeats its Accept until then, or until a Cancel: the proposer's answer to an Accept is one of the two, whatever
+ * became of it. So one exchange of frames ends every round, and nobody waits for anything but its own timers.
  *
  * If both propose, both know who wins. docs/session.md has the table of states and events.
  */

@@ -13,7 +13,8 @@ import type { Body, Head, Propose, Accept, Cancel, Confirm, Resync } from './wir
 
 /**
  * One session with one peer: `step(event, moment)` changes the state and returns what is to be done. It never waits,
- * never throws for what a peer does, and asks no clock. The state is changed in place: a copy would leave secrets behind.
+ * never throws for what a peer does, and asks no clock. The state is changed in place: a copy would leave secrets
+ * behind.
  *
  * @example
  *

@@ -310,4 +310,3 @@ export function leave (state: SessionState, next: Mode): void {
 
   state.mode = next
 }
-

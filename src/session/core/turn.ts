@@ -1,5 +1,5 @@
-import { jitter } from '../../runtime/random.ts'
 import { bytesOfKey } from '../../runtime/keys.ts'
+import { jitter } from '../../runtime/random.ts'
 import { confirmProof } from './key-schedule.ts'
 import { encodeRecord } from './record.ts'
 import { encodeConfirm, encodeSigned } from './wire.ts'
@@ -76,5 +76,4 @@ export class Turn {
   backoff (first: number, cap: number, tries: number): number {
     return this.now + jitter(this.random, Math.min(cap, first * 2 ** Math.min(tries, 30)))
   }
-
 }

@@ -62,8 +62,8 @@ export function markOpened (keys: EpochKeys, counter: number, now: number): bool
 }
 
 /**
- * Two guards that do not know of each other: the key of a message that was opened is gone, and the ring of bits remembers
- * the newest counters
+ * Two guards that do not know of each other: the key of a message that was opened is gone, and the ring of bits
+ * remembers the newest counters
  */
 export function wasOpened ({ receive, skipped, opened }: EpochKeys, counter: number): boolean {
   if (counter >= receive.next) {
@@ -88,16 +88,13 @@ export function prune (state: SessionState, now: number): void {
     keys.splice(keys.indexOf(key), 1)
     wipeKeys(key)
   })
-  let tooMany = skippedCount(state) - limits.MAX_SKIPPED
+  let tooMany = Math.max(0, skippedCount(state) - limits.MAX_SKIPPED)
 
   for (const key of allKeys(state)) {
-    const over = key.skipped.filter(({ until }, i) => i < tooMany || until <= now)
-    tooMany -= over.length
-    over.forEach(({ key }) => key.fill(0))
-
-    if (over.length > 0) {
-      key.skipped = key.skipped.filter(skipped => !over.includes(skipped))
-    }
+    const firstYoung = key.skipped.findIndex(({ until }) => until > now)
+    const over = Math.max(Math.min(tooMany, key.skipped.length), firstYoung === -1 ? key.skipped.length : firstYoung)
+    key.skipped.splice(0, over).forEach(({ key }) => key.fill(0))
+    tooMany = Math.max(0, tooMany - over)
   }
 }
 

@@ -1,7 +1,7 @@
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js'
 import { x25519 } from '@noble/curves/ed25519.js'
-import { sha3_256, shake256 } from '@noble/hashes/sha3.js'
-import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
+import { sha3_256 as sha3, shake256 } from '@noble/hashes/sha3.js'
+import { ml_kem768 as mlKem } from '@noble/post-quantum/ml-kem.js'
 import type { Cipher, Encapsulated, Primitives } from './provider.ts'
 
 /** All of it in JavaScript: what a platform does not have itself. Each call holds the thread */
@@ -10,7 +10,7 @@ export const noblePrimitives: Omit<Primitives, 'random'> = {
   x25519Public: secret => x25519.getPublicKey(secret),
 
   mlKemPublic (seed) {
-    const { publicKey, secretKey } = ml_kem768.keygen(seed)
+    const { publicKey, secretKey } = mlKem.keygen(seed)
     secretKey.fill(0)
     return publicKey
   },
@@ -18,19 +18,19 @@ export const noblePrimitives: Omit<Primitives, 'random'> = {
   mlKemEncapsulate: publicKey => mlKemEncapsulate(publicKey),
 
   mlKemDecapsulate (seed, ciphertext) {
-    const { secretKey } = ml_kem768.keygen(seed)
-    const secret = ml_kem768.decapsulate(ciphertext, secretKey)
+    const { secretKey } = mlKem.keygen(seed)
+    const secret = mlKem.decapsulate(ciphertext, secretKey)
     secretKey.fill(0)
     return secret
   },
 
-  sha3: bytes => sha3_256(bytes),
+  sha3: bytes => sha3(bytes),
   shake256: (bytes, length) => shake256(bytes, { dkLen: length })
 }
 
 /** `message`: what is drawn at random otherwise. For vectors */
 export function mlKemEncapsulate (publicKey: Uint8Array, message?: Uint8Array): Encapsulated {
-  const { cipherText, sharedSecret } = ml_kem768.encapsulate(publicKey, message)
+  const { cipherText, sharedSecret } = mlKem.encapsulate(publicKey, message)
   return { ciphertext: cipherText, secret: sharedSecret }
 }
 

@@ -8,9 +8,9 @@ import type { Cipher, CryptoProvider, Encapsulated, Primitives } from './provide
 import type { KeyObject } from 'node:crypto'
 
 /**
- * Node's own crypto: ML-KEM from Node 24.7 on, before that in JavaScript. `platform.browser.ts` is the same for browsers.
- * Everything here holds the thread: X25519 and ML-KEM for about 0.1 ms each, JavaScript's ML-KEM for some ms. Where that
- * one is in use, the shell calls this in a worker.
+ * Node's own crypto: ML-KEM from Node 24.7 on, before that in JavaScript. `platform.browser.ts` is the same for
+ * browsers. Everything here holds the thread: X25519 and ML-KEM for about 0.1 ms each, JavaScript's ML-KEM for some ms.
+ * Where that one is in use, the shell calls this in a worker.
  */
 const CIPHER = 'chacha20-poly1305'
 /** RFC 8410: what comes before the 32 bytes of a key */

@@ -1,8 +1,9 @@
 import type { XWing } from './x-wing.ts'
 
 /**
- * What a session needs of a platform's cryptography. `platform.ts` and `platform.browser.ts` each make one; package.json
- * says which one a bundler takes. Signatures are not here: `runtime/signing.ts` has them for all floors. HMAC and HKDF are in the core.
+ * What a session needs of a platform's cryptography. `platform.ts` and `platform.browser.ts` each make one;
+ * package.json says which one a bundler takes. Signatures are not here: `runtime/signing.ts` has them for all floors.
+ * HMAC and HKDF are in the core.
  *
  * Secrets that are handed in are the caller's to zero, and so are those that are handed out.
  */

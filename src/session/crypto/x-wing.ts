@@ -5,9 +5,11 @@ import type { Encapsulated, KeyPair, Primitives } from './provider.ts'
 /**
  * X-Wing, draft-connolly-cfrg-xwing-kem-08, section 5. A secret key is its seed:
  *
- *     d || z || X25519 secret = SHAKE256(seed, 96)
- *     public key = ML-KEM public || X25519 public          ciphertext = ML-KEM ciphertext || ephemeral X25519 public
- *     secret = SHA3-256(ML-KEM secret || X25519 secret || ephemeral X25519 public || X25519 public || label)
+ * ```text
+ * d || z || X25519 secret = SHAKE256(seed, 96)
+ * public key = ML-KEM public || X25519 public          ciphertext = ML-KEM ciphertext || ephemeral X25519 public
+ * secret = SHA3-256(ML-KEM secret || X25519 secret || ephemeral X25519 public || X25519 public || label)
+ * ```
  */
 const LABEL = Uint8Array.of(0x5c, 0x2e, 0x2f, 0x2f, 0x5e, 0x5c)
 const SEED_BYTES = 96

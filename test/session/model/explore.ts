@@ -1,8 +1,8 @@
 import { randomInt } from '../../../src/runtime/random.ts'
 import { tell } from './setup.ts'
 import { World } from './world.ts'
-import type { Random } from '../../../src/runtime/random.ts'
 import type { Action, Setup } from './setup.ts'
+import type { Random } from '../../../src/runtime/random.ts'
 
 export interface Explored {
   /** Worlds that differ */
@@ -25,7 +25,9 @@ interface Trail {
   from?: Trail
 }
 
-/** Goes through everything that may happen, in every order, breadth first, so that what it finds is as short as it gets */
+/**
+ * Goes through everything that may happen, in every order, breadth first, so that what it finds is as short as it gets
+ */
 export function explore (setup: Setup, { maxStates, drainEvery = 1 }: Limits): Explored {
   const first = new World(setup)
   first.start()
@@ -101,7 +103,9 @@ function trailOf (trail?: Trail): string[] {
   return trail == null ? [] : [...trailOf(trail.from), tell(trail.action)]
 }
 
-/** 106 bits of a name: a million names of thousands of characters would not fit (cyrb53 by bryc, public domain, twice) */
+/**
+ * 106 bits of a name: a million names of thousands of characters would not fit (cyrb53 by bryc, public domain, twice)
+ */
 function hash (name: string): string {
   return `${cyrb53(name, 1)}/${cyrb53(name, 2)}`
 }

@@ -1,11 +1,11 @@
+import { bytesOfKey, keyOfBytes } from '../../../src/runtime/keys.ts'
 import { sha256 } from '../../../src/runtime/sha256.ts'
 import { KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, SECRET_BYTES } from '../../../src/session/constants.ts'
-import { bytesOfKey, keyOfBytes } from '../../../src/runtime/keys.ts'
 import type { Effect, Event } from '../../../src/session/core/events.ts'
 
 /**
- * A key agreement without strength: whoever knows the public key knows the secret. What it keeps is what the model needs: each
- * key pair and each answer is another one, named by who made it and when, not by how many were made before.
+ * A key agreement without strength: whoever knows the public key knows the secret. What it keeps is what the model
+ * needs: each key pair and each answer is another one, named by who made it and when, not by how many were made before.
  */
 export type CryptoEffect = Extract<Effect, { type: 'generate' | 'encapsulate' | 'decapsulate' }>
 

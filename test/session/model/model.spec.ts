@@ -6,8 +6,8 @@ import { setups, wild } from './setups.ts'
 import type { Explored } from './explore.ts'
 
 /**
- * Worlds of each setup. What is past it differs only late; `node test/session/model/run.ts --states 1000000` looks at more.
- * One in DRAIN_EVERY is watched until it comes to rest
+ * Worlds of each setup. What is past it differs only late; `node test/session/model/run.ts --states 1000000` looks at
+ * more. One in DRAIN_EVERY is watched until it comes to rest
  */
 const MAX_STATES = 3000
 const DRAIN_EVERY = 5

@@ -1,8 +1,8 @@
 import { encodeRecord } from '../../../src/session/core/record.ts'
 import { wild } from './setups.ts'
 import type { Setup } from './setup.ts'
-import type { Session } from '../../../src/session/core/session.ts'
 import type { Effect } from '../../../src/session/core/events.ts'
+import type { Session } from '../../../src/session/core/session.ts'
 
 /** A bug on purpose: the checker that does not find it is blind */
 export interface Mutant extends Setup {

@@ -1,14 +1,14 @@
 import { bytesOfKey, keyOfBytes } from '../../../src/runtime/keys.ts'
-import { decodeBody } from '../../../src/session/core/wire.ts'
 import { marksOf, violations } from '../../../src/session/core/invariants.ts'
 import { Session } from '../../../src/session/core/session.ts'
 import { current } from '../../../src/session/core/state.ts'
+import { decodeBody } from '../../../src/session/core/wire.ts'
 import { copyOf, copySession, textOf } from './copy.ts'
 import { finish, isCrypto } from './fake.ts'
 import type { CryptoEffect } from './fake.ts'
 import type { Setup } from './setup.ts'
-import type { Effect, Event, Outgoing } from '../../../src/session/core/events.ts'
 import type { Chain } from '../../../src/session/core/chain.ts'
+import type { Effect, Event, Outgoing } from '../../../src/session/core/events.ts'
 import type { SessionInit, SessionOptions } from '../../../src/session/core/state.ts'
 
 export const OPTIONS: SessionOptions = {

@@ -4,7 +4,9 @@ import { setups } from './setups.ts'
 /**
  * Looks at more worlds than a test has time for, and says how many there were:
  *
- *     node --max-old-space-size=8000 test/session/model/run.ts --states 1000000 [--setup 'a crash'] [--drain-every 10]
+ * ```sh
+ * node --max-old-space-size=8000 test/session/model/run.ts --states 1000000 [--setup 'a crash'] [--drain-every 10]
+ * ```
  */
 const states = Number(option('states', '100000'))
 const drainEvery = Number(option('drain-every', '10'))

@@ -25,7 +25,7 @@ export const wild: Record<string, Setup> = {
     met: false,
     budget: { rekey: [5, 5], send: [5, 5], drop: 6, duplicate: 6, wake: 8, reconnect: 3 }
   },
-  'crashes': { met: false, budget: { rekey: [4, 4], send: [5, 5], drop: 4, duplicate: 4, wake: 8, crash: 4, reconnect: 2 } },
+  crashes: { met: false, budget: { rekey: [4, 4], send: [5, 5], drop: 4, duplicate: 4, wake: 8, crash: 4, reconnect: 2 } },
   'losses and states of long ago': {
     met: true,
     budget: { rekey: [4, 4], send: [4, 4], drop: 4, duplicate: 4, wake: 8, crash: 1, lose: 1, 'roll back': 1, reconnect: 2 }

@@ -1,5 +1,5 @@
-import { current, isReceiveOnly } from '../../../src/session/core/state.ts'
 import { keyOfBytes } from '../../../src/runtime/keys.ts'
+import { current, isReceiveOnly } from '../../../src/session/core/state.ts'
 import { Peer } from './peer.ts'
 import type { Flying } from './peer.ts'
 import type { Action, ActionType, Budget, Setup } from './setup.ts'
@@ -201,7 +201,9 @@ export class World {
     return `I11 no rest: ${this.peers.map(peer => this.#restless(peer)).join(' | ')}`
   }
 
-  /** In lockstep, as two peers that do the same at the same time: what only an accident of order would end does not end */
+  /**
+   * In lockstep, as two peers that do the same at the same time: what only an accident of order would end does not end
+   */
   settle (): void {
     for (let i = 0; i < 400; i++) {
       if (this.peers.every((peer, index) => peer.queue.length + peer.crypto.length + this.net[index].length === 0)) {
