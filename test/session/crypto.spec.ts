@@ -172,13 +172,17 @@ describe('the cryptography of sessions', function () {
   it('makes MACs as RFC 4231 does, also with a key of more than a block', () => {
     expect(text(hmac(new Uint8Array(20).fill(0x0b), fromString('Hi '), fromString('There'))))
       .to.equal('b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7')
-    expect(text(hmac(new Uint8Array(131).fill(0xaa), fromString('Test Using Larger Than Block-Size Key - Hash Key First'))))
+    expect(text(hmac(new Uint8Array(131).fill(0xaa), fromString(
+      'Test Using Larger Than Block-Size Key - Hash Key First'
+    ))))
       .to.equal('60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54')
   })
 
   it('signs as RFC 8032 does', async () => {
     const seed = hex('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60')
-    const key = privateKeyFromRaw(concat([seed, hex('d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a')]))
+    const key = privateKeyFromRaw(concat([seed, hex(
+      'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a'
+    )]))
     const signature = await signWith(key)(new Uint8Array(0))
     expect(text(signature)).to.equal('e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc6' +
       '1e39701cf9b46bd25bf5f0595bbe24655141438e7a100b')

@@ -21,7 +21,12 @@ import type { PrivateKey } from '@libp2p/interface'
 const provider = cryptoProvider()
 
 export const OPTIONS: SessionOptions = {
-  mode: 'best-effort', queueMessages: 1024, queueBytes: 4 * 1024 * 1024, ackDelay: 20, rekeyMessages: 10_000, rekeyAge: [120_000, 165_000]
+  mode: 'best-effort',
+  queueMessages: 1024,
+  queueBytes: 4 * 1024 * 1024,
+  ackDelay: 20,
+  rekeyMessages: 10_000,
+  rekeyAge: [120_000, 165_000]
 }
 
 /** Keys whose peer ids are in order: the first one has rank 0 */
@@ -78,7 +83,11 @@ export class RealPeer {
   /** The process ends, and begins again with what it has stored; or with something else */
   restart (record = this.record): void {
     this.record = record
-    this.session = this.#live(init => record == null ? Session.begin(init) : Session.restore(record, init, this.pair.now))
+    this.session = this.#live(init => record == null
+      ? Session.begin(init)
+      : Session.restore(
+        record, init, this.pair.now
+      ))
     this.step({ type: 'connected' })
   }
 
@@ -291,7 +300,7 @@ export class Pair {
   /** Both idle, nothing waits, nothing is under way */
   get isAtRest (): boolean {
     return this.#scheduled.length === 0 && this.peers.every(({ session: { state } }) =>
-      state.mode.type === 'idle' && state.waiters.length === 0 && state.out.messages.length === 0 && state.in.ackAt == null)
+      state.mode.type === 'idle' && state.waiters.length + state.out.messages.length === 0 && state.in.ackAt == null)
   }
 
   /** Whether both have the very same secrets: names are not asked. Undefined: nothing is wrong */

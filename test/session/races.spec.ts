@@ -59,7 +59,7 @@ describe('two sessions that race', function () {
     })
   }
 
-  // test_ratchet_manager_racy_with_random_start_lag of the seed: both begin within so many ms, over a way that takes none
+  // test_ratchet_manager_racy_with_random_start_lag of the seed: both begin within so many ms, and nothing takes longer
   for (const [name, most, least] of [['min_delay_1_0', 1, 0], ['min_delay_2_1', 2, 1]] as const) {
     it(`${name}: agree over a way that takes no time, ${TIMES} times`, async () => {
       const pair = new Pair()
@@ -142,12 +142,19 @@ describe('two sessions that race', function () {
       fc.record({ type: fc.constant('rekey' as const), peer }),
       fc.record({ type: fc.constant('send' as const), peer }),
       fc.record({ type: fc.constant('wait' as const), time: fc.constantFrom(0, 1, 20, 50, 300, 5000) }),
-      fc.record({ type: fc.constant('weather' as const), loss: fc.constantFrom(0, 0.3), twice: fc.constantFrom(0, 0.3), jitter: fc.constantFrom(0, 100) }),
+      fc.record({
+        type: fc.constant('weather' as const),
+        loss: fc.constantFrom(0, 0.3),
+        twice: fc.constantFrom(0, 0.3),
+        jitter: fc.constantFrom(0, 100)
+      }),
       fc.record({ type: fc.constant('restart' as const), peer }),
       fc.record({ type: fc.constantFrom('cut' as const, 'connect' as const) })
     )
 
-    await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 200, maxLength: 200 }), fc.integer(), async (commands, seed) => {
+    await fc.assert(fc.asyncProperty(fc.array(
+      command, { minLength: 200, maxLength: 200 }
+    ), fc.integer(), async (commands, seed) => {
       const pair = new Pair({ seed })
       let sent = 0
 

@@ -93,7 +93,7 @@ describe('sessions: what went wrong elsewhere, by name', function () {
 
     for (const first of [0, 1]) {
       for (const order of ['one', 'one, then the other', 'both at once', 'one twice', 'one whose transport is gone']) {
-        it(`${order}, begun by ${'AB'[first]}, at every moment of a round: settles all at once, and leaves no secret`, async () => {
+        it(`${order}, begun by ${'AB'[first]}, at every moment of a round: all settles, no secret stays`, async () => {
           for (const moment of MOMENTS) {
             const pair = await met()
             const [one, other] = [pair.peers[first], pair.peers[1 - first]]
@@ -162,7 +162,9 @@ describe('sessions: what went wrong elsewhere, by name', function () {
 
     expect(a.epoch).to.equal(9)
     // what was stored long ago, in a process that does not know that, and does not come to ask for a new key by itself
-    const state = Session.restore(old as Uint8Array, { me: b.me, peer: a.me, boot: 77, options: pair.options }, pair.now).state
+    const state = Session.restore(old as Uint8Array, {
+      me: b.me, peer: a.me, boot: 77, options: pair.options
+    }, pair.now).state
     state.keys[0].send = { key: new Uint8Array(32).fill(1), next: 0 }
     b.session = new Session(state)
     b.session.step({ type: 'connected' }, { now: pair.now, random: () => 0.5 })
@@ -336,7 +338,9 @@ describe('sessions: limits', function () {
     const [a] = pair.peers
     pair.cut()
     const calls = ['123', '456', '7890+', '7', '8'].map(message => a.send(message))
-    expect(calls.map(call => a.outcomes.get(call))).to.deep.equal([undefined, undefined, 'queue-full', undefined, 'queue-full'])
+    expect(calls.map(call => a.outcomes.get(call))).to.deep.equal([
+      undefined, undefined, 'queue-full', undefined, 'queue-full'
+    ])
     a.step({ type: 'abort', call: calls[0] })
     expect(a.outcomes.get(calls[0])).to.equal('aborted')
     pair.connect()
@@ -354,7 +358,9 @@ describe('sessions: limits', function () {
     const pair = new Pair()
     pair.cut()
     const calls = Array.from({ length: 65 }, () => pair.peers[0].rekey())
-    expect(calls.map(call => pair.peers[0].outcomes.get(call)).filter(outcome => outcome === 'too-many')).to.have.lengthOf(1)
+    expect(calls.map(
+      call => pair.peers[0].outcomes.get(call)
+    ).filter(outcome => outcome === 'too-many')).to.have.lengthOf(1)
   })
 
   it('a key is changed after so many messages', async () => {
@@ -489,7 +495,9 @@ describe('sessions: hostile frames', function () {
 
   it('frames of another session, to another peer, turned round, cut short, or of somebody in the middle', async () => {
     const [pair, other] = [await met(), await met({ seed: 9 })]
-    const state = pair.peers.map(({ session }) => JSON.stringify(session.state.keys.map(({ id, epoch }) => [id, epoch])))
+    const state = pair.peers.map(({ session }) => JSON.stringify(
+      session.state.keys.map(({ id, epoch }) => [id, epoch])
+    ))
 
     for (const peer of pair.peers) {
       const mine = pair.seen[peer.index]
@@ -517,7 +525,12 @@ describe('sessions: hostile frames', function () {
 
     for (let i = 0; i < 1000; i++) {
       const n = b.session.state.n + 1 + i
-      a.step({ type: 'frame', frame: { kind: 'propose', n, round: 'ratchet', base: keys?.id, epoch: 1, boot: 1, publicKey } })
+      a.step({
+        type: 'frame',
+        frame: {
+          kind: 'propose', n, round: 'ratchet', base: keys?.id, epoch: 1, boot: 1, publicKey
+        }
+      })
     }
 
     expect(current(a.session.state)).to.equal(keys)

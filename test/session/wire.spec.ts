@@ -15,21 +15,42 @@ const secret = fc.uint8Array({ minLength: 32, maxLength: 32 })
 const number = fc.integer({ min: 0, max: 2 ** 52 - 1 })
 const positive = fc.integer({ min: 1, max: 2 ** 52 - 1 })
 const keyId = fc.constantFrom('12345678', '\0\0\0\0\0\0\0\0', '\xff\xff\xff\xff\xff\xff\xff\xff')
-const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.integer({ min: 0, max: 255 }).map(byte => new Uint8Array(length).fill(byte))
+const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.integer({ min: 0, max: 255 }).map(
+  byte => new Uint8Array(length).fill(byte)
+)
 
 const propose = fc.record({ n: number, epoch: number, boot: number, publicKey: bytes(1216) })
 const signed: fc.Arbitrary<wire.SignedFrame> = fc.oneof(
   propose.map(fields => ({ kind: 'propose' as const, round: 'fresh' as const, base: undefined, ...fields })),
-  fc.tuple(propose, keyId).map(([fields, base]) => ({ kind: 'propose' as const, round: 'ratchet' as const, base, ...fields })),
-  fc.record({ kind: fc.constant('accept' as const), n: number, proposeHash: secret, epoch: positive, boot: number, ciphertext: bytes(1120), key: keyId, proof: secret }),
-  fc.record({ kind: fc.constant('cancel' as const), by: fc.constantFrom(...PEERS), n: number, reason: fc.constantFrom(...wire.REASONS), seen: number }),
+  fc.tuple(propose, keyId).map(([fields, base]) => ({
+    kind: 'propose' as const, round: 'ratchet' as const, base, ...fields
+  })),
+  fc.record({
+    kind: fc.constant('accept' as const),
+    n: number,
+    proposeHash: secret,
+    epoch: positive,
+    boot: number,
+    ciphertext: bytes(1120),
+    key: keyId,
+    proof: secret
+  }),
+  fc.record({
+    kind: fc.constant('cancel' as const),
+    by: fc.constantFrom(...PEERS),
+    n: number,
+    reason: fc.constantFrom(...wire.REASONS),
+    seen: number
+  }),
   fc.record({ kind: fc.constant('resync' as const), n: number, unknown: keyId })
 )
 const body: fc.Arbitrary<wire.Body> = fc.record({
   base: number,
   ack: fc.integer({ min: 0, max: 2 ** 50 }),
   message: fc.option(fc.record({ seq: positive, payload: fc.uint8Array() }), { nil: undefined })
-}).chain(fields => fc.subarray(Array.from({ length: 64 }, (_, i) => fields.ack + 2 + i)).map(held => ({ ...fields, held })))
+}).chain(fields => fc.subarray(Array.from(
+  { length: 64 }, (_, i) => fields.ack + 2 + i
+)).map(held => ({ ...fields, held })))
 
 function setting (name: string, otherwise: number): number {
   const value = typeof process === 'undefined' ? undefined : process.env?.[name]
@@ -69,13 +90,19 @@ describe('frames of sessions', function () {
     fc.assert(fc.property(signed, fc.uint8Array({ maxLength: 64 }), (frame, signature) => {
       const encoded = wire.encodeSigned(frame, ...PEERS)
       const decoded = wire.decode(wire.withSignature(encoded, signature))
-      expect(decoded).to.deep.equal({ frame, from: PEERS[0], to: PEERS[1], signed: wire.signedBytes(encoded), signature })
+      expect(decoded).to.deep.equal({
+        frame, from: PEERS[0], to: PEERS[1], signed: wire.signedBytes(encoded), signature
+      })
     }), { seed: 1 })
 
-    fc.assert(fc.property(fc.constantFrom('data' as const, 'heartbeat' as const, 'close' as const), keyId, number, number, (kind, key, epoch, counter) => {
+    fc.assert(fc.property(fc.constantFrom(
+      'data' as const, 'heartbeat' as const, 'close' as const
+    ), keyId, number, number, (kind, key, epoch, counter) => {
       const head = wire.encodeHead({ kind, key, epoch, counter })
       const ciphertext = new Uint8Array(20)
-      expect(wire.decode(concat([head, ciphertext]))).to.deep.equal({ frame: { kind, key, epoch, counter }, head, ciphertext })
+      expect(wire.decode(concat([head, ciphertext]))).to.deep.equal(
+        { frame: { kind, key, epoch, counter }, head, ciphertext }
+      )
     }), { seed: 1 })
 
     fc.assert(fc.property(keyId, number, secret, (key, epoch, proof) => {
@@ -90,7 +117,14 @@ describe('frames of sessions', function () {
   })
 
   it('an Accept is made of its offer, its key, and its proof', () => {
-    const offer = { kind: 'accept' as const, n: 1, proposeHash: new Uint8Array(32), epoch: 1, boot: 1, ciphertext: new Uint8Array(1120) }
+    const offer = {
+      kind: 'accept' as const,
+      n: 1,
+      proposeHash: new Uint8Array(32),
+      epoch: 1,
+      boot: 1,
+      ciphertext: new Uint8Array(1120)
+    }
     const accept = { ...offer, key: '12345678', proof: new Uint8Array(32).fill(9) }
     const encoded = wire.encodeSigned(accept, ...PEERS)
     expect(encoded.subarray(0, -40)).to.deep.equal(wire.encodeOffer(offer, ...PEERS))
@@ -135,7 +169,9 @@ describe('frames of sessions', function () {
     expect(pair.difference()).to.equal(undefined)
     expect(state.mode.type).to.equal('idle')
     expect(pair.peers[0].resyncs).to.be.at.most(1)
-    pair.peers[0].resyncs === 0 && expect(JSON.stringify([state.n, state.seen, state.mode, state.keys.map(({ id }) => id)])).to.equal(before)
+    pair.peers[0].resyncs === 0 && expect(JSON.stringify([
+      state.n, state.seen, state.mode, state.keys.map(({ id }) => id)
+    ])).to.equal(before)
   })
 
   it('broken bodies are malformed, or bodies', () => {
@@ -161,7 +197,9 @@ describe('the stored record of a session', () => {
     await pair.run(24)
     const { session: { state }, record, me } = pair.peers[1]
     expect(state.mode.type).to.equal('accepted')
-    const restored = decodeRecord(record as Uint8Array, { me, peer: pair.peers[0].me, boot: 99, options: pair.options }, pair.now)
+    const restored = decodeRecord(record as Uint8Array, {
+      me, peer: pair.peers[0].me, boot: 99, options: pair.options
+    }, pair.now)
     expect(restored.keys.map(({ send }) => send)).to.deep.equal([undefined])
     expect(restored.keys[0].receive.next).to.be.at.least(1)
     expect(restored.mode).to.have.property('type', 'accepted')

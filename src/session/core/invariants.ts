@@ -1,6 +1,7 @@
 import * as limits from '../constants.ts'
 import { epochOf, isReceiveOnly } from './state.ts'
 import { skippedCount } from './windows.ts'
+import { decodeBody } from './wire.ts'
 import type { Effect } from './events.ts'
 import type { SessionState } from './state.ts'
 
@@ -38,7 +39,8 @@ export function violations (state: SessionState, before?: Marks, effects: Effect
     return closed(state)
   }
 
-  return [...keys(state), ...modes(state), ...bounds(state), ...(before == null ? [] : marks(state, before)), ...sealing(state, effects)]
+  const history = before == null ? [] : marks(state, before)
+  return [...keys(state), ...modes(state), ...bounds(state), ...history, ...sealing(state, effects)]
 }
 
 function ifNot (isTrue: boolean, invariant: Invariant, what: string): Violation[] {
@@ -50,11 +52,13 @@ function keys (state: SessionState): Violation[] {
   const isRising = older.every(({ epoch }, i) => epoch < state.keys[i + 1].epoch)
   const names = new Set(state.keys.map(({ id }) => id))
   const last = state.keys[state.keys.length - 1]
+  const areLive = state.keys.every(({ confirm, receive }) => isSecret(confirm) && isSecret(receive.key))
+  const areOver = older.every(({ send, root }) => send == null && !isSecret(root))
   return [
-    ...ifNot(isRising && names.size === state.keys.length, 'I1', 'the current key is not the one and newest key of the window'),
-    ...ifNot(state.keys.every(({ confirm, receive }) => isSecret(confirm) && isSecret(receive.key)), 'I1', 'a key of the window was zeroed'),
+    ...ifNot(isRising && names.size === state.keys.length, 'I1', 'the current key is not the newest of the window'),
+    ...ifNot(areLive, 'I1', 'a key of the window was zeroed'),
     ...ifNot(last == null || isSecret(last.root), 'I8', 'the current key has no root'),
-    ...ifNot(older.every(({ send, root }) => send == null && !isSecret(root)), 'I9', 'an older key can still seal, or be built on')
+    ...ifNot(areOver, 'I9', 'an older key can still seal, or be built on')
   ]
 }
 
@@ -79,43 +83,55 @@ function bounds (state: SessionState): Violation[] {
   const { keys, out, in: inbox, waiters, options } = state
   const bytes = out.messages.reduce((sum, { payload }) => sum + payload.byteLength, 0)
   const early = inbox.early.reduce((sum, { payload }) => sum + payload.byteLength, 0)
+  const isWaiting = inbox.early.every(({ seq }, i) => seq > (inbox.early[i - 1]?.seq ?? inbox.delivered + 1))
   return [
     ...ifNot(keys.length <= limits.KEY_WINDOW, 'I7', 'too many keys'),
     ...ifNot(skippedCount(state) <= limits.MAX_SKIPPED, 'I7', 'too many skipped keys'),
-    ...ifNot(out.messages.length <= options.queueMessages && bytes <= options.queueBytes, 'I7', 'too much waits to be sent'),
+    ...ifNot(
+      out.messages.length <= options.queueMessages && bytes <= options.queueBytes, 'I7', 'too much waits to be sent'
+    ),
     ...ifNot(bytes === out.bytes && early === inbox.earlyBytes, 'I7', 'bytes are counted wrongly'),
     ...ifNot(inbox.early.length <= limits.FLIGHT_MESSAGES, 'I7', 'too much came too early'),
     ...ifNot(inbox.early.length <= 1 || early <= limits.FLIGHT_BYTES, 'I7', 'too many bytes came too early'),
     ...ifNot(waiters.length <= limits.MAX_WAITERS, 'I7', 'too many calls wait'),
     ...ifNot(waiters.every(({ epoch }) => epoch >= epochOf(state)), 'I11', 'a call waits for an epoch that has come'),
     ...ifNot(inbox.stored <= inbox.delivered, 'I6', 'acks speak of more than was delivered'),
-    ...ifNot(inbox.early.every(({ seq }, i) => seq > (inbox.early[i - 1]?.seq ?? inbox.delivered + 1)), 'I6', 'what can be delivered waits')
+    ...ifNot(isWaiting, 'I6', 'what can be delivered waits')
   ]
 }
 
 function marks (state: SessionState, before: Marks): Violation[] {
   const now = marksOf(state)
-  const names = ['n', 'seen', 'epoch', 'nextSeq', ...(now.inBoot === before.inBoot ? ['delivered'] as const : [])] as const
-  return now.boot === before.boot
-    ? names.flatMap(name => ifNot(now[name] >= before[name], 'I5', `${name} went back from ${before[name]} to ${now[name]}`))
-    : []
+
+  // a new life begins to count anew, and so does what is counted of a new life of the peer
+  if (now.boot !== before.boot) {
+    return []
+  }
+
+  const own = ['n', 'seen', 'epoch', 'nextSeq'] as const
+  const names = now.inBoot === before.inBoot ? [...own, 'delivered' as const] : own
+  return names.flatMap(name =>
+    ifNot(now[name] >= before[name], 'I5', `${name} went back from ${before[name]} to ${now[name]}`))
 }
 
 /** What a step seals under a key is new under it, and one message at most in mode 'perfect' */
 function sealing (state: SessionState, effects: Effect[]): Violation[] {
   const heads = effects.flatMap(effect => effect.type === 'send' && 'head' in effect.frame ? effect.frame.head : [])
   const names = new Set(heads.map(({ key, counter }) => `${key}/${counter}`))
-  const messages = new Set(effects.flatMap(effect => effect.type === 'send' && effect.frame.kind === 'data' ? seqsOf(state) : []))
+  const last = state.keys[state.keys.length - 1]
+  const isSlotKept = state.options.mode !== 'perfect' || seqsOf(effects).every(seq => seq === last?.message)
   return [
     ...ifNot(names.size === heads.length, 'I9', 'a counter was used twice'),
     ...ifNot(heads.length === 0 || !isReceiveOnly(state), 'I9', 'a restored key seals'),
-    ...ifNot(state.options.mode !== 'perfect' || messages.size <= 1, 'I10', 'an epoch seals two messages')
+    ...ifNot(isSlotKept, 'I10', 'an epoch seals two messages')
   ]
 }
 
-/** The message that the current key has sealed */
-function seqsOf ({ keys }: SessionState): number[] {
-  return keys.slice(-1).flatMap(({ message }) => message ?? [])
+/** The messages that a step has sealed */
+function seqsOf (effects: Effect[]): number[] {
+  return effects.flatMap(effect => effect.type === 'send' && effect.frame.kind === 'data'
+    ? decodeBody('data', effect.frame.body).message?.seq ?? []
+    : [])
 }
 
 function closed ({ keys, waiters, out }: SessionState): Violation[] {

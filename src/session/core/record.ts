@@ -65,7 +65,8 @@ export function decodeRecord (record: Uint8Array, init: SessionInit, now: number
   return state
 }
 
-function writeKeys (writer: Writer, { id, epoch, root, confirm, receive, myBoot, peerBoot, supersededAt }: EpochKeys): void {
+function writeKeys (writer: Writer, keys: EpochKeys): void {
+  const { id, epoch, root, confirm, receive, myBoot, peerBoot, supersededAt } = keys
   writer.raw(bytesOfKey(id)).uvarint(epoch).raw(root).raw(confirm).raw(receive.key).uvarint(receive.next)
   writer.uvarint(myBoot).uvarint(peerBoot).uvarint(supersededAt == null ? 0 : Math.max(1, Math.trunc(supersededAt)))
 }
@@ -77,8 +78,9 @@ function readKeys (reader: Reader, state: SessionState): EpochKeys {
   const derived = { id, root, confirm, lowToHigh: receive, highToLow: receive }
   const next = reader.uvarint()
   const keys = keysOf(state, derived, epoch, { myBoot: reader.uvarint(), peerBoot: reader.uvarint() })
-  const supersededAt = reader.uvarint()
-  return { ...keys, send: undefined, receive: { key: receive, next }, supersededAt: supersededAt === 0 ? undefined : supersededAt }
+  const since = reader.uvarint()
+  const supersededAt = since === 0 ? undefined : since
+  return { ...keys, send: undefined, receive: { key: receive, next }, supersededAt }
 }
 
 function readAccept (encoded: Uint8Array): Accept {

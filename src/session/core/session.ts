@@ -95,7 +95,11 @@ export class Session {
     const deadlines = state.waiters.map(({ deadline }) => deadline)
     const { clock } = state
     return Math.min(
-      this.round.nextWake(state), this.delivery.nextWake(state, clock), roundAt(state, clock), nextPrune(state), ...deadlines
+      this.round.nextWake(state),
+      this.delivery.nextWake(state, clock),
+      roundAt(state, clock),
+      nextPrune(state),
+      ...deadlines
     )
   }
 

@@ -34,7 +34,9 @@ export const FrameKind = {
 } as const
 
 /** Why a round is over. 'behind': its base is not our key; 'stale': its number is not past `seen` */
-export const REASONS = ['lost-tie', 'timeout', 'dead-round', 'behind', 'stale', 'refused', 'superseded', 'closed'] as const
+export const REASONS = [
+  'lost-tie', 'timeout', 'dead-round', 'behind', 'stale', 'refused', 'superseded', 'closed'
+] as const
 export type CancelReason = typeof REASONS[number]
 
 export interface Propose {
@@ -212,7 +214,9 @@ export function decode (bytes: Uint8Array): Decoded {
     return decodeSealed(bytes, reader, SEALED[kind - FrameKind.DATA])
   }
   if (kind === FrameKind.CONFIRM) {
-    const frame: Confirm = { kind: 'confirm', key: readKeyId(reader), epoch: readNumber(reader), proof: readSecret(reader) }
+    const frame: Confirm = {
+      kind: 'confirm', key: readKeyId(reader), epoch: readNumber(reader), proof: readSecret(reader)
+    }
     end(reader)
     return { frame }
   }

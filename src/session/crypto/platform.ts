@@ -39,7 +39,9 @@ const x25519: Pick<Primitives, 'x25519' | 'x25519Public'> = {
   x25519Public: secret => publicOf(secretKey(X25519_PKCS8, secret), X25519_SPKI.byteLength)
 }
 
-function nativeMlKem (kem: Required<NativeKem>): Pick<Primitives, 'mlKemPublic' | 'mlKemEncapsulate' | 'mlKemDecapsulate'> {
+function nativeMlKem (
+  kem: Required<NativeKem>
+): Pick<Primitives, 'mlKemPublic' | 'mlKemEncapsulate' | 'mlKemDecapsulate'> {
   return {
     mlKemPublic: seed => publicOf(secretKey(ML_KEM_PKCS8, seed), ML_KEM_SPKI.byteLength),
 

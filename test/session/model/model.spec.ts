@@ -26,7 +26,7 @@ function tell ({ found }: Explored): string {
 describe('the model of two peers with a session', function () {
   this.timeout(TIMEOUT)
 
-  describe('in whatever order things happen, keys agree, messages arrive once and in order, and in the end all comes to rest', () => {
+  describe('in whatever order things happen, keys agree, messages arrive once and in order, and all comes to rest', () => {
     const counts: Explored[] = []
 
     for (const [name, setup] of Object.entries(setups)) {
@@ -44,10 +44,14 @@ describe('the model of two peers with a session', function () {
     }
 
     after(() => {
-      const sum = (of: (explored: Explored) => number): number => counts.reduce((sum, explored) => sum + of(explored), 0)
+      const sum = (
+        of: (explored: Explored) => number
+      ): number => counts.reduce((sum, explored) => sum + of(explored), 0)
       const whole = counts.filter(({ isCut }) => !isCut).length
       // eslint-disable-next-line no-console
-      console.info(`      ${sum(({ states }) => states)} worlds, ${sum(({ steps }) => steps)} steps, ${whole} setups to their end`)
+      console.info(
+        `      ${sum(({ states }) => states)} worlds, ${sum(({ steps }) => steps)} steps, ${whole} setups to their end`
+      )
     })
   })
 
@@ -55,7 +59,11 @@ describe('the model of two peers with a session', function () {
     for (const [name, mutant] of Object.entries(mutants)) {
       it(name, () => {
         const { isOnlyLate = false, shows } = mutant
-        const found = isOnlyLate ? wander(mutant, seededRandom(SEED), WALKS) : explore(mutant, { maxStates: MAX_STATES_MUTANT })
+        const found = isOnlyLate
+          ? wander(
+            mutant, seededRandom(SEED), WALKS
+          )
+          : explore(mutant, { maxStates: MAX_STATES_MUTANT })
         expect(tell(found)).to.include(shows)
       })
     }

@@ -12,7 +12,12 @@ import type { Effect, Event, Outgoing } from '../../../src/session/core/events.t
 import type { SessionInit, SessionOptions } from '../../../src/session/core/state.ts'
 
 export const OPTIONS: SessionOptions = {
-  mode: 'best-effort', queueMessages: 8, queueBytes: 1024, ackDelay: 0, rekeyMessages: 1000, rekeyAge: [120_000, 165_000]
+  mode: 'best-effort',
+  queueMessages: 8,
+  queueBytes: 1024,
+  ackDelay: 0,
+  rekeyMessages: 1000,
+  rekeyAge: [120_000, 165_000]
 }
 /** Milliseconds that a call waits for a new epoch: longer than anything goes on, so none is let off by its deadline */
 const PATIENCE = 1e9
@@ -90,7 +95,9 @@ export class Peer {
   /** Two peers with the same text go on in the same way */
   get text (): string {
     this.#text ??= textOf([
-      { ...this.session.state, options: undefined }, this.lives, diskText(this.disk), this.snapshot == null, this.queue.map(queuedText),
+      {
+        ...this.session.state, options: undefined
+      }, this.lives, diskText(this.disk), this.snapshot == null, this.queue.map(queuedText),
       this.crypto, this.log, this.calls, this.used.length, this.strange
     ])
     return this.#text
@@ -208,8 +215,15 @@ export class Peer {
 
     switch (effect.type) {
       case 'persist': {
-        const sends = this.session.state.keys.map(({ send }) => send == null ? undefined : { ...send, key: send.key.slice() })
-        this.queue.push({ type: 'persist', disk: { record: effect.record, log: this.log.slice(), sends, lastBoot: this.#boot } })
+        const sends = this.session.state.keys.map(
+          ({ send }) => send == null ? undefined : { ...send, key: send.key.slice() }
+        )
+        this.queue.push({
+          type: 'persist',
+          disk: {
+            record: effect.record, log: this.log.slice(), sends, lastBoot: this.#boot
+          }
+        })
         break
       }
       case 'send':
@@ -223,7 +237,9 @@ export class Peer {
         this.#settle(effect.call, effect.outcome)
         break
       case 'count':
-        if (['wrong-proof', 'wrong-ack', 'bad-number', 'crypto-failed', 'too-far', 'early-full'].includes(effect.what)) {
+        if ([
+          'wrong-proof', 'wrong-ack', 'bad-number', 'crypto-failed', 'too-far', 'early-full'
+        ].includes(effect.what)) {
           this.wrong.push(`I8 ${this.name}: an honest peer is taken for a forger: ${effect.what}`)
         }
         this.strange += effect.what === 'unknown-key' || effect.what === 'wrong-epoch' ? 1 : 0

@@ -17,7 +17,9 @@ let isWrong = false
 for (const [i, [name, setup]] of chosen.entries()) {
   const begin = Date.now()
   // what a setup does not need is for those after it
-  const { states, steps, isCut, found } = explore(setup, { maxStates: Math.ceil(left / (chosen.length - i)), drainEvery })
+  const { states, steps, isCut, found } = explore(setup, {
+    maxStates: Math.ceil(left / (chosen.length - i)), drainEvery
+  })
   left -= states
   isWrong ||= found != null
   const verdict = found == null ? 'nothing is wrong' : `${found.what}\n  ${found.trail.join('\n  ')}`

@@ -3,7 +3,8 @@ import type { Session } from '../../../src/session/core/session.ts'
 import type { SessionOptions } from '../../../src/session/core/state.ts'
 
 export type ActionType =
-  | 'deliver' | 'drop' | 'duplicate' | 'crypto' | 'store' | 'wake' | 'rekey' | 'send' | 'crash' | 'lose' | 'roll back' | 'reconnect'
+  | 'deliver' | 'drop' | 'duplicate' | 'crypto' | 'store' | 'wake' | 'rekey' | 'send'
+  | 'crash' | 'lose' | 'roll back' | 'reconnect'
 
 export interface Action {
   type: ActionType
@@ -14,9 +15,10 @@ export interface Action {
   name?: string
 }
 
+type Shared = 'drop' | 'duplicate' | 'wake' | 'crash' | 'lose' | 'roll back' | 'reconnect'
+
 /** How often something may happen, by whom; a number is for both together */
-export type Budget = Partial<Record<'drop' | 'duplicate' | 'wake' | 'crash' | 'lose' | 'roll back' | 'reconnect', number>> &
-  Partial<Record<'rekey' | 'send', [number, number]>>
+export type Budget = Partial<Record<Shared, number>> & Partial<Record<'rekey' | 'send', [number, number]>>
 
 export interface Setup {
   budget: Budget

@@ -247,7 +247,9 @@ export class World {
   #restless (peer: Peer): string {
     const { state } = peer.session
     const reasons = [
-      isReceiveOnly(state) ? 'receive-only' : '', state.needsFresh ? 'needs a fresh round' : '', peer.calls.length > 0 ? 'calls wait' : '',
+      isReceiveOnly(state) ? 'receive-only' : '',
+      state.needsFresh ? 'needs a fresh round' : '',
+      peer.calls.length > 0 ? 'calls wait' : '',
       state.out.messages.length > 0 ? 'messages wait' : '', state.waiters.length > 0 ? 'waiters' : ''
     ]
     return [peer.name, state.mode.type, ...reasons.filter(reason => reason !== '')].join(' ')
