@@ -1,0 +1,2 @@
+import { tableLines } from '../test/session/table.ts'
+console.log(tableLines().join('\n'))
