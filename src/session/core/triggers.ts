@@ -39,9 +39,9 @@ export function roundAt (state: SessionState, now: number): number {
 /** Something waits that the current key may not seal */
 function isBlocked (state: SessionState, now: number): boolean {
   const { out, in: inbox, options } = state
-  const waiting = out.messages.filter(({ isSent }) => !isSent)
+  const first = out.messages.find(({ isSent }) => !isSent)
 
-  if (waiting.length === 0 && inbox.ackAt == null) {
+  if (first == null && inbox.ackAt == null) {
     return false
   }
   if (!isKeyGood(state, now)) {
@@ -49,7 +49,6 @@ function isBlocked (state: SessionState, now: number): boolean {
   }
 
   const taken = current(state)?.message
-  const [first] = waiting
   return options.mode === 'perfect' && first != null && taken != null && taken !== first.seq
 }
 
