@@ -4,8 +4,9 @@ import { expect } from 'aegir/chai'
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
+import { bytesOfKey } from '../../src/runtime/keys.ts'
 import { signWith, verifyWith } from '../../src/runtime/signing.ts'
-import { hkdfExpand, hkdfExtract, hmac } from '../../src/session/core/key-schedule.ts'
+import { derive, hkdfExpand, hkdfExtract, hmac } from '../../src/session/core/key-schedule.ts'
 import { mlKemEncapsulate, nobleCipher } from '../../src/session/crypto/noble.ts'
 import * as browser from '../../src/session/crypto/platform.browser.ts'
 import * as platform from '../../src/session/crypto/platform.ts'
@@ -50,6 +51,20 @@ const X_WING = [
     ciphertext: ['c93beb22326705699bbc3d1d0aa6339b', 'ea155b67'],
     secret: 'f2e86241c64d60f6649fbc6c5b7d17180b780a3f34355e64a85749949c45f150'
   }
+]
+
+/** Name, low to high, and confirmation key: of a fresh round, and of one that builds on a root */
+const VERSION_1 = [
+  [
+    'b12b875b3b3f82d3',
+    '26775252f2a40a29f0c5d3e694c0a8a0033752613645ec2550ea45c92e50df7e',
+    '5b57b941a354463fc2692737119fcdbd49d4b54d77679dd414d9f50d04d50d5d'
+  ],
+  [
+    '670254e51b4e5488',
+    'c87e803834b8c9104ecc8bc23cfac43b61febc4b79dea6baf7d5f90b95d7b496',
+    '3532d913410bf7d2c3b0b40f3fb220f6fcfabe885e940c740031a78904e10037'
+  ]
 ]
 
 describe('the cryptography of sessions', function () {
@@ -167,6 +182,14 @@ describe('the cryptography of sessions', function () {
     expect(text(second)).to.equal('19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04')
     expect(text(hkdfExpand(second, new Uint8Array(0), 42)))
       .to.equal('8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8')
+  })
+
+  // not published: of our own, so that a change of what is derived does not go unnoticed
+  it('names and derives the keys of an epoch as version 1 does', () => {
+    const [secret, transcript, root] = [1, 2, 3].map(byte => new Uint8Array(32).fill(byte))
+    const keys = [derive(undefined, secret, transcript), derive(root, secret, transcript)]
+    const seen = keys.map(({ id, lowToHigh, confirm }) => [text(bytesOfKey(id)), text(lowToHigh), text(confirm)])
+    expect(seen).to.deep.equal(VERSION_1)
   })
 
   it('makes MACs as RFC 4231 does, also with a key of more than a block', () => {

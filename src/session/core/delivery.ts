@@ -183,15 +183,12 @@ export class Delivery {
   #deliverEarly (turn: Turn): void {
     const inbox = turn.state.in
 
-    while (inbox.early.length > 0 && inbox.early[0].seq <= inbox.delivered + 1) {
-      const { seq, payload } = inbox.early[0]
+    for (let [next] = inbox.early; next?.seq === inbox.delivered + 1; [next] = inbox.early) {
+      const { seq, payload } = next
       inbox.early.shift()
       inbox.earlyBytes -= payload.byteLength
-
-      if (seq > inbox.delivered) {
-        inbox.delivered = seq
-        turn.do({ type: 'deliver', seq, payload })
-      }
+      inbox.delivered = seq
+      turn.do({ type: 'deliver', seq, payload })
     }
   }
 
