@@ -83,7 +83,14 @@ const EVENTS: Record<string, Make | { loses: Make }> = {
   'Confirm of the provisional key': ({ session: { state } }) => {
     const keys = provisional(state)
     const proof = keys == null ? zeros(32) : confirmProof(keys.confirm, bytesOfKey(keys.id), keys.epoch, 1 - state.rank)
-    return keys == null ? undefined : { type: 'frame', frame: { kind: 'confirm', key: keys.id, epoch: keys.epoch, proof } }
+    return keys == null
+      ? undefined
+      : {
+          type: 'frame',
+          frame: {
+            kind: 'confirm', key: keys.id, epoch: keys.epoch, proof
+          }
+        }
   },
   'Confirm, wrong proof': ({ session: { state } }) => {
     const keys = provisional(state) ?? current(state)
@@ -94,13 +101,29 @@ const EVENTS: Record<string, Make | { loses: Make }> = {
   'Data under the provisional key': ({ session: { state } }) => {
     const keys = provisional(state)
     const head = { kind: 'data' as const, key: keys?.id ?? '', epoch: keys?.epoch ?? 0, counter: 0 }
-    return keys == null ? undefined : { type: 'opened', head, body: { ...BODY, message: { seq: 1, payload: zeros(1) } } }
+    return keys == null
+      ? undefined
+      : {
+          type: 'opened',
+          head,
+          body: {
+            ...BODY, message: { seq: 1, payload: zeros(1) }
+          }
+        }
   },
   'Data under a known key': ({ session: { state } }) => {
     const keys = current(state)
     const counter = keys?.receive.next ?? 0
     const head = { kind: 'data' as const, key: keys?.id ?? '', epoch: keys?.epoch ?? 0, counter }
-    return keys == null ? undefined : { type: 'opened', head, body: { ...BODY, message: { seq: 1, payload: zeros(1) } } }
+    return keys == null
+      ? undefined
+      : {
+          type: 'opened',
+          head,
+          body: {
+            ...BODY, message: { seq: 1, payload: zeros(1) }
+          }
+        }
   },
   'Close under a known key': ({ session: { state } }) => {
     const keys = current(state)
@@ -127,12 +150,18 @@ const EVENTS: Record<string, Make | { loses: Make }> = {
     : undefined,
   'Cancel of any other': ({ name }) =>
     ({ type: 'frame', frame: { kind: 'cancel', by: name, n: 1, reason: 'dead-round', seen: 0 } }),
-  'result of crypto': ({ crypto: [effect], name, lives }) => effect == null ? undefined : finish(effect, `${name}${lives}`),
+  'result of crypto': (
+    { crypto: [effect], name, lives }
+  ) => effect == null ? undefined : finish(effect, `${name}${lives}`),
   'result of crypto that proves nothing': ({ session: { state: { mode } } }) =>
     mode.type === 'proposing' && mode.stage === 'deriving'
       ? { type: 'decapsulated', token: mode.token, secret: zeros(32) }
       : undefined,
-  'crypto failed': ({ crypto: [effect] }) => effect == null ? undefined : { type: 'crypto-failed', token: effect.token },
+  'crypto failed': ({ crypto: [effect] }) => effect == null
+    ? undefined
+    : {
+        type: 'crypto-failed', token: effect.token
+      },
   'result of crypto, another token': () => ({ type: 'decapsulated', token: -1, secret: zeros(32) }),
   timer: ({ session: { state: { mode } } }) => 'wakeAt' in mode ? { type: 'wake' } : undefined,
   'timer, tries are used up': ({ session: { state: { mode } } }) => {
@@ -176,7 +205,9 @@ function outcomeOf (state: string, make: Make | { loses: Make }): string | undef
 
   const { session } = peer
   const before = nameOf(session.state)
-  const effects = session.step(event, { now: event.type === 'wake' ? session.nextWake() : world.now, random: () => 0.5 })
+  const effects = session.step(event, {
+    now: event.type === 'wake' ? session.nextWake() : world.now, random: () => 0.5
+  })
   const after = nameOf(session.state)
   const does = effects.map(doing)
   return `${does.length > 0 ? does.join(', ') : '-'} | ${after === before ? 'same' : after}`

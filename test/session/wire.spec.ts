@@ -134,7 +134,9 @@ describe('frames of sessions', function () {
     'of no bytes': [],
     'of another version': [2, 5],
     'of an unknown kind': [1, 99, 1, 65, 1, 66],
-    'with a number past 2^52': [1, 5, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, ...new Uint8Array(32)],
+    'with a number past 2^52': [
+      1, 5, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f, ...new Uint8Array(32)
+    ],
     'without a tag': [1, 6, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 0],
     'about a round of somebody else': [1, 3, 1, 65, 1, 66, 1, 67, 1, 0, 0]
   })) {

@@ -26,7 +26,7 @@ function tell ({ found }: Explored): string {
 describe('the model of two peers with a session', function () {
   this.timeout(TIMEOUT)
 
-  describe('in whatever order things happen, keys agree, messages arrive once and in order, and all comes to rest', () => {
+  describe('in whatever order things happen, keys agree, messages arrive once and in order, all comes to rest', () => {
     const counts: Explored[] = []
 
     for (const [name, setup] of Object.entries(setups)) {

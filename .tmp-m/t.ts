@@ -1,2 +1,0 @@
-import { tableLines } from '../test/session/table.ts'
-console.log(tableLines().join('\n'))
