@@ -1,0 +1,86 @@
+/**
+ * Every number of a session, with its unit and where it comes from. 'The spec' is the design that docs/session.md
+ * describes.
+ */
+
+/** Versions of the frames, of the key schedule, and of the stored record. Each is bound into what it versions */
+export const WIRE_VERSION = 1
+export const RECORD_VERSION = 1
+
+/** Bytes of an X-Wing public key: ML-KEM-768 (FIPS 203) 1,184 and X25519 32 */
+export const KEM_PUBLIC_BYTES = 1216
+/** Bytes of an X-Wing ciphertext: ML-KEM-768 1,088 and X25519 32 */
+export const KEM_CIPHERTEXT_BYTES = 1120
+/** Bytes of an X-Wing seed, of every secret, of every hash, and of every MAC */
+export const SECRET_BYTES = 32
+/** Bytes of a key's name */
+export const KEY_ID_BYTES = 8
+/** Bytes that ChaCha20-Poly1305 (RFC 8439) adds to a message */
+export const TAG_BYTES = 16
+/** Bytes of the longest peer id that is taken */
+export const MAX_PEER_BYTES = 64
+/** Bytes of the longest signature that is taken: RSA with 4,096 bits has 512 */
+export const MAX_SIGNATURE_BYTES = 512
+/**
+ * Round numbers, epochs, counters, and sequence numbers are below this. A step adds at most 1, so no number that a peer
+ * makes up can bring ours past 2^53. Milliseconds of the clock reach it in 140,000 years
+ */
+export const MAX_NUMBER = 2 ** 52
+
+/** Keys that open what comes in: of so many epochs, the newest among them (the spec) */
+export const KEY_WINDOW = 4
+/** Milliseconds that an older key opens frames after the first frame of a newer epoch (the spec) */
+export const KEY_GRACE = 120_000
+/** Message keys that one frame may skip, and that are kept of all epochs (the spec) */
+export const MAX_SKIP = 1000
+export const MAX_SKIPPED = 2000
+/** Milliseconds that a skipped message key is kept (the spec) */
+export const SKIPPED_LIFE = 300_000
+/** Frames behind the newest one of an epoch whose replays are told from late ones (the spec) */
+export const REPLAY_WINDOW = 2048
+
+/** Milliseconds of the first and the longest wait for an answer to a Propose, and tries in all. A guess: 31 s */
+export const ROUND_FIRST = 1000
+export const ROUND_CAP = 8000
+export const ROUND_TRIES = 6
+/** Milliseconds of the longest wait before an Accept is repeated. A guess */
+export const ACCEPT_CAP = 30_000
+/** Milliseconds of the first and the longest wait before a round is tried again that failed. A guess, and the spec's */
+export const RETRY_FIRST = 250
+export const RETRY_CAP = 300_000
+/** Milliseconds between two Resyncs: the least, doubling to the most (the spec) */
+export const RESYNC_FIRST = 5000
+export const RESYNC_CAP = 300_000
+/** Milliseconds between two answers to stale Proposes. A guess: a replay must not buy a signature each */
+export const STALE_PAUSE = 1000
+
+/** What makes a session agree on a new key: messages, bytes, milliseconds of use by rank (the spec) */
+export const REKEY_MESSAGES = 10_000
+export const REKEY_BYTES = 256 * 1024 * 1024
+/** By rank, so that two peers in step do not both propose. Plus or minus REKEY_JITTER of it */
+export const REKEY_AGE = [120_000, 165_000] as const
+export const REKEY_JITTER = 0.1
+/** What a key never seals more of: what is over waits for a new key (the spec) */
+export const KEY_MESSAGES = 2 ** 20
+export const KEY_BYTES = 1024 * 1024 * 1024
+export const KEY_AGE = 600_000
+
+/** Bytes of the largest message. DirectSub takes 1 MiB, and the frame around it has to fit */
+export const MAX_MESSAGE = 1024 * 1024 - 1024
+/** Messages and bytes that wait for one peer, unless an option says otherwise. A guess */
+export const QUEUE_MESSAGES = 1024
+export const QUEUE_BYTES = 4 * 1024 * 1024
+/** Messages that may be under way: the other side holds as many that came too early */
+export const FLIGHT_MESSAGES = 256
+/** Bytes that may be under way, and that are held of what came too early. One message always may */
+export const FLIGHT_BYTES = 2 * 1024 * 1024
+/** Messages behind the first missing one that an ack names one by one */
+export const ACK_BITS = 64
+/** Milliseconds that an ack may wait for more, and messages after which it does not. A guess */
+export const ACK_DELAY = 20
+export const ACK_EVERY = 16
+/** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
+export const RESEND_FIRST = 1000
+export const RESEND_CAP = 30_000
+/** Calls that may wait for a new epoch at once. A guess */
+export const MAX_WAITERS = 64

@@ -1,0 +1,300 @@
+import * as limits from '../constants.ts'
+import { advance } from './chain.ts'
+import { current } from './state.ts'
+import { canSeal } from './triggers.ts'
+import { encodeBody } from './wire.ts'
+import type { Call, EpochKeys, OutMessage, SessionState } from './state.ts'
+import type { Turn } from './turn.ts'
+import type { Body, Head, SealedKind } from './wire.ts'
+
+/**
+ * Exactly once and in order, whatever becomes of keys. Numbers of messages and acks are inside of what is sealed, and
+ * do not begin anew with an epoch. What has no ack is sealed again, under the key that is current by then.
+ *
+ * A message is 'delivered' when the other side has handed it to its program, and has stored that it did. Numbers belong
+ * to a life of their sender: each key names the lives that agreed on it, so an ack for an earlier life says nothing to
+ * this one, and a message of an earlier life is dropped.
+ */
+export class Delivery {
+  add (turn: Turn, call: Call, payload: Uint8Array): void {
+    const { out, options } = turn.state
+
+    if (payload.byteLength > limits.MAX_MESSAGE) {
+      turn.do({ type: 'send-settled', call, outcome: 'too-large' })
+    } else if (out.messages.length >= options.queueMessages || out.bytes + payload.byteLength > options.queueBytes) {
+      turn.do({ type: 'send-settled', call, outcome: 'queue-full' })
+    } else {
+      out.messages.push({ call, payload, isSent: false, isHeld: false })
+      out.bytes += payload.byteLength
+    }
+  }
+
+  /** One that has left cannot be called back: it stays, and nobody waits for it */
+  abort (turn: Turn, call: Call): boolean {
+    const { out } = turn.state
+    const message = out.messages.find(message => message.call === call)
+
+    if (message == null) {
+      return false
+    }
+
+    message.call = undefined
+    turn.do({ type: 'send-settled', call, outcome: 'aborted' })
+
+    if (message.seq == null) {
+      out.messages.splice(out.messages.indexOf(message), 1)
+      out.bytes -= message.payload.byteLength
+    }
+
+    return true
+  }
+
+  /** What was under way when the way broke may be lost. A heartbeat shows a peer that has another key than we */
+  connected (turn: Turn): void {
+    const { state, now } = turn
+    state.out.messages.forEach(message => { message.isSent = message.isHeld = false })
+    this.flush(turn)
+
+    if (turn.sealed === 0 && canSeal(state, now)) {
+      this.#seal(turn, 'heartbeat')
+    } else if (turn.sealed === 0 && current(state) != null) {
+      state.isRekeyDue = true
+    }
+  }
+
+  wake (turn: Turn): void {
+    const { state, now } = turn
+    const { out } = state
+
+    if (out.resendAt != null && out.resendAt <= now && canSeal(state, now)) {
+      out.resends++
+      out.resendAt = undefined
+      out.messages.forEach((message, i) => { message.isSent &&= i > 0 && message.isHeld })
+    }
+  }
+
+  nextWake (state: SessionState, now: number): number {
+    const { out: { resendAt = Infinity }, in: { ackAt = Infinity } } = state
+    return canSeal(state, now) ? Math.min(resendAt, ackAt) : Infinity
+  }
+
+  /** Seals what may leave now: messages, and an ack if one is due and none of them brought it */
+  flush (turn: Turn): void {
+    const { state, now } = turn
+
+    if (!canSeal(state, now)) {
+      return
+    }
+
+    const isAckDue = this.#storeAck(turn)
+    const before = turn.sealed
+    this.#sealMessages(turn)
+
+    if (isAckDue && turn.sealed === before && canSeal(state, now)) {
+      this.#seal(turn, 'heartbeat')
+    }
+  }
+
+  close (turn: Turn): void {
+    if (canSeal(turn.state, turn.now)) {
+      this.#seal(turn, 'close')
+    }
+
+    this.settleAll(turn)
+  }
+
+  settleAll (turn: Turn): void {
+    const { out } = turn.state
+    const calls = out.messages.flatMap(({ call }) => call ?? [])
+    calls.forEach(call => { turn.do({ type: 'send-settled', call, outcome: 'closed' }) })
+    out.messages = []
+    out.bytes = 0
+    out.resendAt = undefined
+  }
+
+  /** What an opened frame says */
+  receive (turn: Turn, keys: EpochKeys, { base, ack, held, message }: Body): void {
+    const { state, now } = turn
+
+    // else it speaks of messages of a life of ours that is over
+    if (keys.myBoot === state.boot) {
+      this.#acked(turn, ack, held)
+    }
+    if (now >= keys.rekeyAt) {
+      state.isRekeyDue = true
+    }
+    if (keys.peerBoot !== state.in.boot) {
+      turn.count('stale-life')
+      return
+    }
+
+    this.#skipTo(turn, base)
+
+    if (message != null) {
+      this.#take(turn, message.seq, message.payload)
+    }
+  }
+
+  /** The sender has settled all below `base`: what we lack of that, an earlier state of ours had */
+  #skipTo (turn: Turn, base: number): void {
+    const { state } = turn
+
+    while (state.in.delivered + 1 < base) {
+      const [early] = state.in.early
+
+      if (early != null && early.seq < base) {
+        state.in.delivered = early.seq - 1
+        this.#deliverEarly(turn)
+      } else {
+        state.in.delivered = base - 1
+      }
+    }
+
+    this.#deliverEarly(turn)
+  }
+
+  #take (turn: Turn, seq: number, payload: Uint8Array): void {
+    const { state, now } = turn
+    const inbox = state.in
+    const isNew = seq > inbox.delivered && !inbox.early.some(early => early.seq === seq)
+    const isNext = seq === inbox.delivered + 1
+    const hasRoom = seq - inbox.delivered <= limits.FLIGHT_MESSAGES &&
+      (inbox.early.length === 0 || inbox.earlyBytes + payload.byteLength <= limits.FLIGHT_BYTES)
+
+    if (isNew && !isNext && !hasRoom) {
+      turn.count('early-full')
+      return
+    }
+
+    inbox.unacked++
+    inbox.ackAt ??= now + state.options.ackDelay
+
+    if (!isNew) {
+      turn.count('duplicate')
+      return
+    }
+
+    const at = inbox.early.findIndex(early => early.seq > seq)
+    inbox.early.splice(at === -1 ? inbox.early.length : at, 0, { seq, payload })
+    inbox.earlyBytes += payload.byteLength
+    this.#deliverEarly(turn)
+  }
+
+  #deliverEarly (turn: Turn): void {
+    const inbox = turn.state.in
+
+    for (let [next] = inbox.early; next?.seq === inbox.delivered + 1; [next] = inbox.early) {
+      const { seq, payload } = next
+      inbox.early.shift()
+      inbox.earlyBytes -= payload.byteLength
+      inbox.delivered = seq
+      turn.do({ type: 'deliver', seq, payload })
+    }
+  }
+
+  /** An ack says only what is stored: one that is due makes the state be stored first */
+  #storeAck (turn: Turn): boolean {
+    const { state, now } = turn
+    const inbox = state.in
+    const isDue = inbox.unacked >= limits.ACK_EVERY || (inbox.ackAt != null && inbox.ackAt <= now)
+
+    if (isDue) {
+      inbox.unacked = 0
+      inbox.ackAt = undefined
+    }
+    if (isDue && inbox.stored !== inbox.delivered) {
+      inbox.stored = inbox.delivered
+      turn.persist()
+    }
+
+    return isDue
+  }
+
+  #sealMessages (turn: Turn): void {
+    const { state, now } = turn
+    const { out, options } = state
+    let flying = 0
+
+    for (const [i, message] of out.messages.entries()) {
+      flying += message.payload.byteLength
+
+      // the receiver holds no more of what comes too early
+      if (i >= limits.FLIGHT_MESSAGES || (i > 0 && flying > limits.FLIGHT_BYTES)) {
+        break
+      }
+      if (message.isSent || (message.isHeld && i > 0)) {
+        continue
+      }
+      if (!canSeal(state, now) || (options.mode === 'perfect' && !hasSlot(state, message))) {
+        break
+      }
+
+      message.seq ??= out.nextSeq++
+      message.isSent = true
+      this.#seal(turn, 'data', message)
+      out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+    }
+  }
+
+  #seal (turn: Turn, kind: SealedKind, message?: OutMessage): void {
+    const { state, now } = turn
+    const { out, options } = state
+    const keys = current(state)
+
+    if (keys?.send == null) {
+      return
+    }
+
+    const [first] = out.messages
+    const { stored, early } = state.in
+    const said: Body = { base: first?.seq ?? out.nextSeq, ack: stored, held: early.map(({ seq }) => seq) }
+
+    if (message?.seq != null) {
+      said.message = { seq: message.seq, payload: message.payload }
+      keys.message ??= message.seq
+    }
+
+    const body = encodeBody(said)
+    const head: Head = { kind, key: keys.id, epoch: keys.epoch, counter: keys.send.next }
+    turn.send({ kind, head, key: advance(keys.send), body })
+    turn.sealed++
+    keys.sealed++
+    keys.sealedBytes += body.byteLength
+    state.isRekeyDue ||= keys.sealed >= options.rekeyMessages || keys.sealedBytes >= limits.REKEY_BYTES ||
+      now >= keys.rekeyAt
+  }
+
+  #acked (turn: Turn, ack: number, held: number[]): void {
+    const { out } = turn.state
+
+    if (ack >= out.nextSeq) {
+      turn.count('wrong-ack')
+      return
+    }
+
+    const before = out.messages.length
+
+    for (let [first] = out.messages; first?.seq != null && first.seq <= ack; [first] = out.messages) {
+      out.messages.shift()
+      out.bytes -= first.payload.byteLength
+
+      if (first.call != null) {
+        turn.do({ type: 'send-settled', call: first.call, outcome: 'delivered' })
+      }
+    }
+    for (const message of out.messages) {
+      message.isHeld ||= message.seq != null && held.includes(message.seq)
+    }
+    if (out.messages.length < before) {
+      out.resends = 0
+      const isUnderWay = out.messages.some(({ isSent }) => isSent)
+      out.resendAt = isUnderWay ? turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, 0) : undefined
+    }
+  }
+}
+
+/** In mode 'perfect' an epoch seals one message of the program, as often as that takes */
+export function hasSlot (state: SessionState, { seq }: OutMessage): boolean {
+  const taken = current(state)?.message
+  return taken == null || taken === seq
+}
