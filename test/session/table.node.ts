@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'aegir/chai'
 import { tableLines } from './table.ts'
 
@@ -14,15 +15,8 @@ describe('the table of states and events', function () {
     expect(lines.length).to.be.above(60)
   })
 
-  it('is as docs/session.md shows it', function () {
-    // there are no files in a browser
-    const fs = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:fs')
-
-    if (fs == null) {
-      return this.skip()
-    }
-
-    const shown = fs.readFileSync('docs/session.md', 'utf8').split('\n').filter(line => line.startsWith('| '))
+  it('is as docs/session.md shows it', () => {
+    const shown = readFileSync('docs/session.md', 'utf8').split('\n').filter(line => line.startsWith('| '))
     const isRow = (line: string): boolean => line.split(' | ').length === 4
     const from = shown.findIndex(line => line.startsWith('| event | state |'))
     expect(shown.slice(from + 1).filter(isRow)).to.deep.equal(tableLines())
