@@ -24,7 +24,7 @@ export class Records {
     return this.#cache.get(seq) ?? this.#reading.get(seq) ?? this.#begin(seq)
   }
 
-  /** The record was stored anew, without some entries: whoever reads it from here on does not see them */
+  /** The record was stored anew, without some entries, or is damaged by now: whoever reads it from here on does not see them */
   forget (seq: number): void {
     this.#cache.delete(seq)
     this.#reading.delete(seq)

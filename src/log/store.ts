@@ -397,14 +397,14 @@ export class Store {
   }
 
   async #rebuildNow (before?: LogIndex): Promise<void> {
-    const { disk } = this.#state
     await this.#writing
     await this.#checkpoints.stop()
     const { index, freed, damaged } = await rebuild(this.#state, before)
     // if it is stored after all, it is a record now
     this.#failed = undefined
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
-    await disk.delete(damaged, 'record')
+    damaged.forEach(seq => { this.records.forget(seq) })
+    await this.#state.disk.delete(damaged, 'record')
     this.#state.index = index
     await this.#checkpoints.replace(freed)
   }
