@@ -24,10 +24,16 @@ export class Records {
     return this.#cache.get(seq) ?? this.#reading.get(seq) ?? this.#begin(seq)
   }
 
-  /** The record was stored anew, without some entries, or is damaged by now: whoever reads it from here on does not see them */
+  /** The record was stored anew, without some entries: whoever reads it from here on does not see them */
   forget (seq: number): void {
     this.#cache.delete(seq)
     this.#reading.delete(seq)
+  }
+
+  /** From here on, what is on the disk counts: records in memory may have rotted there since they were read */
+  clear (): void {
+    this.#cache.clear()
+    this.#reading.clear()
   }
 
   async #begin (seq: number): Promise<StoredRecord | undefined> {

@@ -18,7 +18,7 @@ import { readManifest, readTail, rebuild, replay } from './recovery.ts'
 import { additionOf } from './state.ts'
 import type { Sizes } from './constants.ts'
 import type { Prepared } from './core/log-index.ts'
-import type { RemovedRows, StoredEntry } from './core/record.ts'
+import type { RemovedRows, StoredEntry, StoredRecord } from './core/record.ts'
 import type { Place, RingRow, TableName } from './core/rows.ts'
 import type { TrueEntry } from './core/types.ts'
 import type { Tail } from './recovery.ts'
@@ -170,8 +170,7 @@ export class Store {
   /** The entries in these places, as far as they can be read. Each record is read once */
   async entriesAt (places: Place[]): Promise<StoredEntry[]> {
     const seqs = [...new Set(places.map(({ seq }) => seq))]
-    const read = await Promise.all(seqs.map(async seq => this.records.read(seq)))
-    const records = new Map(seqs.map((seq, i) => [seq, read[i]]))
+    const records = new Map(await Promise.all(seqs.map(async seq => [seq, await this.records.read(seq)] as const)))
     const entries: StoredEntry[] = []
 
     for (const { seq, slot } of places) {
@@ -314,12 +313,10 @@ export class Store {
 
   /** Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with it */
   async drop (): Promise<void> {
-    const { disk } = this.#state
-
     await this.#letGo(async () => {
       await this.#checkpoints.stop()
-      await disk.putNamed(DROPPED, new Uint8Array(0))
-      await disk.clear(DROPPED, 'owner')
+      await this.#state.disk.putNamed(DROPPED, new Uint8Array(0))
+      await this.#state.disk.clear(DROPPED, 'owner')
     })
   }
 
@@ -403,8 +400,8 @@ export class Store {
     // if it is stored after all, it is a record now
     this.#failed = undefined
     damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
-    damaged.forEach(seq => { this.records.forget(seq) })
     await this.#state.disk.delete(damaged, 'record')
+    this.records.clear()
     this.#state.index = index
     await this.#checkpoints.replace(freed)
   }
@@ -427,27 +424,24 @@ export class Store {
 
   /** All rows that name places in these records where no entry can be read */
   async #unreadable (seqs: Set<number>): Promise<RemovedRows> {
-    const readable = new Map<number, (slot: number) => boolean>()
+    const records = new Map<number, StoredRecord | undefined>()
     const removed: RemovedRows = {}
     const pacer = new Pacer(this.#state.clock)
 
     for (const seq of seqs) {
-      const record = await this.records.read(seq)
-      readable.set(seq, slot => record?.entryAt(slot) != null)
+      records.set(seq, await this.records.read(seq))
     }
 
     for (const name of ['ring', 'order', 'groups'] as const) {
-      const found: Uint8Array[] = []
+      const found: Uint8Array[] = removed[name] = []
 
       for await (const rows of walk(async options => this.scan(name, options), ROWS)) {
         found.push(...rows.filter(row => {
           const { seq, slot } = placeIn(name, row)
-          return readable.get(seq)?.(slot) === false
+          return records.has(seq) && records.get(seq)?.entryAt(slot) == null
         }))
         await pacer.pause()
       }
-
-      removed[name] = found
     }
 
     return removed

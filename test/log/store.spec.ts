@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import { Key } from 'interface-datastore/key'
 import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
@@ -227,6 +228,35 @@ describe('the store of a log after a crash', () => {
       await closeLogs()
     }
   }).timeout(60_000)
+
+  for (const isLost of [false, true]) {
+    it(`says one thing of records that were read before they ${isLost ? 'were lost' : 'rotted'}, when its index is made anew`, async () => {
+      // all records stay in memory, once they were read
+      const story = await newStory({ ...SMALL, cacheBytes: 1024 * 1024 })
+      await tell(story)
+      await closeLogs()
+      const { writes } = story.datastore
+      const records = story.datastore.keys.filter(key => key.endsWith('r')).map(key => new Key(key))
+      let lost = 0
+
+      for (const record of records) {
+        const datastore = WatchedDatastore.from(writes)
+        await story.read(datastore, async log => {
+          const before = await collect(log.arrivals())
+          await (isLost ? datastore.delete(record) : datastore.put(record, (await datastore.get(record)).map(byte => byte ^ 1)))
+          await Promise.all(datastore.keys.filter(key => key.endsWith('p')).map(async key => datastore.delete(new Key(key))))
+          // whoever needs a page finds out that it is gone
+          await Promise.all([log.fingerprint({ from: 1 }, FINGERPRINT_KEY), log.heads()])
+          const { ids, arrivals } = await faceOf(log)
+          expect(arrivals.map(arrival => arrival.split(' ')[1]).sort(), `${record}`).to.deep.equal(ids.sort())
+          lost += before.length - ids.length
+        })
+        await closeLogs()
+      }
+
+      expect(lost).to.be.above(0)
+    }).timeout(60_000)
+  }
 
   it('leaves no pages behind that no manifest names', async () => {
     const story = await newStory(SMALL)

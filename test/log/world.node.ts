@@ -4,7 +4,7 @@ import { replay, runWorld } from './world/lives.ts'
 /** Worlds, and of those whose disk rots. `npm run simulate:log` leads as many as somebody likes */
 const SEEDS = 10
 const ROT_SEEDS = 5
-/** A record that was read before it rotted, and an index that was made anew: went wrong in a third of its lives */
+/** In this world a record that was read rots, and then the index is made anew. A third of its lives went wrong */
 const ROTTEN_CACHE = 294
 /** Worlds in one test: so that none takes long */
 const SHARE = 10
