@@ -104,7 +104,9 @@ export const ANNOUNCEMENT_COST = 0.005
 export const TOPIC_COST = 0.002
 /** The same of what a gossip asks, answers and says to be lost. Measured: 0.0018 */
 export const ITEM_COST = 0.002
-/** Updates and announcements, and their bytes, of a gossip that are dealt with at once: 1 ms, and 250 topics of 32 bytes */
+/**
+ * Updates and announcements, and their bytes, of a gossip that are dealt with at once: 1 ms, and 250 topics of 32 bytes
+ */
 export const PART_ITEMS = 128
 export const PART_BYTES = 8192
 /**

@@ -6,7 +6,8 @@ import type { Pacer } from './pacer.ts'
  * work is done already and nobody waits before it. A pacer has the loop run between those that waited
  */
 export function inOrder<T> (
-  mailboxes: Mailboxes, owner: string, work: T | Promise<T>, then: (value: T) => void, onError: (err: unknown) => void, pacer?: Pacer
+  mailboxes: Mailboxes, owner: string, work: T | Promise<T>, then: (value: T) => void,
+  onError: (err: unknown) => void, pacer?: Pacer
 ): void {
   if (work instanceof Promise) {
     // it may fail before its turn comes

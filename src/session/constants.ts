@@ -54,13 +54,13 @@ export const RESYNC_CAP = 300_000
 /** Milliseconds between two answers to stale Proposes. A guess: a replay must not buy a signature each */
 export const STALE_PAUSE = 1000
 
-/** What makes a session agree on a new key: messages, bytes, milliseconds of use by rank (the spec) */
+/** A session agrees on a new key after so many messages, bytes, or milliseconds of use by rank. From the spec */
 export const REKEY_MESSAGES = 10_000
 export const REKEY_BYTES = 256 * 1024 * 1024
 /** By rank, so that two peers in step do not both propose. Plus or minus REKEY_JITTER of it */
 export const REKEY_AGE = [120_000, 165_000] as const
 export const REKEY_JITTER = 0.1
-/** What a key never seals more of: what is over waits for a new key (the spec) */
+/** A key seals no more messages and bytes than these: the rest waits for a new key. From the spec */
 export const KEY_MESSAGES = 2 ** 20
 export const KEY_BYTES = 1024 * 1024 * 1024
 export const KEY_AGE = 600_000

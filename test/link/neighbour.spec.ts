@@ -493,6 +493,37 @@ describe('a neighbour', () => {
     expect(numbersOf(frames)).to.deep.equal(range(100))
   })
 
+  it('hands on all that came before the stream was closed while it was read slowly', async () => {
+    const { other, opener } = the()
+    await up()
+    other.frames.push = (...items) => {
+      other.neighbour.spend(100)
+      return Array.prototype.push.apply(other.frames, items)
+    }
+    send(opener.neighbour, 0, 20)
+    await the().clock.run(100)
+    expect(other.frames.length).to.be.below(10)
+
+    const stopping = opener.neighbour.stop({ signal: new AbortController().signal })
+    await the().clock.run(60_000)
+    await stopping
+    expect(numbersOf(other.frames)).to.deep.equal(range(20))
+    expect(other.neighbour.diagnostics).to.have.property('channels', 0)
+  })
+
+  it('cuts off a neighbour that sends far more than it may while it is not read', async () => {
+    const { other } = the()
+    const connection = await up()
+    other.neighbour.spend(1000)
+    const flood = new Uint8Array(1024 * 1024).fill(1)
+    for (let i = 0; i < 9; i++) {
+      connection.streams[0].send(flood)
+      await the().clock.run(5)
+    }
+
+    expect(other.neighbour.diagnostics).to.include({ faults: 1, held: 0 })
+  })
+
   it('reads a flood of grants as slowly', async () => {
     const connection = await up()
     const flood = Uint8Array.from(range(300_000), i => [2, Kind.CREDIT, 0][i % 3])
@@ -501,7 +532,7 @@ describe('a neighbour', () => {
     }
     await the().clock.run(100)
 
-    // half a second at once are 25,000 of them, of 2,000,000
+    // a quarter of a second at once is 12,500 of them, of 2,000,000
     expect(Number(the().other.neighbour.diagnostics.held) + connection.streams[1].readBufferLength).to.be.above(5_000_000)
   })
 

@@ -4,7 +4,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import { stubInterface } from 'sinon-ts'
 import { FrameParser } from '../../src/link/core/frames.ts'
-import { MAX_UPDATES, SIGNATURE_COST, TOPIC_COST } from '../../src/pubsub/constants.ts'
+import { ITEM_COST, MAX_UPDATES, SIGNATURE_COST, TOPIC_COST } from '../../src/pubsub/constants.ts'
 import { Context } from '../../src/pubsub/context.ts'
 import { EnvelopeType, Signer } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
@@ -148,6 +148,45 @@ describe('gossip that the core takes long to deal with', () => {
     expect(Math.max(...heard)).to.be.below(MAX_UPDATES / 10)
     expect(core.routing.isReachable(origin)).to.equal(false)
     expect(bench.seen).to.deep.equal(['end, 0 kept'])
+    bench.subscriptions.stop()
+  })
+
+  it('lets the loop run between frames that wait for their place', async () => {
+    const updates = await Promise.all(Array.from({ length: ORIGINS }, async () => update()))
+    const bench = await Bench.create(() => 'end')
+    const { core } = bench.context
+    const receive = core.receive.bind(core)
+    let [inTurn, most, frames] = [0, 0, 0]
+    core.receive = (from, gossip, now) => {
+      if (gossip.lost.length > 0) {
+        most = Math.max(most, ++inTurn)
+        frames++
+        // each takes a millisecond
+        for (const began = performance.now(); performance.now() - began < 1;);
+      }
+      return receive(from, gossip, now)
+    }
+    bench.hear(1000, { updates })
+    for (let i = 0; i < 40; i++) {
+      bench.hear(10, { lost: [updates[0].origin] })
+    }
+    while (bench.context.inbound.size > 0) {
+      await new Promise<void>(resolve => { systemClock.soon(resolve) })
+      inTurn = 0
+    }
+
+    expect(frames).to.equal(40)
+    expect(most).to.be.below(10)
+    bench.subscriptions.stop()
+  })
+
+  it('is paid for by what it asks, answers and says to be lost', async () => {
+    const bench = await Bench.create(() => 'end')
+    const origin = bench.from.key
+    const asked = [{ origin, epoch: 1, seq: 1, hops: 1 }, { origin, epoch: 1, seq: 2, hops: 1 }]
+    bench.hear(10, { lost: [origin], wanted: asked, requests: [{ id: 1, topic: 'a' }], answers: [1, 2, 3] })
+    await bench.settled()
+    expect(bench.spent).to.be.closeTo(7 * ITEM_COST, 1e-9)
     bench.subscriptions.stop()
   })
 

@@ -142,7 +142,7 @@ export class FrameParser {
   readonly #held = new Pieces()
   /** How many bytes must be there before it is worth looking again */
   #wanted = 1
-  /** What came after this was stopped */
+  /** Bytes that came after the parser was stopped */
   readonly #waiting = new Pieces()
 
   constructor (max: number, onFrame: OnFrame) {

@@ -29,7 +29,7 @@ export class Delivery {
     }
   }
 
-  /** One that has left cannot be called back: it stays, and nobody waits for it */
+  /** A message that has left cannot be called back: it stays, and nobody waits for it */
   abort (turn: Turn, call: Call): boolean {
     const { out } = turn.state
     const message = out.messages.find(message => message.call === call)
@@ -49,7 +49,7 @@ export class Delivery {
     return true
   }
 
-  /** What was under way when the way broke may be lost. A heartbeat shows a peer that has another key than we */
+  /** Messages under way when the way broke may be lost. A heartbeat shows a peer that has another key than we */
   connected (turn: Turn): void {
     const { state, now } = turn
     state.out.messages.forEach(message => { message.isSent = message.isHeld = false })
@@ -112,7 +112,7 @@ export class Delivery {
     out.resendAt = undefined
   }
 
-  /** What an opened frame says */
+  /** Takes the body of a frame that was opened */
   receive (turn: Turn, keys: EpochKeys, { base, ack, held, message }: Body): void {
     const { state, now } = turn
 

@@ -2,7 +2,7 @@ import type { Call, Key, KeyId } from './state.ts'
 import type { Accept, Body, Cancel, CancelReason, Confirm, Head, Propose, Resync, SealedKind } from './wire.ts'
 
 /**
- * What happens to a session. Signed frames come here only with a signature that is good, from and to the right peers
+ * Events of a session. Signed frames come here only with a signature that is good, from and to the right peers
  */
 export type Event =
   // the program
@@ -37,7 +37,7 @@ export interface Sealing {
   body: Uint8Array
 }
 
-/** Its signature is the shell's: it has the node's key. `encoded` is what is signed, by `signedBytes` of wire.ts */
+/** The shell signs `signedBytes` of `encoded` (wire.ts): the shell has the node's key, and the core has not */
 export interface Signing {
   kind: 'propose' | 'accept' | 'cancel' | 'resync'
   frame: Propose | Accept | Cancel | Resync
