@@ -4,7 +4,7 @@ import { IS_LONG } from '../fixtures/effort.ts'
 import { explore, wander } from './explore.ts'
 import { mutants } from './mutants.ts'
 import { setups, wild } from './setups.ts'
-import type { Explored } from './explore.ts'
+import type { Explored } from '../fixtures/search.ts'
 
 /**
  * Worlds of each setup: all of them where there are fewer. What is past it differs only late. And walks at random, which see

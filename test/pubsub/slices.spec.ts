@@ -162,7 +162,9 @@ describe('gossip that the core takes long to deal with', () => {
         most = Math.max(most, ++inTurn)
         frames++
         // each takes a millisecond
-        for (const began = performance.now(); performance.now() - began < 1;);
+        for (const began = performance.now(); performance.now() - began < 1;) {
+          // busy
+        }
       }
       return receive(from, gossip, now)
     }

@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import { explore } from './explore.ts'
 import { mutants } from './mutants.ts'
 import { setups } from './setups.ts'
-import type { Explored } from './explore.ts'
+import type { Explored } from '../../fixtures/search.ts'
 
 /** Worlds of each setup: all have fewer, but the one in which everything may happen. What is past it differs only late */
 const MAX_STATES = 30_000

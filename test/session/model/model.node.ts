@@ -3,7 +3,7 @@ import { seededRandom } from '../../../src/runtime/random.ts'
 import { explore, wander } from './explore.ts'
 import { mutants } from './mutants.ts'
 import { setups, wild } from './setups.ts'
-import type { Explored } from './explore.ts'
+import type { Explored } from '../../fixtures/search.ts'
 
 /**
  * Worlds of each setup. What is past it differs only late; `node test/session/model/run.ts --states 1000000` looks at
