@@ -69,6 +69,10 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     }
   }
 
+  get maxMessageSize (): number {
+    return this.#options.maxMessageSize
+  }
+
   isStarted (): boolean {
     return this.#router != null
   }

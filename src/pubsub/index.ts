@@ -152,6 +152,8 @@ export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> 
    * who sent it. No other message is delivered
    */
   readonly globalSignaturePolicy: string
+  /** Bytes of the largest message that this node sends and takes */
+  readonly maxMessageSize: number
   /** Asked about every message of their topic before it is delivered */
   readonly topicValidators: Map<string, TopicValidator>
 

@@ -1,74 +1,66 @@
-import { equals } from 'uint8arrays/equals'
 import { Alarm } from '../runtime/alarm.ts'
 import { jitter, randomInt } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { toRange, wrap } from './core/ring.ts'
+import { provenBy } from './proof.ts'
+import { KEY_BYTES } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Entry, Log } from '../log/index.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Random } from '../runtime/random.ts'
 
 export interface AuditsInit {
-  clock: Clock
-  random: Random
+  context: ReplicationContext
   log: Log
   questions: Questions
   /** What both of us say we keep */
   shared (peer: Key): Segment[]
-  /** Who has been in for long enough to have what it keeps */
+  /** Replicators that are here and have been in for long enough to have what they say */
   suspects (): Key[]
 }
 
+/** One of so many spot checks looks at a peer that fails already: it is to be heard when it is right again */
+const SECOND_CHANCES = 2
+
 /**
- * Asks those who say that they keep something for samples of it, now and then. Who could not show some in a row is passed over:
- * it is sent what it says it keeps, but nobody counts on it, until it shows one again.
+ * Asks replicators to prove that they have a sample of what they say they keep, one replicator now and then. Whatever is no proof is
+ * a strike: see core/trust.ts.
  */
 export class Audits {
   readonly #init: AuditsInit
   readonly #alarm: Alarm
-  /** Samples in a row that somebody did not show */
-  readonly #strikes = new Map<Key, number>()
   readonly #controller = new AbortController()
 
   constructor (init: AuditsInit) {
     this.#init = init
-    this.#alarm = new Alarm(init.clock, () => { void this.#audit() })
+    this.#alarm = new Alarm(init.context.clock, () => { void this.#audit() })
     this.#schedule()
-  }
-
-  isFailing (peer: Key): boolean {
-    return (this.#strikes.get(peer) ?? 0) >= limits.MAX_STRIKES
-  }
-
-  get failing (): Key[] {
-    return [...this.#strikes.keys()].filter(peer => this.isFailing(peer))
-  }
-
-  gone (peer: Key): void {
-    this.#strikes.delete(peer)
   }
 
   stop (): void {
     this.#controller.abort()
     this.#alarm.set(Infinity)
-    this.#strikes.clear()
   }
 
   async #audit (): Promise<void> {
-    const { random, shared } = this.#init
-    const suspects = this.#init.suspects().filter(peer => shared(peer).length > 0)
-    const peer = suspects[randomInt(random, suspects.length)]
+    const { context: { trust }, shared } = this.#init
+    const peer = this.#suspect()
 
     try {
       const sample = peer == null ? undefined : await this.#sample(shared(peer))
 
-      if (sample != null) {
-        this.#judge(peer, await this.#shows(peer, sample))
+      if (peer != null && sample != null) {
+        const isProven = await this.#isProven(peer, sample)
+
+        // it may be gone meanwhile, or keep something else by now: then its answer says nothing
+        if (!this.#controller.signal.aborted && this.#isSuspect(peer)) {
+          isProven ? trust.proved(peer) : trust.unproven(peer)
+        }
       }
-    } catch {
-      // the log was closed, or the peer is gone: then there is nothing to judge
+    } catch (err) {
+      // our own log could not be read, or was closed: that says nothing of the peer
+      this.#init.context.logger('a spot check failed - %e', err)
     }
 
     if (!this.#controller.signal.aborted) {
@@ -76,9 +68,21 @@ export class Audits {
     }
   }
 
+  #suspect (): Key | undefined {
+    const { context: { random, trust }, suspects } = this.#init
+    const all = suspects().filter(peer => this.#isSuspect(peer))
+    const failing = all.filter(peer => trust.isFailing(peer))
+    const some = failing.length > 0 && randomInt(random, SECOND_CHANCES) === 0 ? failing : all
+    return some[randomInt(random, some.length)]
+  }
+
+  #isSuspect (peer: Key): boolean {
+    return this.#init.suspects().includes(peer) && this.#init.shared(peer).length > 0
+  }
+
   /** An entry that it has had time to get */
   async #sample (segments: Segment[]): Promise<Entry | undefined> {
-    const { random, log, clock } = this.#init
+    const { context: { random, clock }, log } = this.#init
     const { from, width } = segments[randomInt(random, segments.length)]
     const skip = randomInt(random, width)
     // from anywhere on, or else from the beginning
@@ -90,21 +94,21 @@ export class Audits {
     return entry != null && Number(entry.clock.time) < clock.now() - limits.AUDIT_AGE ? entry : undefined
   }
 
-  async #shows (peer: Key, { id, bytes }: Entry): Promise<boolean> {
-    const { entries } = await this.#init.questions.ask<'have'>(peer, { kind: 'have', ids: [id.bytes] }, { signal: this.#controller.signal })
-    return entries.some(shown => equals(shown.bytes, bytes))
-  }
+  async #isProven (peer: Key, entry: Entry): Promise<boolean> {
+    const { questions, context: { pacer, randomBytes } } = this.#init
+    const nonce = randomBytes(KEY_BYTES)
 
-  #judge (peer: Key, isShown: boolean): void {
-    if (isShown) {
-      this.#strikes.delete(peer)
-    } else {
-      this.#strikes.set(peer, (this.#strikes.get(peer) ?? 0) + 1)
+    try {
+      const { proofs } = await questions.ask<'keep'>(peer, { kind: 'keep', nonce, ids: [entry.id.bytes] }, { signal: this.#controller.signal })
+      return (await provenBy(peer, [entry], proofs, nonce, pacer)).length > 0
+    } catch {
+      // silence and a refusal prove as little as a wrong answer
+      return false
     }
   }
 
   #schedule (): void {
-    const { clock, random } = this.#init
+    const { clock, random } = this.#init.context
     this.#alarm.set(clock.now() + jitter(random, limits.AUDIT_INTERVAL))
   }
 }

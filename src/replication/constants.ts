@@ -33,6 +33,16 @@ export const BATCH_ENTRIES = 1024
 export const WINDOW = 8
 export const MAX_QUEUED = 8192
 export const MAX_QUEUED_BYTES = 8 * 1024 * 1024
+/** Bytes that one peer may have under way to us, and all of them together. A guess: what a sender may have under way, and as much again */
+export const MAX_UNDER_WAY_BYTES = 2 * 1024 * 1024
+export const MAX_WAITING_OF_PEER = 2 * MAX_UNDER_WAY_BYTES
+export const MAX_WAITING_OF_ALL = 32 * 1024 * 1024
+/** Bytes of entries of which somebody wants to know who stored them: more are not waited for. A guess */
+export const MAX_AWAITED_BYTES = 64 * 1024 * 1024
+/** Milliseconds that `problems` tells of a clock that was wrong */
+export const CLOCKS_REMEMBERED = 300_000
+/** Milliseconds until an entry whose time had not come at the other side is sent again */
+export const LATER_RETRY = 1_000
 /** Milliseconds after which what was not answered is taken for lost. Longer than a slow disk takes */
 export const ANSWER_TIMEOUT = 20_000
 /** Questions of one peer, and messages with entries from it, that may wait for our disk */
@@ -67,13 +77,18 @@ export const NUDGE_DELAY = 100
 /** Milliseconds until a comparison that failed is tried again: the first time, and at most */
 export const RETRY_FIRST = 500
 export const RETRY_CAP = 30_000
-/** Comparisons that run at once: each takes memory for its sketches */
+/** Comparisons that go on at once, and those with them that do not: each takes memory for its sketches. The second is a guess */
 export const MAX_SESSIONS = 4
+export const MAX_RUNNING = 16
 
 /** Milliseconds between two looks at what need not be kept here, and entries that are looked at in one */
 export const PRUNE_INTERVAL = 10_000
 export const PRUNE_ENTRIES = 1024
+/** Bytes of entries that are held for one look */
+export const PRUNE_BYTES = 4 * 1024 * 1024
 
+/** Milliseconds that listeners of 'closing' are waited for. A guess: what a disk takes to store a batch, and much more */
+export const CLOSING_PATIENCE = 10_000
 /** Milliseconds that opening, closing or dropping a log may take */
 export const LIFECYCLE_DEADLINE = 180_000
 
@@ -84,10 +99,14 @@ export const ADAPT_INTERVAL = 30_000
 /** Bytes that an entry takes beside its data, in a message, at most */
 export const MAX_ENTRY_OVERHEAD = 16_384
 
-/** Milliseconds between two samples that are asked for, how old an entry has to be for one, and how many may not be shown in a row. Guesses */
+/** Milliseconds between two spot checks, and how old an entry has to be for one. Guesses */
 export const AUDIT_INTERVAL = 10_000
 export const AUDIT_AGE = 60_000
-export const MAX_STRIKES = 3
+/** Ids that one question asks proofs of, and bytes of entries that are read for one answer: then the next question asks for the rest */
+export const MAX_PROVEN = 1024
+export const MAX_PROVEN_BYTES = 2 * 1024 * 1024
+/** Times its maturity that a replicator has to be in to let others' copies go, where nobody said that it may replicate. A guess */
+export const STRANGER_MATURITY = 6
 
 /** Over GossipSub: what is for one peer goes over a stream of this protocol. The version is in the id */
 export const SEND_PROTOCOL = '/libp2p-sheaf/send/1.0.0'

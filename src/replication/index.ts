@@ -55,6 +55,12 @@ export type Replicate =
 
 export interface OpenOptions extends AbortOptions {
   /**
+   * When open() resolves: once the log can be used, or once nothing differs from any replicator that is here, see `waitForSync`
+   *
+   * @default 'open'
+   */
+  ready?: 'open' | 'synced'
+  /**
    * @default true
    */
   replicate?: Replicate
@@ -78,8 +84,13 @@ export interface OpenOptions extends AbortOptions {
   grace?: number
   /** Asked about every entry before it is added, our own and others' */
   canAppend? (entry: Entry): boolean | Promise<boolean>
-  /** Who may keep a part of the log. Who may not is not sent anything, and not counted */
+  /**
+   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Without this, or `replicators`, a log is
+   * for friends: everybody who finds its topic may keep a part of it
+   */
   canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
+  /** The same, where they are known: these peers, and nobody else */
+  replicators?: PeerId[]
   /** What is never trimmed, nor let go of because others keep it */
   keep? (entry: Entry): boolean
 }
@@ -225,6 +236,8 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   coverage (): number
   /** Resolves when there are enough; use a signal to give up */
   waitForReplicators (options?: WaitForReplicatorsOptions): Promise<Replicator[]>
+  /** Resolves when nothing differs from any replicator that is here and keeps what this node keeps; use a signal to give up */
+  waitForSync (options?: AbortOptions): Promise<void>
   /** What can be said about who has the same as we do */
   synced (segment?: Segment): SyncReport
   diagnostics (): SharedLogDiagnostics

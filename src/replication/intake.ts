@@ -1,24 +1,26 @@
 import { decodeContent } from '../log/core/entry.ts'
 import { positionOf, positionOfGroup } from '../log/core/rows.ts'
+import { LruMap } from '../runtime/bounded.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
 import { covers, RING, widthOf } from './core/ring.ts'
-import { Outcome } from './wire.ts'
+import { entrySize, Outcome } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Message } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { JoinOutcome, Log } from '../log/index.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Counters } from '../runtime/counters.ts'
 
 export interface IntakeInit {
-  clock: Clock
-  counters: Counters
+  context: ReplicationContext
   log: Log
   /** Where the entries lie that are for this node to keep; another array when it changes */
   kept (): Segment[]
+  /** Makes room for so many bytes of what is for this node to keep; false: there is none. And what of them was not needed */
+  take (bytes: number): boolean
+  giveBack (bytes: number): void
   /** Some of what was just stored may be for others to keep by now */
   onMoved (): void
   send (to: Key, message: Message): Promise<void>
@@ -26,63 +28,126 @@ export interface IntakeInit {
   onAdded (from: Key, reach: number): void
 }
 
+/** Peers whose clocks are told of: the last ones. A guess */
+const MAX_CLOCKS = 64
+
 /**
  * What others send is stored, if it is for this node to keep: of each peer one batch after the other, and it hears what became of each
- * entry.
+ * entry. What waits is bounded in bytes, for each peer and for all: a peer that sends more than it may have under way is not answered.
  */
 export class Intake {
   readonly #init: IntakeInit
   readonly #batches: Mailboxes
+  /** Bytes that wait, by peer, and of all */
+  readonly #waiting = new Map<Key, number>()
+  #bytes = 0
+  /** By how many milliseconds the entries of a peer were ahead of our clock, further than the log takes them, and when that was */
+  readonly #ahead = new LruMap<Key, { by: number, at: number }>(MAX_CLOCKS)
 
   constructor (init: IntakeInit) {
     this.#init = init
-    this.#batches = new Mailboxes({ name: 'entries of peers', clock: init.clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
+    this.#batches = new Mailboxes({ name: 'entries of peers', clock: init.context.clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
+  }
+
+  /** Peers whose entries were too far ahead of our clock lately, and by how many milliseconds */
+  get ahead (): Array<{ peer: Key, by: number }> {
+    const since = this.#init.context.clock.now() - limits.CLOCKS_REMEMBERED
+    return [...this.#ahead.entries()].filter(([, { at }]) => at >= since).map(([peer, { by }]) => ({ peer, by }))
   }
 
   receive (from: Key, { number, reach, entries }: Extract<Message, { type: 'entries' }>): void {
-    const { counters, send, onAdded } = this.#init
+    const { context: { counters }, send, onAdded } = this.#init
+    const bytes = entries.reduce((sum, raw) => sum + entrySize(raw), 0)
+    const waiting = this.#waiting.get(from) ?? 0
+
+    if (waiting > 0 && (waiting + bytes > limits.MAX_WAITING_OF_PEER || this.#bytes + bytes > limits.MAX_WAITING_OF_ALL)) {
+      // nobody answers, so it is sent again, or found when we compare
+      counters.add('entries: too many bytes wait')
+      return
+    }
+
     // what arrived is a view, and waits
     const raws = entries.map(({ bytes, proof }) => ({ bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }))
+    this.#count(from, bytes)
 
     this.#batches.turn(from, async () => {
-      const joined = await this.store(raws)
+      const joined = await this.store(from, raws)
       await send(from, { type: 'stored', number, outcomes: joined.map(outcomeOf) })
 
       if (joined.some(outcome => outcome?.status === 'added')) {
         onAdded(from, reach)
       }
     }).catch(err => {
-      // nobody answers, so it is sent again, or found when we compare
       counters.add(`entries: ${err.name}`)
-    })
+    }).finally(() => { this.#count(from, -bytes) })
   }
 
-  /** Undefined: it is not for this node to keep */
-  async store (raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
-    const { log, kept: keptNow, onMoved } = this.#init
+  /** Undefined: it is not for this node to keep, or there is no room for it */
+  async store (from: Key, raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
+    const { log, kept: keptNow, take, onMoved } = this.#init
     const kept = keptNow()
-    const isOurs = widthOf(kept) === RING ? raws.map(() => true) : raws.map(raw => isWithin(kept, raw))
-    const joined = await log.join(raws.filter((_, i) => isOurs[i]))
-    let next = 0
+    const isAll = widthOf(kept) === RING
+    const ours = raws.filter(raw => (isAll || isWithin(kept, raw)) && take(entrySize(raw)))
+    const joined = new Map<RawEntry, JoinOutcome>()
+
+    try {
+      (await log.join(ours)).forEach((outcome, i) => { joined.set(ours[i], outcome) })
+    } finally {
+      this.#account(from, ours, joined)
+    }
 
     if (kept !== keptNow()) {
       onMoved()
     }
 
-    return isOurs.map(isOurs => isOurs ? joined[next++] : undefined)
+    return raws.map(raw => joined.get(raw))
   }
 
   stop (): void {
     this.#batches.stop()
   }
+
+  #account (from: Key, ours: RawEntry[], joined: Map<RawEntry, JoinOutcome>): void {
+    const { context: { clock }, giveBack } = this.#init
+    const at = clock.now()
+
+    for (const raw of ours) {
+      const outcome = joined.get(raw)
+
+      if (outcome?.status !== 'added') {
+        giveBack(entrySize(raw))
+      }
+      if (outcome != null && isLater(outcome)) {
+        this.#ahead.set(from, { by: decodeContent(raw.bytes).time - at, at })
+      }
+    }
+  }
+
+  #count (from: Key, bytes: number): void {
+    const waiting = (this.#waiting.get(from) ?? 0) + bytes
+    this.#bytes += bytes
+
+    if (waiting > 0) {
+      this.#waiting.set(from, waiting)
+    } else {
+      this.#waiting.delete(from)
+    }
+  }
 }
 
 function outcomeOf (joined: JoinOutcome | undefined): Outcome {
-  if (joined == null || joined.status === 'refused') {
-    return joined?.reason?.name === 'FutureEntryError' ? Outcome.LATER : Outcome.REFUSED
+  if (joined == null) {
+    return Outcome.REFUSED
   }
-  // what waits for its time is in memory alone
-  return joined.status === 'waiting' ? Outcome.LATER : Outcome.STORED
+  if (isLater(joined)) {
+    return Outcome.LATER
+  }
+  return joined.status === 'refused' ? Outcome.REFUSED : Outcome.STORED
+}
+
+/** Its clock is ahead of ours. What waits for its time is in memory alone */
+function isLater (joined: JoinOutcome): boolean {
+  return joined.status === 'waiting' || (joined.status === 'refused' && joined.reason.name === 'FutureEntryError')
 }
 
 function isWithin (kept: Segment[], { bytes }: RawEntry): boolean {

@@ -3,39 +3,39 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { difference, RING, toRange } from './core/ring.ts'
-import { placeOf } from './holdings.ts'
+import { NoAnswerError } from './errors.ts'
+import { placeOf, rawOf } from './holdings.ts'
+import { provenBy } from './proof.ts'
+import { KEY_BYTES } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
+import type { RingId } from '../log/entry-id.ts'
 import type { Entry, Log } from '../log/index.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Random } from '../runtime/random.ts'
-import type { Logger } from '@libp2p/interface'
 
 export interface PrunesInit {
-  clock: Clock
-  random: Random
-  logger: Logger
+  context: ReplicationContext
   log: Log
   questions: Questions
   /** What we keep; a new array when it changes */
   kept (): Segment[]
   /** Who else is here and keeps what lies there: it is asked, and offered what it does not have */
   keepers (position: number): Key[]
-  /** Whether what it confirms counts: it has been in for long enough to be relied on */
+  /** Whether what it proves counts: it has been in for long enough to be relied on */
   isReliable (peer: Key): boolean
   /** Copies that there have to be elsewhere before ours may go */
   copies (entry: Entry): number
   keep? (entry: Entry): boolean
-  /** It should have this entry, and has not */
+  /** Sends it what it should have, and has not */
   offer (peer: Key, entry: Entry): void
 }
 
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
 /**
- * Lets go of what lies here and is for others to keep: each entry only after enough of them have said, by its name, that they have
- * it and will keep it. Who does not have it is offered it.
+ * Lets go of what lies here and is for others to keep: each entry only after enough of them have proven that they have its bytes,
+ * and so said that they will keep it. Who does not have it is offered it.
  *
  * Who confirms keeps the entry's place at that moment, and we had given it up before we asked. So of any that rely on each other
  * the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies than there should be. Nor
@@ -59,7 +59,7 @@ export class Prunes {
 
   constructor (init: PrunesInit) {
     this.#init = init
-    this.#alarm = new Alarm(init.clock, () => { void this.#run() })
+    this.#alarm = new Alarm(init.context.clock, () => { void this.#run() })
   }
 
   get sizes (): { pruned: number, waiting: number } {
@@ -77,7 +77,7 @@ export class Prunes {
       this.#isAgain = true
     } else if (!this.#isMarked && !this.#controller.signal.aborted) {
       this.#isMarked = true
-      this.#alarm.set(this.#init.clock.now() + limits.NUDGE_DELAY)
+      this.#alarm.set(this.#init.context.clock.now() + limits.NUDGE_DELAY)
     }
   }
 
@@ -87,7 +87,7 @@ export class Prunes {
   }
 
   async #run (): Promise<void> {
-    const { clock, random, logger, kept } = this.#init
+    const { context: { clock, random, logger }, kept } = this.#init
 
     if (this.#isRunning) {
       return
@@ -126,7 +126,7 @@ export class Prunes {
     let ids = await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES })
 
     while (ids.length > 0) {
-      const entries = (await Promise.all(ids.map(async id => log.get(id)))).filter(entry => entry != null)
+      const { entries, last } = await this.#read(ids)
       const gone = await this.#confirmed(entries)
 
       // what we keep by now is not to go, and nobody may have relied on us meanwhile
@@ -139,8 +139,31 @@ export class Prunes {
       }
 
       this.#waiting += entries.length - gone.length
-      ids = ids.length < limits.PRUNE_ENTRIES ? [] : await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES, after: ids[ids.length - 1] })
+      const isEnd = last === ids[ids.length - 1] && ids.length < limits.PRUNE_ENTRIES
+      ids = isEnd ? [] : await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES, after: last })
     }
+  }
+
+  /** The first of them, as far as PRUNE_BYTES go, and the id of the last one that was looked at */
+  async #read (ids: RingId[]): Promise<{ entries: Entry[], last: RingId }> {
+    const entries: Entry[] = []
+    let [last] = ids
+    let bytes = 0
+
+    for (const id of ids) {
+      const entry = await this.#init.log.get(id)
+      last = id
+
+      if (entry != null) {
+        entries.push(entry)
+        bytes += rawOf(entry).bytes.byteLength
+      }
+      if (bytes > limits.PRUNE_BYTES) {
+        break
+      }
+    }
+
+    return { entries, last }
   }
 
   async #remove (gone: Entry[]): Promise<number> {
@@ -179,22 +202,34 @@ export class Prunes {
     return entries.filter(entry => (confirmed.get(keyOfBytes(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
   }
 
-  /** Which of them it has and will keep; the others it is offered */
+  /** Which of them it has proven, one question after the other; the others it is offered */
   async #ask (peer: Key, entries: Entry[]): Promise<Entry[]> {
-    const { questions, offer } = this.#init
+    const { questions, offer, context: { pacer, randomBytes } } = this.#init
+    const proven: Entry[] = []
 
     try {
-      const { kept } = await questions.ask<'keep'>(peer, { kind: 'keep', ids: entries.map(({ id }) => id.bytes) }, { signal: this.#controller.signal })
-      entries.forEach((entry, i) => {
-        if (kept[i] !== true) {
+      for (let i = 0; i < entries.length;) {
+        const nonce = randomBytes(KEY_BYTES)
+        const asked = entries.slice(i, i + limits.MAX_PROVEN)
+        const { proofs } = await questions.ask<'keep'>(peer, { kind: 'keep', nonce, ids: asked.map(({ id }) => id.bytes) }, { signal: this.#controller.signal })
+
+        if (proofs.length === 0 || proofs.length > asked.length) {
+          throw new NoAnswerError(`it answered with ${proofs.length} proofs for ${asked.length} entries`)
+        }
+
+        const answered = asked.slice(0, proofs.length)
+        const some = new Set(await provenBy(peer, answered, proofs, nonce, pacer))
+        proven.push(...some)
+        answered.filter(entry => !some.has(entry)).forEach(entry => {
           this.#hasOffered = true
           offer(peer, entry)
-        }
-      })
-      return entries.filter((_, i) => kept[i])
+        })
+        i += proofs.length
+      }
     } catch {
-      // it confirms nothing
-      return []
+      // what it did not answer it does not confirm
     }
+
+    return proven
   }
 }

@@ -1,13 +1,14 @@
 import { AbortError } from '@libp2p/interface'
 import * as limits from './constants.ts'
 import { NoAnswerError } from './errors.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Key } from './core/types.ts'
 import type { Answer, Message, Question } from './wire.ts'
-import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Timer } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 export interface QuestionsInit {
-  clock: Clock
+  context: Pick<ReplicationContext, 'clock' | 'trust'>
   send (to: Key, message: Message, options?: AbortOptions): Promise<void>
 }
 
@@ -22,7 +23,7 @@ interface Open {
 type AnswerTo<K extends Question['kind']> = Extract<Answer, { kind: K }>
 
 /**
- * What was asked of others, until they answer, or are gone, or take too long.
+ * What was asked of others, until they answer, or are gone, or take too long: silence is a strike, see core/trust.ts.
  */
 export class Questions {
   readonly #init: QuestionsInit
@@ -42,13 +43,18 @@ export class Questions {
     signal?.throwIfAborted()
     const number = ++this.#number
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-    const timer = this.#init.clock.after(limits.ANSWER_TIMEOUT, () => { reject(new NoAnswerError(`no answer within ${limits.ANSWER_TIMEOUT} ms`)) })
+    const { context: { clock, trust }, send } = this.#init
+    const askedAt = clock.now()
+    const timer = clock.after(limits.ANSWER_TIMEOUT, () => {
+      trust.timedOut(to, askedAt, clock.now())
+      reject(new NoAnswerError(`no answer within ${limits.ANSWER_TIMEOUT} ms`))
+    })
     const onAbort = (): void => { reject(signal?.reason ?? new AbortError()) }
     signal?.addEventListener('abort', onAbort)
     this.#open.set(number, { to, kind: question.kind, timer, resolve, reject })
 
     try {
-      this.#init.send(to, { type: 'question', number, question }, { signal }).catch(err => { reject(new NoAnswerError(`it could not be asked: ${err.message}`)) })
+      send(to, { type: 'question', number, question }, { signal }).catch(err => { reject(new NoAnswerError(`it could not be asked: ${err.message}`)) })
       const answer = await promise
 
       if (answer.kind !== question.kind) {
@@ -66,6 +72,7 @@ export class Questions {
     const open = this.#open.get(number)
 
     if (open?.to === from) {
+      this.#init.context.trust.answered(from)
       open.resolve(answer)
     }
   }

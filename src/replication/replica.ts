@@ -1,30 +1,34 @@
 import { EntryId } from '../log/entry-id.ts'
 import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
+import { LruMap } from '../runtime/bounded.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { randomInt } from '../runtime/random.ts'
+import { TokenBucket } from '../runtime/token-bucket.ts'
 import { Answers } from './answers.ts'
 import { Audits } from './audits.ts'
 import * as limits from './constants.ts'
 import { covers } from './core/ring.ts'
-import { Holdings, placeOf } from './holdings.ts'
+import { shareOf } from './core/placement.ts'
+import { Holdings, placeOf, rawOf } from './holdings.ts'
 import { Intake } from './intake.ts'
 import { Prunes } from './prunes.ts'
 import { Questions } from './questions.ts'
 import { Roster } from './roster.ts'
 import { Spread } from './spread.ts'
 import { Syncs } from './syncs.ts'
-import { decodeMessage, encodeMessage } from './wire.ts'
+import { decodeMessage, encodeMessage, entrySize } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
 import type { LeaveReason, Transition } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
+import type { Trust } from './core/trust.ts'
 import type { Key } from './core/types.ts'
 import type { Port, PortTopic } from './port.ts'
+import type { Weighed } from './share.ts'
 import type { Answer, Message, Question } from './wire.ts'
 import type { Entry, Log } from '../log/index.ts'
 import type { Signer } from '../pubsub/envelope.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Counters } from '../runtime/counters.ts'
-import type { Random } from '../runtime/random.ts'
-import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
+import type { AbortOptions, PeerId } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
 export interface ReplicaInit {
@@ -32,13 +36,8 @@ export interface ReplicaInit {
   id: string
   logHash: Uint8Array
   topic: string
-  self: Key
   epoch: number
-  clock: Clock
-  random: Random
-  randomBytes (length: number): Uint8Array
-  logger: Logger
-  counters: Counters
+  context: ReplicationContext
   port: Port
   signer: Signer
   datastore: Datastore
@@ -49,6 +48,11 @@ export interface ReplicaInit {
   keep? (entry: Entry): boolean
   onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void
   onProgress (peer: Key, done: number, total: number): void
+  /** A comparison with a replicator has ended */
+  onCompared (): void
+  /** Makes room for bytes that are for this node to keep, see share.ts; and gives back what was not needed */
+  take (bytes: number): boolean
+  giveBack (bytes: number): void
 }
 
 /** What there is once the log is open */
@@ -65,6 +69,14 @@ interface Parts {
 
 /** Who asks these is comparing with us */
 const COMPARING: Array<Question['kind']> = ['summaries', 'symbols', 'fetch', 'pull']
+/** Bytes of a question: more than the largest one that this package asks */
+const MAX_QUESTION_BYTES = 128 * 1024
+/** Replicators that are asked what their shares weigh: some, where there are many, and for so many milliseconds. Guesses */
+const WEIGHED = 16
+const WEIGHING = 5_000
+/** Messages of one peer that could not be read: so many at once, and so many a minute; while there are more it is not listened to */
+const MALFORMED = { burst: 32, rate: 32 / 60 }
+const MAX_REMEMBERED = 1024
 
 /**
  * A log while it is open, and its topic: what arrives is handed to those who deal with it, and what changes who keeps what is told
@@ -77,18 +89,21 @@ export class Replica {
   readonly #nudges: Alarm
   /** Whom something was learned from since others were nudged */
   readonly #learnedFrom = new Set<Key>()
+  /** Of those who sent what could not be read, the last ones */
+  readonly #malformed = new LruMap<Key, TokenBucket>(MAX_REMEMBERED)
   #topic?: PortTopic
   #parts?: Parts
   #isStopped = false
 
   constructor (init: ReplicaInit) {
-    const { clock, logger, replicas, onTransition } = init
+    const { context, replicas, onTransition } = init
     this.#init = init
-    this.#nudges = new Alarm(clock, () => { this.#nudgeAll() })
-    this.questions = new Questions({ clock, send: async (to, message, options) => this.#send(to, message, options) })
+    this.#nudges = new Alarm(context.clock, () => { this.#nudgeAll() })
+    this.questions = new Questions({ context, send: async (to, message, options) => this.#send(to, message, options) })
     this.roster = new Roster({
       ...init,
-      log: logger,
+      ...context,
+      log: context.logger,
       replicas: replicas.min,
       send: async (to, message) => this.#send(to, message),
       broadcast: message => { this.#topic?.broadcast(encodeMessage(message)) },
@@ -96,6 +111,10 @@ export class Replica {
       onMature: (self, segments) => { onTransition('mature', self, segments) },
       onTransition: transition => { this.#onTransition(transition) }
     })
+  }
+
+  get trust (): Trust {
+    return this.#init.context.trust
   }
 
   /** What there is once the log is open */
@@ -135,12 +154,16 @@ export class Replica {
   async acked (entry: Entry, ack: 'leaders' | number, { signal }: AbortOptions): Promise<void> {
     const position = placeOf(entry)
     const { roster } = this
+    const { trust } = this.#init.context
     const to = this.#keepersHere(position)
+    const leaders = roster.leaders(position).filter(peer => to.includes(peer) && !trust.isFailing(peer))
+    const answering = leaders.filter(peer => !trust.isSilent(peer))
 
     await this.#parts?.spread.acked(entry, to, {
       signal,
       count: ack === 'leaders' ? undefined : ack,
-      leaders: ack === 'leaders' ? roster.leaders(position).filter(peer => to.includes(peer) && !this.#isFailing(peer)) : [],
+      // those that let something time out are waited for only if there is nobody else
+      leaders: answering.length > 0 ? answering : leaders,
       wants: peer => roster.keepers(position).includes(peer)
     })
   }
@@ -155,23 +178,60 @@ export class Replica {
     this.#parts?.syncs.stop()
     this.#parts?.prunes.stop()
     this.#parts?.spread.stop()
+    this.#parts?.holdings.stop()
     await Promise.all([this.#topic?.leave(), this.roster.close()])
   }
 
+  /** What the shares of others weigh, as they say: those that can be relied on, some of them where they are many */
+  async weighOthers (): Promise<Weighed[]> {
+    const { context: { clock, random, trust }, replicas: { min } } = this.#init
+    const others = this.roster.replicators.filter(({ peer, isPresent, segments }) => isPresent && segments.length > 0 && !trust.isFailing(peer))
+    const first = randomInt(random, others.length)
+    const some = [...others.slice(first), ...others.slice(0, first)].slice(0, WEIGHED)
+    const controller = new AbortController()
+    const timer = clock.after(WEIGHING, () => { controller.abort() })
+
+    try {
+      return (await Promise.all(some.map(async ({ peer, segments }) => {
+        try {
+          const { bytes } = await this.questions.ask<'weight'>(peer, { kind: 'weight' }, { signal: controller.signal })
+          return [{ bytes, share: shareOf(segments, min) }]
+        } catch {
+          return []
+        }
+      }))).flat()
+    } finally {
+      timer.cancel()
+    }
+  }
+
   #onMessage (from: Key, data: Uint8Array): void {
+    const { counters, logger, clock } = this.#init.context
+    const malformed = this.#malformed.get(from)
+
     if (this.#isStopped) {
+      return
+    }
+    if (malformed != null && malformed.level(clock.now()) < 1) {
+      counters.add('messages of peers that send malformed ones')
       return
     }
 
     try {
-      this.#handle(from, decodeMessage(data))
+      this.#handle(from, decodeMessage(data), data.byteLength)
     } catch (err: any) {
-      this.#init.counters.add(err instanceof MalformedError ? 'malformed messages' : `failed: ${err.name}`)
-      this.#init.logger('a message could not be dealt with - %e', err)
+      counters.add(err instanceof MalformedError ? 'malformed messages' : `failed: ${err.name}`)
+      logger('a message could not be dealt with - %e', err)
+
+      if (err instanceof MalformedError) {
+        const bucket = malformed ?? new TokenBucket(MALFORMED, clock.now())
+        this.#malformed.set(from, bucket)
+        bucket.spend(1, clock.now())
+      }
     }
   }
 
-  #handle (from: Key, message: Message): void {
+  #handle (from: Key, message: Message, bytes: number): void {
     switch (message.type) {
       case 'hello':
         this.roster.heard(from, message)
@@ -183,13 +243,16 @@ export class Replica {
         this.#parts?.spread.answered(from, message.number, message.outcomes)
         break
       case 'question':
+        if (bytes > MAX_QUESTION_BYTES) {
+          throw new MalformedError(`a question of ${bytes} bytes where at most ${MAX_QUESTION_BYTES} are allowed`)
+        }
         this.#onQuestion(from, message)
         break
       case 'answer':
         this.questions.answered(from, message.number, message.answer)
         break
       case 'nudge':
-        if (this.roster.members.core.infoOf(from) != null) {
+        if (this.roster.here.includes(from)) {
           this.#parts?.syncs.mark(from)
         }
         break
@@ -199,7 +262,7 @@ export class Replica {
   #onQuestion (from: Key, { number, question }: Extract<Message, { type: 'question' }>): void {
     this.#answer(from, question, async answer => this.#send(from, { type: 'answer', number, answer })).catch(err => {
       // it asks again
-      this.#init.counters.add(`questions: ${err.name}`)
+      this.#init.context.counters.add(`questions: ${err.name}`)
     })
   }
 
@@ -245,7 +308,7 @@ export class Replica {
 
     if (this.#parts != null && type === 'leave') {
       this.#parts.syncs.gone(peer)
-      this.#parts.audits.gone(peer)
+      this.#init.context.trust.gone(peer)
       this.#parts.spread.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
       this.#compareWith(peer)
@@ -258,7 +321,7 @@ export class Replica {
 
   /** One of us is enough: it tells the other what it finds */
   #compareWith (peer: Key): void {
-    this.#parts?.syncs.mark(peer, this.#init.self < peer ? 0 : limits.COURTESY)
+    this.#parts?.syncs.mark(peer, this.#init.context.self < peer ? 0 : limits.COURTESY)
   }
 
   /** To whom an entry that lies there goes. It is appended here, and may not be for us to keep */
@@ -280,7 +343,7 @@ export class Replica {
   /** Something is new here that others may not have heard of */
   #nudgeOthers (from: Key): void {
     this.#learnedFrom.add(from)
-    this.#nudges.setIfUnset(this.#init.clock.now() + limits.NUDGE_DELAY)
+    this.#nudges.setIfUnset(this.#init.context.clock.now() + limits.NUDGE_DELAY)
   }
 
   #nudgeAll (): void {
@@ -290,26 +353,48 @@ export class Replica {
     this.#learnedFrom.clear()
   }
 
-  async #offer (peer: Key, id: Uint8Array): Promise<void> {
-    const entry = await this.#parts?.log.get(new EntryId(id))
+  /** Sends it these, and no more at once than may be under way. Resolves when it has stored them; rejects where it refuses some */
+  async #offer (peer: Key, ids: Uint8Array[], signal: AbortSignal): Promise<void> {
+    const { log, spread } = this.#parts as Parts
+    let sent: Array<Promise<void>> = []
+    let bytes = 0
 
-    if (entry != null) {
-      await this.#parts?.spread.acked(entry, [peer], { leaders: [peer], wants: () => false })
+    for (const id of ids) {
+      const entry = await log.get(new EntryId(id))
+
+      if (entry != null) {
+        sent.push(spread.acked(entry, [peer], { leaders: [peer], wants: () => false, signal }))
+        bytes += entrySize(rawOf(entry))
+      }
+      if (bytes > limits.MAX_UNDER_WAY_BYTES) {
+        await Promise.all(sent)
+        sent = []
+        bytes = 0
+      }
     }
+
+    await Promise.all(sent)
   }
 
   #makeParts (log: Log): Parts {
-    const { clock, random, randomBytes, logger, counters, keep, onProgress } = this.#init
+    const { context, keep, onProgress, onCompared, take, giveBack, canReplicate, maturity } = this.#init
     const { roster, questions } = this
-    const holdings = new Holdings(log, clock)
+    const { clock, trust } = context
+    const holdings = new Holdings(log, context)
     const kept = (): Segment[] => roster.kept
     const shared = (peer: Key): Segment[] => roster.shared(peer)
+    // a stranger has to be in for longer before our copies go because of it
+    const certain = canReplicate != null ? maturity : maturity * limits.STRANGER_MATURITY
+    const isReliable = (peer: Key): boolean => !trust.isFailing(peer) && roster.replicators.some(replicator => {
+      return replicator.peer === peer && replicator.isPresent && replicator.isMature && clock.now() - replicator.since >= certain
+    })
 
     const intake = new Intake({
-      clock,
-      counters,
+      context,
       log,
       kept,
+      take,
+      giveBack,
       onMoved: () => { this.#parts?.prunes.mark() },
       send: async (to, message) => this.#send(to, message),
       onAdded: (from, reach) => {
@@ -324,42 +409,34 @@ export class Replica {
       log,
       holdings,
       intake,
-      answers: new Answers({ clock, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0 }),
-      audits: new Audits({ clock, random, log, questions, shared, suspects: () => roster.reliable }),
-      spread: new Spread({ clock, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
+      answers: new Answers({ context, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0 }),
+      audits: new Audits({ context, log, questions, shared, suspects: () => roster.reliable }),
+      spread: new Spread({ context, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
       syncs: new Syncs({
-        clock,
-        random,
-        randomBytes,
-        logger,
+        context,
         log,
         holdings,
         questions,
         shared,
-        join: async entries => (await intake.store(entries)).filter(outcome => outcome?.status === 'added').length,
+        join: async (peer, entries) => (await intake.store(peer, entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
-        offer: async (peer, ids) => { await Promise.all(ids.map(async id => this.#offer(peer, id))) },
+        offer: async (peer, ids, signal) => this.#offer(peer, ids, signal),
         onLearned: from => { this.#nudgeOthers(from) },
-        onProgress
+        onProgress,
+        onCompared
       }),
       prunes: new Prunes({
-        clock,
-        random,
-        logger,
+        context,
         log,
         questions,
         kept,
         keepers: position => roster.keepers(position).filter(peer => roster.present.has(peer)),
-        isReliable: peer => roster.reliable.includes(peer) && !this.#isFailing(peer),
+        isReliable,
         copies: entry => this.#copies(entry),
         keep,
         offer: (peer, entry) => { this.#parts?.spread.spread(entry, [peer]) }
       })
     }
-  }
-
-  #isFailing (peer: Key): boolean {
-    return this.#parts?.audits.isFailing(peer) === true
   }
 
   #copies ({ replicas }: Entry): number {

@@ -1,6 +1,6 @@
 import { keyOf, peerOf } from '../pubsub/keys.ts'
-import * as limits from './constants.ts'
 import { thinnest } from './core/placement.ts'
+import { MAX_STRIKES } from './core/trust.ts'
 import { intersect, sameSegments } from './core/ring.ts'
 import type { Segment } from './core/ring.ts'
 import type { Replicator, SharedLogDiagnostics, SyncReport } from './index.ts'
@@ -30,19 +30,37 @@ export function copiesOf (replicators: Replicator[], replicas: number): number {
   return thinnest(replicators.map(({ peerId, segments }) => ({ key: keyOf(peerId), segments })), replicas)
 }
 
-/** What is not as it should be, in words */
-export function problemsOf ({ parts }: Replica, copies: number, replicas: number): string[] {
-  const problems = (parts?.audits.failing ?? []).map(peer => `${peerOf(peer)} says that it keeps what it could not show, ${limits.MAX_STRIKES} times in a row: it is passed over`)
+export interface Problems {
+  /** Copies of each entry that there should be, and those of the entries that fewest keep */
+  replicas: number
+  copies: number
+}
+
+/** Comparisons in a row that fail before somebody is told of it */
+const FAILURES_TOLD = 3
+
+/** What is not as it should be, in words: why, and what to do */
+export function problemsOf ({ parts, roster, trust }: Replica, { replicas, copies }: Problems): string[] {
   const waiting = parts?.prunes.sizes.waiting ?? 0
+  const isAlone = roster.segments.length === 0 && roster.here.length === 0 && roster.present.size > 0
 
-  if (copies < replicas) {
-    problems.push(`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should be ${replicas}: more peers, or wider segments, are needed`)
-  }
-  if (waiting > 0) {
-    problems.push(`${waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`)
-  }
+  return [
+    ...trust.failing.map(({ peer, reason }) => reason === 'silent'
+      ? `${peerOf(peer)} says that it keeps a share, and does not answer: it is passed over until it does`
+      : `${peerOf(peer)} says that it keeps what it could not prove to have, ${MAX_STRIKES} times in a row: it is passed over until it can`),
+    ...(parts?.intake.ahead ?? []).map(({ peer, by }) => `entries of ${peerOf(peer)} are ${inWords(by)} ahead of the clock of this node: they go in when their time has come. One of the two clocks is wrong`),
+    ...(parts?.spread.behind ?? []).map(peer => `${peerOf(peer)} takes entries of this node later, as its clock is behind: one of the two clocks is wrong`),
+    ...[...parts?.syncs.pairs ?? []].filter(([, { failures }]) => failures >= FAILURES_TOLD).map(([peer, { failures, failure }]) => `comparing with ${peerOf(peer)} failed ${failures} times in a row: ${failure}`),
+    ...copies < replicas ? [`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should be ${replicas}: more peers, or wider segments, are needed`] : [],
+    ...isAlone ? ['nobody who is here keeps this log: what this node appends stays here alone until a replicator comes'] : [],
+    ...waiting > 0 ? [`${waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
+  ]
+}
 
-  return problems
+/** Milliseconds as people say them */
+function inWords (ms: number): string {
+  const minutes = Math.round(ms / 60_000)
+  return minutes < 2 ? `${Math.round(ms / 1000)} seconds` : `${minutes} minutes`
 }
 
 /** Everybody on the topic, and why it is a replicator or is not */

@@ -3,23 +3,30 @@ import { InvalidOptionsError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import { segmentsFor, shareOf } from './core/placement.ts'
 import { normalize, RING, widthOf } from './core/ring.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Adapting } from './core/placement.ts'
 import type { Segment } from './core/ring.ts'
-import type { Key } from './core/types.ts'
 import type { Replicate } from './index.ts'
 import type { Roster } from './roster.ts'
-import type { Clock } from '../runtime/clock.ts'
 
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
+/** Bytes of the entries that a peer keeps of its share, or this node of its own */
+export interface Weighed {
+  bytes: number
+  /** The share of all entries that it keeps, from 0 to 1 */
+  share: number
+}
+
 export interface ShareInit {
-  self: Key
-  clock: Clock
+  context: ReplicationContext
   roster: Roster
   /** Copies of each entry that there should be */
   replicas: number
-  /** Of all entries that are here; undefined: that cannot be said now */
-  bytes (): number | undefined
+  /** Bytes of the entries here that lie in these segments */
+  bytesIn (segments: Segment[]): Promise<number>
+  /** What replicators that are here, and can be relied on, say that they keep; one that does not answer is not among them */
+  weighOthers (): Promise<Weighed[]>
   /** It follows what others do: this is what it comes to now */
   onAdapt (segments: Segment[]): void
 }
@@ -27,63 +34,139 @@ export interface ShareInit {
 /**
  * The share that this node is asked to keep. Where it is to follow what the others do, it does so a while after they have changed, and
  * now and then.
+ *
+ * A limit of bytes is kept in two ways. The share is as wide as goes into it by what all who answer say that their shares weigh: so it
+ * is known before anything is fetched, and begins at nothing. And where that was wrong, what is stored is counted, and nothing more is
+ * taken once the limit is reached: then the share becomes smaller. What lies here only until others have it does not count.
  */
 export class Share {
   readonly #init: ShareInit
   readonly #adapting: Alarm
+  readonly #controller = new AbortController()
   #replicate: Replicate
+  /** Bytes of what this node keeps of its share: looked at when it adapts, and counted since */
+  #kept = 0
 
   constructor (init: ShareInit, replicate: Replicate) {
     this.#init = init
     this.#replicate = replicate
-    this.#adapting = new Alarm(init.clock, () => { this.#adapt() })
+    this.#adapting = new Alarm(init.context.clock, () => { void this.#adapt() })
   }
 
-  /** What it comes to, as things are */
-  get segments (): Segment[] {
-    return this.#segmentsFor(this.#replicate)
+  /** What it comes to before anything is known of the others. Throws an InvalidOptionsError */
+  get first (): Segment[] {
+    return this.#segmentsFor(this.#replicate, limitOf(this.#replicate) === Infinity ? 0 : undefined)
   }
 
   /** Throws an InvalidOptionsError, and then it is as before */
   set (replicate: Replicate): Segment[] {
-    const segments = this.#segmentsFor(replicate)
+    const segments = this.#segmentsFor(replicate, undefined)
     this.#replicate = replicate
     // what follows nobody has nothing to adapt
-    this.stop()
+    this.#adapting.set(Infinity)
+    this.changed()
     return segments
   }
 
   /** Who keeps what has changed */
   changed (): void {
-    if (isAdaptive(this.#replicate)) {
-      this.#adapting.setIfUnset(this.#init.clock.now() + limits.ADAPT_DELAY)
+    if (isAdaptive(this.#replicate) && !this.#controller.signal.aborted) {
+      this.#adapting.setIfUnset(this.#init.context.clock.now() + limits.ADAPT_DELAY)
     }
   }
 
+  /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached */
+  take (bytes: number): boolean {
+    if (this.#kept + bytes > limitOf(this.#replicate)) {
+      this.#adapting.set(this.#init.context.clock.now() + limits.ADAPT_DELAY)
+      return false
+    }
+
+    this.#kept += bytes
+    return true
+  }
+
+  /** They were here already, or were refused */
+  giveBack (bytes: number): void {
+    this.#kept -= bytes
+  }
+
   stop (): void {
+    this.#controller.abort()
     this.#adapting.set(Infinity)
   }
 
-  #adapt (): void {
-    this.#init.onAdapt(this.segments)
-    this.#adapting.set(this.#init.clock.now() + limits.ADAPT_INTERVAL)
+  async #adapt (): Promise<void> {
+    const { context: { clock, logger }, onAdapt } = this.#init
+    const replicate = this.#replicate
+
+    try {
+      const total = limitOf(replicate) === Infinity ? 0 : await this.#total()
+
+      // the user may have asked for something else meanwhile
+      if (total != null && replicate === this.#replicate && !this.#controller.signal.aborted) {
+        onAdapt(this.#segmentsFor(replicate, total))
+      }
+    } catch (err) {
+      logger('the share could not follow the others - %e', err)
+    }
+
+    if (isAdaptive(this.#replicate) && !this.#controller.signal.aborted) {
+      this.#adapting.setIfUnset(clock.now() + limits.ADAPT_INTERVAL)
+    }
   }
 
-  #segmentsFor (replicate: Replicate): Segment[] {
-    const { self, roster: { replicators, segments }, replicas, bytes } = this.#init
-    const share = shareOf(segments, replicas)
+  /** Bytes of the whole log, by the best guess. Undefined: others keep some of it, and nobody says how much that is */
+  async #total (): Promise<number | undefined> {
+    const { roster, replicas, bytesIn, weighOthers } = this.#init
+    const segments = roster.kept
+    const share = shareOf(roster.segments, replicas)
+    const others = (await weighOthers()).filter(({ share }) => share > 0)
+    // what came while it was counted is counted twice, for the moment
+    const kept = await bytesIn(segments)
+    this.#kept = kept
 
-    return segmentsOf(replicate, {
+    if (others.length === 0 && roster.here.length > 0) {
+      return
+    }
+
+    // this node may lack much of its share, but never has too much of it
+    const least = share > 0 ? kept / share : others.length === 0 ? await bytesIn(WHOLE) : 0
+    return Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
+  }
+
+  #segmentsFor (replicate: Replicate, totalBytes: number | undefined): Segment[] {
+    const { context: { self }, roster: { replicators, segments }, replicas } = this.#init
+
+    return segmentsOf(replicate, totalBytes, {
       self: { key: self, segments },
       members: replicators.map(({ peer, segments }) => ({ key: peer, segments })),
-      replicas,
-      totalBytes: share > 0 ? (bytes() ?? 0) / share : 0
+      replicas
     })
   }
 }
 
-/** What a node is to keep, by what its user asked for and, if that follows the others, by what they say. Throws an InvalidOptionsError */
-function segmentsOf (replicate: Replicate, adapting: Omit<Adapting, 'limits'>): Segment[] {
+/** The value with half of the weight on either side: one that lies counts for no more than its share */
+function middle (values: Array<{ value: number, weight: number }>): number {
+  const sorted = values.sort((a, b) => a.value - b.value)
+  let left = sorted.reduce((sum, { weight }) => sum + weight, 0) / 2
+
+  for (const { value, weight } of sorted) {
+    left -= weight
+
+    if (left <= 0) {
+      return value
+    }
+  }
+
+  return 0
+}
+
+/**
+ * What a node is to keep, by what its user asked for and, if that follows the others, by what they say. Without the bytes of the log
+ * what follows them stays as it is. Throws an InvalidOptionsError
+ */
+function segmentsOf (replicate: Replicate, totalBytes: number | undefined, adapting: Omit<Adapting, 'limits' | 'totalBytes'>): Segment[] {
   if (replicate === true) {
     return WHOLE
   }
@@ -108,13 +191,21 @@ function segmentsOf (replicate: Replicate, adapting: Omit<Adapting, 'limits'>): 
     throw new InvalidOptionsError(`limits.storage is ${storage}: it is a number of bytes`)
   }
 
+  if (totalBytes == null) {
+    return [...adapting.self.segments]
+  }
+
   // what does not go into a document is the least of it
-  return segmentsFor({ ...adapting, limits: replicate.limits }).sort((a, b) => b.width - a.width).slice(0, limits.MAX_SEGMENTS)
+  return segmentsFor({ ...adapting, totalBytes, limits: replicate.limits }).sort((a, b) => b.width - a.width).slice(0, limits.MAX_SEGMENTS)
 }
 
 /** Whether it follows what others do */
-function isAdaptive (replicate: Replicate): boolean {
+function isAdaptive (replicate: Replicate): replicate is Extract<Replicate, { limits: object }> {
   return typeof replicate === 'object' && 'limits' in replicate
+}
+
+function limitOf (replicate: Replicate): number {
+  return isAdaptive(replicate) ? replicate.limits.storage ?? Infinity : Infinity
 }
 
 function checked (segments: Segment[]): Segment[] {

@@ -8,7 +8,10 @@ import { Bell } from '../runtime/bell.ts'
 import { Counters } from '../runtime/counters.ts'
 import { InvalidOptionsError } from '../runtime/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
+import { Pacer } from '../runtime/pacer.ts'
 import * as limits from './constants.ts'
+import { sizesFor } from './context.ts'
+import { Trust } from './core/trust.ts'
 import { hashOf } from './documents.ts'
 import { Elsewhere } from './elsewhere.ts'
 import { EntryTooLargeError } from './errors.ts'
@@ -16,6 +19,7 @@ import { Replica } from './replica.ts'
 import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
 import { Share } from './share.ts'
 import { Shelves } from './shelf.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Transition } from './core/membership.ts'
 import type { Key } from './core/types.ts'
 import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, Shelf, SyncReport, WaitForReplicatorsOptions } from './index.ts'
@@ -42,6 +46,8 @@ export interface SharedLogInit {
   openLog?: typeof openLog
   /** For tests: where keys come from */
   randomBytes?: typeof randomBytes
+  /** For tests: how long work may hold the loop. A run that is replayed must not depend on it */
+  pacer?: Pacer
   /** What close() and drop() of the user do: others may have opened it, too */
   close (): Promise<void>
   drop (): Promise<void>
@@ -63,8 +69,10 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   readonly #counters: Counters
   readonly #logger: Logger
   readonly #replicas: { min: number, max: number }
-  /** For those who wait for replicators */
+  readonly #context: ReplicationContext
+  /** For those who wait for replicators, and for those who wait until nothing differs */
   readonly #whoKeeps = new Bell()
+  readonly #compared = new Bell()
   readonly #shelves: Shelves
   #log?: Log
   #status: SharedLogFace['status'] = 'opening'
@@ -95,34 +103,43 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#counters = new Counters()
     this.#shelves = new Shelves(datastore, id)
     this.#replicas = checkedReplicas(options.replicas)
-    this.#replica = new Replica({
-      id,
-      logHash,
-      topic: `sheaf/log/${id.length <= MAX_ID_IN_TOPIC / 3 ? id : [...logHash].map(byte => byte.toString(16).padStart(2, '0')).join('')}`,
+    this.#context = {
       self: this.#self,
-      epoch,
       clock,
       random,
       randomBytes: init.randomBytes ?? randomBytes,
       logger,
       counters: this.#counters,
+      pacer: init.pacer ?? new Pacer(clock),
+      trust: new Trust(),
+      sizes: sizesFor(port.maxMessageSize)
+    }
+    this.#replica = new Replica({
+      id,
+      logHash,
+      topic: `sheaf/log/${id.length <= MAX_ID_IN_TOPIC / 3 ? id : [...logHash].map(byte => byte.toString(16).padStart(2, '0')).join('')}`,
+      epoch,
+      context: this.#context,
       port,
       signer,
       datastore,
       replicas: this.#replicas,
       maturity: options.maturity ?? limits.MATURITY,
       grace: options.grace ?? limits.GRACE,
-      canReplicate: options.canReplicate,
+      canReplicate: canReplicateOf(options),
       keep: options.keep,
       onTransition: (type, peer, segments, reason) => { this.#onTransition(type, peer, segments, reason) },
-      onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) }
+      onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) },
+      onCompared: () => { this.#compared.ring() },
+      take: bytes => this.#share.take(bytes),
+      giveBack: bytes => { this.#share.giveBack(bytes) }
     })
     this.#share = new Share({
-      self: this.#self,
-      clock,
+      context: this.#context,
       roster: this.#replica.roster,
       replicas: this.#replicas.min,
-      bytes: () => this.synced().isSynced ? this.#log?.diagnostics().bytes : undefined,
+      bytesIn: async segments => await this.#replica.parts?.holdings.bytesIn(segments) ?? 0,
+      weighOthers: async () => this.#replica.weighOthers(),
       onAdapt: segments => {
         this.#replica.roster.say(segments).catch(err => { logger.error('what is kept could not be changed - %e', err) })
       }
@@ -260,9 +277,24 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     return { isSynced: isSynced && this.#status === 'open', peers }
   }
 
+  async waitForSync ({ signal }: AbortOptions = {}): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted()
+      this.#expectOpen()
+
+      if (this.synced().isSynced) {
+        return
+      }
+
+      await this.#compared.rung({ signal })
+    }
+  }
+
   diagnostics (): SharedLogDiagnostics {
     const { min } = this.#replicas
-    const copies = copiesOf(this.replicators(), min)
+    // one that does not answer, or cannot prove what it says it keeps, is no copy
+    const relied = this.replicators().filter(({ self, peerId }) => self || !this.#context.trust.isFailing(keyOf(peerId)))
+    const copies = copiesOf(relied, min)
 
     return {
       status: this.#status,
@@ -270,8 +302,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       coverage: this.coverage(),
       copies,
       peers: peersOf(this.#replica),
-      problems: problemsOf(this.#replica, copies, min),
-      sizes: { ...sizesOf(this.#replica), watchers: this.#whoKeeps.waiting },
+      problems: problemsOf(this.#replica, { replicas: min, copies }),
+      sizes: { ...sizesOf(this.#replica), watchers: this.#whoKeeps.waiting + this.#compared.waiting },
       dropped: this.#counters.toJSON()
     }
   }
@@ -298,7 +330,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   async #open (): Promise<void> {
     const { id, datastore, privateKey, logger, clock, options, openLog: open = openLog } = this.#init
     const { canAppend, keep, signal } = options
-    const { segments } = this.#share
+    const segments = this.#share.first
     // others may speak as soon as we are on the topic: what they say is noted
     const joining = this.#replica.join()
     // looked at when the log is open, which may be too late for Node
@@ -331,9 +363,15 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   /** When those who have something on them have written their last */
   async #closeShelves (): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
     const work: Array<Promise<unknown>> = []
     this.safeDispatchEvent('closing', { detail: { waitUntil: (promise: Promise<unknown>) => { work.push(promise) } } })
-    await Promise.allSettled(work)
+    const timer = this.#init.clock.after(limits.CLOSING_PATIENCE, () => {
+      this.#logger.error('what is done while %s closes takes longer than %d ms: it is not waited for', this.id, limits.CLOSING_PATIENCE)
+      resolve()
+    })
+    await Promise.race([Promise.allSettled(work), late])
+    timer.cancel()
     await this.#shelves.close()
   }
 
@@ -363,6 +401,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   /** Who keeps what has changed */
   #changed (): void {
     this.#whoKeeps.ring()
+    this.#compared.ring()
 
     if (this.#status === 'open') {
       this.#share.changed()
@@ -394,6 +433,19 @@ function checkedReplicas ({ min, max = limits.MAX_REPLICAS }: { min: number, max
     throw new InvalidOptionsError(`replicas from ${min} to ${max}: they are whole numbers from 1 to ${limits.MAX_REPLICAS}`)
   }
   return { min, max }
+}
+
+/** Whom a log lets replicate, by whichever option says so. Undefined: it is for friends, and lets everybody */
+function canReplicateOf ({ canReplicate, replicators }: OpenOptions): OpenOptions['canReplicate'] {
+  if (canReplicate != null && replicators != null) {
+    throw new InvalidOptionsError('Both canReplicate and replicators say who may keep the log: leave one of them out')
+  }
+  if (replicators == null) {
+    return canReplicate
+  }
+
+  const named = new Set(replicators.map(peerId => keyOf(peerId)))
+  return peerId => named.has(keyOf(peerId))
 }
 
 async function * each (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, look: (item: Uint8Array) => void): AsyncGenerator<Uint8Array> {

@@ -1,18 +1,20 @@
 import { Alarm } from '../runtime/alarm.ts'
+import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { Outgoing } from './core/outgoing.ts'
 import { NotReplicatedError } from './errors.ts'
 import { rawOf } from './holdings.ts'
 import { entrySize, Outcome } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
+import type { Item } from './core/outgoing.ts'
 import type { Key } from './core/types.ts'
 import type { Message } from './wire.ts'
 import type { Entry } from '../log/index.ts'
-import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 export interface SpreadInit {
-  clock: Clock
+  context: Pick<ReplicationContext, 'clock' | 'trust' | 'sizes'>
   send (to: Key, message: Message): Promise<void>
   /** How many others hear of a new entry at once, for all that we know */
   reach (): number
@@ -26,6 +28,8 @@ interface Waiter {
   left: Set<Key>
   stored: Set<Key>
   refused: Set<Key>
+  /** Those that did not answer in time: nobody waits for them */
+  silent: Set<Key>
   /** Whether a peer that joins is to have it, too */
   wants (peer: Key): boolean
   resolve (): void
@@ -48,6 +52,9 @@ interface Way {
   failures: number
 }
 
+/** Peers whose clocks are told of: the last ones. A guess */
+const MAX_CLOCKS = 64
+
 /**
  * Brings new entries to those who keep them, and knows who has stored them.
  */
@@ -56,6 +63,10 @@ export class Spread {
   readonly #ways = new Map<Key, Way>()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #alarm: Alarm
+  /** Bytes of the entries that somebody waits for */
+  #awaitedBytes = 0
+  /** When peers said last that the time of an entry had not come */
+  readonly #later = new LruMap<Key, number>(MAX_CLOCKS)
   /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
   #number: number
   /** There is something to send when this tick is over */
@@ -64,12 +75,18 @@ export class Spread {
 
   constructor (init: SpreadInit) {
     this.#init = init
-    this.#number = Math.floor(init.clock.now())
-    this.#alarm = new Alarm(init.clock, () => { this.#wake() })
+    this.#number = Math.floor(init.context.clock.now())
+    this.#alarm = new Alarm(init.context.clock, () => { this.#wake() })
   }
 
   get sizes (): { outgoing: number, awaited: number } {
     return { outgoing: [...this.#ways.values()].reduce((sum, { outgoing }) => sum + outgoing.size, 0), awaited: this.#waiters.size }
+  }
+
+  /** Peers whose clocks are behind ours further than a log takes: they said so lately */
+  get behind (): Key[] {
+    const since = this.#init.context.clock.now() - limits.CLOCKS_REMEMBERED
+    return [...this.#later.entries()].filter(([, at]) => at >= since).map(([peer]) => peer)
   }
 
   /** Sends it to these, and nobody waits for it */
@@ -81,12 +98,21 @@ export class Spread {
 
   /** Sends it to these. Resolves when as many have stored it as was asked for */
   async acked (entry: Entry, to: Key[], { count, leaders, wants, signal }: AckOptions): Promise<void> {
+    const bytes = entrySize(rawOf(entry))
+
+    if (this.#awaitedBytes > 0 && this.#awaitedBytes + bytes > limits.MAX_AWAITED_BYTES) {
+      this.spread(entry, to)
+      throw new NotReplicatedError(`${this.#awaitedBytes} bytes of entries wait to be stored by others already: wait for some of these appends to end. The entry is in the log, and on its way`)
+    }
+
+    signal?.throwIfAborted()
     const id = this.#addAll(entry, to, peer => count != null || leaders.includes(peer))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), wants, resolve, reject }
+    const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), silent: new Set(), wants, resolve, reject }
     const waiters = this.#waiters.get(id) ?? new Set()
     const onAbort = (): void => { reject(signal?.reason) }
     this.#waiters.set(id, waiters.add(waiter))
+    this.#awaitedBytes += bytes
     signal?.addEventListener('abort', onAbort)
     this.#check(waiter)
 
@@ -94,6 +120,7 @@ export class Spread {
       await promise
     } finally {
       signal?.removeEventListener('abort', onAbort)
+      this.#awaitedBytes -= bytes
       waiters.delete(waiter)
       if (waiters.size === 0) {
         this.#waiters.delete(id)
@@ -145,8 +172,17 @@ export class Spread {
     }
 
     way.failures = 0
-    way.outgoing.answered(number).forEach(({ id }, i) => {
-      for (const waiter of this.#waiters.get(id) ?? []) {
+    this.#init.context.trust.answered(peer)
+    if (outcomes.includes(Outcome.LATER)) {
+      this.#later.set(peer, this.#init.context.clock.now())
+    }
+    way.outgoing.answered(number).forEach((item, i) => {
+      if (outcomes[i] === Outcome.LATER && this.#isAwaited(item, peer)) {
+        this.#sendLater(peer, item)
+        return
+      }
+
+      for (const waiter of this.#waiters.get(item.id) ?? []) {
         waiter.left.delete(peer);
         (outcomes[i] === Outcome.STORED ? waiter.stored : waiter.refused).add(peer)
         this.#check(waiter)
@@ -165,11 +201,38 @@ export class Spread {
     }
   }
 
-  #check ({ count, left, stored, refused, resolve, reject }: Waiter): void {
-    if (count != null ? stored.size >= count : left.size === 0 && refused.size === 0) {
+  /** Where all of the leaders are asked for, one of them at least has to have it: silence is no copy */
+  #check ({ count, left, stored, refused, silent, resolve, reject }: Waiter): void {
+    if (count != null ? stored.size >= count : left.size === 0 && refused.size === 0 && (silent.size === 0 || stored.size > 0)) {
       resolve()
     } else if (count == null && left.size === 0) {
-      reject(new NotReplicatedError(`${refused.size} of the leaders refused the entry, ${stored.size} stored it. It is in the log: see canAppend of theirs, and their clocks`))
+      reject(new NotReplicatedError(`${refused.size} of the leaders refused the entry, ${silent.size} did not answer, ${stored.size} stored it. It is in the log: see canAppend of theirs, and their clocks`))
+    }
+  }
+
+  #isAwaited ({ id, isAwaited }: Item, peer: Key): boolean {
+    return isAwaited && [...this.#waiters.get(id) ?? []].some(({ left }) => left.has(peer))
+  }
+
+  /** Its time has not come at the other side: the clocks of the two differ by more than the log takes */
+  #sendLater (peer: Key, item: Item): void {
+    this.#init.context.clock.after(limits.LATER_RETRY, () => {
+      if (this.#isAwaited(item, peer)) {
+        this.#add(peer, item)
+      }
+    })
+  }
+
+  /** It did not answer in time: who waits for all leaders goes on without it */
+  #timedOut (peer: Key): void {
+    const { trust, clock } = this.#init.context
+    trust.timedOut(peer, clock.now() - limits.ANSWER_TIMEOUT, clock.now())
+
+    for (const waiter of [...this.#waiters.values()].flatMap(waiters => [...waiters])) {
+      if (waiter.count == null && waiter.left.delete(peer)) {
+        waiter.silent.add(peer)
+        this.#check(waiter)
+      }
     }
   }
 
@@ -181,7 +244,7 @@ export class Spread {
     return id
   }
 
-  #add (peer: Key, item: Parameters<Outgoing['add']>[0]): void {
+  #add (peer: Key, item: Item): void {
     let way = this.#ways.get(peer)
 
     if (this.#isStopped) {
@@ -192,7 +255,8 @@ export class Spread {
         outgoing: new Outgoing({
           number: () => ++this.#number,
           window: limits.WINDOW,
-          batchBytes: limits.BATCH_BYTES,
+          maxUnderWay: limits.MAX_UNDER_WAY_BYTES,
+          batchBytes: this.#init.context.sizes.batchBytes,
           batchEntries: limits.BATCH_ENTRIES,
           maxQueued: limits.MAX_QUEUED,
           maxBytes: limits.MAX_QUEUED_BYTES,
@@ -214,11 +278,13 @@ export class Spread {
   }
 
   #wake (): void {
-    const now = this.#init.clock.now()
+    const now = this.#init.context.clock.now()
     this.#isNew = false
 
     for (const [peer, way] of this.#ways) {
-      way.outgoing.expire(now)
+      if (way.outgoing.expire(now)) {
+        this.#timedOut(peer)
+      }
       this.#pump(peer, way)
     }
 
@@ -226,7 +292,7 @@ export class Spread {
   }
 
   #pump (peer: Key, way: Way): void {
-    const { clock, send, reach } = this.#init
+    const { context: { clock }, send, reach } = this.#init
     const now = clock.now()
 
     if (way.pausedUntil > now) {
@@ -253,7 +319,7 @@ export class Spread {
   }
 
   #arm (): void {
-    const now = this.#init.clock.now()
+    const now = this.#init.context.clock.now()
     let next = Infinity
 
     if (this.#isStopped) {

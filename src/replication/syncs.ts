@@ -9,37 +9,34 @@ import { sameSegments } from './core/ring.ts'
 import { IMPATIENCE, Spans } from './core/spans.ts'
 import { NoAnswerError } from './errors.ts'
 import { KEY_BYTES } from './wire.ts'
+import type { ReplicationContext } from './context.ts'
 import type { Given, Need, Reconciled } from './core/reconcile.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
 import type { Holdings } from './holdings.ts'
 import type { Questions } from './questions.ts'
+import type { Answer, Question } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Log } from '../log/index.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Random } from '../runtime/random.ts'
-import type { Logger } from '@libp2p/interface'
 
 export interface SyncsInit {
-  clock: Clock
-  random: Random
-  /** For keys: such as nobody can guess */
-  randomBytes (length: number): Uint8Array
-  logger: Logger
+  context: ReplicationContext
   log: Log
   holdings: Holdings
   questions: Questions
   /** What both of us keep */
   shared (peer: Key): Segment[]
   /** Stores what it should; how many were new */
-  join (entries: RawEntry[]): Promise<number>
+  join (peer: Key, entries: RawEntry[]): Promise<number>
   /** The peer lacks something that we have */
   nudge (peer: Key): void
   /** The peer lacks these. Resolves when it has stored them, or is gone; rejects where it refuses some */
-  offer (peer: Key, ids: Uint8Array[]): Promise<void>
+  offer (peer: Key, ids: Uint8Array[], signal: AbortSignal): Promise<void>
   /** Others may lack what this one had */
   onLearned (from: Key): void
   onProgress (peer: Key, done: number, total: number): void
+  /** A comparison has ended */
+  onCompared (): void
 }
 
 /** What is known of how a peer and we compare */
@@ -49,7 +46,9 @@ export interface Compared {
   segments: Segment[]
   /** Entries that it had and we did not have, at the end of the last comparison */
   missing: number
+  /** Comparisons in a row that came to nothing, and why the last one did */
   failures: number
+  failure?: string
   /** Entries went between us since we were equal last: it does not know that we are */
   hasMoved: boolean
   /** Comparisons in a row that found a difference, and changed nothing */
@@ -60,19 +59,34 @@ export interface Compared {
 interface Pair extends Compared {
   /** When to compare next */
   at: number
-  isRunning: boolean
+  /** And not before, whoever says that there is something new */
+  notBefore: number
+  run?: Run
   /** Something happened while it ran */
   isAgain: boolean
   /** Until what others tell us is here, or it can take part */
   isWaiting: boolean
+  /** It was put off since it compares with us: once for each comparison of ours */
+  isPutOff?: boolean
   /** Entries that it lacked the last time, and was sent */
   offered: Set<string>
+  controller: AbortController
+}
+
+/** A comparison that runs */
+interface Run {
+  since: number
+  /** Since when its peer owes us an answer */
+  askedAt?: number
+  /** When it brought something last, or began */
+  usefulAt: number
   controller: AbortController
 }
 
 /** One comparison, while it runs */
 interface Comparison {
   peer: Key
+  run: Run
   segments: Segment[]
   key: Uint8Array
   signal: AbortSignal
@@ -84,15 +98,28 @@ class ToldByOthers extends Error {
   name = 'ToldByOthers'
 }
 
+/** Comparisons that may begin at once: of those that are lively, and of those with peers that did not answer the last time */
+const LIVELY_AT_ONCE = limits.MAX_SESSIONS
+const SUSPECTS_AT_ONCE = limits.MAX_SESSIONS / 2
+/** Milliseconds without an answer, and without anything new, after which a comparison is not lively any more. Guesses */
+const SILENT = 1_000
+const USELESS = 5_000
+/** Milliseconds between two comparisons with one peer, at least, however often it nudges */
+const NUDGED_AT_MOST = 8_000
+
 /**
  * Keeps us in step with every replicator that keeps what we keep: compares when one joins or changes, when it says that it has
  * news, and now and then; and again until nothing differs.
+ *
+ * A comparison is lively while its peer answers within a second, and brings something new every five. Four lively ones run at once,
+ * and the one that is due for longest begins first. One that is not lively goes on, but holds up nobody: others begin beside it, up
+ * to MAX_RUNNING in all, and then one that is due for five seconds takes the place of the one that was of no use for longest. A nudge
+ * makes a comparison begin earlier, but never before the time that its peer has to wait for after a failure.
  */
 export class Syncs {
   readonly #init: SyncsInit
   readonly #pairs = new Map<Key, Pair>()
   readonly #alarm: Alarm
-  #running = 0
   /** Much is missing: what of these segments is still to be told, by all who have them */
   #catchUp?: { segments: Segment[], spans: Spans }
   /** From whom is pulled what arrived there: another one would only send the same */
@@ -100,28 +127,28 @@ export class Syncs {
 
   constructor (init: SyncsInit) {
     this.#init = init
-    this.#alarm = new Alarm(init.clock, () => { this.#next() })
+    this.#alarm = new Alarm(init.context.clock, () => { this.#next() })
   }
 
   /** How many comparisons run */
   get running (): number {
-    return this.#running
+    return this.#runs.length
   }
 
   get pairs (): ReadonlyMap<Key, Compared> {
     return this.#pairs
   }
 
-  /** Compare with it, in so many milliseconds at the latest */
+  /** Compare with it, in so many milliseconds at the latest, unless it has to wait for longer */
   mark (peer: Key, delay = 0): void {
-    const at = this.#init.clock.now() + delay
+    const at = this.#init.context.clock.now() + delay
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, segments: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isRunning: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
+      this.#pairs.set(peer, { at, notBefore: 0, segments: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
     } else {
-      pair.isAgain = pair.isRunning
-      pair.at = Math.min(pair.at, at)
+      pair.isAgain = pair.run != null
+      pair.at = Math.min(pair.at, Math.max(at, pair.notBefore))
     }
 
     this.#arm()
@@ -131,8 +158,10 @@ export class Syncs {
   asked (peer: Key): void {
     const pair = this.#pairs.get(peer)
 
-    if (pair != null && !pair.isRunning && pair.at < Infinity) {
-      pair.at = Math.max(pair.at, this.#init.clock.now() + limits.COMPARED_BY_OTHER)
+    // not for ever: one that asks again and again might have something to hide
+    if (pair?.run == null && pair != null && pair.at < Infinity && !pair.isPutOff) {
+      pair.isPutOff = true
+      pair.at = Math.max(pair.at, this.#init.context.clock.now() + limits.COMPARED_BY_OTHER)
       this.#arm()
     }
   }
@@ -147,28 +176,72 @@ export class Syncs {
     this.#alarm.set(Infinity)
   }
 
-  #next (): void {
-    const now = this.#init.clock.now()
+  get #runs (): Run[] {
+    return [...this.#pairs.values()].flatMap(({ run }) => run ?? [])
+  }
 
-    for (const [peer, pair] of this.#pairs) {
-      if (pair.at <= now && !pair.isRunning && this.#running < limits.MAX_SESSIONS) {
-        void this.#compare(peer, pair)
+  #isLively ({ askedAt, usefulAt }: Run): boolean {
+    const now = this.#init.context.clock.now()
+    return now - (askedAt ?? now) < SILENT && now - usefulAt < USELESS
+  }
+
+  /** Somebody who tells us of much, and goes on with it */
+  #isTelling (peer: Key | undefined): boolean {
+    const run = peer == null ? undefined : this.#pairs.get(peer)?.run
+    return run != null && this.#isLively(run)
+  }
+
+  #isSuspect (peer: Key, pair: Pair): boolean {
+    return pair.failures > 0 || this.#init.context.trust.isSilent(peer)
+  }
+
+  /** Begins as many as have room, the one that is due for longest first */
+  #next (): void {
+    const now = this.#init.context.clock.now()
+    const runs = [...this.#pairs].filter(([, { run }]) => run != null && this.#isLively(run))
+    const due = [...this.#pairs].filter(([, { at, run }]) => at <= now && run == null).sort(([, a], [, b]) => a.at - b.at)
+    let lively = runs.length
+    let suspects = runs.filter(([peer, pair]) => this.#isSuspect(peer, pair)).length
+
+    for (const [peer, pair] of due) {
+      const isSuspect = this.#isSuspect(peer, pair)
+      const isUrgent = now - pair.at >= USELESS
+
+      if ((isSuspect && suspects >= SUSPECTS_AT_ONCE) || (lively >= LIVELY_AT_ONCE && !isUrgent)) {
+        continue
       }
+      if (this.running >= limits.MAX_RUNNING) {
+        this.#endUseless()
+        break
+      }
+
+      lively++
+      suspects += isSuspect ? 1 : 0
+      void this.#compare(peer, pair)
     }
 
     this.#arm()
   }
 
+  /** One is due, and there is no room: the comparison that was of no use for longest makes some, if that is long */
+  #endUseless (): void {
+    const [useless] = this.#runs.sort((a, b) => a.usefulAt - b.usefulAt)
+
+    if (this.#init.context.clock.now() - useless.usefulAt >= USELESS) {
+      useless.controller.abort(new NoAnswerError('others waited for its place, and it brought nothing new'))
+    }
+  }
+
   async #compare (peer: Key, pair: Pair): Promise<void> {
-    const { clock, random, logger } = this.#init
+    const { context: { clock, random, logger }, onCompared } = this.#init
     const segments = this.#init.shared(peer)
-    pair.isRunning = true
-    pair.isAgain = pair.isWaiting = false
+    const now = clock.now()
+    const run: Run = pair.run = { since: now, usefulAt: now, controller: new AbortController() }
+    pair.isAgain = pair.isWaiting = pair.isPutOff = false
     pair.at = Infinity
-    this.#running++
 
     try {
-      const outcome = await this.#reconcile(peer, segments, pair.controller.signal)
+      const outcome = await this.#reconcile({ peer, run, segments, key: this.#init.context.randomBytes(KEY_BYTES), signal: AbortSignal.any([pair.controller.signal, run.controller.signal]) })
       pair.failures = 0
       this.#settle(peer, pair, segments, outcome)
     } catch (err: any) {
@@ -177,14 +250,15 @@ export class Syncs {
         pair.at = clock.now() + IMPATIENCE
       } else if (!pair.controller.signal.aborted) {
         logger('comparing with a replicator failed - %e', err)
-        pair.at = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
+        pair.failure = err.message
+        pair.at = pair.notBefore = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
       }
     } finally {
-      pair.isRunning = false
-      this.#running--
-      pair.at = pair.isAgain && !pair.isWaiting ? clock.now() : pair.at
+      pair.run = undefined
+      pair.at = pair.isAgain && !pair.isWaiting ? Math.max(clock.now(), pair.notBefore) : pair.at
       this.#leave(peer)
       this.#arm()
+      onCompared()
     }
   }
 
@@ -203,14 +277,14 @@ export class Syncs {
   /** Those who wait for what others tell look again */
   #wake (): void {
     for (const pair of this.#pairs.values()) {
-      pair.at = pair.isWaiting ? this.#init.clock.now() : pair.at
+      pair.at = pair.isWaiting ? this.#init.context.clock.now() : pair.at
       pair.isWaiting = false
     }
     this.#arm()
   }
 
   #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
-    const { clock, random, nudge, onLearned, shared } = this.#init
+    const { context: { clock, random }, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
 
@@ -234,6 +308,8 @@ export class Syncs {
     const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
     const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
+    // what is refused again and again is not fetched each time that somebody nudges
+    pair.notBefore = clock.now() + Math.min(pair.vain === 0 ? limits.NUDGE_DELAY : limits.RETRY_FIRST * 2 ** pair.vain, NUDGED_AT_MOST)
     pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
   }
 
@@ -247,7 +323,7 @@ export class Syncs {
     }
 
     // where it does not say that it has them, they are compared in a while
-    this.#init.offer(peer, news).then(() => {
+    this.#init.offer(peer, news, pair.controller.signal).then(() => {
       if (this.#pairs.get(peer) === pair) {
         this.mark(peer)
       }
@@ -255,20 +331,21 @@ export class Syncs {
     return true
   }
 
-  async #reconcile (peer: Key, segments: Segment[], signal: AbortSignal): Promise<Reconciled> {
+  async #reconcile (comparison: Comparison): Promise<Reconciled> {
+    const { peer, segments, key, signal } = comparison
+
     if (segments.length === 0) {
       return { isEqual: true, added: 0, missing: 0, surplus: [], isBehind: false }
     }
 
-    const { log } = this.#init
-    const key = this.#init.randomBytes(KEY_BYTES)
+    const { log, context: { pacer, sizes } } = this.#init
     const mark = `pulled from ${toString(bytesOfKey(peer), 'base64url')}`
     const reconcile = new Reconcile({
       segments,
       key,
       cursor: await log.marked(mark),
-      isCatchingUp: () => this.#catchUp?.spans.hasOthers(peer) === true,
-      limits: { parts: limits.PARTS, rangeEntries: limits.RANGE_ENTRIES, maxAsked: limits.MAX_ASKED, maxSketched: limits.MAX_SKETCHED, maxSymbols: limits.MAX_SYMBOLS }
+      isCatchingUp: () => this.#catchUp?.spans.tellers.some(other => other !== peer) === true,
+      limits: { parts: limits.PARTS, rangeEntries: limits.RANGE_ENTRIES, maxAsked: limits.MAX_ASKED, maxSketched: limits.MAX_SKETCHED, maxSymbols: sizes.symbols }
     })
     const work = reconcile.run()
     const before = reconcile.cursor
@@ -277,7 +354,8 @@ export class Syncs {
       let step = work.next()
 
       while (step.done !== true) {
-        const given = await Promise.all(step.value.map(async need => this.#give(need, { peer, segments, key, signal })))
+        await pacer.pause()
+        const given = await Promise.all(step.value.map(async need => this.#give(need, comparison)))
         signal.throwIfAborted()
         step = work.next(given)
       }
@@ -291,44 +369,54 @@ export class Syncs {
   }
 
   async #give (need: Need, comparison: Comparison): Promise<Given[keyof Given]> {
-    const { holdings, questions, join, onProgress } = this.#init
-    const { peer, key, signal } = comparison
-    const options = { signal }
+    const { holdings, join, onProgress, context: { clock } } = this.#init
+    const { peer, run, key } = comparison
 
     switch (need.type) {
       case 'summaries': {
         const { segments, parts } = need
-        return need.from === 'us' ? holdings.summaries(segments, parts, key) : (await questions.ask<'summaries'>(peer, { kind: 'summaries', key, parts, segments }, options)).summaries
+        return need.from === 'us' ? holdings.summaries(segments, parts, key) : (await this.#ask<'summaries'>(comparison, { kind: 'summaries', key, parts, segments })).summaries
       }
       case 'symbols':
-        return (await questions.ask<'symbols'>(peer, { kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count }, options)).symbols
+        return (await this.#ask<'symbols'>(comparison, { kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count })).symbols
       case 'fetch':
-        return questions.ask<'fetch'>(peer, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds }, options)
+        return this.#ask<'fetch'>(comparison, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds })
       case 'pull':
-        if ((this.#puller ?? peer) !== peer) {
+        if (this.#puller !== peer && this.#isTelling(this.#puller)) {
           throw new ToldByOthers()
         }
         this.#puller = peer
-        return questions.ask<'pull'>(peer, { kind: 'pull', from: need.from, segments: need.segments }, options)
+        return this.#ask<'pull'>(comparison, { kind: 'pull', from: need.from, segments: need.segments })
       case 'window':
         return this.#askForWindow(need.segments, comparison)
       case 'ids':
         return holdings.ids(need.segments)
-      case 'join':
-        return join(need.entries)
+      case 'join': {
+        const added = await join(peer, need.entries)
+        run.usefulAt = added > 0 ? clock.now() : run.usefulAt
+        return added
+      }
       case 'progress':
         onProgress(peer, need.done, need.total)
     }
   }
 
+  async #ask<K extends Question['kind']> ({ peer, run, signal }: Comparison, question: Extract<Question, { kind: K }>): Promise<Extract<Answer, { kind: K }>> {
+    run.askedAt ??= this.#init.context.clock.now()
+    // it is looked at again when it has been silent for so long
+    this.#arm()
+    const answer = await this.#init.questions.ask<K>(peer, question, { signal })
+    run.askedAt = undefined
+    return answer
+  }
+
   /** The next piece that nobody else is at. Who has other segments than those who are at it waits until they are through */
   async #askForWindow (segments: Segment[], comparison: Comparison): Promise<Given['window']> {
-    const { clock, questions } = this.#init
-    const { peer, signal } = comparison
-
+    const { context: { clock } } = this.#init
+    const { peer } = comparison
     const isSame = this.#catchUp != null && sameSegments(this.#catchUp.segments, comparison.segments)
 
-    if (this.#catchUp == null || this.#catchUp.spans.isDone || (!isSame && !this.#catchUp.spans.hasOthers(peer))) {
+    if (this.#catchUp == null || this.#catchUp.spans.isDone || (!isSame && !this.#catchUp.spans.tellers.some(other => other !== peer && this.#isTelling(other)))) {
       this.#catchUp = { segments: comparison.segments, spans: new Spans() }
     } else if (!isSame) {
       throw new ToldByOthers()
@@ -342,7 +430,7 @@ export class Syncs {
     }
 
     const { from, to } = window
-    const { entries, next, looked } = await questions.ask<'window'>(peer, { kind: 'window', from, to, segments }, { signal })
+    const { entries, next, looked } = await this.#ask<'window'>(comparison, { kind: 'window', from, to, segments })
 
     if (compareMoments(next, from) <= 0) {
       throw new NoAnswerError('it told of no moment that was asked for')
@@ -354,14 +442,15 @@ export class Syncs {
     return { entries, looked, isEnd: spans.next(peer, clock.now()) == null }
   }
 
+  /** At the next one that is due; or else, while some are due and have no room, when one that runs may not be lively any more */
   #arm (): void {
+    const now = this.#init.context.clock.now()
     let next = Infinity
 
-    for (const { at, isRunning } of this.#pairs.values()) {
-      next = isRunning ? next : Math.min(next, at)
+    for (const { at, run } of this.#pairs.values()) {
+      next = run != null ? next : Math.min(next, at <= now ? now + SILENT : at)
     }
 
-    // when one ends it looks again
-    this.#alarm.set(this.#running < limits.MAX_SESSIONS ? next : Infinity)
+    this.#alarm.set(next)
   }
 }

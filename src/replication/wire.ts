@@ -12,7 +12,9 @@ import type { RawEntry } from '../log/core/types.ts'
 const VERSION = 1
 const ID_BYTES = 32
 const SHORT_ID_BYTES = 8
+/** Keys of comparisons, and nonces of proofs */
 export const KEY_BYTES = 16
+export const PROOF_BYTES = 16
 export const FINGERPRINT_BYTES = 8
 /** Of an entry: see log/core/entry.ts and log/core/merkle.ts */
 const MAX_ENTRY_BYTES = 2 ** 23
@@ -22,7 +24,7 @@ const MAX_REASON_BYTES = 1024
 const MAX_LISTED = 4096
 
 const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
-const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, HAVE: 4, KEEP: 5, LIST: 6, WINDOW: 7, REFUSED: 255 } as const
+const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, KEEP: 4, LIST: 5, WINDOW: 6, WEIGHT: 7, REFUSED: 255 } as const
 
 /** What became of an entry that was sent */
 export const Outcome = { STORED: 0, LATER: 1, REFUSED: 2 } as const
@@ -46,12 +48,12 @@ export type Question =
   | { kind: 'pull', from: number, segments: Segment[] }
   /** Entries of these segments in the order of the log, from one moment on, and before another one */
   | { kind: 'window', from: Moment, to: Moment, segments: Segment[] }
-  /** Entries by their ids */
-  | { kind: 'have', ids: Uint8Array[] }
-  /** Which of these entries the other has, and will keep */
-  | { kind: 'keep', ids: Uint8Array[] }
+  /** Which of these entries the other has, and will keep: it proves each with this nonce, see proof.ts. No id stands there twice */
+  | { kind: 'keep', nonce: Uint8Array, ids: Uint8Array[] }
   /** Entries of this segment in the order of the ring, behind one of them */
   | { kind: 'list', segment: Segment, after?: Uint8Array }
+  /** How many bytes of entries the other keeps of its share */
+  | { kind: 'weight' }
 
 export type Answer =
   | { kind: 'summaries', summaries: Summary[] }
@@ -63,11 +65,11 @@ export type Answer =
   | { kind: 'pull', entries: RawEntry[], next: number, isEnd: boolean }
   /** `next`: all before it is there; at the end, `to`. `looked`: at how many entries that took a look */
   | { kind: 'window', entries: RawEntry[], next: Moment, looked: number }
-  | { kind: 'have', entries: RawEntry[] }
-  /** One for each id */
-  | { kind: 'keep', kept: boolean[] }
+  /** For the first ids, one at least: a proof, or nothing where it does not have that entry, or will not keep it */
+  | { kind: 'keep', proofs: Uint8Array[] }
   /** `isEnd`: there is nothing behind them */
   | { kind: 'list', entries: RawEntry[], isEnd: boolean }
+  | { kind: 'weight', bytes: number }
   | { kind: 'refused', reason: string }
 
 export type Message =
@@ -167,14 +169,14 @@ function writeQuestion (writer: Writer, question: Question): void {
     case 'window':
       writeSegments(writeMoment(writeMoment(writer.byte(Kind.WINDOW), question.from), question.to), question.segments)
       break
-    case 'have':
-      writer.byte(Kind.HAVE).list(question.ids, id => writer.raw(id))
-      break
     case 'keep':
-      writer.byte(Kind.KEEP).list(question.ids, id => writer.raw(id))
+      writer.byte(Kind.KEEP).raw(question.nonce).list(question.ids, id => writer.raw(id))
       break
     case 'list':
       writeSegments(writer.byte(Kind.LIST), [question.segment]).list(question.after == null ? [] : [question.after], id => writer.raw(id))
+      break
+    case 'weight':
+      writer.byte(Kind.WEIGHT)
       break
   }
 }
@@ -193,15 +195,15 @@ function readQuestion (reader: Reader): Question {
       return { kind: 'pull', from: reader.uvarint(), segments: readSegments(reader) }
     case Kind.WINDOW:
       return { kind: 'window', from: readMoment(reader), to: readMoment(reader), segments: readSegments(reader) }
-    case Kind.HAVE:
-      return { kind: 'have', ids: readIds(reader) }
     case Kind.KEEP:
-      return { kind: 'keep', ids: readIds(reader) }
+      return { kind: 'keep', nonce: copyOfKey(reader), ids: readIds(reader) }
     case Kind.LIST: {
       const segment = readOne(readSegments(reader))
       const after = readIds(reader)
       return { kind: 'list', segment, ...after.length === 0 ? {} : { after: readOne(after) } }
     }
+    case Kind.WEIGHT:
+      return { kind: 'weight' }
     default:
       throw new MalformedError(`a question of kind ${kind}, which nobody knows`)
   }
@@ -224,14 +226,14 @@ function writeAnswer (writer: Writer, answer: Answer): void {
     case 'window':
       writeEntries(writeMoment(writer.byte(Kind.WINDOW), answer.next).uvarint(answer.looked), answer.entries)
       break
-    case 'have':
-      writeEntries(writer.byte(Kind.HAVE), answer.entries)
-      break
     case 'keep':
-      writer.byte(Kind.KEEP).list(answer.kept, isKept => writer.byte(isKept ? 1 : 0))
+      writer.byte(Kind.KEEP).list(answer.proofs, proof => writer.bytes(proof))
       break
     case 'list':
       writeEntries(writer.byte(Kind.LIST).byte(answer.isEnd ? 1 : 0), answer.entries)
+      break
+    case 'weight':
+      writer.byte(Kind.WEIGHT).uvarint(answer.bytes)
       break
     case 'refused':
       writer.byte(Kind.REFUSED).string(answer.reason)
@@ -256,14 +258,14 @@ function readAnswer (reader: Reader): Answer {
     }
     case Kind.WINDOW:
       return { kind: 'window', next: readMoment(reader), looked: reader.uvarint(), entries: readEntries(reader) }
-    case Kind.HAVE:
-      return { kind: 'have', entries: readEntries(reader) }
     case Kind.KEEP:
-      return { kind: 'keep', kept: reader.list(MAX_LISTED, () => flag(reader)) }
+      return { kind: 'keep', proofs: reader.list(MAX_LISTED, () => readProof(reader)) }
     case Kind.LIST: {
       const isEnd = flag(reader)
       return { kind: 'list', isEnd, entries: readEntries(reader) }
     }
+    case Kind.WEIGHT:
+      return { kind: 'weight', bytes: reader.uvarint() }
     case Kind.REFUSED:
       return { kind: 'refused', reason: reader.string(MAX_REASON_BYTES) }
     default:
@@ -342,6 +344,16 @@ function readOutcome (reader: Reader): Outcome {
   }
 
   return outcome as Outcome
+}
+
+function readProof (reader: Reader): Uint8Array {
+  const proof = reader.bytes(PROOF_BYTES)
+
+  if (proof.byteLength % PROOF_BYTES !== 0) {
+    throw new MalformedError(`a proof has ${PROOF_BYTES} bytes or none, this one has ${proof.byteLength}`)
+  }
+
+  return proof
 }
 
 /** It is kept for longer than the message */

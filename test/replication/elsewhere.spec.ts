@@ -5,6 +5,7 @@ import { NoAnswerError } from '../../src/replication/errors.ts'
 import { Holdings, placeOf } from '../../src/replication/holdings.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, collect, name, nameOfError, newLog, SetClock, text, texts } from '../fixtures/logs.ts'
+import { contextOf } from '../fixtures/replication-context.ts'
 import type { Entry, Log } from '../../src/index.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
 import type { ElsewhereInit } from '../../src/replication/elsewhere.ts'
@@ -146,7 +147,7 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
       const { log, gate, change } = peers[Number(to)]
       asked.push(Number(to))
       await gate
-      const answer: Listed = { kind: 'list', ...await new Holdings(log, new SetClock()).list(segment, after) }
+      const answer: Listed = { kind: 'list', ...await new Holdings(log, contextOf(new SetClock())).list(segment, after) }
       const first = firsts.get(to) ?? answer
       firsts.set(to, first)
       return change == null ? answer : change(answer, asked.filter(other => other === Number(to)).length, first)

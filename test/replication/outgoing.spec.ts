@@ -4,7 +4,7 @@ import { Outgoing } from '../../src/replication/core/outgoing.ts'
 import type { Batch, Item, OutgoingInit } from '../../src/replication/core/outgoing.ts'
 
 const NOTHING = new Uint8Array(0)
-const INIT = { window: 2, batchBytes: 100, batchEntries: 3, maxQueued: 5, maxBytes: 300, timeout: 1000 }
+const INIT = { window: 2, maxUnderWay: 1000, batchBytes: 100, batchEntries: 3, maxQueued: 5, maxBytes: 300, timeout: 1000 }
 
 function make (init: Partial<OutgoingInit> = {}): Outgoing {
   let number = 0

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { RING } from '../../src/replication/core/ring.ts'
-import { decodeMessage, encodeMessage, entrySize, FINGERPRINT_BYTES, KEY_BYTES } from '../../src/replication/wire.ts'
+import { decodeMessage, encodeMessage, entrySize, FINGERPRINT_BYTES, KEY_BYTES, PROOF_BYTES } from '../../src/replication/wire.ts'
 import { uvarintLength, Writer } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import { MESSAGES } from '../fixtures/replication-v1.ts'
@@ -30,8 +30,8 @@ const question: fc.Arbitrary<Question> = fc.oneof(
   fc.record({ kind: is('fetch'), key, segments, shortIds: list(exactly(8)).map(all => Uint8Array.from(all.flatMap(id => [...id]))) }),
   fc.record({ kind: is('pull'), from: number, segments }),
   fc.record({ kind: is('window'), from: moment, to: moment, segments }),
-  fc.record({ kind: is('have'), ids }),
-  fc.record({ kind: is('keep'), ids }),
+  fc.record({ kind: is('keep'), nonce: key, ids }),
+  fc.record({ kind: is('weight') }),
   fc.record({ kind: is('list'), segment, after: exactly(32) }, { requiredKeys: ['kind', 'segment'] })
 )
 const answer: fc.Arbitrary<Answer> = fc.oneof(
@@ -40,8 +40,8 @@ const answer: fc.Arbitrary<Answer> = fc.oneof(
   fc.record({ kind: is('fetch'), asked: number, entries }),
   fc.record({ kind: is('pull'), next: number, isEnd: fc.boolean(), entries }),
   fc.record({ kind: is('window'), entries, next: moment, looked: number }),
-  fc.record({ kind: is('have'), entries }),
-  fc.record({ kind: is('keep'), kept: list(fc.boolean()) }),
+  fc.record({ kind: is('keep'), proofs: list(fc.oneof(exactly(PROOF_BYTES), fc.constant(new Uint8Array(0)))) }),
+  fc.record({ kind: is('weight'), bytes: number }),
   fc.record({ kind: is('list'), entries, isEnd: fc.boolean() }),
   fc.record({ kind: is('refused'), reason: fc.string({ unit: 'binary', maxLength: 256 }) })
 )
@@ -87,7 +87,7 @@ describe('messages about a log', () => {
 
   it('are all among those whose bytes are fixed', () => {
     const named = new Set(MESSAGES.map(({ message }) => nameOf(message)))
-    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'window', 'have', 'keep', 'list']
+    const kinds = ['summaries', 'symbols', 'fetch', 'pull', 'window', 'keep', 'list', 'weight']
     expect([...named]).to.have.members(['hello', 'entries', 'stored', 'nudge', ...kinds.map(kind => `asked ${kind}`), ...kinds.map(kind => `answered ${kind}`), 'answered refused'])
   })
 
@@ -168,25 +168,26 @@ describe('messages about a log', () => {
     'an outcome that is none': head(2).uvarint(1).uvarint(1).byte(3),
     'a number in more bytes than it needs': head(2).byte(0x80).byte(0).uvarint(0),
     'a number past 2^53 - 1': head(2).raw(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10)).uvarint(0),
-    'a question of no kind': asked(6),
+    'a question of no kind': asked(8),
     'a refusal as a question': asked(255).string(''),
-    'an answer of no kind': answered(6),
+    'an answer of no kind': answered(8),
     'a key that is cut off': asked(0).raw(wholeKey.subarray(1)),
     'a segment that begins past the ring': asked(3).uvarint(0).uvarint(1).uvarint(RING).uvarint(0),
     'a segment that is wider than the ring': asked(3).uvarint(0).uvarint(1).uvarint(0).uvarint(RING),
     'half a short id': asked(2).raw(wholeKey).uvarint(0).bytes(new Uint8Array(12)),
-    'half an id': asked(4).uvarint(1).raw(wholeKey),
+    'half an id': asked(4).raw(wholeKey).uvarint(1).raw(wholeKey),
     'half a fingerprint': answered(0).uvarint(1).uvarint(5).raw(new Uint8Array(7)),
     'an end that is perhaps one': answered(3).uvarint(1).byte(2).uvarint(0),
-    'one that is perhaps kept': answered(5).uvarint(1).byte(2),
+    'half a proof': answered(4).uvarint(1).bytes(new Uint8Array(8)),
+    'a proof that is too long': answered(4).uvarint(1).bytes(new Uint8Array(32)),
     'a reason that is too long': answered(255).string('x'.repeat(1025)),
     'a reason that is not UTF-8': answered(255).bytes(Uint8Array.of(0xff))
   }
   // of each list one more than is allowed
-  malformed['too many that are kept'] = answered(5).uvarint(many.length).raw(Uint8Array.from(many))
+  malformed['too many proofs'] = answered(4).uvarint(many.length).raw(Uint8Array.from(many))
   malformed['too many outcomes'] = head(2).uvarint(1).uvarint(many.length).raw(Uint8Array.from(many))
   malformed['too many segments'] = asked(3).uvarint(0).uvarint(many.length).raw(new Uint8Array(2 * many.length))
-  malformed['too many entries'] = answered(4).uvarint(many.length).raw(new Uint8Array(2 * many.length))
+  malformed['too many entries'] = answered(2).uvarint(1).uvarint(many.length).raw(new Uint8Array(2 * many.length))
 
   for (const [name, writer] of Object.entries(malformed)) {
     it(`are refused as malformed: ${name}`, () => {

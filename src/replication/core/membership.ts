@@ -45,7 +45,7 @@ export type Presence =
 export type Standing =
   | { type: 'out' }
   | { type: 'joined', since: number, segments: Segment[] }
-  | { type: 'mature', segments: Segment[] }
+  | { type: 'mature', since: number, segments: Segment[] }
 
 /** All there is about one peer */
 interface Peer {
@@ -77,6 +77,8 @@ export interface Replicating {
   segments: Segment[]
   isMature: boolean
   isPresent: boolean
+  /** When it joined */
+  since: number
 }
 
 export class Membership {
@@ -106,7 +108,7 @@ export class Membership {
   * replicators (): Generator<Replicating> {
     for (const [peer, { standing, presence }] of this.#peers) {
       if (standing.type !== 'out') {
-        yield { peer, segments: standing.segments, isMature: standing.type === 'mature', isPresent: presence.type === 'present' }
+        yield { peer, segments: standing.segments, isMature: standing.type === 'mature', isPresent: presence.type === 'present', since: standing.since }
       }
     }
   }
@@ -296,7 +298,7 @@ export class Membership {
     }
 
     if (peer.standing.type === 'joined' && now >= peer.standing.since + this.#init.maturity) {
-      peer.standing = { type: 'mature', segments: peer.standing.segments }
+      peer.standing = { ...peer.standing, type: 'mature' }
       effects.push({ type: 'mature', peer: key, segments: peer.standing.segments })
     }
 

@@ -19,8 +19,9 @@ export interface Batch {
 export interface OutgoingInit {
   /** A number for a batch that this peer was never sent: who has left and is back may still answer an old one */
   number (): number
-  /** Batches that may be unanswered */
+  /** Batches, and bytes of them, that may be unanswered. One always may */
   window: number
+  maxUnderWay: number
   batchBytes: number
   batchEntries: number
   /** Entries, and bytes of them, that may wait. What somebody waits for always may */
@@ -51,9 +52,10 @@ export class Outgoing {
   readonly #queue = new Fifo<Queued>()
   /** Lost on their way, and awaited. All of them are older than the queue */
   readonly #again = new Fifo<Queued>()
-  readonly #underWay = new Map<number, { queued: Queued[], until: number }>()
-  /** Entries in the batches under way, bytes in the queue, and how many were ever added */
+  readonly #underWay = new Map<number, { queued: Queued[], bytes: number, until: number }>()
+  /** Entries and bytes in the batches under way, bytes in the queue, and how many were ever added */
   #sent = 0
+  #sentBytes = 0
   #bytes = 0
   #order = 0
   #isBehind = false
@@ -88,14 +90,18 @@ export class Outgoing {
 
   /** The next batch, if there is something to send, and room for it */
   take (now: number): Batch | undefined {
-    if (this.size === this.#sent || this.#underWay.size >= (this.#isFull ? this.#init.window : SMALL_BATCHES)) {
+    const isFree = this.#underWay.size < (this.#isFull ? this.#init.window : SMALL_BATCHES) && this.#sentBytes < this.#init.maxUnderWay
+
+    if (this.size === this.#sent || !isFree) {
       return
     }
 
     const number = this.#init.number()
     const queued = this.#shiftBatch()
-    this.#underWay.set(number, { queued, until: now + this.#init.timeout })
+    const bytes = queued.reduce((sum, { item }) => sum + item.bytes, 0)
+    this.#underWay.set(number, { queued, bytes, until: now + this.#init.timeout })
     this.#sent += queued.length
+    this.#sentBytes += bytes
     return { number, items: queued.map(({ item }) => item) }
   }
 
@@ -119,12 +125,18 @@ export class Outgoing {
     return first?.until ?? Infinity
   }
 
-  expire (now: number): void {
+  /** Whether a batch was not answered in time */
+  expire (now: number): boolean {
+    let isLate = false
+
     for (const [number, { until }] of this.#underWay) {
       if (until <= now) {
         this.lost(number)
+        isLate = true
       }
     }
+
+    return isLate
   }
 
   /** Whether there is enough for a batch that is worth its message */
@@ -159,9 +171,10 @@ export class Outgoing {
   }
 
   #ended (number: number): Queued[] {
-    const { queued = [] } = this.#underWay.get(number) ?? {}
+    const { queued, bytes } = this.#underWay.get(number) ?? { queued: [], bytes: 0 }
     this.#underWay.delete(number)
     this.#sent -= queued.length
+    this.#sentBytes -= bytes
     return queued
   }
 }

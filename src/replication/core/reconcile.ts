@@ -269,15 +269,17 @@ export class Reconcile {
     const first = Math.max(needed, Math.ceil(SYMBOLS_A_DIFFERENCE * differencesOf(ranges)) + SPARE_SYMBOLS)
     let question = { type: 'symbols' as const, segments, from: 0, count: Math.min(first, maxSymbols) }
     let [bytes, ids]: [Uint8Array, Uint8Array[]] = yield [question, { type: 'ids', segments }]
-    const decoder = new SketchDecoder(new ShortIds(ids, key))
+    const decoder = new SketchDecoder(yield * ShortIds.inSlices(ids, key))
     let symbols = expectSymbols(bytes, question)
     const { items } = symbols
+    yield * decoder.prepare(question.count)
 
     // who has got or lost some meanwhile goes on with another stream
     while (symbols.items === items && !decoder.add(symbols) && decoder.state === 'open' && decoder.length < most) {
       question = { ...question, from: decoder.length, count: Math.min(decoder.length, maxSymbols) };
       [bytes] = yield [question]
       symbols = expectSymbols(bytes, question)
+      yield * decoder.prepare(question.count)
     }
 
     return decoder

@@ -24,6 +24,28 @@ export function covers (segments: readonly Segment[], position: number): boolean
   return segments.some(({ from, width }) => wrap(position - from) < width)
 }
 
+/** As `covers`, for many positions: it looks at few of the segments for each */
+export function within (segments: readonly Segment[]): (position: number) => boolean {
+  const spans = spansOf(segments)
+
+  return position => {
+    let low = 0
+    let high = spans.length
+
+    while (low < high) {
+      const middle = (low + high) >>> 1
+
+      if (spans[middle][1] <= position) {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+
+    return low < spans.length && spans[low][0] <= position
+  }
+}
+
 export function union (a: readonly Segment[], b: readonly Segment[]): Segment[] {
   return normalize([...a, ...b])
 }

@@ -12,6 +12,8 @@ import { MalformedError } from '../../runtime/errors.ts'
 export const KEY_BYTES = 16
 export const SHORT_ID_BYTES = 8
 
+/** Ids that are hashed without a pause. Measured: 0.3 ms on a laptop */
+const SLICE = 1024
 /** 'somepseudorandomlygeneratedbytes', the constant of SipHash, in halves: high and low */
 const START = [0x736f6d65, 0x70736575, 0x646f7261, 0x6e646f6d, 0x6c796765, 0x6e657261, 0x74656462, 0x79746573]
 const WORD_BYTES = 8
@@ -155,31 +157,36 @@ export function packShortIds (words: ArrayLike<number>): Uint8Array {
  * const asked = ids.lookup(shortIdsThatThePeerMisses)
  */
 export class ShortIds {
-  /** Two numbers an id, in the order of `ids` */
-  readonly words: Uint32Array
   readonly check: Check
   readonly #ids: Uint8Array[] = []
+  /** Two numbers an id, in the order of `ids`, with room for all that are to come */
+  readonly #words: Uint32Array
   /** Where an id is that hashes to a slot or to one before it, and 1; 0: nowhere. At most half of them are taken */
   readonly #slots: Uint32Array
 
-  constructor (ids: Iterable<Uint8Array>, key: Uint8Array) {
+  constructor (ids: Iterable<Uint8Array>, key: Uint8Array, capacity?: number) {
     const all = Array.isArray(ids) ? ids as Uint8Array[] : [...ids]
-    const words = new Uint32Array(2 * all.length)
-    const secret = sipKey(key)
-    this.check = checkOf(secret)
-    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * all.length + 2)))
+    this.check = checkOf(sipKey(key))
+    this.#words = new Uint32Array(2 * (capacity ?? all.length))
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(this.#words.length + 2)))
+    this.#addAll(all, sipKey(key))
+  }
 
-    for (const id of all) {
-      const at = 2 * this.#ids.length
-      sipHash(secret, id, words, at)
-      const slot = this.#slotOf(words, words[at], words[at + 1])
+  /** The same, where many ids would hold the loop for too long: it yields after each thousand */
+  static * inSlices (ids: Uint8Array[], key: Uint8Array): Generator<never[], ShortIds, any> {
+    const made = new ShortIds(ids.slice(0, 0), key, ids.length)
 
-      if (this.#slots[slot] === 0) {
-        this.#slots[slot] = this.#ids.push(id)
-      }
+    for (let i = 0; i < ids.length; i += SLICE) {
+      made.#addAll(ids.slice(i, i + SLICE), sipKey(key))
+      yield []
     }
 
-    this.words = words.subarray(0, 2 * this.#ids.length)
+    return made
+  }
+
+  /** Two numbers an id */
+  get words (): Uint32Array {
+    return this.#words.subarray(0, 2 * this.#ids.length)
   }
 
   get length (): number {
@@ -192,7 +199,7 @@ export class ShortIds {
 
   /** Less than 0: there is none */
   indexOf (low: number, high: number): number {
-    return this.#slots[this.#slotOf(this.words, low, high)] - 1
+    return this.#slots[this.#slotOf(low, high)] - 1
   }
 
   /** The ids that are meant, in that order, each once; what we do not know is left out. Throws a MalformedError */
@@ -213,8 +220,23 @@ export class ShortIds {
     return [...found]
   }
 
+  #addAll (ids: Uint8Array[], secret: Uint32Array): void {
+    const words = this.#words
+
+    for (const id of ids) {
+      const at = 2 * this.#ids.length
+      sipHash(secret, id, words, at)
+      const slot = this.#slotOf(words[at], words[at + 1])
+
+      if (this.#slots[slot] === 0) {
+        this.#slots[slot] = this.#ids.push(id)
+      }
+    }
+  }
+
   /** Where the short id is, or else where it would be */
-  #slotOf (words: Uint32Array, low: number, high: number): number {
+  #slotOf (low: number, high: number): number {
+    const words = this.#words
     const mask = this.#slots.length - 1
     let slot = low & mask
 

@@ -34,6 +34,8 @@ const COUNT = 3
 /** Symbols that are made at once, at least: it takes a look at each id, however few of them are in one */
 const FIRST_SYMBOLS = 64
 const GROWTH = 1.5
+/** Ids that are spread without a pause. Measured: 2,048 of them over 393,000 symbols take 3 ms on a laptop */
+const SLICE = 2048
 
 /** A piece of a stream */
 export interface Symbols {
@@ -205,21 +207,30 @@ export class SketchEncoder {
       throw new RangeError(`${count} symbols from ${from} on: these have to be whole numbers`)
     }
 
-    const end = Math.min(from + count, MAX_SYMBOLS)
-    if (end > this.#length) {
-      this.#extend(Math.min(MAX_SYMBOLS, Math.max(end, FIRST_SYMBOLS, Math.ceil(this.#length * GROWTH))))
+    const extending = this.extend(from + count)
+    while (extending.next().done !== true) {
+      // it yields so that who has much to do may pause
     }
-
-    return { from, items: this.#items, cells: this.#cells.subarray(from * CELLS, end * CELLS) }
+    return { from, items: this.#items, cells: this.#cells.subarray(from * CELLS, Math.min(from + count, MAX_SYMBOLS) * CELLS) }
   }
 
-  #extend (length: number): void {
+  /** Makes the symbols before `end` that are not there yet, and yields after some thousand ids */
+  * extend (end: number): Generator<never[], void, any> {
+    if (Math.min(end, MAX_SYMBOLS) <= this.#length) {
+      return
+    }
+
     // those that were handed out keep the old ones, which are never written to again
+    const length = Math.min(MAX_SYMBOLS, Math.max(end, FIRST_SYMBOLS, Math.ceil(this.#length * GROWTH)))
     this.#cells = grown(this.#cells, length * CELLS)
     this.#length = length
 
     for (let i = 0; i < this.#items; i++) {
       this.#strides.spread(i, this.#cells, length, 1)
+
+      if (i % SLICE === SLICE - 1) {
+        yield []
+      }
     }
   }
 }
@@ -278,6 +289,11 @@ export class SketchDecoder {
   /** Once it is decoded: the ids that only we have */
   get surplus (): Uint8Array[] {
     return this.#state === 'decoded' ? this.#surplus : []
+  }
+
+  /** So that `add` of so many symbols does not hold the loop: yields after some thousand ids */
+  prepare (count: number): Generator<never[], void, any> {
+    return this.#ours.extend(this.#length + count)
   }
 
   /**

@@ -40,9 +40,9 @@ export class Spans {
     return this.#spans.length === 0
   }
 
-  /** Others than this one are at it */
-  hasOthers (than: Key): boolean {
-    return this.#spans.some(({ by }) => by != null && by !== than)
+  /** Who is at it */
+  get tellers (): Key[] {
+    return this.#spans.flatMap(({ by }) => by ?? [])
   }
 
   /** What it is to tell next; undefined: it is not needed, for now */

@@ -2,13 +2,10 @@ import type { DirectSub, Message, SubscriptionChange } from '../../pubsub/index.
 import type { Port, PortEvents, PortTopic } from '../port.ts'
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 
-/** Bytes of the largest message that DirectSub takes by default */
-const MAX_MESSAGE_SIZE = 1024 * 1024
-
 /** Speaks over DirectSub: it knows who listens, and leads to them over relays, too */
 export function directSubPort (pubsub: DirectSub): Port {
   return {
-    maxMessageSize: MAX_MESSAGE_SIZE,
+    maxMessageSize: pubsub.maxMessageSize,
     join: async (topic, events) => {
       const joined = new DirectSubTopic(pubsub, topic, events)
       await joined.join()
