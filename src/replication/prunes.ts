@@ -204,7 +204,7 @@ export class Prunes {
 
   /** Which of them it has proven, one question after the other; the others it is offered */
   async #ask (peer: Key, entries: Entry[]): Promise<Entry[]> {
-    const { questions, offer, context: { pacer, randomBytes } } = this.#init
+    const { questions, offer, context: { randomBytes } } = this.#init
     const proven: Entry[] = []
 
     try {
@@ -218,7 +218,7 @@ export class Prunes {
         }
 
         const answered = asked.slice(0, proofs.length)
-        const some = new Set(await provenBy(peer, answered, proofs, nonce, pacer))
+        const some = new Set(await this.proven(peer, answered, proofs, nonce))
         proven.push(...some)
         answered.filter(entry => !some.has(entry)).forEach(entry => {
           this.#hasOffered = true
@@ -231,5 +231,9 @@ export class Prunes {
     }
 
     return proven
+  }
+
+  async proven (peer: Key, entries: Entry[], proofs: Uint8Array[], nonce: Uint8Array): Promise<Entry[]> {
+    return provenBy(peer, entries, proofs, nonce, this.#init.context.pacer)
   }
 }

@@ -220,7 +220,7 @@ export class Syncs {
       void this.#compare(peer, pair)
     }
 
-    this.#arm()
+    this.#arm(true)
   }
 
   /** One is due, and there is no room: the comparison that was of no use for longest makes some, if that is long */
@@ -309,7 +309,7 @@ export class Syncs {
     const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     // what is refused again and again is not fetched each time that somebody nudges
-    pair.notBefore = clock.now() + Math.min(pair.vain === 0 ? limits.NUDGE_DELAY : limits.RETRY_FIRST * 2 ** pair.vain, NUDGED_AT_MOST)
+    pair.notBefore = clock.now() + Math.min(limits.NUDGE_DELAY * 4 ** Math.max(0, pair.vain - 1), NUDGED_AT_MOST)
     pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
   }
 
@@ -442,13 +442,13 @@ export class Syncs {
     return { entries, looked, isEnd: spans.next(peer, clock.now()) == null }
   }
 
-  /** At the next one that is due; or else, while some are due and have no room, when one that runs may not be lively any more */
-  #arm (): void {
+  /** At the next one that is due. `isFull`: those that are due now found no room, until one that runs ends or is not lively any more */
+  #arm (isFull = false): void {
     const now = this.#init.context.clock.now()
     let next = Infinity
 
     for (const { at, run } of this.#pairs.values()) {
-      next = run != null ? next : Math.min(next, at <= now ? now + SILENT : at)
+      next = run != null ? next : Math.min(next, isFull && at <= now ? now + SILENT : at)
     }
 
     this.#alarm.set(next)

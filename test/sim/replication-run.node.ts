@@ -59,8 +59,8 @@ describe('peers of one log to which everything happens', function () {
       return 'nothing'
     }
 
-    it('are caught if they confirm what they do not keep', async () => {
-      change(Answers.prototype, 'keeps', () => () => true)
+    it('are caught if they believe whoever says that it keeps an entry, without a proof', async () => {
+      change(Prunes.prototype, 'proven', () => async (_, entries) => entries)
       expect(await found()).to.match(/copies/)
     })
 
@@ -105,7 +105,7 @@ describe('peers of one log to which everything happens', function () {
     await advance(world, 300 * SECOND)
 
     for (const { log } of [first, second]) {
-      expect(log?.diagnostics().problems.join()).to.include(`${third.init.peerId} says that it keeps what it could not show`)
+      expect(log?.diagnostics().problems.join()).to.include(`${third.init.peerId} says that it keeps what it could not prove to have`)
     }
     await Promise.all(world.nodes.map(async node => node.stop()))
   })
