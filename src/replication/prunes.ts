@@ -24,6 +24,8 @@ export interface PrunesInit {
   keepers (position: number): Key[]
   /** Whether what it proves counts: it has been in for long enough to be relied on */
   isReliable (peer: Key): boolean
+  /** When the next replicator will be reliable; Infinity: none is waited for */
+  nextReliable (): number
   /** Copies that there have to be elsewhere before ours may go */
   copies (entry: Entry): number
   keep? (entry: Entry): boolean
@@ -114,8 +116,9 @@ export class Prunes {
 
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
       const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : limits.PRUNE_INTERVAL
+      const at = clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait)
       this.#isMarked = this.#isAgain
-      this.#alarm.set(clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait))
+      this.#alarm.set(Math.min(at, this.#init.nextReliable()))
     }
   }
 

@@ -432,6 +432,10 @@ export class Replica {
         kept,
         keepers: position => roster.keepers(position).filter(peer => roster.present.has(peer)),
         isReliable,
+        nextReliable: () => roster.replicators.reduce((next, { since, isPresent }) => {
+          const at = since + certain
+          return isPresent && at > clock.now() ? Math.min(next, at) : next
+        }, Infinity),
         copies: entry => this.#copies(entry),
         keep,
         offer: (peer, entry) => { this.#parts?.spread.spread(entry, [peer]) }

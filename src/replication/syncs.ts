@@ -302,8 +302,8 @@ export class Syncs {
       onLearned(peer)
     }
 
-    // again until nothing differs, soon if the other is getting what it lacks; but what is refused stays different, and is fetched in vain
-    const isMoving = isOffered || (!isEqual && !isBehind && missing === 0)
+    // again until nothing differs, soon if one of us may be getting what it lacks; but what is refused stays different, and is fetched in vain
+    const isMoving = isOffered || isBehind || (!isEqual && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
     const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
     const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
