@@ -219,7 +219,7 @@ export class Appends {
     let { previous, heads, latest, index } = base
 
     for (let i = 0; i < items.length; i++) {
-      const { time, counter } = store.index.clock.tick(clock.now())
+      const { time, counter } = store.index.clock.tick(clock.now(), latest)
       const data = items.bytesAt(i)
       const content: Content = { time, counter, author, previous, parents: heads, group, replicas, data }
       writeContent(drafts.writer, content)

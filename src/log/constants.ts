@@ -2,6 +2,8 @@
 
 /** Milliseconds that the clock of an author may be ahead of ours. From the specification */
 export const MAX_AHEAD = 60_000
+/** Milliseconds that what others made may pull our own clock ahead: so clocks may differ by as much again. A guess */
+export const MAX_PULL = MAX_AHEAD / 2
 /** Bytes of entries that wait in memory until their time has come. A guess */
 export const MAX_EARLY_BYTES = 4 * 1024 * 1024
 /** Appends, and bytes of them, that may wait to be written. A guess: callers that look at their promises have fewer */

@@ -237,7 +237,7 @@ export class Writer {
     return store.read(index => {
       const latest = index.authors.latest(signer.author)
       // a clock dated it far ahead before it was put right: our last entry came after it, whatever the dates say
-      const isAhead = latest != null && latest.time > clock.now() + limits.MAX_AHEAD
+      const isAhead = latest != null && latest.time > clock.now() + limits.MAX_PULL
       const heads = index.authors.someHeads(MAX_PARENTS)
       return {
         previous: isAhead ? this.#last ?? latest.id : latest?.id,

@@ -37,7 +37,7 @@ export const MAX_QUEUED_BYTES = 8 * 1024 * 1024
 export const MAX_UNDER_WAY_BYTES = 2 * 1024 * 1024
 export const MAX_WAITING_OF_PEER = 2 * MAX_UNDER_WAY_BYTES
 export const MAX_WAITING_OF_ALL = 32 * 1024 * 1024
-/** Bytes of entries of which somebody wants to know who stored them: more are not waited for. A guess */
+/** Bytes of entries of which somebody wants to know who stored them: the next one waits until they are fewer. A guess */
 export const MAX_AWAITED_BYTES = 64 * 1024 * 1024
 /** Milliseconds that `problems` tells of a clock that was wrong */
 export const CLOCKS_REMEMBERED = 300_000

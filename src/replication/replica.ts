@@ -356,24 +356,22 @@ export class Replica {
   /** Sends it these, and no more at once than may be under way. Resolves when it has stored them; rejects where it refuses some */
   async #offer (peer: Key, ids: Uint8Array[], signal: AbortSignal): Promise<void> {
     const { log, spread } = this.#parts as Parts
-    let sent: Array<Promise<void>> = []
+    let entries: Entry[] = []
     let bytes = 0
 
-    for (const id of ids) {
+    for (const [i, id] of ids.entries()) {
       const entry = await log.get(new EntryId(id))
 
       if (entry != null) {
-        sent.push(spread.acked(entry, [peer], { leaders: [peer], wants: () => false, signal }))
+        entries.push(entry)
         bytes += entrySize(rawOf(entry))
       }
-      if (bytes > limits.MAX_UNDER_WAY_BYTES) {
-        await Promise.all(sent)
-        sent = []
+      if (bytes > limits.MAX_UNDER_WAY_BYTES || i === ids.length - 1) {
+        await Promise.all(entries.map(async entry => spread.acked(entry, [peer], { leaders: [peer], wants: () => false, signal })))
+        entries = []
         bytes = 0
       }
     }
-
-    await Promise.all(sent)
   }
 
   #makeParts (log: Log): Parts {

@@ -1,4 +1,5 @@
 import { Alarm } from '../runtime/alarm.ts'
+import { Bell } from '../runtime/bell.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
@@ -52,6 +53,7 @@ interface Way {
   failures: number
 }
 
+const CLOSED = 'The log was closed before enough others had stored the entry. It is in the log, and goes out when that is opened again'
 /** Peers whose clocks are told of: the last ones. A guess */
 const MAX_CLOCKS = 64
 
@@ -63,8 +65,9 @@ export class Spread {
   readonly #ways = new Map<Key, Way>()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #alarm: Alarm
-  /** Bytes of the entries that somebody waits for */
+  /** Bytes of the entries that somebody waits for, and for those who wait until they are fewer */
   #awaitedBytes = 0
+  readonly #settled = new Bell()
   /** When peers said last that the time of an entry had not come */
   readonly #later = new LruMap<Key, number>(MAX_CLOCKS)
   /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
@@ -100,12 +103,16 @@ export class Spread {
   async acked (entry: Entry, to: Key[], { count, leaders, wants, signal }: AckOptions): Promise<void> {
     const bytes = entrySize(rawOf(entry))
 
-    if (this.#awaitedBytes > 0 && this.#awaitedBytes + bytes > limits.MAX_AWAITED_BYTES) {
-      this.spread(entry, to)
-      throw new NotReplicatedError(`${this.#awaitedBytes} bytes of entries wait to be stored by others already: wait for some of these appends to end. The entry is in the log, and on its way`)
+    // who appends faster than others store is slowed down
+    while (this.#awaitedBytes > 0 && this.#awaitedBytes + bytes > limits.MAX_AWAITED_BYTES && !this.#isStopped) {
+      await this.#settled.rung({ signal })
     }
 
     signal?.throwIfAborted()
+    if (this.#isStopped) {
+      throw new NotReplicatedError(CLOSED)
+    }
+
     const id = this.#addAll(entry, to, peer => count != null || leaders.includes(peer))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), silent: new Set(), wants, resolve, reject }
@@ -121,6 +128,7 @@ export class Spread {
     } finally {
       signal?.removeEventListener('abort', onAbort)
       this.#awaitedBytes -= bytes
+      this.#settled.ring()
       waiters.delete(waiter)
       if (waiters.size === 0) {
         this.#waiters.delete(id)
@@ -195,9 +203,10 @@ export class Spread {
     this.#isStopped = true
     this.#ways.clear()
     this.#alarm.set(Infinity)
+    this.#settled.ring()
 
     for (const waiter of [...this.#waiters.values()].flatMap(waiters => [...waiters])) {
-      waiter.reject(new NotReplicatedError('The log was closed before enough others had stored the entry. It is in the log, and goes out when that is opened again'))
+      waiter.reject(new NotReplicatedError(CLOSED))
     }
   }
 

@@ -57,16 +57,23 @@ describe('a hybrid clock', () => {
     expect(clock.last).to.deep.equal({ time: 7, counter: 1 })
   })
 
-  it('follows what is up to 60 s ahead of the machine, as others take that', () => {
+  it('follows what is up to 30 s ahead of the machine: others, whose clocks may be behind, take what is made then', () => {
     const clock = new HybridClock()
-    clock.hear({ time: 60_010, counter: 5 })
+    clock.hear({ time: 30_010, counter: 5 })
 
-    expect(clock.tick(10)).to.deep.equal({ time: 60_010, counter: 6 })
+    expect(clock.tick(10)).to.deep.equal({ time: 30_010, counter: 6 })
+  })
+
+  it('follows the latest entry of its own author where a stranger is further ahead', () => {
+    const clock = new HybridClock()
+    clock.hear({ time: 59_000, counter: 5 })
+
+    expect(clock.tick(10, { time: 10_000, counter: 3 })).to.deep.equal({ time: 10_000, counter: 4 })
   })
 
   it('falls back to the machine when it is further ahead: the machine was wrong, and is right again', () => {
     const clock = new HybridClock()
-    clock.hear({ time: 60_011, counter: 5 })
+    clock.hear({ time: 30_011, counter: 5 })
 
     expect(clock.tick(10)).to.deep.equal({ time: 10, counter: 0 })
     expect(clock.tick(10)).to.deep.equal({ time: 10, counter: 1 })

@@ -1,5 +1,5 @@
 import { compare } from 'uint8arrays/compare'
-import { MAX_AHEAD } from '../constants.ts'
+import { MAX_PULL } from '../constants.ts'
 import { MAX_COUNTER } from './entry.ts'
 
 /** A moment of a log: milliseconds, and what tells entries of one millisecond apart */
@@ -31,8 +31,9 @@ export function nextMoment ({ time, counter }: Moment): Moment {
  * A hybrid logical clock (Kulkarni 2014): it is never behind what it has heard of, so what is made after something was heard
  * comes later than it in the order of the log, whatever the clocks of the machines say.
  *
- * But no further ahead of the machine's clock than others accept: where it would be, the machine's clock was wrong and is
- * right again, and what was made meanwhile stays ahead alone.
+ * But not as far ahead of the machine's clock as others accept: a peer whose own clock is a little behind is to take what
+ * is made here. What is further ahead than that stays ahead alone: an author's clock was wrong, or a stranger would like
+ * ours to be.
  */
 export class HybridClock {
   #last: Moment = { time: 0, counter: 0 }
@@ -41,11 +42,15 @@ export class HybridClock {
     return this.#last
   }
 
-  /** Later than all that went before; `now` is the machine's clock, in milliseconds */
-  tick (now: number): Moment {
+  /**
+   * Later than all that went before, as far as that is followed; `now` is the machine's clock, in milliseconds, and `own` the latest
+   * entry of this author, which is followed also where something else is too far ahead
+   */
+  tick (now: number, own?: Moment): Moment {
     const whole = Math.floor(now)
-    const isFollowed = this.#last.time >= whole && this.#last.time <= whole + MAX_AHEAD
-    this.#last = isFollowed ? nextMoment(this.#last) : { time: whole, counter: 0 }
+    const isFollowed = ({ time }: Moment): boolean => time >= whole && time <= whole + MAX_PULL
+    const followed = isFollowed(this.#last) ? this.#last : own != null && isFollowed(own) ? own : undefined
+    this.#last = followed == null ? { time: whole, counter: 0 } : nextMoment(followed)
     return this.#last
   }
 

@@ -3,8 +3,8 @@ import { nameOf } from './copies.ts'
 import type { WorldTime } from './time.ts'
 import type { Entry } from '../../../src/log/index.ts'
 
-/** Milliseconds that a clock may be ahead, from the specification: where it was put back by more, nothing is said of `previous` */
-const MAX_AHEAD = 60_000
+/** Milliseconds that a clock may be ahead and still be followed: where it was put back by more, nothing is said of `previous` */
+const MAX_PULL = 30_000
 
 /**
  * Follows the chain that this node makes: an entry names its author's entry with the latest moment that the log knows of,
@@ -49,7 +49,7 @@ export class Chain {
 
   #check (entry: Entry): string[] {
     const latest = this.#latest
-    this.#wasFarBehind ||= this.#time.behind > MAX_AHEAD
+    this.#wasFarBehind ||= this.#time.behind > MAX_PULL
 
     if (this.#wasFarBehind || latest == null || later(latest, entry) === latest) {
       return []
