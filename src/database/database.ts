@@ -5,11 +5,13 @@ import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { checkOptions } from '../runtime/options.ts'
 import { CHECKPOINT_ENTRIES, MAX_GROUP_BYTES, MAX_KEY_BYTES } from './constants.ts'
 import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
 import { Table, versionOf } from './core/table.ts'
 import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
 import { Feed } from './feed.ts'
+import { COMPACT, OPEN, PUT, READ, WATCH } from './options.ts'
 import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import { watch } from './watch.ts'
@@ -71,6 +73,7 @@ export abstract class Database<T> {
   protected static async opened<T, D extends Database<T>> (
     logs: SharedLogs, name: string, init: DatabaseInit<T>, options: OpenOptions, make: (opened: Opened<T>) => D
   ): Promise<D> {
+    checkOptions('open()', { codec: init.codec }, OPEN)
     const log = await logs.open(name, options)
     const shelf = log.shelf(SHELF)
     let database: D | undefined
@@ -121,12 +124,15 @@ export abstract class Database<T> {
   }
 
   async get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
+    checkOptions('get()', options, READ)
     await this.#feed.caughtUp(options)
     return (await this.#reads.get(key, options))?.value
   }
 
   /** What changes from now on; ends when the database is closed */
-  watch ({ from = 'now', name, signal }: WatchOptions = {}): AsyncGenerator<Change<T>> {
+  watch (options: WatchOptions = {}): AsyncGenerator<Change<T>> {
+    const { from = 'now', name, signal } = options
+    checkOptions('watch()', options, WATCH)
     this.#expectOpen()
     return watch({
       log: this.log,
@@ -138,7 +144,9 @@ export abstract class Database<T> {
   }
 
   /** Lets go of versions that others have replaced, here. See docs/write-a-database.md before */
-  async compact ({ age, signal }: CompactOptions): Promise<number> {
+  async compact (options: CompactOptions): Promise<number> {
+    const { age, signal } = options
+    checkOptions('compact()', { ...options, age: age ?? null }, COMPACT)
     await this.#feed.caughtUp({ signal })
     const before = systemClock.now() - age
 
@@ -210,6 +218,7 @@ export abstract class Database<T> {
   async #append (operation: Operation, options: PutOptions): Promise<Entry> {
     const group = groupOf(operation.key)
     expectKey(operation.key, group)
+    checkOptions(`${operation.type}()`, options, PUT)
     this.#expectOpen()
     const entry = await this.log.append(encodeOperation(operation), { ...options, group })
 

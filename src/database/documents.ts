@@ -1,8 +1,10 @@
 import { MalformedError } from '../runtime/errors.ts'
+import { checkOptions } from '../runtime/options.ts'
 import { fieldOf, Indexes, ownOf } from './core/indexes.ts'
 import { Database } from './database.ts'
 import { InvalidDocumentError } from './errors.ts'
 import { json } from './json.ts'
+import { OPEN, QUERY } from './options.ts'
 import type { Opened } from './database.ts'
 import type { DocumentsOptions, PutOptions, QueryOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
@@ -30,6 +32,7 @@ export class Documents<T extends object> extends Database<T> {
 
   /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
   static async open<T extends object> (logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}): Promise<Documents<T>> {
+    checkOptions('open()', { codec, id, indexes: names }, OPEN)
     const field = id ?? 'id'
     const indexes = new Indexes(names)
 
@@ -70,7 +73,12 @@ export class Documents<T extends object> extends Database<T> {
    * Those whose fields have these values, in no order: what is kept here, then what others keep. An index finds the first without reading
    * others, where one of the fields has one; the second is read in full
    */
-  async * query ({ where = {}, ...options }: QueryOptions<T> = {}): AsyncGenerator<T> {
+  query (options: QueryOptions<T> = {}): AsyncGenerator<T> {
+    checkOptions('query()', options, QUERY)
+    return this.#query(options)
+  }
+
+  async * #query ({ where = {}, ...options }: QueryOptions<T>): AsyncGenerator<T> {
     const wanted = Object.entries(where).map(([name, value]) => [name, fieldOf(value)])
 
     for await (const { value } of this.items(() => this.#indexes.candidates(where), options)) {

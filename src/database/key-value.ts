@@ -1,5 +1,7 @@
+import { checkOptions } from '../runtime/options.ts'
 import { Database } from './database.ts'
 import { json } from './json.ts'
+import { READ } from './options.ts'
 import type { DatabaseOptions, Item, PutOptions, ReadOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
@@ -30,6 +32,7 @@ export class KeyValue<T> extends Database<T> {
 
   /** All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as it is */
   entries (options: ReadOptions = {}): AsyncGenerator<Item<T>> {
+    checkOptions('entries()', options, READ)
     return this.items(() => undefined, options)
   }
 }

@@ -1,3 +1,4 @@
+import { aborted } from '../runtime/aborted.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
@@ -85,15 +86,12 @@ export class Spread {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), wants, resolve, reject }
     const waiters = this.#waiters.get(id) ?? new Set()
-    const onAbort = (): void => { reject(signal?.reason) }
     this.#waiters.set(id, waiters.add(waiter))
-    signal?.addEventListener('abort', onAbort)
     this.#check(waiter)
 
     try {
-      await promise
+      await aborted(promise, signal)
     } finally {
-      signal?.removeEventListener('abort', onAbort)
       waiters.delete(waiter)
       if (waiters.size === 0) {
         this.#waiters.delete(id)

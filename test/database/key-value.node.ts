@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { toString } from 'uint8arrays/to-string'
-import { KeyValue } from '../../src/database/index.ts'
+import { Documents, json, KeyValue } from '../../src/database/index.ts'
 import { deleteStores, diskStore, WatchedDatastore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, stopPeers } from '../fixtures/directsub.ts'
 import { collect, nameOfError, newKey, text } from '../fixtures/logs.ts'
@@ -286,6 +286,23 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await users.get('ada')).to.deep.equal({ name: 'Ada' })
   })
 
+  it('refuses options that it does not know, or that make no sense, by name', async () => {
+    const { services: { logs } } = await createLogNode()
+    const users: any = await KeyValue.open<User>(logs, NAME, { codec: undefined })
+    const open = async (options: any): Promise<unknown> => KeyValue.open(logs, NAME, options)
+    const wrong = [{ indexes: ['a'] }, { codecs: 1 }, { codec: {} }, { codec: { ...json, name: 7 } }, { replicate: 'all' }]
+    const documents = [{ indexes: 'author' }, { indexes: [7] }, { id: 7 }, { codec: 'json' }].map(async (options: any) => Documents.open(logs, NAME, options))
+    const calls = [
+      users.put('a', {}, { ack: 'most' }), users.put('a', {}, { acks: 1 }), users.put('a', {}, { group: text('b') }), users.delete('a', { ack: {} }), users.get('a', { locally: true }),
+      users.get('a', { local: 'yes' }), users.compact({}), users.compact({ age: 'old' }), ...wrong.map(open), ...documents
+    ]
+    expect(await Promise.all(calls.map(nameOfError))).to.deep.equal(new Array(calls.length).fill('InvalidOptionsError'))
+    expect([() => users.watch({ since: 1 }), () => users.watch({ from: 'start', name: 5 }), () => users.entries({ where: {} })].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
+    const posts: any = await Documents.open(logs, 'posts')
+    expect([() => posts.query({ were: {} }), () => posts.query({ where: [] }), () => posts.query('x')].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
+    expect(users.log.length).to.equal(0)
+  })
+
   it('a watch and a wait end with their signal', async () => {
     const node = await createLogNode()
     const users = await KeyValue.open<User>(node.services.logs, NAME)
@@ -311,6 +328,15 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await tableOf(users)).to.deep.equal([['0', '27'], ['1', '28']])
   })
 })
+
+function nameOf (call: () => unknown): string {
+  try {
+    call()
+    return 'none'
+  } catch (err: any) {
+    return err.name
+  }
+}
 
 async function tableOf (users: KeyValue<User>): Promise<Array<[key: string, name: string]>> {
   return (await collect(users.entries())).map(({ key, value }): [string, string] => [key, value.name]).sort(([a], [b]) => a < b ? -1 : 1)
