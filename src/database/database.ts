@@ -1,43 +1,60 @@
 import { compare } from 'uint8arrays/compare'
+import { EntryId } from '../log/entry-id.ts'
+import { chunks } from '../runtime/chunks.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
+import { checkOptions } from '../runtime/options.ts'
 import { CHECKPOINT_ENTRIES, MAX_GROUP_BYTES, MAX_KEY_BYTES } from './constants.ts'
 import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
 import { Table, versionOf } from './core/table.ts'
 import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
 import { Feed } from './feed.ts'
+import { COMPACT, OPEN, PUT, READ, WATCH } from './options.ts'
 import { Reads } from './reads.ts'
 import { Rows } from './rows.ts'
 import { watch } from './watch.ts'
 import type { Operation } from './core/operation.ts'
-import type { OnRow, Row } from './core/table.ts'
+import type { OnRow } from './core/table.ts'
 import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Codec } from './json.ts'
+import type { Stored } from './rows.ts'
 import type { Entry } from '../log/index.ts'
-import type { OpenOptions, SharedLog, SharedLogEvents, SharedLogs } from '../replication/index.ts'
+import type { OpenOptions, SharedLog, SharedLogEvents, SharedLogs, Shelf } from '../replication/index.ts'
+import type { AbortOptions } from '@libp2p/interface'
 
 export interface DatabaseInit<T> {
   codec: Codec<T>
-  /** Fields of which each row tells */
-  fields?: string[]
-  /** What they say. Throws where it is no value for the key: it is passed over */
+  /** What rows depend on beside the codec: where it is other than it was, the table is made again */
+  form?: string[]
+  /** What the fields of a value say that rows tell of. Throws where it is no value for the key */
   fieldsOf? (key: string, value: T): string[]
   onRow?: OnRow
 }
 
+/** What a database is made on */
+export interface Opened<T> {
+  log: SharedLog
+  init: DatabaseInit<T>
+  rows: Rows
+  stored: Stored
+}
+
 /** Most rows tell of none */
 const NO_FIELDS: string[] = []
-
-/** Logs that have a database on them */
-const open = new WeakSet<SharedLog>()
+/** The place of a database beside its log, and those that are taken: there is one for all who opened the log */
+const SHELF = 'database'
+const taken = new WeakSet<Shelf>()
+/** Rows that are looked for in the log at once */
+const LOOKUPS = 64
 
 /**
  * A table of keys on a shared log: each entry of it sets a key or deletes it, and the last one in the order of the log counts. What is
  * in memory is which entry that is; values are read from the log.
  */
-export class Database<T> {
+export abstract class Database<T> {
+  /** What lies below: who keeps it, whether they are in sync */
   readonly log: SharedLog
   readonly #init: DatabaseInit<T>
   readonly #table: Table
@@ -47,34 +64,44 @@ export class Database<T> {
   readonly #counters = new Counters()
   /** Names of watches that go on after a restart */
   readonly #watching = new Set<string>()
-  /** Entries that were applied since the last checkpoint */
+  /** Entries that came since this was opened, and since the last checkpoint */
+  #came = 0
   #applied = 0
   #storing = Promise.resolve()
   #closing?: Promise<void>
 
-  static async open<T> (logs: SharedLogs, name: string, init: DatabaseInit<T>, options: OpenOptions): Promise<Database<T>> {
+  protected static async opened<T, D extends Database<T>> (
+    logs: SharedLogs, name: string, init: DatabaseInit<T>, options: OpenOptions, make: (opened: Opened<T>) => D
+  ): Promise<D> {
+    checkOptions('open()', { codec: init.codec }, OPEN)
     const log = await logs.open(name, options)
+    const shelf = log.shelf(SHELF)
+    let database: D | undefined
 
-    if (open.has(log)) {
+    if (taken.has(shelf)) {
       await log.close()
       throw new DatabaseOpenError(`The database '${name}' is open already: use that one, or close it`)
     }
 
-    open.add(log)
+    taken.add(shelf)
 
     try {
-      const rows = new Rows(log.shelf('database'), init.fields ?? [])
-      const database = new Database(log, init, rows, await rows.read(options))
-      await database.#feed.caughtUp(options)
+      const rows = new Rows(shelf, [init.codec.name ?? '', ...init.form ?? []])
+      const stored = await rows.read(options)
+      database = make({ log, init, rows, stored })
+      await database.#catchUp(stored, options)
       return database
     } catch (err) {
-      open.delete(log)
+      if (database != null) {
+        await database.#stop()
+      }
+      taken.delete(shelf)
       await log.close()
       throw err
     }
   }
 
-  private constructor (log: SharedLog, init: DatabaseInit<T>, rows: Rows, { next, stored }: { next: number, stored: Map<string, Row> }) {
+  protected constructor ({ log, init, rows, stored: { next, stored } }: Opened<T>) {
     this.log = log
     this.#init = init
     this.#table = new Table(init.onRow)
@@ -87,30 +114,25 @@ export class Database<T> {
     this.#feed = new Feed({ log, next, apply: (entry, arrival) => { this.#apply(entry, arrival) } })
   }
 
+  /** How many have a value here */
   get size (): number {
     return this.#table.size
   }
 
-  put (key: string, value: T, options: PutOptions): Promise<Entry> {
-    return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
-  }
-
-  delete (key: string, options: PutOptions): Promise<Entry> {
+  async delete (key: string, options: PutOptions = {}): Promise<Entry> {
     return this.#append({ type: 'delete', key }, options)
   }
 
-  async get (key: string, options: ReadOptions): Promise<T | undefined> {
+  async get (key: string, options: ReadOptions = {}): Promise<T | undefined> {
+    checkOptions('get()', options, READ)
     await this.#feed.caughtUp(options)
     return (await this.#reads.get(key, options))?.value
   }
 
-  /** What is here of the keys that this names, or of all; then all that is elsewhere */
-  async * items (keys: () => Iterable<string> | undefined, options: ReadOptions): AsyncGenerator<Item<T>> {
-    await this.#feed.caughtUp(options)
-    yield * this.#reads.items(keys(), options)
-  }
-
-  watch ({ from = 'now', name, signal }: WatchOptions): AsyncGenerator<Change<T>> {
+  /** What changes from now on; ends when the database is closed */
+  watch (options: WatchOptions = {}): AsyncGenerator<Change<T>> {
+    const { from = 'now', name, signal } = options
+    checkOptions('watch()', options, WATCH)
     this.#expectOpen()
     return watch({
       log: this.log,
@@ -121,7 +143,10 @@ export class Database<T> {
     }, { name, signal })
   }
 
-  async compact ({ age, signal }: CompactOptions): Promise<number> {
+  /** Lets go of versions that others have replaced, here. See docs/write-a-database.md before */
+  async compact (options: CompactOptions): Promise<number> {
+    const { age, signal } = options
+    checkOptions('compact()', { ...options, age: age ?? null }, COMPACT)
     await this.#feed.caughtUp({ signal })
     const before = systemClock.now() - age
 
@@ -144,23 +169,56 @@ export class Database<T> {
     return this.#closing
   }
 
+  protected async set (key: string, value: T, options: PutOptions): Promise<Entry> {
+    return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
+  }
+
+  /** What is here of the keys that this names, or of all; then all that is elsewhere */
+  protected async * items (keys: () => Iterable<string> | undefined, options: ReadOptions): AsyncGenerator<Item<T>> {
+    await this.#feed.caughtUp(options)
+    yield * this.#reads.items(keys(), options)
+  }
+
   async #close (): Promise<void> {
     const { isEnded } = this.#feed
+    const at = this.#position()
+    await this.#stop()
+
+    if (!isEnded) {
+      await this.#checkpoint(at)
+    }
+
+    taken.delete(this.log.shelf(SHELF))
+    await this.log.close()
+  }
+
+  /** Nothing of the log comes here any more */
+  async #stop (): Promise<void> {
     this.log.removeEventListener('entry:remove', this.#onRemove)
     this.log.removeEventListener('closing', this.#onClosing)
     await this.#feed.stop()
+  }
 
-    if (!isEnded) {
-      await this.#checkpoint()
+  /** All that the log has is in the table, and nothing else: a crash may come between a removal and the next checkpoint */
+  async #catchUp ({ entries }: Stored, options: AbortOptions): Promise<void> {
+    await this.#feed.caughtUp(options)
+
+    if (this.log.length - this.#came !== entries) {
+      for (const rows of chunks([...this.#table.rows()], LOOKUPS)) {
+        options.signal?.throwIfAborted()
+        await Promise.all(rows.map(async ([key, { id }]) => {
+          if (!await this.log.has(new EntryId(id))) {
+            this.#table.forget(key, id)
+          }
+        }))
+      }
     }
-
-    open.delete(this.log)
-    await this.log.close()
   }
 
   async #append (operation: Operation, options: PutOptions): Promise<Entry> {
     const group = groupOf(operation.key)
     expectKey(operation.key, group)
+    checkOptions(`${operation.type}()`, options, PUT)
     this.#expectOpen()
     const entry = await this.log.append(encodeOperation(operation), { ...options, group })
 
@@ -174,9 +232,10 @@ export class Database<T> {
 
   /** Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing */
   #apply (entry: Entry, arrival: number): void {
+    this.#came++
+
     try {
-      const { key, value } = this.#decode(entry)
-      const fields = value === undefined ? NO_FIELDS : this.#init.fieldsOf?.(key, value) ?? NO_FIELDS
+      const { key, value, fields } = this.#decode(entry)
       this.#table.apply(key, { ...versionOf(entry), arrival, isDeleted: value === undefined, fields })
     } catch (err: any) {
       this.#counters.add(err instanceof MalformedError ? 'no operation on a key' : 'refused by the codec')
@@ -187,17 +246,28 @@ export class Database<T> {
     }
   }
 
-  /** Throws what the codec throws, or a MalformedError */
-  #decode (entry: Entry): Change<T> {
+  /** The one door for entries, from here and from elsewhere. Throws what the codec throws, or a MalformedError */
+  #decode (entry: Entry): Change<T> & { fields: string[] } {
     const operation = decodeOperation(entry)
-    return { key: operation.key, entry, value: operation.type === 'put' ? this.#init.codec.decode(operation.value) : undefined }
+    const { key } = operation
+
+    if (operation.type === 'delete') {
+      return { key, entry, fields: NO_FIELDS }
+    }
+
+    const value = this.#init.codec.decode(operation.value)
+    return { key, entry, value, fields: this.#init.fieldsOf?.(key, value) ?? NO_FIELDS }
   }
 
   /** What an entry has changed, unless another one counts by now: that comes, too */
   #changeOf (entry: Entry, arrival: number): Change<T> | undefined {
     const key = keyIn(entry)
     const row = key == null ? undefined : this.#table.get(key)
-    return row?.arrival === arrival && compare(row.id, entry.id.bytes) === 0 ? this.#decode(entry) : undefined
+
+    if (row?.arrival === arrival && compare(row.id, entry.id.bytes) === 0) {
+      const { key, value } = this.#decode(entry)
+      return { key, value, entry }
+    }
   }
 
   readonly #onRemove = ({ detail: { entry } }: { detail: { entry: Entry } }): void => {
@@ -213,12 +283,18 @@ export class Database<T> {
     waitUntil(this.#checkpoint())
   }
 
+  /** How far the table goes, and how many entries that is: who has all of the log knows */
+  #position (): Pick<Stored, 'next' | 'entries'> {
+    const { next, isCaughtUp } = this.#feed
+    return { next, entries: isCaughtUp ? this.log.length : undefined }
+  }
+
   /** What the log has in full is not worth a failure: it is read again, or stored with the next one */
-  async #checkpoint (): Promise<void> {
+  async #checkpoint (at?: Pick<Stored, 'next' | 'entries'>): Promise<void> {
     this.#applied = 0
     this.#storing = this.#storing.then(async () => {
       const changes = this.#table.changes()
-      await this.#rows.write(this.#feed.next, changes, this.#table).catch(() => {
+      await this.#rows.write(at ?? this.#position(), changes, this.#table).catch(() => {
         this.#table.keepChanges(changes)
         this.#counters.add('a checkpoint failed')
       })

@@ -1,9 +1,11 @@
 import { MalformedError } from '../runtime/errors.ts'
-import { fieldOf, Indexes } from './core/indexes.ts'
+import { checkOptions } from '../runtime/options.ts'
+import { fieldOf, Indexes, ownOf } from './core/indexes.ts'
 import { Database } from './database.ts'
 import { InvalidDocumentError } from './errors.ts'
 import { json } from './json.ts'
-import { View } from './view.ts'
+import { OPEN, QUERY } from './options.ts'
+import type { Opened } from './database.ts'
 import type { DocumentsOptions, PutOptions, QueryOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
@@ -24,34 +26,34 @@ import type { SharedLogs } from '../replication/index.ts'
  * }
  * ```
  */
-export class Documents<T extends object> extends View<T> {
+export class Documents<T extends object> extends Database<T> {
   readonly #indexes: Indexes
   readonly #id: string
 
   /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
   static async open<T extends object> (logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}): Promise<Documents<T>> {
+    checkOptions('open()', { codec, id, indexes: names }, OPEN)
     const field = id ?? 'id'
     const indexes = new Indexes(names)
-    const fieldsOf = (key: string, document: T): string[] => {
-      if (idOf(document, field) !== key) {
-        throw new MalformedError('its id is not its key')
-      }
-      return indexes.fieldsOf(document)
-    }
 
-    return new Documents(await Database.open(logs, name, {
+    return Database.opened(logs, name, {
       codec,
-      fields: indexes.names,
-      fieldsOf,
+      form: [field, ...names],
+      fieldsOf: (key, document) => {
+        if (idOf(document, field) !== key) {
+          throw new MalformedError('its id is not its key')
+        }
+        return indexes.fieldsOf(document)
+      },
       onRow: (key, before, after) => {
         indexes.delete(key, before?.fields ?? [])
         indexes.add(key, after?.fields ?? [])
       }
-    }, options), indexes, field)
+    }, options, opened => new Documents(opened, indexes, field))
   }
 
-  private constructor (database: Database<T>, indexes: Indexes, id: string) {
-    super(database)
+  private constructor (opened: Opened<T>, indexes: Indexes, id: string) {
+    super(opened)
     this.#indexes = indexes
     this.#id = id
   }
@@ -64,18 +66,23 @@ export class Documents<T extends object> extends View<T> {
       throw new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`)
     }
 
-    return this.database.put(id, document, options)
+    return this.set(id, document, options)
   }
 
   /**
    * Those whose fields have these values, in no order: what is kept here, then what others keep. An index finds the first without reading
    * others, where one of the fields has one; the second is read in full
    */
-  async * query ({ where = {}, ...options }: QueryOptions<T> = {}): AsyncGenerator<T> {
+  query (options: QueryOptions<T> = {}): AsyncGenerator<T> {
+    checkOptions('query()', options, QUERY)
+    return this.#query(options)
+  }
+
+  async * #query ({ where = {}, ...options }: QueryOptions<T>): AsyncGenerator<T> {
     const wanted = Object.entries(where).map(([name, value]) => [name, fieldOf(value)])
 
-    for await (const { value } of this.database.items(() => this.#indexes.candidates(where), options)) {
-      if (wanted.every(([name, field]) => field !== '' && fieldOf((value as Record<string, unknown>)[name]) === field)) {
+    for await (const { value } of this.items(() => this.#indexes.candidates(where), options)) {
+      if (wanted.every(([name, field]) => field !== '' && fieldOf(ownOf(value, name)) === field)) {
         yield value
       }
     }
@@ -84,6 +91,6 @@ export class Documents<T extends object> extends View<T> {
 
 /** Others may put what they like under a key */
 function idOf (document: unknown, field: string): string | undefined {
-  const id = typeof document === 'object' && document != null ? (document as Record<string, unknown>)[field] : undefined
+  const id = ownOf(document, field)
   return typeof id === 'string' ? id : undefined
 }

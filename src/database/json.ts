@@ -3,6 +3,8 @@ import { InvalidValueError } from './errors.ts'
 
 /** How values are written as bytes. The codecs of multiformats have this form */
 export interface Codec<T> {
+  /** Give a codec another name when it writes or reads otherwise: a database that has another one than before makes its table again */
+  readonly name?: string
   encode (value: T): Uint8Array
   /** Throws where it was not `encode` that wrote them: such an entry is passed over */
   decode (bytes: Uint8Array): T
@@ -12,6 +14,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /** What JSON can say */
 export const json: Codec<any> = {
+  name: 'json',
   encode: value => {
     const text: string | undefined = JSON.stringify(value)
 

@@ -1,6 +1,7 @@
+import { checkOptions } from '../runtime/options.ts'
 import { Database } from './database.ts'
 import { json } from './json.ts'
-import { View } from './view.ts'
+import { READ } from './options.ts'
 import type { DatabaseOptions, Item, PutOptions, ReadOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
@@ -18,19 +19,20 @@ import type { SharedLogs } from '../replication/index.ts'
  * await users.get('ada') // { name: 'Ada' }
  * ```
  */
-export class KeyValue<T> extends View<T> {
+export class KeyValue<T> extends Database<T> {
   /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
   static async open<T> (logs: SharedLogs, name: string, { codec = json, ...options }: DatabaseOptions<T> = {}): Promise<KeyValue<T>> {
-    return new KeyValue(await Database.open(logs, name, { codec }, options))
+    return Database.opened(logs, name, { codec }, options, opened => new KeyValue(opened))
   }
 
   /** Resolves when it is stored, or as `ack` says; `get` tells it from then on */
   async put (key: string, value: T, options: PutOptions = {}): Promise<Entry> {
-    return this.database.put(key, value, options)
+    return this.set(key, value, options)
   }
 
   /** All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as it is */
   entries (options: ReadOptions = {}): AsyncGenerator<Item<T>> {
-    return this.database.items(() => undefined, options)
+    checkOptions('entries()', options, READ)
+    return this.items(() => undefined, options)
   }
 }

@@ -109,8 +109,9 @@ export class Reads<T> {
     yield * await this.#itemsOf(rows.slice(at).map(([key]) => key))
   }
 
+  /** All that are there when it begins: who puts what it tells would come again for ever otherwise */
   async * #lookUp (keys: Iterable<string>, { signal }: AbortOptions): AsyncGenerator<Item<T>> {
-    for (const some of chunks(keys, READ_AHEAD)) {
+    for (const some of chunks([...keys], READ_AHEAD)) {
       signal?.throwIfAborted()
       yield * await this.#itemsOf(some)
     }

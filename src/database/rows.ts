@@ -7,9 +7,7 @@ import type { Row, Table } from './core/table.ts'
 import type { Shelf } from '../replication/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
-interface Stored {
-  /** All that arrived before this one is in the rows */
-  next: number
+export interface Stored extends Pick<Head, 'next' | 'entries'> {
   stored: Map<string, Row>
 }
 
@@ -20,16 +18,16 @@ interface Stored {
  */
 export class Rows {
   readonly #shelf: Shelf
-  readonly #fields: string[]
+  readonly #form: string[]
   /** The records that count: what lies behind their end was never finished, and is written over */
   #first = 0
   #end = 0
   /** Rows in them, old ones, too */
   #count = 0
 
-  constructor (shelf: Shelf, fields: string[]) {
+  constructor (shelf: Shelf, form: string[]) {
     this.#shelf = shelf
-    this.#fields = fields
+    this.#form = form
   }
 
   async read (options: AbortOptions): Promise<Stored> {
@@ -48,35 +46,35 @@ export class Rows {
         }
       }
 
-      if (head?.fields.join() === this.#fields.join()) {
+      if (head != null && JSON.stringify(head.form) === JSON.stringify(this.#form)) {
         return this.#restore(head, records)
       }
     } catch (err: any) {
       options.signal?.throwIfAborted()
     }
 
-    // of another form, or of other indexes
+    // of another version, or of another form
     await this.#shelf.write(names.map(name => ({ name })))
     return { next: 0, stored: new Map() }
   }
 
-  async write (next: number, changes: Change[], table: Table): Promise<void> {
+  async write (at: Pick<Head, 'next' | 'entries'>, changes: Change[], table: Table): Promise<void> {
     if (this.#count + changes.length > 2 * table.count + ROWS_IN_RECORD) {
-      await this.#writeAll(next, table)
+      await this.#writeAll(at, table)
       return
     }
 
     const end = changes.length === 0 ? this.#end : this.#end + 1
     await this.#shelf.write([
       ...changes.length === 0 ? [] : [{ name: nameOf(this.#end), value: encodeRows(changes) }],
-      { name: HEAD, value: encodeHead({ next, first: this.#first, end, fields: this.#fields }) }
+      { name: HEAD, value: encodeHead({ ...at, first: this.#first, end, form: this.#form }) }
     ])
     this.#end = end
     this.#count += changes.length
   }
 
   /** What changes meanwhile may be in it or not: it is said again in the next one */
-  async #writeAll (next: number, table: Table): Promise<void> {
+  async #writeAll (at: Pick<Head, 'next' | 'entries'>, table: Table): Promise<void> {
     const old = Array.from({ length: this.#end - this.#first }, (_, i) => ({ name: nameOf(this.#first + i) }))
     const first = this.#end
     let end = first
@@ -87,14 +85,14 @@ export class Rows {
       count += rows.length
     }
 
-    await this.#shelf.write([...old, { name: HEAD, value: encodeHead({ next, first, end, fields: this.#fields }) }])
+    await this.#shelf.write([...old, { name: HEAD, value: encodeHead({ ...at, first, end, form: this.#form }) }])
     this.#first = first
     this.#end = end
     this.#count = count
   }
 
   /** Throws a MalformedError */
-  #restore ({ next, first, end }: Head, records: Map<number, Uint8Array>): Stored {
+  #restore ({ next, first, end, entries }: Head, records: Map<number, Uint8Array>): Stored {
     const stored: Stored['stored'] = new Map()
     let count = 0
 
@@ -119,6 +117,6 @@ export class Rows {
     this.#first = first
     this.#end = end
     this.#count = count
-    return { next, stored }
+    return { next, entries, stored }
   }
 }

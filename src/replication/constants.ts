@@ -87,6 +87,9 @@ export const PRUNE_ENTRIES = 1024
 /** Bytes of entries that are held for one look */
 export const PRUNE_BYTES = 4 * 1024 * 1024
 
+/** Milliseconds that a peer on the topic has to say what it keeps before nobody waits for that, and between two looks. Guesses */
+export const INTRODUCTION = 5_000
+export const LOOK_AGAIN = 100
 /** Milliseconds that listeners of 'closing' are waited for. A guess: what a disk takes to store a batch, and much more */
 export const CLOSING_PATIENCE = 10_000
 /** Milliseconds that opening, closing or dropping a log may take */

@@ -122,6 +122,11 @@ export class Replica {
     return this.#parts
   }
 
+  /** Peers on the topic that have not said yet whether they keep anything */
+  get unheard (): Key[] {
+    return [...this.roster.present].filter(peer => this.roster.members.core.infoOf(peer) == null)
+  }
+
   /** On the topic; what others say is noted from now on */
   async join (): Promise<void> {
     const topic = await this.#init.port.join(this.#init.topic, {

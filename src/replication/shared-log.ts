@@ -278,15 +278,25 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 
   async waitForSync ({ signal }: AbortOptions = {}): Promise<void> {
+    const { clock } = this.#init
+    const patience = clock.now() + limits.INTRODUCTION
+
     for (;;) {
       signal?.throwIfAborted()
       this.#expectOpen()
 
-      if (this.synced().isSynced) {
+      // one that has just come may keep the same, and not have said so yet
+      if (this.synced().isSynced && (this.#replica.unheard.length === 0 || clock.now() >= patience)) {
         return
       }
 
-      await this.#compared.rung({ signal })
+      const timer = clock.after(limits.LOOK_AGAIN, () => { this.#compared.ring() })
+
+      try {
+        await this.#compared.rung({ signal })
+      } finally {
+        timer.cancel()
+      }
     }
   }
 

@@ -4,6 +4,8 @@ import { systemClock } from '../runtime/clock.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
+import { handleOf } from './handle.ts'
+import { checkInit, checkOpenOptions, expectSame } from './options.ts'
 import { directSubPort } from './ports/direct-sub.ts'
 import { GossipSubPort } from './ports/gossipsub.ts'
 import { SharedLog } from './shared-log.ts'
@@ -25,7 +27,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
   readonly [serviceDependencies] = ['@libp2p/pubsub']
   readonly #components: SharedLogsComponents
   readonly #init: SharedLogsInit
-  readonly #logs = new Map<string, { log: SharedLog, count: number }>()
+  readonly #logs = new Map<string, { log: SharedLog, options: OpenOptions, count: number }>()
   /** Those that are not in `#logs` yet */
   readonly #opening = new Set<string>()
   readonly #lifecycle: Mailboxes
@@ -33,6 +35,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
   #port?: Port
 
   constructor (components: SharedLogsComponents, init: SharedLogsInit) {
+    checkInit(init)
     this.#components = components
     this.#init = init
     this.#lifecycle = new Mailboxes({ name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
@@ -67,6 +70,22 @@ export class SharedLogs implements SharedLogsFace, Startable {
   }
 
   async open (id: string, options: OpenOptions = {}): Promise<SharedLogFace> {
+    checkOpenOptions(options)
+    const log = await this.#open(id, options)
+
+    if (options.ready === 'synced') {
+      try {
+        await log.waitForSync(options.signal == null ? {} : { signal: options.signal })
+      } catch (err) {
+        await log.close()
+        throw err
+      }
+    }
+
+    return log
+  }
+
+  async #open (id: string, options: OpenOptions): Promise<SharedLogFace> {
     return this.#lifecycle.turn(id, async () => {
       const known = this.#logs.get(id)
 
@@ -74,16 +93,19 @@ export class SharedLogs implements SharedLogsFace, Startable {
         throw new NotStartedError('The logs are not started: start the libp2p node that they belong to')
       }
       if (known != null) {
+        options.signal?.throwIfAborted()
+        expectSame(id, options, known.options)
         known.count++
-        return known.log
+        return handleOf(known)
       }
 
       this.#opening.add(id)
 
       try {
         const log = await this.#make(id, options, this.#port)
-        this.#logs.set(id, { log, count: 1 })
-        return log
+        const opened = { log, options, count: 1 }
+        this.#logs.set(id, opened)
+        return handleOf(opened)
       } finally {
         this.#opening.delete(id)
       }

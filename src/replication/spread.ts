@@ -1,3 +1,4 @@
+import { aborted } from '../runtime/aborted.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { Bell } from '../runtime/bell.ts'
 import { LruMap } from '../runtime/bounded.ts'
@@ -117,16 +118,13 @@ export class Spread {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), silent: new Set(), wants, resolve, reject }
     const waiters = this.#waiters.get(id) ?? new Set()
-    const onAbort = (): void => { reject(signal?.reason) }
     this.#waiters.set(id, waiters.add(waiter))
     this.#awaitedBytes += bytes
-    signal?.addEventListener('abort', onAbort)
     this.#check(waiter)
 
     try {
-      await promise
+      await aborted(promise, signal)
     } finally {
-      signal?.removeEventListener('abort', onAbort)
       this.#awaitedBytes -= bytes
       this.#settled.ring()
       waiters.delete(waiter)

@@ -1,6 +1,6 @@
 import { AbortError } from '@libp2p/interface'
 
-/** `work`, or the reason of the signal if that is first */
+/** `work`, or the reason of the signal if that is first, or was */
 export function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () => void = () => {}): Promise<T> {
   if (signal == null) {
     return work
@@ -10,6 +10,10 @@ export function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () 
     const abort = (): void => {
       onAbort()
       reject(signal.reason ?? new AbortError())
+    }
+
+    if (signal.aborted) {
+      abort()
     }
     signal.addEventListener('abort', abort, { once: true })
     work.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort) })

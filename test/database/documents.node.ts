@@ -92,6 +92,74 @@ describe('a database of documents on nodes, over TCP', function () {
     expect(await nameOfError(posts.put({ author: 'nobody' } as unknown as Post))).to.equal('InvalidDocumentError')
   })
 
+  it('a query ends though its loop puts back what it is told, by an index and without one', async () => {
+    for (const where of [{ author: 'ada' }, {}]) {
+      const posts = await openAtNode(await createLogNode(), { indexes: ['author'] })
+      await Promise.all(range(200).map(async i => posts.put({ id: `${i}`, author: 'ada', year: 0 })))
+      let told = 0
+
+      for await (const post of posts.query({ where })) {
+        expect(++told).to.be.at.most(200)
+        await posts.put({ ...post, year: 1 })
+        // others are there only after it began
+        await posts.put({ ...post, id: `new ${post.id}` })
+      }
+
+      expect(told).to.equal(200)
+    }
+  })
+
+  it('has indexes on fields whose names all objects know', async () => {
+    const cars = await Documents.open<Record<string, string>>((await createLogNode()).services.logs, 'cars', { indexes: ['constructor', 'toString', 'driver'] })
+    await cars.put({ id: '1', constructor: 'McLaren', driver: 'Lando' })
+    await cars.put(JSON.parse('{"id":"2","__proto__":"Ferrari"}'))
+    const idsWhere = async (where: object): Promise<string[]> => (await collect(cars.query({ where }))).map(({ id }) => id).sort()
+    expect(await idsWhere({})).to.deep.equal(['1', '2'])
+    expect(await idsWhere({ driver: 'Lando' })).to.deep.equal(['1'])
+    expect(await idsWhere({ constructor: 'McLaren' })).to.deep.equal(['1'])
+    expect(await idsWhere(JSON.parse('{"__proto__":"Ferrari"}'))).to.deep.equal(['2'])
+    expect(await idsWhere({ toString: 'what' })).to.deep.equal([])
+    await expect(cars.put(Object.create({ id: 'of another object' }))).to.be.rejected()
+  })
+
+  it('makes its table again when the codec or the field of the id is another one than before', async () => {
+    const { services: { logs } } = await createLogNode()
+    const codec = (name: string, year: number): DocumentsOptions<any>['codec'] => ({
+      name,
+      encode: value => text(JSON.stringify(value)),
+      decode: bytes => ({ ...JSON.parse(new TextDecoder().decode(bytes)), year })
+    })
+    const open = async (options: DocumentsOptions<any>): Promise<Documents<any>> => Documents.open<any>(logs, NAME, { indexes: ['year'], ...options })
+    const found = async (posts: Documents<any>, year: number): Promise<number> => {
+      const { length } = await collect(posts.query({ where: { year } }))
+      await posts.close()
+      return length
+    }
+    const posts = await open({ codec: codec('first', 1) })
+    await posts.put({ id: 'a', isbn: 'b' })
+    expect(await found(posts, 1)).to.equal(1)
+    expect(await found(await open({ codec: codec('second', 2) }), 2)).to.equal(1)
+    const other = await open({ codec: codec('second', 2), id: 'isbn' })
+    expect([other.size, other.diagnostics().skipped]).to.deep.equal([0, { 'no operation on a key': 1 }])
+  })
+
+  it('keeps nothing of long values in memory, and finds them all the same', async () => {
+    const node = await createLogNode()
+    const posts = await openAtNode(node, { indexes: ['author'] })
+    const [long, other] = ['x', 'y'].map(end => `${'x'.repeat(100_000)}${end}`)
+    await posts.put({ id: '1', author: long })
+    await posts.put({ id: '2', author: other })
+    expect(await idsOf(posts, { author: long })).to.deep.equal(['1'])
+    await posts.close()
+    let bytes = 0
+
+    for await (const { value } of (await openAt(node, {}, NAME)).shelf('database').read()) {
+      bytes += value.byteLength
+    }
+
+    expect(bytes).to.be.at.most(1_000)
+  })
+
   it('calls the id as it is told to, and writes with the codec it is given', async () => {
     const node = await createLogNode()
     const codec = { encode: ({ isbn }: { isbn: string }) => text(isbn), decode: (bytes: Uint8Array) => ({ isbn: new TextDecoder().decode(bytes) }) }
@@ -133,6 +201,24 @@ describe('a database of documents on nodes, over TCP', function () {
     // one copy is not enough: it is here still
     expect(await observer.get('1', { local: true })).to.deep.equal({ id: '1', author: 'ada' })
     expect(await collect(observer.query({ local: true }))).to.have.lengthOf(1)
+  })
+
+  it('of an observer, what those refuse who keep it counts as little as there', async () => {
+    const nodes = await mesh(3)
+    const [keeper, reader] = await Promise.all(nodes.slice(0, 2).map(async (node, i) => openAtNode(node, { ...QUICK, indexes: ['author'], replicate: i === 0 })))
+    const hostile = await KeyValue.open<any>(nodes[2].services.logs, NAME, { ...QUICK, replicate: false })
+    await allMature([keeper.log, reader.log, hostile.log], nodes.slice(0, 1))
+    await keeper.put({ id: '1', author: 'ada' })
+
+    for (const value of [null, 7, { id: 'other', author: 'ada' }, { author: 'ada' }]) {
+      await hostile.put('1', value, { ack: 1 })
+      await hostile.put('x', value, { ack: 1 })
+    }
+
+    for (const posts of [keeper, reader]) {
+      expect([await posts.get('1'), await posts.get('x')]).to.deep.equal([{ id: '1', author: 'ada' }, undefined])
+      expect([await idsOf(posts), await idsOf(posts, { author: 'ada' })]).to.deep.equal([['1'], ['1']])
+    }
   })
 
   it('of an observer, a key-value database has all entries, each once, and newer ones of its own count', async () => {

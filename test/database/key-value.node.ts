@@ -1,10 +1,10 @@
 import { expect } from 'aegir/chai'
 import { toString } from 'uint8arrays/to-string'
-import { KeyValue } from '../../src/database/index.ts'
-import { deleteStores, diskStore } from '../fixtures/datastores.ts'
+import { Documents, json, KeyValue } from '../../src/database/index.ts'
+import { deleteStores, diskStore, WatchedDatastore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, stopPeers } from '../fixtures/directsub.ts'
 import { collect, nameOfError, newKey, text } from '../fixtures/logs.ts'
-import { createLogNode, eventuallyTrue, filled, mesh, openAt } from '../fixtures/sharedlogs.ts'
+import { createLogNode, eventuallyTrue, filled, mesh, openAt, part } from '../fixtures/sharedlogs.ts'
 import type { Change } from '../../src/database/index.ts'
 
 const NAME = 'users'
@@ -230,6 +230,79 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(seen.sort()).to.deep.equal(Object.entries(await tableOf(theirs)).map(([, [key, name]]) => `${key} ${name}`).sort())
   })
 
+  it('has no rows of what went before a crash, and a watch tells of what comes back', async () => {
+    const other = await createLogNode()
+    const theirs = await KeyValue.open<User>(other.services.logs, NAME)
+    const datastore = new WatchedDatastore()
+    const privateKey = await newKey()
+    const node = await createLogNode({ privateKey, datastore })
+    await meet(node, other)
+    const first = await KeyValue.open<User>(node.services.logs, NAME)
+    await first.put('ada', { name: 'Ada' }, { ack: 1 })
+    await first.close()
+    const users = await KeyValue.open<User>(node.services.logs, NAME)
+    await users.put('bob', { name: 'Bob' }, { ack: 1 })
+    await part(node, other)
+    expect(await users.log.trim({ length: 0 })).to.equal(2)
+    const crashed = WatchedDatastore.from(datastore.writes)
+    await node.stop()
+
+    const again = await createLogNode({ privateKey, datastore: crashed })
+    const reopened = await KeyValue.open<User>(again.services.logs, NAME)
+    expect([reopened.log.length, reopened.size, await collect(reopened.entries())]).to.deep.equal([0, 0, []])
+    const seen: string[] = []
+    void follow(reopened.watch(), seen)
+    await meet(again, other)
+    await eventually(() => `told of ${seen.join()}`, () => seen.length === 2)
+    expect(seen.sort()).to.deep.equal(['ada Ada', 'bob Bob'])
+    expect(await tableOf(reopened)).to.deep.equal(await tableOf(theirs))
+  })
+
+  it('an open that is aborted leaves nothing on the log that others have open', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node, {}, NAME)
+    await (await KeyValue.open<User>(node.services.logs, NAME)).close()
+    const { arrivals, addEventListener, removeEventListener } = log
+    const controller = new AbortController()
+    const listening: unknown[] = []
+    log.addEventListener = (type: any, listener: any) => {
+      listening.push(listener)
+      addEventListener.call(log, type, listener)
+    }
+    log.removeEventListener = (type: any, listener: any) => {
+      listening.splice(listening.indexOf(listener), 1)
+      removeEventListener.call(log, type, listener)
+    }
+    log.arrivals = (from, options) => {
+      controller.abort(new Error('too slow'))
+      return arrivals.call(log, from, options)
+    }
+    await log.append(text('what makes it read'))
+    await expect(KeyValue.open(node.services.logs, NAME, { signal: controller.signal })).to.be.rejectedWith('too slow')
+    expect(listening).to.deep.equal([])
+    log.arrivals = arrivals
+    const users = await KeyValue.open<User>(node.services.logs, NAME)
+    await users.put('ada', { name: 'Ada' })
+    expect(await users.get('ada')).to.deep.equal({ name: 'Ada' })
+  })
+
+  it('refuses options that it does not know, or that make no sense, by name', async () => {
+    const { services: { logs } } = await createLogNode()
+    const users: any = await KeyValue.open<User>(logs, NAME, { codec: undefined })
+    const open = async (options: any): Promise<unknown> => KeyValue.open(logs, NAME, options)
+    const wrong = [{ indexes: ['a'] }, { codecs: 1 }, { codec: {} }, { codec: { ...json, name: 7 } }, { replicate: 'all' }]
+    const documents = [{ indexes: 'author' }, { indexes: [7] }, { id: 7 }, { codec: 'json' }].map(async (options: any) => Documents.open(logs, NAME, options))
+    const calls = [
+      users.put('a', {}, { ack: 'most' }), users.put('a', {}, { acks: 1 }), users.put('a', {}, { group: text('b') }), users.delete('a', { ack: {} }), users.get('a', { locally: true }),
+      users.get('a', { local: 'yes' }), users.compact({}), users.compact({ age: 'old' }), ...wrong.map(open), ...documents
+    ]
+    expect(await Promise.all(calls.map(nameOfError))).to.deep.equal(new Array(calls.length).fill('InvalidOptionsError'))
+    expect([() => users.watch({ since: 1 }), () => users.watch({ from: 'start', name: 5 }), () => users.entries({ where: {} })].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
+    const posts: any = await Documents.open(logs, 'posts')
+    expect([() => posts.query({ were: {} }), () => posts.query({ where: [] }), () => posts.query('x')].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
+    expect(users.log.length).to.equal(0)
+  })
+
   it('a watch and a wait end with their signal', async () => {
     const node = await createLogNode()
     const users = await KeyValue.open<User>(node.services.logs, NAME)
@@ -255,6 +328,15 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await tableOf(users)).to.deep.equal([['0', '27'], ['1', '28']])
   })
 })
+
+function nameOf (call: () => unknown): string {
+  try {
+    call()
+    return 'none'
+  } catch (err: any) {
+    return err.name
+  }
+}
 
 async function tableOf (users: KeyValue<User>): Promise<Array<[key: string, name: string]>> {
   return (await collect(users.entries())).map(({ key, value }): [string, string] => [key, value.name]).sort(([a], [b]) => a < b ? -1 : 1)

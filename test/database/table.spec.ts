@@ -77,6 +77,16 @@ describe('the table of a database', () => {
     }))
   })
 
+  it('has the last arrival of an entry that went from the log and came back', () => {
+    const table = new Table()
+    const row = { time: 1, counter: 0, id: new Uint8Array(32), arrival: 4, isDeleted: false, fields: [] }
+    table.restore('a', row)
+    table.apply('a', { ...row, arrival: 9 })
+    table.apply('a', { ...row, arrival: 7 })
+    expect(table.get('a')?.arrival).to.equal(9)
+    expect(table.changes()).to.deep.equal([['a', { ...row, arrival: 9 }]])
+  })
+
   it('tells of what changed once, and again what could not be stored', () => {
     const table = filled([['a', { time: 1, counter: 0, id: new Uint8Array(32), arrival: 0, isDeleted: false, fields: [] }]])
     const changes = table.changes()
@@ -87,8 +97,8 @@ describe('the table of a database', () => {
   })
 
   it('rows, their records and how far they go are read as they were written', () => {
-    fc.assert(fc.property(fc.array(fc.tuple(fc.string({ unit: 'grapheme' }), fc.option(row, { nil: undefined }))), fc.maxSafeNat(), fc.array(fc.string({ unit: 'grapheme' })), (changes, number, fields) => {
-      const head = { next: number, first: 7, end: number, fields }
+    fc.assert(fc.property(fc.array(fc.tuple(fc.string({ unit: 'grapheme' }), fc.option(row, { nil: undefined }))), fc.maxSafeNat(), fc.array(fc.string({ unit: 'grapheme' })), fc.boolean(), (changes, number, form, isCounted) => {
+      const head = { next: number, first: 7, end: number, form, ...isCounted && { entries: number % 3 } }
       expect(decodeRows(encodeRows(changes))).to.deep.equal(changes)
       expect(decodeHead(encodeHead(head))).to.deep.equal(head)
       expect(recordOf(nameOf(number))).to.equal(number)

@@ -1,8 +1,9 @@
 import { expect } from 'aegir/chai'
+import { sharedLogs } from '../../src/index.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, text, texts } from '../fixtures/logs.ts'
 import { added, allIn, createLogNode, expectSame, filled, find, LONG, membership, mesh, of, openAt, overEachPubSub, RING } from '../fixtures/sharedlogs.ts'
-import type { Segment } from '../../src/index.ts'
+import type { OpenOptions, Segment } from '../../src/index.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 const HALF: Segment[] = [{ from: 0, width: RING / 2 }]
@@ -102,8 +103,10 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
     const wrong = [
       { replicas: { min: 0 } }, { replicas: { min: 3, max: 2 } }, { replicas: { min: 1.5 } }, { replicate: { factor: 2 } }, { replicate: { factor: Number.NaN } },
       { replicate: { segments: [{ from: -1, width: 5 }] } }, { replicate: { segments: [{ from: 0, width: 0 }] } }, { replicate: { segments: [{ from: 0, width: 5 }, { from: 4, width: 5 }] } },
-      { replicate: { limits: { storage: -1 } } }, { replicate: { limits: { cpu: 2 } } }
-    ]
+      { replicate: { limits: { storage: -1 } } }, { replicate: { limits: { cpu: 2 } } }, { replicate: { limits: { disk: 1 } } }, { replicate: { factor: 0.5, width: 1 } },
+      { replicate: {} }, { replicate: 'all' }, { replicate: 1 }, { replicat: true }, { replicas: 3 }, { replicas: { least: 3 } }, { maturity: '5s' }, { grace: -1 },
+      { canAppend: true }, { canReplicate: [] }, { keep: 'all' }, { signal: {} }
+    ] as unknown as OpenOptions[]
     for (const options of wrong) {
       expect(await nameOfError(openAt(node, options)), JSON.stringify(options)).to.equal('InvalidOptionsError')
     }
@@ -111,6 +114,14 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
     const log = await openAt(node)
     expect(await nameOfError(log.replicate({ factor: -1 }))).to.equal('InvalidOptionsError')
     expect(find(log, node)?.segments).to.deep.equal([{ from: 0, width: RING }])
+
+    const refused = [
+      ...[{ ack: 'all' }, { ack: -1 }, { ack: true }, { acks: 1 }, { replicas: 'two' }, { signal: 7 }].flatMap((options: any) => [log.append(text('no'), options), log.appendMany([text('no')], options)]),
+      log.replicate('some' as any), log.replicate(undefined as any), log.waitForReplicators({ peers: 2 } as any), log.trim({ size: 1 } as any)
+    ]
+    expect(await Promise.all(refused.map(nameOfError))).to.deep.equal(new Array(refused.length).fill('InvalidOptionsError'))
+    expect(() => log.entries({ reversed: true } as any)).to.throw("no option 'reversed'")
+    expect(() => sharedLogs({ pubsubs: 'x' } as any)({} as any)).to.throw("no option 'pubsubs'")
     await log.append(text('it works'))
     expect(log.length).to.equal(1)
   })

@@ -3,7 +3,7 @@ import { Cable, removeCables } from '../fixtures/cable.ts'
 import { eventually, isNeighbour, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, text, texts } from '../fixtures/logs.ts'
 import { allIn, crash, createLogNode, filled, find, has, LONG, mesh, openAt, overEachPubSub, part, SHORT } from '../fixtures/sharedlogs.ts'
-import type { OpenOptions, SharedLog } from '../../src/index.ts'
+import type { AppendOptions, OpenOptions, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
@@ -34,6 +34,32 @@ overEachPubSub('knowing that others have stored an entry', function () {
 
     const entries = await logs[0].appendMany(texts(200, 'many '), { ack: 'leaders' })
     expect((await Promise.all(entries.map(async entry => (await Promise.all(logs.slice(1).map(async log => has(log, entry)))).some(Boolean)))).every(Boolean)).to.be.true()
+  })
+
+  it('a signal that aborts at any point of the call ends the wait, also while the entry is being written', async () => {
+    const controllers: AbortController[] = []
+    const log = await openAt(await createLogNode(), { ...PATIENT, canAppend: () => controllers.at(-1)?.abort(new Error('enough')) == null })
+
+    for (const append of [async (options: AppendOptions) => log.append(text('a'), options), async (options: AppendOptions) => log.appendMany(texts(3), options)]) {
+      const controller = new AbortController()
+      controllers.push(controller)
+      const outcome = await settles<unknown>('append', append({ ack: 1, signal: controller.signal }))
+      expect(outcome.status === 'rejected' && outcome.reason.message).to.equal('enough')
+    }
+
+    controllers.length = 0
+
+    for (const turns of range(12)) {
+      const controller = new AbortController()
+      const appending = settles('append', log.append(text(`turn ${turns}`), { ack: 1, signal: controller.signal }))
+      for (let i = 0; i < turns; i++) {
+        await new Promise<void>(resolve => { setImmediate(resolve) })
+      }
+      controller.abort(new Error('enough'))
+      const outcome = await appending
+      expect(outcome.status === 'rejected' && outcome.reason.message).to.equal('enough')
+    }
+    expect(log.diagnostics().sizes.awaited).to.equal(0)
   })
 
   it("'leaders' of a log that nobody else keeps resolves at once", async () => {

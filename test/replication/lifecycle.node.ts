@@ -3,7 +3,7 @@ import { deleteStores, WatchedDatastore } from '../fixtures/datastores.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
 import { collect, nameOfError, text, texts } from '../fixtures/logs.ts'
 import { allIn, createLogNode, expectSame, filled, find, LOG, LONG, membership, mesh, of, openAt, overEachPubSub, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
-import type { SharedLog } from '../../src/index.ts'
+import type { OpenOptions, SharedLog } from '../../src/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
@@ -15,21 +15,75 @@ overEachPubSub('opening, closing and dropping a shared log', function () {
     await deleteStores()
   })
 
-  it('opening twice gives the same log, and it is open until it was closed as often', async () => {
+  it('each open gives a handle, closing one twice closes it once, and the log is open until all are closed', async () => {
     const node = await createLogNode()
     const [first, second, third] = await Promise.all([openAt(node), openAt(node), openAt(node)])
-    expect([second, third]).to.deep.equal([first, first])
-    await Promise.all([first.close(), second.close()])
-    expect(first.status).to.equal('open')
-    await first.append(text('a'))
+    await Promise.all([first.close(), first.close()])
+    await first.close()
+    expect([first.status, second.status, third.status]).to.deep.equal(['closed', 'open', 'open'])
+    await second.append(text('a'))
+    expect(await saidIn(third)).to.deep.equal(['a'])
+    await second.close()
+    await third.append(text('b'))
     await third.close()
-    expect(first.status).to.equal('closed')
-    // more often is nothing
-    await first.close()
+    expect([second.status, third.status]).to.deep.equal(['closed', 'closed'])
     const again = await openAt(node)
-    await first.close()
+    await third.close()
+    await first.drop()
     expect(again.status).to.equal('open')
-    expect(await saidIn(again)).to.deep.equal(['a'])
+    expect(await saidIn(again)).to.deep.equal(['a', 'b'])
+  })
+
+  it('a handle that is closed does nothing any more, also while others have the log open, and hears nothing', async () => {
+    const node = await createLogNode()
+    const [log, other] = [await openAt(node), await openAt(node)]
+    const seen: string[] = []
+    const hear = (): void => { seen.push('heard') }
+    log.addEventListener('entry:add', hear)
+    log.addEventListener('entry:add', () => { seen.push('once') }, { once: true })
+    log.addEventListener('entry:remove', hear)
+    log.removeEventListener('entry:remove', hear)
+    const entry = await log.append(text('a'))
+    expect(seen).to.deep.equal(['heard', 'once'])
+    await log.close()
+
+    for (const use of [() => log.append(text('no')), () => log.get(entry.id), () => log.replicate(false), () => log.unreplicate(), () => log.waitForReplicators(), () => log.mark('me', 1)]) {
+      expect(await nameOfError(use())).to.equal('LogClosedError')
+    }
+    for (const use of [() => log.entries(), () => log.shelf('me'), () => log.diagnostics()]) {
+      expect(use).to.throw('open it again')
+    }
+
+    await other.append(text('b'))
+    expect(seen).to.have.lengthOf(2)
+    expect(find(other, node)?.segments).to.have.lengthOf(1)
+  })
+
+  it('who opens what is open already has to want the same of it, and is told what differs', async () => {
+    const node = await createLogNode()
+    const canAppend = (): boolean => true
+    const log = await openAt(node, { replicate: { factor: 0.5 }, canAppend, maturity: 500 })
+    const differing: Record<string, OpenOptions> = {
+      replicate: { replicate: { factor: 0.25 } },
+      canAppend: { canAppend: () => true },
+      keep: { canAppend, keep: () => true },
+      maturity: { maturity: 501 },
+      grace: { grace: 1 },
+      replicas: { replicas: { min: 3 } }
+    }
+
+    for (const [name, options] of Object.entries(differing)) {
+      await expect(openAt(node, options)).to.be.rejectedWith(`open with another '${name}'`).and.eventually.have.property('name', 'InvalidOptionsError')
+    }
+
+    const same = [{}, { replicate: { factor: 0.5 }, canAppend, maturity: 500 }, { replicas: { min: 2, max: 64 }, grace: 15_000, keep: undefined }]
+    await Promise.all((await Promise.all(same.map(async options => openAt(node, options)))).map(async other => other.close()))
+    await log.replicate(false)
+    expect(await nameOfError(openAt(node, { replicate: { factor: 0.5 } }))).to.equal('InvalidOptionsError')
+    await (await openAt(node, { replicate: false })).close()
+    expect(log.status).to.equal('open')
+    await log.close()
+    expect(log.status).to.equal('closed')
   })
 
   it('dropping closes it for all who opened it, and deletes all of it, also what others said', async () => {
@@ -86,12 +140,11 @@ overEachPubSub('opening, closing and dropping a shared log', function () {
     await meet(a, b)
     const other = await openAt(b, PATIENT)
     await other.appendMany(texts(200))
-    await openAt(a, PATIENT)
+    let log = await openAt(a, PATIENT)
 
     for (const i of range(8)) {
-      // the one that is open already: two have it open, and one closes it
-      const log = await openAt(a, PATIENT)
-      await log.close()
+      // two have it open, and one closes it
+      await (await openAt(a, PATIENT)).close()
       const seen = membership(log)
       const announcing = range(5).map(async j => other.replicate({ segments: [{ from: 1 + i * 50 + j, width: 1000 }] }))
       await eventually('it did not begin', () => i % 4 < 2 || seen.length > 0)
@@ -104,6 +157,7 @@ overEachPubSub('opening, closing and dropping a shared log', function () {
       const again = await openAt(a, PATIENT)
       await eventually('the other one is not in', () => find(again, b) != null)
       await filled(again, 200)
+      log = again
     }
   })
 

@@ -1,3 +1,10 @@
+import { toString } from 'uint8arrays/to-string'
+import { encodeString } from '../../runtime/codec.ts'
+import { sha256 } from '../../runtime/sha256.ts'
+
+/** Characters of a value that rows and indexes name as it is: of a longer one they name the hash. A guess */
+const MAX_NAMED = 64
+
 /** What a field can be asked for by */
 export type FieldValue = string | number | bigint | boolean | null
 
@@ -7,12 +14,24 @@ export function fieldOf (value: unknown): string {
     case 'string':
     case 'number':
     case 'boolean':
-      return JSON.stringify(value)
+      return shortened(JSON.stringify(value))
     case 'bigint':
-      return `${value}n`
+      return shortened(`${value}n`)
     default:
       return value === null ? 'null' : ''
   }
+}
+
+/** What an object itself has, and not what all objects have: an index may be called 'constructor' */
+export function ownOf (object: unknown, name: string): unknown {
+  return typeof object === 'object' && object != null && Object.hasOwn(object, name)
+    ? (object as Record<string, unknown>)[name]
+    : undefined
+}
+
+/** Nothing of a long value stays in memory: a slice of a string holds all of it */
+function shortened (name: string): string {
+  return name.length <= MAX_NAMED ? name : `#${toString(sha256(encodeString(name)), 'base64url')}`
 }
 
 /**
@@ -28,7 +47,7 @@ export class Indexes {
   }
 
   fieldsOf (document: object): string[] {
-    return this.names.map(name => fieldOf((document as Record<string, unknown>)[name]))
+    return this.names.map(name => fieldOf(ownOf(document, name)))
   }
 
   add (key: string, fields: string[]): void {
@@ -53,7 +72,7 @@ export class Indexes {
 
   /** Keys among which all are that match, and as few others as one index can tell; undefined: no index helps */
   candidates (where: Record<string, unknown>): Iterable<string> | undefined {
-    const sets = this.names.flatMap((name, i) => name in where ? [this.#keys[i].get(fieldOf(where[name])) ?? new Set<string>()] : [])
+    const sets = this.names.flatMap((name, i) => Object.hasOwn(where, name) ? [this.#keys[i].get(fieldOf(where[name])) ?? new Set<string>()] : [])
     return sets.sort((a, b) => a.size - b.size)[0]
   }
 }

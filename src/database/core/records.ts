@@ -3,9 +3,11 @@ import type { Row } from './table.ts'
 
 /** How rows lie on a shelf: many in a record, of which later ones say more, and beside them which records count and how far they go */
 
-const VERSION = 2
+const VERSION = 3
 const ID_BYTES = 32
 const MAX_FIELDS = 1024
+/** Words: the fields, the id, and the codec */
+const MAX_FORM = MAX_FIELDS + 2
 const RECORD = 1
 /** Bytes of a row, about: a record that grows is copied */
 const ROW_BYTES = 96
@@ -22,8 +24,10 @@ export interface Head {
   /** The records that count: from the first one to the one before the end */
   first: number
   end: number
-  /** The fields that rows tell of */
-  fields: string[]
+  /** What the rows were made with: others say something else */
+  form: string[]
+  /** How many of the entries before `next` the log had. Absent: nobody counted them */
+  entries?: number
 }
 
 /** Without a row: the key has none any more */
@@ -38,9 +42,9 @@ export function recordOf (name: Uint8Array): number {
   return new Reader(name, 1).uvarint()
 }
 
-export function encodeHead ({ next, first, end, fields }: Head): Uint8Array {
+export function encodeHead ({ next, first, end, form, entries }: Head): Uint8Array {
   const writer = new Writer().byte(VERSION).uvarint(next).uvarint(first).uvarint(end)
-  return writer.list(fields, field => { writer.string(field) }).finish()
+  return writer.uvarint(entries == null ? 0 : entries + 1).list(form, word => { writer.string(word) }).finish()
 }
 
 /** Throws a MalformedError */
@@ -50,7 +54,10 @@ export function decodeHead (bytes: Uint8Array): Head | undefined {
   if (reader.byte() !== VERSION) {
     return undefined
   }
-  return { next: reader.uvarint(), first: reader.uvarint(), end: reader.uvarint(), fields: reader.list(MAX_FIELDS, () => reader.string()) }
+
+  const [next, first, end, counted] = [reader.uvarint(), reader.uvarint(), reader.uvarint(), reader.uvarint()]
+  const form = reader.list(MAX_FORM, () => reader.string())
+  return { next, first, end, form, ...counted > 0 && { entries: counted - 1 } }
 }
 
 export function encodeRows (changes: Change[]): Uint8Array {

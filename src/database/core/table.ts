@@ -65,11 +65,12 @@ export class Table {
     return this.#rows.entries()
   }
 
-  /** Unless something later is known already, or this very one is */
+  /** Unless something later is known already, or this very one is: one that went and came back is where it came last */
   apply (key: string, row: Row): void {
     const before = this.#rows.get(key)
+    const order = before == null ? 1 : compareVersions(row, before)
 
-    if (before == null || compareVersions(row, before) > 0) {
+    if (order > 0 || (order === 0 && row.arrival > (before?.arrival ?? 0))) {
       this.#changed.push(key)
       this.#set(key, before, row)
     }

@@ -1,0 +1,108 @@
+import { isPeerId } from '@libp2p/interface'
+import { InvalidOptionsError } from '../runtime/errors.ts'
+import { ANYTHING, BOOLEAN, checkOptions, FUNCTION, MILLISECONDS, SIGNAL } from '../runtime/options.ts'
+import * as limits from './constants.ts'
+import type { AppendOptions, OpenOptions, SharedLog, SharedLogsInit, WaitForReplicatorsOptions } from './index.ts'
+import type { EntriesOptions, TrimOptions } from '../log/index.ts'
+import type { Rule } from '../runtime/options.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+type Rules<T> = { [Name in keyof T]-?: [Rule] }
+
+const NUMBER: Rule = [value => typeof value === 'number' && value >= 0, 'a number from 0 on']
+const WHOLE: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0 on']
+const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
+const ACK: Rule = [value => value === 'stored' || value === 'leaders' || WHOLE[0](value), "'stored', 'leaders' or how many"]
+const SHARES = [['factor', 'offset'], ['segments'], ['limits']]
+const REPLICATE: Rule = [
+  value => typeof value === 'boolean' || (isOf(value.limits ?? {}, ['storage', 'cpu']) && SHARES.some(([first, ...others]) => first in value && isOf(value, [first, ...others]))),
+  'true, false, { factor, offset }, { segments } or { limits: { storage, cpu } }'
+]
+const SIGNALLED: Rules<AbortOptions> = { signal: [SIGNAL] }
+
+const OPEN: Rules<OpenOptions> = {
+  replicate: [REPLICATE],
+  replicas: [[value => isOf(value, ['min', 'max']), '{ min, max }']],
+  maturity: [MILLISECONDS],
+  grace: [MILLISECONDS],
+  canAppend: [FUNCTION],
+  canReplicate: [FUNCTION],
+  replicators: [[value => Array.isArray(value) && value.every(isPeerId), 'an array of peer ids']],
+  keep: [FUNCTION],
+  ready: [[value => value === 'open' || value === 'synced', "'open' or 'synced'"]],
+  ...SIGNALLED
+}
+
+const SERVICE: Rules<SharedLogsInit> = {
+  pubsub: [[value => typeof value === 'string', 'the name of a service']],
+  clock: [ANYTHING],
+  random: [ANYTHING]
+}
+
+// the log says what is wrong with a group, and with where to begin
+const APPEND: Rules<AppendOptions> = { ack: [ACK], group: [ANYTHING], replicas: [WHOLE], ...SIGNALLED }
+const WAIT: Rules<WaitForReplicatorsOptions> = { count: [WHOLE], coverage: [NUMBER], ...SIGNALLED }
+const ENTRIES: Rules<EntriesOptions> = { from: [ANYTHING], reverse: [BOOLEAN], ...SIGNALLED }
+const TRIM: Rules<TrimOptions> = { length: [NUMBER], bytes: [NUMBER], age: [AGE], when: [FUNCTION], ...SIGNALLED }
+
+/** What is said of an open() that says nothing */
+const BY_DEFAULT = { replicate: true, maturity: limits.MATURITY, grace: limits.GRACE, replicas: { min: limits.MIN_REPLICAS } }
+
+/** Where the calls of a log have their options, and what those may be */
+const CALLS: { [Name in keyof SharedLog]?: [at: number, rules: Record<string, [Rule]>] } = {
+  append: [1, APPEND],
+  appendMany: [1, APPEND],
+  arrivals: [1, SIGNALLED],
+  elsewhere: [0, { group: [ANYTHING], ...SIGNALLED }],
+  entries: [0, ENTRIES],
+  trim: [0, TRIM],
+  waitForSync: [0, SIGNALLED],
+  waitForReplicators: [0, WAIT]
+}
+
+/** Each of these throws an InvalidOptionsError that names what is wrong, and then nothing has changed */
+export function checkInit (init: SharedLogsInit): void {
+  checkOptions('sharedLogs()', init, SERVICE)
+}
+
+export function checkOpenOptions (options: OpenOptions): void {
+  checkOptions('open()', options, OPEN)
+}
+
+export function checkCall (name: keyof SharedLog, args: unknown[]): void {
+  if (name === 'replicate') {
+    checkOptions('replicate()', { 'what is handed over': args[0] ?? null }, { 'what is handed over': [REPLICATE] })
+    return
+  }
+
+  const [at, rules] = CALLS[name] ?? [Infinity, {}]
+
+  if (args[at] !== undefined) {
+    checkOptions(`${name}()`, args[at] as object, rules)
+  }
+}
+
+/** A log that is open already has the options of who opened it first, or those that replicate() has changed since */
+export function expectSame (id: string, asked: OpenOptions, first: OpenOptions): void {
+  for (const [name, value] of Object.entries(filled(asked))) {
+    if (asked[name as keyof OpenOptions] !== undefined && name !== 'signal' && name !== 'ready' && !isSame(value, filled(first)[name as keyof OpenOptions])) {
+      throw new InvalidOptionsError(`The log '${id}' is open with another '${name}': open it without one, or close it everywhere before`)
+    }
+  }
+}
+
+function filled (options: OpenOptions): OpenOptions {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  return { ...BY_DEFAULT, ...given, replicas: { max: limits.MAX_REPLICAS, ...BY_DEFAULT.replicas, ...options.replicas } }
+}
+
+function isSame (a: any, b: any): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a == null || b == null) {
+    return Object.is(a, b)
+  }
+  return [...Object.keys(a), ...Object.keys(b)].every(name => isSame(a[name], b[name]))
+}
+
+function isOf (value: object, names: string[]): boolean {
+  return typeof value === 'object' && Object.keys(value).every(name => names.includes(name))
+}
