@@ -99,11 +99,12 @@ export class Prunes {
     this.#isAgain = this.#isMarked = this.#hasOffered = false
 
     try {
-      this.#waiting = 0
+      let waiting = 0
 
       for (const segment of difference(WHOLE, kept())) {
-        await this.#prune(segment)
+        waiting += await this.#prune(segment)
       }
+      this.#waiting = waiting
     } catch (err) {
       if (!this.#controller.signal.aborted) {
         logger.error('entries that others keep could not be let go - %e', err)
@@ -122,11 +123,13 @@ export class Prunes {
     }
   }
 
-  async #prune (segment: Segment): Promise<void> {
+  /** How many stay */
+  async #prune (segment: Segment): Promise<number> {
     const { log, kept } = this.#init
     const before = kept()
     const range = toRange(segment)
     let ids = await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES })
+    let waiting = 0
 
     while (ids.length > 0) {
       const { entries, last } = await this.#read(ids)
@@ -135,16 +138,18 @@ export class Prunes {
       // what we keep by now is not to go, and nobody may have relied on us meanwhile
       if (kept() !== before || this.#controller.signal.aborted) {
         this.#isAgain = true
-        return
+        return waiting + entries.length
       }
       if (gone.length > 0) {
         this.#pruned += await this.#remove(gone)
       }
 
-      this.#waiting += entries.length - gone.length
+      waiting += entries.length - gone.length
       const isEnd = last === ids[ids.length - 1] && ids.length < limits.PRUNE_ENTRIES
       ids = isEnd ? [] : await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES, after: last })
     }
+
+    return waiting
   }
 
   /** The first of them, as far as PRUNE_BYTES go, and the id of the last one that was looked at */

@@ -1,7 +1,7 @@
 import { keyOf, peerOf } from '../pubsub/keys.ts'
 import { thinnest } from './core/placement.ts'
-import { MAX_STRIKES } from './core/trust.ts'
 import { intersect, sameSegments } from './core/ring.ts'
+import { MAX_STRIKES } from './core/trust.ts'
 import type { Segment } from './core/ring.ts'
 import type { Replicator, SharedLogDiagnostics, SyncReport } from './index.ts'
 import type { Replica } from './replica.ts'

@@ -136,11 +136,12 @@ export class Share {
   }
 
   #segmentsFor (replicate: Replicate, totalBytes: number | undefined): Segment[] {
-    const { context: { self }, roster: { replicators, segments }, replicas } = this.#init
+    const { context: { self, trust }, roster: { replicators, segments }, replicas } = this.#init
 
     return segmentsOf(replicate, totalBytes, {
       self: { key: self, segments },
-      members: replicators.map(({ peer, segments }) => ({ key: peer, segments })),
+      // what somebody says that it keeps, and does not show, is still to be kept by others
+      members: replicators.filter(({ peer }) => !trust.isFailing(peer)).map(({ peer, segments }) => ({ key: peer, segments })),
       replicas
     })
   }

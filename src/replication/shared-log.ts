@@ -353,6 +353,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     log.addEventListener('entry:remove', ({ detail }) => { this.safeDispatchEvent('entry:remove', { detail }) })
     this.#status = 'open'
     await this.#replica.open(log, segments)
+    // there may be nobody whose coming would make it look
+    this.#share.changed()
   }
 
   async #end (end: (log: Log) => Promise<void>): Promise<void> {

@@ -177,7 +177,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
     const pubsub = this.#find(name)
 
     if (isFunction(pubsub?.requestSubscribers)) {
-      return directSubPort(pubsub as DirectSub)
+      return directSubPort(pubsub as DirectSub, this.#clock)
     }
     if ([pubsub?.subscribe, pubsub?.unsubscribe, pubsub?.publish, pubsub?.getSubscribers].every(isFunction)) {
       return new GossipSubPort(pubsub as GossipSub, {

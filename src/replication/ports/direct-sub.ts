@@ -1,13 +1,17 @@
 import type { DirectSub, Message, SubscriptionChange } from '../../pubsub/index.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Port, PortEvents, PortTopic } from '../port.ts'
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 
+/** Milliseconds that neighbours have to say that they know of a topic: one that is asleep hears of it when it wakes. A guess */
+const CONFIRMATION = 250
+
 /** Speaks over DirectSub: it knows who listens, and leads to them over relays, too */
-export function directSubPort (pubsub: DirectSub): Port {
+export function directSubPort (pubsub: DirectSub, clock: Clock): Port {
   return {
     maxMessageSize: pubsub.maxMessageSize,
     join: async (topic, events) => {
-      const joined = new DirectSubTopic(pubsub, topic, events)
+      const joined = new DirectSubTopic(pubsub, clock, topic, events)
       await joined.join()
       return joined
     }
@@ -16,11 +20,13 @@ export function directSubPort (pubsub: DirectSub): Port {
 
 class DirectSubTopic implements PortTopic {
   readonly #pubsub: DirectSub
+  readonly #clock: Clock
   readonly #topic: string
   readonly #events: PortEvents
 
-  constructor (pubsub: DirectSub, topic: string, events: PortEvents) {
+  constructor (pubsub: DirectSub, clock: Clock, topic: string, events: PortEvents) {
     this.#pubsub = pubsub
+    this.#clock = clock
     this.#topic = topic
     this.#events = events
   }
@@ -47,10 +53,15 @@ class DirectSubTopic implements PortTopic {
     this.#pubsub.addEventListener('subscription-change', this.#onChange)
 
     try {
+      const { promise: late, resolve } = Promise.withResolvers<void>()
       const subscribed = this.#pubsub.subscribe(this.#topic)
+      const timer = this.#clock.after(CONFIRMATION, resolve)
       // some may be known from a subscription of somebody else on this node: then there is no event
       this.subscribers().forEach(peerId => { this.#events.onPresent(peerId) })
-      await subscribed
+      await Promise.race([subscribed, late])
+      timer.cancel()
+      // leaving cancels it, and nobody waits for it any more
+      subscribed.catch(() => {})
     } catch (err) {
       this.#unlisten()
       throw err

@@ -8,6 +8,11 @@ export interface Kept {
   arrival: number
 }
 
+export class DiskError extends Error {
+  static name = 'DiskError'
+  name = 'DiskError'
+}
+
 /** What survives a crash of its node */
 export class SimDisk {
   readonly datastore = new MemoryDatastore()
@@ -16,6 +21,8 @@ export class SimDisk {
   arrivals = 0
   /** Milliseconds that writing takes, about */
   slowness = 1
+  /** Nothing is written: a DiskError says so */
+  isFailing = false
 
   has (id: Uint8Array): boolean {
     return this.entries.has(keyOfBytes(id))

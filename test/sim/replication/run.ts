@@ -4,8 +4,9 @@ import { keptRanges } from '../../../src/replication/core/placement.ts'
 import { covers, RING } from '../../../src/replication/core/ring.ts'
 import { randomInt, seededRandom } from '../../../src/runtime/random.ts'
 import { VirtualClock } from '../../fixtures/virtual-clock.ts'
+import { HostilePeer } from './hostile.ts'
 import { SimNet } from './sim-net.ts'
-import { REPLICAS, SimNode } from './sim-node.ts'
+import { LOG, REPLICAS, SimNode } from './sim-node.ts'
 import type { Kept } from './disk.ts'
 import type { Replicate, SharedLog } from '../../../src/replication/index.ts'
 import type { Random } from '../../../src/runtime/random.ts'
@@ -17,6 +18,9 @@ const QUIET = 150 * SECOND
 const MIN_NODES = 3
 const MAX_NODES = 6
 const MAX_SKEW = 30 * SECOND
+/** Peers that do not do what they say, at most, and entries that somebody appends at once in one group */
+const MAX_HOSTILE = 3
+const GROUP = 60
 /** Times that it is looked whether all is at rest, and milliseconds between two looks */
 const RESTS = 100
 const LOOK_AGAIN = 17
@@ -36,6 +40,7 @@ export interface World {
   nodes: SimNode[]
   appended: Appended[]
   wrong: Set<string>
+  hostile: HostilePeer[]
 }
 
 /** What may happen to a random node, and how often beside the others */
@@ -45,6 +50,10 @@ const EVENTS: Array<[weight: number, event: (world: World, node: SimNode) => voi
   [1, (world, node) => { crashForAWhile(world, node) }],
   [1, (world, node) => { stopForAWhile(world, node) }],
   [1, world => { splitForAWhile(world) }],
+  [1, (world, node) => { sleepForAWhile(world, node) }],
+  [1, ({ random }, node) => { node.skew = randomInt(random, 2 * MAX_SKEW) - MAX_SKEW }],
+  [0.3, (world, node) => { appendGroup(world, node) }],
+  [1, ({ random, clock }, node) => { failForAWhile(random, clock, node) }],
   [1, ({ random }, node) => { node.disk.slowness = random() < 0.3 ? 2_000 : 1 + 20 * random() }]
 ]
 
@@ -60,6 +69,11 @@ export async function replicationRun (seed: number, { isTraced = false } = {}): 
     net.faults = { drop: 0.05, duplicate: 0.1 }
   }
 
+  for (let i = seed % 2 === 0 ? 1 + randomInt(random, MAX_HOSTILE) : 0; i > 0; i--) {
+    const way = HostilePeer.WAYS[randomInt(random, HostilePeer.WAYS.length)]
+    world.hostile.push(await HostilePeer.join(way, { clock, random, net, log: LOG }))
+  }
+
   const end = clock.now() + TROUBLE
 
   while (clock.now() < end) {
@@ -68,7 +82,12 @@ export async function replicationRun (seed: number, { isTraced = false } = {}): 
   }
 
   net.faults = { drop: 0, duplicate: 0 }
-  world.nodes.forEach(node => { node.disk.slowness = 5 })
+  world.nodes.forEach(node => {
+    node.disk.slowness = 5
+    node.disk.isFailing = false
+    node.wake()
+  })
+  await Promise.all(world.hostile.map(async peer => peer.leave()))
   await advance(world, 30 * SECOND)
   net.partition(new Set())
   await advance(world, QUIET)
@@ -106,7 +125,7 @@ export async function build (seed: number, size?: number): Promise<World> {
     nodes[REPLICAS - 1].refuses = nodes[count - 1]
   }
 
-  const world: World = { random, clock, net, nodes, appended: [], wrong }
+  const world: World = { random, clock, net, nodes, appended: [], wrong, hostile: [] }
   nodes.forEach((node, i) => {
     // the first ones keep all, so that every entry has a place
     node.replicate = i < REPLICAS ? true : share(random)
@@ -162,12 +181,8 @@ function append ({ random, appended, wrong }: World, node: SimNode): void {
   for (let i = randomInt(random, 3); i >= 0 && node.isRunning; i--) {
     node.log?.append(Uint8Array.of(...data, i), { group, ack }).then(
       ({ id }) => { appended.push({ id: id.bytes, writer: node }) },
-      err => {
-        // it is ending, or a leader is
-        if (!['LogClosedError', 'NotReplicatedError'].includes(err.name)) {
-          wrong.add(`${node.init.name}: append failed: ${err.stack}`)
-        }
-      })
+      err => { expectNamed(err, node, wrong) }
+    )
   }
 }
 
@@ -202,6 +217,37 @@ function crashForAWhile (world: World, node: SimNode): void {
 function stopForAWhile (world: World, node: SimNode): void {
   if (node.isRunning) {
     void node.stop().then(() => { world.clock.after(world.random() ** 2 * 15 * SECOND, () => { start(world, node) }) })
+  }
+}
+
+/** Its process is stopped, and goes on where it was: mostly for seconds, sometimes for minutes */
+function sleepForAWhile ({ random, clock }: World, node: SimNode): void {
+  node.sleep()
+  clock.after(random() ** 4 * 120 * SECOND, () => { node.wake() })
+}
+
+/** More entries of one group than go into one look, or one range */
+function appendGroup ({ random, appended, wrong }: World, node: SimNode): void {
+  const group = Uint8Array.of(7, randomInt(random, 2))
+
+  for (let i = 0; i < GROUP && node.isRunning; i++) {
+    node.log?.append(Uint8Array.of(9, i, i >> 8, randomInt(random, 256)), { group }).then(
+      ({ id }) => { appended.push({ id: id.bytes, writer: node }) },
+      err => { expectNamed(err, node, wrong) }
+    )
+  }
+}
+
+/** Whatever it writes is not written */
+function failForAWhile (random: Random, clock: VirtualClock, { disk }: SimNode): void {
+  disk.isFailing = true
+  clock.after(random() ** 2 * 10 * SECOND, () => { disk.isFailing = false })
+}
+
+/** It is ending, or a leader is, or the disk fails */
+function expectNamed (err: Error, node: SimNode, wrong: Set<string>): void {
+  if (!['LogClosedError', 'NotReplicatedError', 'DiskError'].includes(err.name)) {
+    wrong.add(`${node.init.name}: append failed: ${err.stack}`)
   }
 }
 

@@ -9,6 +9,7 @@ import { LogEntry } from '../../../src/log/log-entry.ts'
 import { SafeEventEmitter } from '../../../src/runtime/events.ts'
 import { keyOfBytes } from '../../../src/runtime/keys.ts'
 import { sha256 } from '../../../src/runtime/sha256.ts'
+import { DiskError } from './disk.ts'
 import type { SimDisk } from './disk.ts'
 import type { RawEntry, TrueEntry } from '../../../src/log/core/types.ts'
 import type { AppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, RingRange } from '../../../src/log/index.ts'
@@ -22,6 +23,8 @@ export interface SimLogInit {
   clock: Clock
   random: Random
   canAppend? (entry: Entry): boolean | Promise<boolean>
+  /** What lies there is to be let go of: its place may be this node's own again before the disk is through */
+  onRemove (position: number): void
 }
 
 const RING = 2 ** 32
@@ -102,8 +105,13 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
 
   async remove (ids: EntryId[]): Promise<number> {
     this.#mustBeOpen()
+    const { disk: { entries }, onRemove } = this.#init
+    ids.forEach(({ bytes }) => {
+      const { position } = entries.get(keyOfBytes(bytes)) ?? {}
+      position != null && onRemove(position)
+    })
     await this.#written()
-    return ids.filter(({ bytes }) => this.#init.disk.entries.delete(keyOfBytes(bytes))).length
+    return ids.filter(({ bytes }) => entries.delete(keyOfBytes(bytes))).length
   }
 
   async fingerprint (range: RingRange, key: Uint8Array): Promise<{ count: number, fingerprint: Uint8Array }> {
@@ -195,6 +203,10 @@ export class SimLog extends SafeEventEmitter<LogEvents> implements Pick<Log, 'ap
     await promise
     this.#writing.delete(resolve)
     this.#mustBeOpen()
+
+    if (disk.isFailing) {
+      throw new DiskError('the disk is full')
+    }
   }
 
   #mustBeOpen (): void {

@@ -39,10 +39,16 @@ export class SimNet {
     this.#lookAround()
   }
 
-  port (peerId: PeerId): Port {
+  /** `act` runs what its node is to hear of, or holds it back while that is asleep */
+  port (peerId: PeerId, act: (hear: () => void) => void = hear => { hear() }): Port {
     return {
       maxMessageSize: 1024 * 1024,
-      join: async (_, events) => {
+      join: async (_, { onMessage, onPresent, onAbsent }) => {
+        const events: PortEvents = {
+          onMessage: (from, data) => { act(() => { member.isOn && onMessage(from, data) }) },
+          onPresent: peer => { act(() => { member.isOn && onPresent(peer) }) },
+          onAbsent: (peer, isSaid) => { act(() => { member.isOn && onAbsent(peer, isSaid) }) }
+        }
         const member: Member = { peerId, events, isOn: true, seen: new Set() }
         this.#members.add(member)
         this.#lookAround()

@@ -1,7 +1,10 @@
 import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { defaultLogger } from '@libp2p/logger'
 import { Signer } from '../../../src/pubsub/envelope.ts'
+import { keptRanges } from '../../../src/replication/core/placement.ts'
+import { covers } from '../../../src/replication/core/ring.ts'
 import { SharedLog } from '../../../src/replication/shared-log.ts'
+import { Pacer } from '../../../src/runtime/pacer.ts'
 import { randomInt } from '../../../src/runtime/random.ts'
 import { SimDisk } from './disk.ts'
 import { SimLog } from './sim-log.ts'
@@ -25,7 +28,7 @@ export interface SimNodeInit {
   clock: VirtualClock
   random: Random
   net: SimNet
-  /** Milliseconds that its clock is ahead */
+  /** Milliseconds that its clock is ahead, at first */
   skew: number
   onWrong (what: string): void
 }
@@ -42,11 +45,35 @@ export class SimNode {
   log?: SharedLog
   #simLog?: SimLog
   #life = 0
+  /** What it would have done while its process is stopped; undefined: it is not */
+  #asleep?: Array<() => void>
+  /** Milliseconds that its clock is ahead */
+  skew: number
   /** Those who have joined in this life, and not left */
   #joined = new Set<string>()
 
   constructor (init: SimNodeInit) {
     this.init = init
+    this.skew = init.skew
+  }
+
+  /** As after SIGSTOP: nothing of it happens until it is woken, and then all that was due */
+  sleep (): void {
+    this.#asleep ??= []
+  }
+
+  wake (): void {
+    const due = this.#asleep ?? []
+    this.#asleep = undefined
+    due.forEach(act => { act() })
+  }
+
+  #act (act: () => void): void {
+    if (this.#asleep == null) {
+      act()
+    } else {
+      this.#asleep.push(act)
+    }
   }
 
   get isRunning (): boolean {
@@ -70,15 +97,16 @@ export class SimNode {
       },
       clock,
       random,
-      port: net.port(peerId),
+      port: net.port(peerId, act => { this.#act(act) }),
       privateKey,
       signer: new Signer(privateKey),
       datastore: this.disk.datastore,
       logger: defaultLogger(),
+      pacer: new Pacer(clock, Infinity),
       randomBytes: length => Uint8Array.from({ length }, () => randomInt(random, 256)),
       openLog: async () => {
         await new Promise<void>(resolve => { clock.after(this.disk.slowness, resolve) })
-        this.#simLog = new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random, canAppend: this.canAppend })
+        this.#simLog = new SimLog({ id: LOG, author: publicKeyToProtobuf(privateKey.publicKey), disk: this.disk, clock, random, canAppend: this.canAppend, onRemove: position => { this.#onRemove(position) } })
         return this.#simLog as unknown as Log
       },
       close: async () => {},
@@ -104,6 +132,15 @@ export class SimNode {
     this.log = undefined
     this.init.net.crash(this.init.peerId)
     this.#simLog?.crash()
+  }
+
+  /** What it keeps it never lets go of */
+  #onRemove (position: number): void {
+    const own = this.log?.replicators().find(({ self }) => self)?.segments ?? []
+
+    if (covers(keptRanges(own, REPLICAS), position)) {
+      this.init.onWrong(`${this.init.name} lets go of what it keeps`)
+    }
   }
 
   #observe (log: SharedLog, life: number): void {
@@ -138,10 +175,19 @@ export class SimNode {
   }
 
   #clockOf (life: number): Clock {
-    const { clock, skew } = this.init
+    const { clock } = this.init
     return {
-      now: () => clock.now() + skew,
-      after: (ms, fn) => clock.after(ms, () => { life === this.#life && fn() }),
+      now: () => clock.now() + this.skew,
+      after: (ms, fn) => {
+        let isCancelled = false
+        const timer = clock.after(ms, () => { this.#act(() => { life === this.#life && !isCancelled && fn() }) })
+        return {
+          cancel: () => {
+            isCancelled = true
+            timer.cancel()
+          }
+        }
+      },
       soon: fn => { clock.soon(() => { life === this.#life && fn() }) }
     }
   }

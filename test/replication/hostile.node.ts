@@ -1,0 +1,222 @@
+import { randomBytes } from '@libp2p/crypto'
+import { expect } from 'aegir/chai'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { eventually, meet, settles, stopPeers } from '../fixtures/directsub.ts'
+import { hostileReplicator } from '../fixtures/hostile-replicator.ts'
+import { texts } from '../fixtures/logs.ts'
+import { createLogNode, filled, LONG, mesh, openAt, SHORT } from '../fixtures/sharedlogs.ts'
+import type { Answer, Question } from '../../src/replication/wire.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+
+const NO_PROOF = new Uint8Array(0)
+/** Times as fast as the clock on the wall: so that what takes a minute is seen in a second */
+const FAST = 40
+const KEY = new Uint8Array(16)
+
+function fastClock (): Clock {
+  const began = performance.now()
+  return {
+    now: () => systemClock.now() + (performance.now() - began) * (FAST - 1),
+    after: (ms, fn) => systemClock.after(ms / FAST, fn),
+    soon: fn => { systemClock.soon(fn) }
+  }
+}
+
+function skewed (ms: number): Clock {
+  return { ...systemClock, now: () => systemClock.now() + ms }
+}
+
+/** It has nothing, and says that it has whatever it is asked for */
+function lie (question: Question): Answer {
+  return question.kind === 'keep' ? { kind: 'keep', proofs: question.ids.map(() => randomBytes(16)) } : { kind: 'refused', reason: 'later' }
+}
+
+describe('a shared log among peers that lie, hide, or say nothing', function () {
+  this.timeout(60_000)
+  afterEach(stopPeers)
+
+  it('lets go of nothing because liars say that they keep it', async () => {
+    const node = await createLogNode()
+    const observer = await openAt(node, { replicate: false, maturity: SHORT })
+    await observer.appendMany(texts(100))
+    let asked = 0
+    const answer = (question: Question): Answer => {
+      asked += question.kind === 'keep' ? 1 : 0
+      return lie(question)
+    }
+    await Promise.all([1, 2, 3].map(async () => hostileReplicator([node], { answer })))
+    await eventually('they are not mature', () => observer.replicators().filter(({ state }) => state === 'mature').length === 3)
+    // each of them has confirmed it more than once since then
+    const before = asked
+    await eventually('they were not asked', () => asked >= before + 6, 30_000)
+    expect(observer.length).to.equal(100)
+    expect(observer.diagnostics().problems.join()).to.include('100 entries that are not for this node to keep')
+  })
+
+  for (const [how, answer] of Object.entries<(question: Question) => Answer | undefined>({
+    'never answers': () => undefined,
+    'refuses everything': () => ({ kind: 'refused', reason: 'no' }),
+    'has none of what it is asked for': question => question.kind === 'keep' ? { kind: 'keep', proofs: question.ids.map(() => NO_PROOF) } : undefined
+  })) {
+    it(`names a replicator that ${how}, and neither waits for it nor counts it as a copy`, async () => {
+      const node = await createLogNode({ logs: { clock: fastClock() } })
+      const log = await openAt(node, { grace: LONG * FAST })
+      await log.appendMany(texts(100))
+      const hostile = await hostileReplicator([node], { answer })
+      await eventually('it is not in', () => log.replicators().length === 2)
+      await eventually('nobody says so', () => log.diagnostics().problems.some(problem => problem.includes(`${hostile.node.peerId} says that it keeps`)), 30_000)
+      expect(log.diagnostics().copies).to.equal(1)
+      const outcome = await settles('an append', log.append(texts(1)[0], { ack: 'leaders' }))
+      expect(outcome.status).to.equal('fulfilled')
+    })
+  }
+
+  it('catches up from an honest peer while four and more claim the ring, nudge, and never answer', async () => {
+    const [source, victim] = await Promise.all([createLogNode(), createLogNode()])
+    const log = await openAt(source)
+    await log.appendMany(texts(5_000))
+    const late = await openAt(victim)
+    const silent = await Promise.all(Array.from({ length: 6 }, async () => hostileReplicator([victim])))
+    await eventually('they are not in', () => late.replicators().length === 7)
+    const nudging = setInterval(() => { silent.forEach(hostile => { hostile.send(victim, { type: 'nudge' }).catch(() => {}) }) }, 100)
+
+    try {
+      // all that they can hold is held
+      await eventually('they are not compared with', () => late.diagnostics().sizes.comparisons >= 4)
+      await meet(victim, source)
+      await filled(late, 5_000)
+    } finally {
+      clearInterval(nudging)
+    }
+  })
+
+  it('proves as many entries as it can read at once, and no id twice', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node)
+    const entries = await log.appendMany(Array.from({ length: 8 }, (_, i) => new Uint8Array(900_000).fill(i)))
+    const hostile = await hostileReplicator([node], { segments: [] })
+    const ids = entries.map(({ id }) => id.bytes)
+    const some = await hostile.ask(node, { kind: 'keep', nonce: KEY, ids })
+    expect(some?.kind === 'keep' ? some.proofs.map(({ byteLength }) => byteLength) : some).to.deep.equal([16, 16, 16])
+    const twice = await hostile.ask(node, { kind: 'keep', nonce: KEY, ids: [ids[0], ids[0]] })
+    expect(twice?.kind).to.equal('refused')
+    const many = await hostile.ask(node, { kind: 'keep', nonce: KEY, ids: Array.from({ length: 1025 }, () => randomBytes(32)) })
+    expect(many?.kind).to.equal('refused')
+  })
+
+  it('proves nothing with what it proved to somebody else, or for another nonce', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node)
+    const [{ id }] = await log.appendMany(texts(1))
+    const hostile = await hostileReplicator([node], { segments: [] })
+    const proofs = new Set<string>()
+
+    for (const nonce of [KEY, KEY, randomBytes(16)]) {
+      const answer = await hostile.ask(node, { kind: 'keep', nonce, ids: [id.bytes] })
+      proofs.add(answer?.kind === 'keep' ? answer.proofs.join() : 'none')
+    }
+    expect(proofs.size).to.equal(2)
+    expect(proofs.has('none')).to.equal(false)
+  })
+
+  it('answers questions about sketches in slices, and keeps one for each peer', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node)
+    await log.appendMany(Array.from({ length: 60_000 }, (_, i) => Uint8Array.of(i, i >> 8, i >> 16)))
+    const hostile = await hostileReplicator([node], { segments: [] })
+    let longest = 0
+    let last = performance.now()
+    const watch = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last)
+      last = performance.now()
+    }, 1)
+
+    try {
+      for (let i = 0; i < 3; i++) {
+        const answer = await hostile.ask(node, { kind: 'symbols', key: randomBytes(16), segments: [{ from: 0, width: 2 ** 32 }], from: 180_000, count: 1 }, 20_000)
+        expect(answer?.kind).to.equal('symbols')
+      }
+    } finally {
+      clearInterval(watch)
+    }
+    // both nodes are in this process. Without slices it is more than 200
+    expect(longest).to.be.below(120)
+  })
+
+  it('does not listen to a peer that sends nothing but what cannot be read', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node)
+    const hostile = await hostileReplicator([node], { segments: [] })
+
+    for (let i = 0; i < 100; i++) {
+      await hostile.sendBytes(node, Uint8Array.of(1, 9, i))
+    }
+    await eventually('they were read', () => (log.diagnostics().dropped['messages of peers that send malformed ones'] ?? 0) >= 60)
+    expect(log.diagnostics().dropped['malformed messages']).to.be.below(40)
+  })
+
+  it('an entry that is far ahead does not make those of honest peers too far ahead for others', async () => {
+    const [a, behind, ahead] = await Promise.all([createLogNode(), createLogNode({ logs: { clock: skewed(-2_000) } }), createLogNode({ logs: { clock: skewed(59_500) } })])
+    const grace = { grace: SHORT }
+    await meet(a, behind)
+    const [log, other] = [await openAt(a, grace), await openAt(behind, grace)]
+    await meet(ahead, a)
+    const poisoner = await openAt(ahead, grace)
+    await eventually('they are not in', () => log.replicators().length === 3)
+    await poisoner.append(texts(1, 'poison')[0])
+    await filled(log, 1)
+    await ahead.stop()
+    await eventually('it has not left', () => log.replicators().length === 2)
+    await log.append(texts(1, 'honest')[0], { ack: 'leaders' })
+    expect(other.length).to.be.at.least(1)
+  })
+
+  it('clocks that are an hour apart are named on both sides', async () => {
+    const [a, b] = await Promise.all([createLogNode(), createLogNode({ logs: { clock: skewed(-3_600_000) } })])
+    await meet(a, b)
+    const [log, behind] = [await openAt(a), await openAt(b)]
+    await eventually('they are not in', () => log.replicators().length === 2 && behind.replicators().length === 2)
+    await log.append(texts(1)[0])
+    await eventually('the one behind says nothing', () => behind.diagnostics().problems.some(problem => problem.includes(`${a.peerId} are 60 minutes ahead`)))
+    await eventually('the one ahead says nothing', () => log.diagnostics().problems.some(problem => problem.includes(`${b.peerId} takes entries of this node later`)))
+  })
+
+  it('keeps a limit of bytes from the first one on', async () => {
+    const limit = 500_000
+    const nodes = await mesh(2)
+    const log = await openAt(nodes[0], { maturity: SHORT })
+    await log.appendMany(Array.from({ length: 4_000 }, () => randomBytes(1_000)))
+    const small = await openAt(nodes[1], { replicate: { limits: { storage: limit } }, maturity: SHORT })
+    let most = 0
+    small.addEventListener('entry:add', () => { most = Math.max(most, small.diagnostics().log.bytes) })
+    await eventually('it has nothing', () => small.length > 0 && small.synced().isSynced)
+    expect(most).to.be.within(limit / 2, limit + 200_000)
+  })
+
+  it('three that have room for one and a half copies keep all there is between them', async () => {
+    const nodes = await mesh(3, { logs: { clock: fastClock() } })
+    const writer = await createLogNode({ logs: { clock: fastClock() } })
+    await Promise.all(nodes.map(async node => meet(writer, node)))
+    const source = await openAt(writer, { replicate: true, maturity: 10 * FAST })
+    await source.appendMany(Array.from({ length: 3_000 }, () => randomBytes(500)))
+    const total = source.diagnostics().log.bytes
+    const logs = await Promise.all(nodes.map(async node => openAt(node, { replicate: { limits: { storage: total / 2 } }, maturity: 10 * FAST })))
+    const settled = (): boolean => logs.every(log => log.synced().isSynced && log.length > 0)
+    await eventually('they have not settled', settled)
+    await source.unreplicate()
+    await eventually('it is not all with them', () => settled() && logs.reduce((sum, { length }) => sum + length, 0) >= 3_000, 30_000)
+    // a minute of theirs later, too
+    const until = performance.now() + 120_000 / FAST
+    await eventually('time does not pass', () => performance.now() > until)
+    expect(logs[0].coverage()).to.be.at.least(0.99)
+    logs.forEach(log => { expect(log.diagnostics().log.bytes).to.be.at.most(total) })
+  })
+
+  it('a listener of closing that never ends holds up the end of a log for ten seconds, and no longer', async () => {
+    const node = await createLogNode({ logs: { clock: fastClock() } })
+    const log = await openAt(node)
+    log.addEventListener('closing', ({ detail }) => { detail.waitUntil(new Promise(() => {})) })
+    await settles('close()', log.close())
+    expect((await openAt(node)).status).to.equal('open')
+  })
+})
