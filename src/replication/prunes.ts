@@ -99,10 +99,11 @@ export class Prunes {
     this.#isAgain = this.#isMarked = this.#hasOffered = false
 
     try {
+      const before = kept()
       let waiting = 0
 
-      for (const segment of difference(WHOLE, kept())) {
-        waiting += await this.#prune(segment)
+      for (const segment of difference(WHOLE, before)) {
+        waiting += await this.#prune(segment, before)
       }
       this.#waiting = waiting
     } catch (err) {
@@ -123,10 +124,9 @@ export class Prunes {
     }
   }
 
-  /** How many stay */
-  async #prune (segment: Segment): Promise<number> {
+  /** How many stay. `before`: what this node kept when the look began; where that has changed, the look begins anew */
+  async #prune (segment: Segment, before: Segment[]): Promise<number> {
     const { log, kept } = this.#init
-    const before = kept()
     const range = toRange(segment)
     let ids = await log.idsInRange(range, { limit: limits.PRUNE_ENTRIES })
     let waiting = 0
