@@ -11,6 +11,13 @@ import type { Roster } from './roster.ts'
 
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
+/** Factors by which a share becomes smaller where there was no room for what came, and larger again. Guesses */
+const DENSER = 1.5
+const LIGHTER = 1.2
+const MAX_DENSITY = 2 ** 20
+/** Milliseconds until a share that was too large becomes larger again, at most. A guess */
+const MAX_PATIENCE = 3_600_000
+
 /** Bytes of the entries that a peer keeps of its share, or this node of its own */
 export interface Weighed {
   bytes: number
@@ -46,6 +53,14 @@ export class Share {
   #replicate: Replicate
   /** Bytes of what this node keeps of its share: looked at when it adapts, and counted since */
   #kept = 0
+  /**
+   * By how much what lies in this share is heavier than the average: a large group lies in one place. It grows while there is no room
+   * for what comes, and shrinks when there was room for long, and ever longer
+   */
+  #density = 1
+  #wasRefused = false
+  #refusals = 0
+  #lighterAt = Infinity
 
   constructor (init: ShareInit, replicate: Replicate) {
     this.#init = init
@@ -78,6 +93,7 @@ export class Share {
   /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached */
   take (bytes: number): boolean {
     if (this.#kept + bytes > limitOf(this.#replicate)) {
+      this.#wasRefused = true
       this.#adapting.set(this.#init.context.clock.now() + limits.ADAPT_DELAY)
       return false
     }
@@ -132,7 +148,23 @@ export class Share {
 
     // this node may lack much of its share, but never has too much of it
     const least = share > 0 ? kept / share : others.length === 0 ? await bytesIn(WHOLE) : 0
-    return Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
+    return this.#weighed() * Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
+  }
+
+  /** The density, after what has happened since it was looked at last */
+  #weighed (): number {
+    const now = this.#init.context.clock.now()
+
+    if (this.#wasRefused) {
+      this.#wasRefused = false
+      this.#density = Math.min(this.#density * DENSER, MAX_DENSITY)
+      this.#lighterAt = now + Math.min(limits.ADAPT_INTERVAL * 2 ** this.#refusals++, MAX_PATIENCE)
+    } else if (now >= this.#lighterAt && this.#kept < limitOf(this.#replicate) / 2) {
+      this.#density = Math.max(1, this.#density / LIGHTER)
+      this.#lighterAt = now + limits.ADAPT_INTERVAL
+    }
+
+    return this.#density
   }
 
   #segmentsFor (replicate: Replicate, totalBytes: number | undefined): Segment[] {

@@ -3,10 +3,14 @@ import { Answers } from '../../src/replication/answers.ts'
 import { Membership } from '../../src/replication/core/membership.ts'
 import { Outgoing } from '../../src/replication/core/outgoing.ts'
 import { Prunes } from '../../src/replication/prunes.ts'
+import { Roster } from '../../src/replication/roster.ts'
+import { Share } from '../../src/replication/share.ts'
+import { Spread } from '../../src/replication/spread.ts'
 import { Syncs } from '../../src/replication/syncs.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { DEFAULTS, replay } from './options.ts'
 import { advance, build, replicationRun } from './replication/run.ts'
+import type { Segment } from '../../src/replication/core/ring.ts'
 
 const SEEDS = IS_LONG ? 100 : 40
 /** Runs in one test: so that none takes long */
@@ -62,6 +66,47 @@ describe('peers of one log to which everything happens', function () {
     it('are caught if they believe whoever says that it keeps an entry, without a proof', async () => {
       change(Prunes.prototype, 'proven', () => async (_, entries) => entries)
       expect(await found()).to.match(/copies/)
+    })
+
+    it('are caught if a look goes on though what is kept has changed', async () => {
+      const seen = new WeakMap<Roster, Segment[]>()
+      const { get } = Object.getOwnPropertyDescriptor(Roster.prototype, 'kept') as PropertyDescriptor
+      undone.push(() => { Object.defineProperty(Roster.prototype, 'kept', { get, configurable: true }) })
+      Object.defineProperty(Roster.prototype, 'kept', {
+        configurable: true,
+        get (this: Roster) {
+          // what it is now, and it does not show that it is something else than before
+          const kept = seen.get(this) ?? []
+          kept.splice(0, kept.length, ...get?.call(this))
+          seen.set(this, kept)
+          return kept
+        }
+      })
+      expect(await found()).to.match(/lets go of what it keeps|copies/)
+    })
+
+    it('are caught if nudges make them compare before a peer that failed is due', async () => {
+      change(Syncs.prototype, 'mark', mark => function (this: Syncs, peer, delay) {
+        const pair = this.pairs.get(peer) as { notBefore: number } | undefined
+        if (pair != null) {
+          pair.notBefore = 0
+        }
+        mark.call(this, peer, delay)
+      })
+      expect(await found()).to.match(/was compared with/)
+    })
+
+    it('are caught if an ack does not end with its signal', async () => {
+      change(Spread.prototype, 'acked', acked => async function (this: Spread, entry, to, options) {
+        return acked.call(this, entry, to, { ...options, signal: undefined })
+      })
+      expect(await found()).to.match(/did not end with its signal/)
+    })
+
+    it('are caught if they store more than their limit', async () => {
+      change(Share.prototype, 'take', () => () => true)
+      change(Share.prototype, 'changed', () => () => {})
+      expect(await found()).to.match(/where its limit is|in sync|lacks|keeps/)
     })
 
     it('are caught if they do not compare', async () => {

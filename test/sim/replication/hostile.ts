@@ -73,6 +73,9 @@ function empty (question: Question): Answer {
 export class HostilePeer {
   static readonly WAYS = Object.keys(WAYS)
   readonly peerId: PeerId
+  /** Comparisons that each peer began with it, and when it came */
+  readonly compared = new Map<string, Set<string>>()
+  readonly since: number
   readonly #init: HostileInit
   readonly #way: Way
   readonly #author: Author
@@ -93,6 +96,7 @@ export class HostilePeer {
     this.#way = way
     this.#author = author
     this.peerId = peerId
+    this.since = init.clock.now()
     this.#init = init
   }
 
@@ -111,7 +115,7 @@ export class HostilePeer {
     this.#bother()
   }
 
-  /** Again and again */
+  /** Again and again: nudges all the time, and the rest now and then */
   #bother (): void {
     const { clock, random } = this.#init
 
@@ -119,18 +123,28 @@ export class HostilePeer {
       return
     }
 
+    const isAsking = random() < 0.1
+
     for (const peerId of this.#topic.subscribers()) {
       this.#send(peerId, { type: 'nudge' })
-      this.#send(peerId, { type: 'hello', isAsking: true, documents: this.#author.documents })
-      this.#send(peerId, { type: 'question', number: ++this.#number, question: { kind: 'summaries', key: new Uint8Array(16), parts: 1, segments: [{ from: 0, width: RING }] } })
+
+      if (isAsking) {
+        this.#send(peerId, { type: 'hello', isAsking: true, documents: this.#author.documents })
+        this.#send(peerId, { type: 'question', number: ++this.#number, question: { kind: 'summaries', key: new Uint8Array(16), parts: 1, segments: [{ from: 0, width: RING }] } })
+      }
     }
-    clock.after(200 + randomInt(random, 2_000), () => { this.#bother() })
+    clock.after(100 + randomInt(random, 300), () => { this.#bother() })
   }
 
   #onMessage (from: PeerId, message: Message): void {
     if (message.type === 'hello' && message.isAsking) {
       this.#send(from, { type: 'hello', isAsking: false, documents: this.#author.documents })
     } else if (message.type === 'question') {
+      if (message.question.kind === 'summaries') {
+        // each has a key of its own
+        const compared = this.compared.get(from.toString()) ?? new Set()
+        this.compared.set(from.toString(), compared.add(message.question.key.join()))
+      }
       const answer = this.#way(message.question, this.#init.random)
       answer != null && this.#send(from, { type: 'answer', number: message.number, answer })
     }

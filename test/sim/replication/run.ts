@@ -18,6 +18,14 @@ const QUIET = 150 * SECOND
 const MIN_NODES = 3
 const MAX_NODES = 6
 const MAX_SKEW = 30 * SECOND
+/** Times that somebody may compare with a hostile peer: at once, and each second */
+const COMPARISONS = 20
+const COMPARISONS_A_SECOND = 1
+/** Milliseconds in which an append ends when its signal aborts: less would do */
+const ENDS = 5 * SECOND
+/** Bytes of an entry, about, and of those that may come at once beyond a limit */
+const ENTRY = 80
+const BATCH = 20 * ENTRY
 /** Peers that do not do what they say, at most, and entries that somebody appends at once in one group */
 const MAX_HOSTILE = 3
 const GROUP = 60
@@ -26,6 +34,10 @@ const RESTS = 100
 const LOOK_AGAIN = 17
 /** Differences that are named: one is enough to replay */
 const MAX_NAMED = 8
+
+class GivenUp extends Error {
+  name = 'GivenUp'
+}
 
 /** An entry whose append resolved */
 interface Appended {
@@ -87,6 +99,7 @@ export async function replicationRun (seed: number, { isTraced = false } = {}): 
     node.disk.isFailing = false
     node.wake()
   })
+  checkWork(world)
   await Promise.all(world.hostile.map(async peer => peer.leave()))
   await advance(world, 30 * SECOND)
   net.partition(new Set())
@@ -173,16 +186,30 @@ function start ({ wrong }: World, node: SimNode): void {
   node.start().catch(err => { wrong.add(`${node.init.name} did not start: ${err.stack}`) })
 }
 
-function append ({ random, appended, wrong }: World, node: SimNode): void {
+function append ({ random, clock, appended, wrong }: World, node: SimNode): void {
   const data = Uint8Array.from({ length: 8 }, () => randomInt(random, 256))
+  const isGivenUp = random() < 0.2
   const group = random() < 0.3 ? Uint8Array.of(randomInt(random, 4)) : undefined
   const ack = random() < 0.3 ? 'leaders' : 'stored'
 
   for (let i = randomInt(random, 3); i >= 0 && node.isRunning; i--) {
-    node.log?.append(Uint8Array.of(...data, i), { group, ack }).then(
+    const controller = new AbortController()
+    let isSettled = false
+    node.log?.append(Uint8Array.of(...data, i), { group, ack, signal: controller.signal }).then(
       ({ id }) => { appended.push({ id: id.bytes, writer: node }) },
       err => { expectNamed(err, node, wrong) }
-    )
+    ).finally(() => { isSettled = true })
+
+    if (isGivenUp) {
+      const { life } = node
+      clock.after(random() * 2 * SECOND, () => { controller.abort(new GivenUp('the program does not wait any longer')) })
+      // what is being written when it aborts is written first
+      clock.after(2 * SECOND + ENDS, () => {
+        if (!isSettled && node.life === life && node.isRunning && !node.isAsleep) {
+          wrong.add(`${node.init.name}: an append did not end with its signal`)
+        }
+      })
+    }
   }
 }
 
@@ -194,7 +221,10 @@ function share (random: Random): Replicate {
   if (dice < 0.45) {
     return false
   }
-  return dice < 0.6 ? { limits: {} } : { factor: 0.2 + 0.6 * random(), offset: random() }
+  if (dice < 0.7) {
+    return { limits: dice < 0.6 ? {} : { storage: ENTRY * (5 + randomInt(random, 40)) } }
+  }
+  return { factor: 0.2 + 0.6 * random(), offset: random() }
 }
 
 function changeShare (random: Random, node: SimNode): void {
@@ -246,7 +276,7 @@ function failForAWhile (random: Random, clock: VirtualClock, { disk }: SimNode):
 
 /** It is ending, or a leader is, or the disk fails */
 function expectNamed (err: Error, node: SimNode, wrong: Set<string>): void {
-  if (!['LogClosedError', 'NotReplicatedError', 'DiskError'].includes(err.name)) {
+  if (!['LogClosedError', 'NotReplicatedError', 'DiskError', 'GivenUp'].includes(err.name)) {
     wrong.add(`${node.init.name}: append failed: ${err.stack}`)
   }
 }
@@ -286,12 +316,25 @@ function checkCopies ({ nodes, appended, wrong }: World): void {
   }
 }
 
+/** Nobody is kept busy by those that nudge: they are compared with seldom, and ever more seldom where that fails */
+function checkWork ({ hostile, clock, wrong }: World): void {
+  for (const { compared, since } of hostile) {
+    const most = COMPARISONS + (clock.now() - since) / SECOND * COMPARISONS_A_SECOND
+
+    const counts = [...compared.values()].map(({ size }) => size)
+
+    if (counts.some(count => count > most)) {
+      wrong.add(`a hostile peer was compared with ${Math.max(...counts)} times`)
+    }
+  }
+}
+
 /** All that keep the same have the same, and know it */
 function check ({ nodes, wrong }: World): void {
   const all = new Map<string, Kept>()
   nodes.forEach(({ disk }) => { disk.entries.forEach((kept, key) => { all.set(key, kept) }) })
 
-  for (const { init: { name }, refuses, log, disk } of nodes) {
+  for (const { init: { name }, refuses, log, disk, replicate } of nodes) {
     if (log?.status !== 'open') {
       wrong.add(`${name} does not run: ${log?.status}`)
       continue
@@ -302,6 +345,11 @@ function check ({ nodes, wrong }: World): void {
     const strangers = [...disk.entries.values()].filter(({ position }) => !covers(kept, position)).length
     const missing = [...all].filter(([key, { position }]) => covers(kept, position) && !disk.entries.has(key)).length
     const { sizes, problems } = log.diagnostics()
+    const bytes = [...disk.entries.values()].filter(({ position }) => covers(kept, position)).reduce((sum, { entry }) => sum + entry.bytes.byteLength, 0)
+
+    if (bytes > limitOf(replicate) + BATCH) {
+      wrong.add(`${name} keeps ${bytes} bytes where its limit is ${limitOf(replicate)}`)
+    }
 
     if (missing > 0) {
       wrong.add(`${name} lacks ${missing} of ${all.size} entries`)
@@ -320,6 +368,10 @@ function check ({ nodes, wrong }: World): void {
     }
     checkViews(nodes, name, refuses, log.replicators().map(({ peerId, segments }) => [peerId.toString(), segments]), wrong)
   }
+}
+
+function limitOf (replicate: Replicate): number {
+  return typeof replicate === 'object' && 'limits' in replicate ? replicate.limits.storage ?? Infinity : Infinity
 }
 
 /** Everybody knows what everybody says it keeps */

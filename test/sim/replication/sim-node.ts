@@ -76,6 +76,15 @@ export class SimNode {
     }
   }
 
+  /** Which one after the other this is */
+  get life (): number {
+    return this.#life
+  }
+
+  get isAsleep (): boolean {
+    return this.#asleep != null
+  }
+
   get isRunning (): boolean {
     return this.log?.status === 'open'
   }
