@@ -189,7 +189,7 @@ export class Replica {
         this.questions.answered(from, message.number, message.answer)
         break
       case 'nudge':
-        if (this.roster.members.core.infoOf(from) != null) {
+        if (this.roster.infoOf(from) != null) {
           this.#parts?.syncs.mark(from)
         }
         break
@@ -208,7 +208,7 @@ export class Replica {
       return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from)) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {
