@@ -15,15 +15,37 @@ export const MAX_PEERS = 10_000
 export const MAX_DOCUMENTS_BYTES = 8 * 1024 * 1024
 /** Segments that one peer may name: more of them cost everybody else time for each entry */
 export const MAX_SEGMENTS = 64
-/** Documents of one owner that may wait for their turn: the rest is asked for again */
+/** Writes of what one owner said that may wait for the disk */
 export const MAX_TURNS = 64
 /** Milliseconds that a turn may take: canReplicate is the user's */
 export const TURN_DEADLINE = 30_000
 /** Milliseconds that opening waits for canReplicate, asked about those who are known from before. A guess */
 export const LOAD_PATIENCE = 1_000
 
-/** Milliseconds after which a peer says again what it keeps, and how much longer for each that hears it. A guess */
+/**
+ * Documents that a peer may send and that are news: so many at once, so many a second. At once means all that a message of
+ * BATCH_BYTES holds, and half as much again. A forged one costs its sender as much as so many others. Guesses
+ */
+export const DOCUMENT_BURST = 2_048
+export const DOCUMENT_RATE = 100
+export const FORGED_COST = 128
+/** Documents that wait to be verified: their number and bytes for each sender, and bytes of all of a log. Guesses */
+export const MAX_UNREAD = 2_048
+export const MAX_UNREAD_BYTES = 512 * 1024
+export const MAX_ALL_UNREAD_BYTES = 8 * 1024 * 1024
+/** Documents that are verified before timers and I/O have their turn: 2 ms. A count, so that a run can be replayed */
+export const VERIFY_SLICE = 16
+
+/** Hellos to one peer: so many at once, so many a second. A guess: more than a peer comes back in a row */
+export const HELLO_BURST = 8
+export const HELLO_RATE = 1
+
+/**
+ * Milliseconds after which a peer says again what it keeps, at first and, while nothing changes, at most, and how much
+ * longer for each peer that hears it. Also between two hellos to one peer that tell it what third parties keep. A guess
+ */
 export const REFRESH_INTERVAL = 30_000
+export const REFRESH_CAP = 240_000
 export const REFRESH_A_PEER = 100
 
 /** Bytes of entries in one message: so that others get a word in between. Measured by bench replication */

@@ -4,35 +4,31 @@ import { readEnvelope, EnvelopeType, verifyEnvelope } from '../pubsub/envelope.t
 import { encodeString, Reader, Writer } from '../runtime/codec.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
-import { MAX_DELTAS } from './core/info.ts'
-import { difference, normalize, sameSegments, widthOf } from './core/ring.ts'
+import { isNewer } from './core/info.ts'
+import { normalize, sameSegments, widthOf } from './core/ring.ts'
 import { readSegments, writeSegments } from './wire.ts'
-import type { Document } from './core/info.ts'
+import type { Document, Version } from './core/info.ts'
 import type { Segment } from './core/ring.ts'
+import type { Key } from './core/types.ts'
 import type { Envelope, Signer } from '../pubsub/envelope.ts'
 
 /**
- * What a peer says it keeps, as it is signed: the content of an envelope, see pubsub/envelope.ts, which names the owner and its epoch.
+ * A document as it is signed: the content of an envelope, see pubsub/envelope.ts, which names the owner and its epoch.
  *
- * content = SHA-256 of the log's id · uvarint sequence · 0 · segments
- * or SHA-256 of the log's id · uvarint sequence · 1 · uvarint base · added segments · removed segments
+ * content = SHA-256 of the log's id · uvarint sequence · segments
  */
-const FULL = 0
-const DELTA = 1
 const HASH_BYTES = 32
 
-/** Writes the documents of this node */
+/** Signs the documents of this node in one of its lives */
 export class Author {
   readonly #signer: Signer
   readonly #log: Uint8Array
   readonly epoch: number
   #sequence = 0
   #segments: Segment[] = []
-  #documents: Uint8Array[] = []
-  /** Changes since the last full one; undefined: there is none yet, or others may have missed one */
-  #deltas?: number
-  /** What is being signed. One waits for the other, so that they are told in their order */
-  #signing: Promise<unknown> = Promise.resolve()
+  #signed?: { sequence: number, bytes: Uint8Array }
+  /** The last document could not be signed, so the same segments are news still */
+  #hasFailed = false
 
   constructor (signer: Signer, log: Uint8Array, epoch: number) {
     this.#signer = signer
@@ -40,48 +36,47 @@ export class Author {
     this.epoch = epoch
   }
 
-  /** As they were said last, also if that is still being signed */
+  /** What this node keeps, also while the document that says so is being signed */
   get segments (): Segment[] {
     return this.#segments
   }
 
-  /** What others have to hear to know what we keep */
-  get documents (): Uint8Array[] {
-    return this.#documents
+  /** The newest document that is signed */
+  get document (): Uint8Array | undefined {
+    return this.#signed?.bytes
   }
 
-  /** Returns what is news to those who have heard all so far; undefined: nothing is */
+  /** Whether a document of this node is newer than the newest one that this life has signed or is signing */
+  isNews (document: Version): boolean {
+    return isNewer(document, { epoch: this.epoch, sequence: this.#sequence })
+  }
+
+  /** Resolves to the document when it is signed. Undefined: it would say the same as the last one */
   async say (segments: Segment[]): Promise<Uint8Array | undefined> {
     const after = normalize(segments)
 
-    if (this.#deltas != null && sameSegments(after, this.#segments)) {
+    if (this.#sequence > 0 && !this.#hasFailed && sameSegments(after, this.#segments)) {
       return
     }
 
-    const added = difference(after, this.#segments)
-    const removed = difference(this.#segments, after)
-    const isDelta = this.#deltas != null && this.#deltas < MAX_DELTAS && added.length + removed.length < after.length
-    const base = this.#sequence
-    const writer = new Writer(64).raw(this.#log).uvarint(++this.#sequence)
-
-    if (isDelta) {
-      writeSegments(writeSegments(writer.byte(DELTA).uvarint(base), added), removed)
-    } else {
-      writeSegments(writer.byte(FULL), after)
-    }
-
+    const sequence = ++this.#sequence
+    const content = writeSegments(new Writer(64).raw(this.#log).uvarint(sequence), after).finish()
     this.#segments = after
-    this.#deltas = isDelta ? (this.#deltas ?? 0) + 1 : 0
-    const signing = this.#sign(writer.finish(), isDelta, this.#signing)
-    this.#signing = signing.catch(() => { this.#deltas = undefined })
-    return signing
-  }
+    this.#hasFailed = false
 
-  async #sign (content: Uint8Array, isDelta: boolean, earlier: Promise<unknown>): Promise<Uint8Array> {
-    await earlier
-    const bytes = await this.#signer.sign(this.epoch, EnvelopeType.REPLICATION, content)
-    this.#documents = isDelta ? [...this.#documents, bytes] : [bytes]
-    return bytes
+    try {
+      const bytes = await this.#signer.sign(this.epoch, EnvelopeType.REPLICATION, content)
+
+      // a later document may be signed sooner
+      if (sequence > (this.#signed?.sequence ?? 0)) {
+        this.#signed = { sequence, bytes }
+      }
+
+      return bytes
+    } catch (err) {
+      this.#hasFailed ||= sequence === this.#sequence
+      throw err
+    }
   }
 }
 
@@ -91,10 +86,28 @@ export interface Unverified {
   envelope: Envelope
 }
 
-/** Throws a MalformedError. Its own copy of what it keeps */
+/** Throws a MalformedError. The document keeps a copy of the bytes */
 export function readDocument (received: Uint8Array, log: Uint8Array): Unverified {
-  const envelope = readEnvelope(Uint8Array.from(received))
-  const { origin: owner, epoch, type, content, bytes } = envelope
+  const bytes = Uint8Array.from(received)
+  const { reader, envelope, ...version } = readHead(bytes, log)
+  const segments = readSome(reader)
+
+  if (reader.left > 0) {
+    throw new MalformedError(`${reader.left} bytes stand behind the end`)
+  }
+
+  return { document: { ...version, segments, bytes }, envelope }
+}
+
+/** Whose document it is and how new, without a look at the rest: for those that are known. Throws a MalformedError */
+export function versionOf (received: Uint8Array, log: Uint8Array): Version & { owner: Key } {
+  const { owner, epoch, sequence } = readHead(received, log)
+  return { owner, epoch, sequence }
+}
+
+function readHead (bytes: Uint8Array, log: Uint8Array): Version & { owner: Key, envelope: Envelope, reader: Reader } {
+  const envelope = readEnvelope(bytes)
+  const { origin: owner, epoch, type, content } = envelope
 
   if (type !== EnvelopeType.REPLICATION) {
     throw new MalformedError(`an envelope of type ${type} where a document was expected`)
@@ -106,42 +119,16 @@ export function readDocument (received: Uint8Array, log: Uint8Array): Unverified
     throw new MalformedError('a document of another log')
   }
 
-  const sequence = reader.uvarint()
-  const kind = reader.byte()
-  const said = { owner, epoch, sequence, bytes }
-  let document: Document
-
-  if (kind === FULL) {
-    document = { type: 'full', ...said, segments: readSome(reader) }
-  } else if (kind === DELTA) {
-    document = { type: 'delta', ...said, base: readBase(reader, sequence), added: readSome(reader), removed: readSome(reader) }
-  } else {
-    throw new MalformedError(`a document of kind ${kind}, which nobody knows`)
-  }
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes stand behind the end`)
-  }
-
-  return { document, envelope }
+  return { owner, epoch, sequence: reader.uvarint(), envelope, reader }
 }
 
-/** Whether its owner said so */
+/** Whether its owner signed it */
 export async function isTrue ({ envelope }: Unverified): Promise<boolean> {
   return verifyEnvelope(envelope)
 }
 
 export async function hashOf (logId: string): Promise<Uint8Array> {
   return sha256.encode(encodeString(logId))
-}
-
-function readBase (reader: Reader, sequence: number): number {
-  const base = reader.uvarint()
-
-  if (base >= sequence) {
-    throw new MalformedError(`change ${sequence} stands on ${base}, which does not come before it`)
-  }
-
-  return base
 }
 
 function readSome (reader: Reader): Segment[] {
@@ -154,5 +141,5 @@ function readSome (reader: Reader): Segment[] {
     throw new MalformedError('two segments overlap')
   }
 
-  return segments
+  return normalize(segments)
 }

@@ -124,7 +124,7 @@ export class Replica {
 
   /** Peers on the topic that have not said yet whether they keep anything */
   get unheard (): Key[] {
-    return [...this.roster.present].filter(peer => this.roster.members.core.infoOf(peer) == null)
+    return [...this.roster.present].filter(peer => this.roster.infoOf(peer) == null)
   }
 
   /** On the topic; what others say is noted from now on */
@@ -276,7 +276,7 @@ export class Replica {
       return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from)) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {

@@ -64,15 +64,16 @@ function inWords (ms: number): string {
 }
 
 /** Everybody on the topic, and why it is a replicator or is not */
-export function peersOf ({ roster: { members, present } }: Replica): SharedLogDiagnostics['peers'] {
-  return [...present].map(peer => ({ peerId: peerOf(peer), why: members.core.why(peer) }))
+export function peersOf ({ roster }: Replica): SharedLogDiagnostics['peers'] {
+  return [...roster.present].map(peer => ({ peerId: peerOf(peer), why: roster.why(peer) }))
 }
 
 /** How many entries each table and queue holds */
-export function sizesOf ({ roster: { members, present }, parts, questions }: Replica): Record<string, number> {
+export function sizesOf ({ roster, parts, questions }: Replica): Record<string, number> {
   return {
-    peers: members.core.size,
-    present: present.size,
+    peers: roster.size,
+    present: roster.present.size,
+    ...roster.sizes,
     questions: questions.size,
     comparisons: parts?.syncs.running ?? 0,
     pruned: parts?.prunes.sizes.pruned ?? 0,

@@ -334,7 +334,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   /** Ends it, and deletes what there is of it */
   async delete (): Promise<void> {
     await this.#end(async log => log.drop())
-    await this.#replica.roster.members.drop()
+    await this.#replica.roster.drop()
   }
 
   async #open (): Promise<void> {
@@ -347,7 +347,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     joining.catch(() => {})
     const log = this.#log = await open({ id, datastore, privateKey, logger, clock, canAppend, keep })
     signal?.throwIfAborted()
-    await this.#replica.roster.members.load()
+    await this.#replica.roster.load()
     await joining
     log.addEventListener('entry:add', ({ detail }) => { this.safeDispatchEvent('entry:add', { detail }) })
     log.addEventListener('entry:remove', ({ detail }) => { this.safeDispatchEvent('entry:remove', { detail }) })

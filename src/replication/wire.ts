@@ -18,7 +18,8 @@ export const PROOF_BYTES = 16
 export const FINGERPRINT_BYTES = 8
 /** Of an entry: see log/core/entry.ts and log/core/merkle.ts */
 const MAX_ENTRY_BYTES = 2 ** 23
-const MAX_DOCUMENT_BYTES = 16_384
+/** With the most segments, signed by an Ed25519 key, it has less than 1024; an RSA key of 8192 bits adds 2,100 */
+const MAX_DOCUMENT_BYTES = 4096
 const MAX_REASON_BYTES = 1024
 /** In one list: what takes a byte each in a message may take a hundred in memory */
 const MAX_LISTED = 4096

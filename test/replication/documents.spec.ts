@@ -4,14 +4,13 @@ import { expect } from 'aegir/chai'
 import fc from 'fast-check'
 import { Signer, EnvelopeType } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
-import { applyDocument } from '../../src/replication/core/info.ts'
-import { RING } from '../../src/replication/core/ring.ts'
-import { Author, hashOf, isTrue, readDocument } from '../../src/replication/documents.ts'
+import { isNewer } from '../../src/replication/core/info.ts'
+import { RING, normalize } from '../../src/replication/core/ring.ts'
+import { Author, hashOf, isTrue, readDocument, versionOf } from '../../src/replication/documents.ts'
 import { writeSegments } from '../../src/replication/wire.ts'
 import { Writer } from '../../src/runtime/codec.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
 import { bytesOfKey } from '../../src/runtime/keys.ts'
-import type { Info } from '../../src/replication/core/info.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
 import type { Unverified } from '../../src/replication/documents.ts'
 import type { PrivateKey } from '@libp2p/interface'
@@ -35,41 +34,38 @@ describe('what a peer says it keeps', () => {
     return readDocument(bytes, log)
   }
 
-  /** What somebody knows who hears these, in this order */
-  function heard (documents: Uint8Array[]): Info | undefined {
-    let info: Info | undefined
-
-    for (const bytes of documents) {
-      const applied = applyDocument(info, read(bytes).document)
-      info = applied.type === 'new' ? applied.info : info
-    }
-
-    return info
-  }
-
   async function envelope (content: Writer, type: EnvelopeType = EnvelopeType.REPLICATION): Promise<Uint8Array> {
     return signer.sign(EPOCH, type, content.finish())
   }
 
-  it('is said in full, and reads as it was said, by whom and in which of its lives', async () => {
+  it('reads as it was said, by whom and in which of its lives', async () => {
     const author = new Author(signer, log, EPOCH)
     const bytes = await author.say([C, A, B])
     const { document, envelope } = read(bytes)
-    expect(document).to.deep.equal({ type: 'full', owner: keyOf(peerIdFromPrivateKey(key)), epoch: EPOCH, sequence: 1, segments: [A, B, C], bytes })
+    expect(document).to.deep.equal({ owner: keyOf(peerIdFromPrivateKey(key)), epoch: EPOCH, sequence: 1, segments: [A, B, C], bytes })
     expect(await isTrue({ document, envelope })).to.equal(true)
-    expect(author.documents).to.deep.equal([bytes])
+    expect(author.document).to.equal(bytes)
+    expect(versionOf(bytes ?? new Uint8Array(0), log)).to.deep.equal({ owner: document.owner, epoch: EPOCH, sequence: 1 })
     // it does not keep alive what it came in
     expect(envelope.bytes.buffer).to.not.equal(bytes?.buffer)
   })
 
-  it('is said again as what has changed, where that is shorter', async () => {
+  it('is said as a whole each time, and is short', async () => {
     const author = new Author(signer, log, EPOCH)
     await author.say([A, B])
     const bytes = await author.say([A, B, C])
-    expect(read(bytes).document).to.deep.include({ type: 'delta', sequence: 2, base: 1, added: [C], removed: [] })
+    expect(read(bytes).document).to.deep.include({ sequence: 2, segments: [A, B, C] })
     const stopped = await author.say([])
-    expect(read(stopped).document).to.deep.include({ type: 'full', sequence: 3, segments: [] })
-    expect(author.documents).to.deep.equal([stopped])
+    expect(read(stopped).document).to.deep.include({ sequence: 3, segments: [] })
+    expect(author.document).to.equal(stopped)
+    const most = await author.say(Array.from({ length: 64 }, (_, i) => ({ from: RING - 1 - i * 2 ** 25, width: 2 ** 24 })))
+    expect(most?.byteLength).to.be.below(1024)
+  })
+
+  it('has one form, in whatever form it was signed', async () => {
+    const untidy = [{ from: 30, width: 10 }, { from: 0, width: 20 }, { from: 20, width: 10 }, { from: RING - 5, width: 5 }]
+    const bytes = await envelope(writeSegments(new Writer().raw(log).uvarint(1), untidy))
+    expect(read(bytes).document.segments).to.deep.equal(normalize(untidy))
   })
 
   it('is not said again when it is the same, but for the first time also if it is nothing', async () => {
@@ -80,7 +76,7 @@ describe('what a peer says it keeps', () => {
     expect(await author.say([{ from: 10, width: 5 }, { from: 15, width: 15 }])).to.equal(undefined)
   })
 
-  it('can always be learned from the documents that there are to be heard', async () => {
+  it('is always the newest one of those that are signed', async () => {
     const place = fc.integer({ min: 0, max: 9 })
 
     await fc.assert(fc.asyncProperty(fc.array(fc.uniqueArray(place, { maxLength: 9 }), { minLength: 1, maxLength: 25 }), fc.boolean(), async (changes, isAtOnce) => {
@@ -94,13 +90,16 @@ describe('what a peer says it keeps', () => {
         await (isAtOnce ? undefined : saying)
       }
 
-      const news = (await Promise.all(said)).filter(bytes => bytes != null)
-      expect(heard(author.documents)?.segments).to.deep.equal(author.segments)
-      expect(heard(news)).to.deep.equal(heard(author.documents))
+      const documents = (await Promise.all(said)).filter(bytes => bytes != null).map(bytes => read(bytes).document)
+      const newest = documents.reduce((a, b) => isNewer(b, a) ? b : a)
+      expect(newest.segments).to.deep.equal(author.segments)
+      expect(author.document).to.deep.equal(newest.bytes)
+      expect(documents.map(document => author.isNews(document))).to.not.include(true)
+      expect(author.isNews({ epoch: EPOCH, sequence: newest.sequence + 1 })).to.equal(true)
     }), { numRuns: 40 })
   })
 
-  it('is told in its order where later ones are signed sooner', async () => {
+  it('is the newest one where later ones are signed sooner', async () => {
     const slow: Array<() => void> = []
     const late = new Signer(key)
     late.sign = async (...said) => {
@@ -116,11 +115,11 @@ describe('what a peer says it keeps', () => {
       await Promise.resolve()
     }
 
-    expect(heard(author.documents)?.segments).to.deep.equal([A, B, C])
-    expect(author.documents).to.deep.equal((await saying).slice(-author.documents.length))
+    expect(author.document).to.equal((await saying).at(-1))
+    expect(read(author.document).document.segments).to.deep.equal([A, B, C])
   })
 
-  it('is said in full after it could not be signed', async () => {
+  it('is said again after it could not be signed', async () => {
     const weak = new Signer(key)
     const author = new Author(weak, log, EPOCH)
     await author.say([A, B])
@@ -128,7 +127,7 @@ describe('what a peer says it keeps', () => {
     weak.sign = () => { throw new Error('no') }
     await expect(author.say([A, B, C])).to.be.rejectedWith('no')
     weak.sign = sign.bind(signer)
-    expect(read(await author.say([A, B, C])).document).to.deep.include({ type: 'full', segments: [A, B, C] })
+    expect(read(await author.say([A, B, C])).document).to.deep.include({ sequence: 3, segments: [A, B, C] })
   })
 
   it('of another log is refused', async () => {
@@ -173,20 +172,17 @@ describe('what a peer says it keeps', () => {
   }
 
   it('is refused when it is no document, though it is signed', async () => {
-    const head = (kind: number): Writer => new Writer().raw(log).uvarint(5).byte(kind)
+    const head = (): Writer => new Writer().raw(log).uvarint(5)
     const many = Array.from({ length: 65 }, (_, i) => ({ from: 10 * i, width: 1 }))
     const refused: Record<string, Writer> = {
       'cut off': new Writer().raw(log.subarray(1)),
-      'of no kind': head(2),
-      'with something behind it': writeSegments(head(0), [A]).byte(0),
-      'with two that overlap': writeSegments(head(0), [A, { from: 29, width: 1 }]),
-      'with one twice': writeSegments(head(0), [A, A]),
-      'with too many': writeSegments(head(0), many),
-      'past the end of the ring': head(0).uvarint(1).uvarint(RING).uvarint(0),
-      'wider than the ring': head(0).uvarint(1).uvarint(0).uvarint(RING),
-      'that stands on itself': writeSegments(writeSegments(head(1).uvarint(5), [A]), []),
-      'that stands on a later one': writeSegments(writeSegments(head(1).uvarint(6), [A]), []),
-      'that takes away what overlaps': writeSegments(writeSegments(head(1).uvarint(4), []), [A, A])
+      'without segments': head(),
+      'with something behind it': writeSegments(head(), [A]).byte(0),
+      'with two that overlap': writeSegments(head(), [A, { from: 29, width: 1 }]),
+      'with one twice': writeSegments(head(), [A, A]),
+      'with too many': writeSegments(head(), many),
+      'past the end of the ring': head().uvarint(1).uvarint(RING).uvarint(0),
+      'wider than the ring': head().uvarint(1).uvarint(0).uvarint(RING)
     }
 
     for (const [name, content] of Object.entries(refused)) {
@@ -194,9 +190,9 @@ describe('what a peer says it keeps', () => {
       expect(() => read(bytes), name).to.throw(MalformedError)
     }
 
-    const bytes = await envelope(writeSegments(head(0), [A]), EnvelopeType.ANNOUNCEMENT)
+    const bytes = await envelope(writeSegments(head(), [A]), EnvelopeType.ANNOUNCEMENT)
     expect(() => read(bytes)).to.throw(MalformedError, 'type 0')
-    const good = [writeSegments(head(0), many.slice(1)), writeSegments(head(0), [{ from: 7, width: RING }]), writeSegments(writeSegments(head(1).uvarint(4), []), [])]
+    const good = [writeSegments(head(), many.slice(1)), writeSegments(head(), [{ from: 7, width: RING }]), writeSegments(head(), [])]
     await Promise.all(good.map(async content => read(await envelope(content))))
   })
 })

@@ -1,12 +1,12 @@
 import { expect } from 'aegir/chai'
 import { Membership } from '../../src/replication/core/membership.ts'
-import { delta, full, lettersOf, segmentsOf } from './model/documents.ts'
+import { full, lettersOf } from './model/documents.ts'
 import type { MembershipEffect, MembershipInit } from '../../src/replication/core/membership.ts'
 
 const GRACE = 10
 const MATURITY = 100
 const A = full('p', 1, 1, 'a')
-const PLUS_B = delta('p', 1, 2, 'b')
+const PLUS_B = full('p', 1, 2, 'ab')
 const STOP = full('p', 1, 3, '')
 
 function create (init: Partial<MembershipInit> = {}): Membership {
@@ -35,8 +35,10 @@ function tell (effects: MembershipEffect[]): string {
   }).join('; ')
 }
 
-function stores (effects: MembershipEffect[]): Array<[string, number]> {
-  return effects.flatMap(effect => effect.type === 'store' ? [[effect.peer, effect.documents.length] as [string, number]] : [])
+function stores (effects: MembershipEffect[]): Array<[peer: string, document: string]> {
+  return effects.flatMap(effect => {
+    return effect.type === 'store' ? [[effect.peer, lettersOf(effect.document?.segments ?? [])] as [string, string]] : []
+  })
 }
 
 function names (core: Membership): string {
@@ -85,10 +87,6 @@ describe('who is a replicator', () => {
       expect(tell(core.receive(full('p', 1, 4, 'c'), true, 2))).to.equal('join p c')
     })
 
-    it('leaves when a change takes all away', () => {
-      expect(tell(joined().receive(delta('p', 1, 2, '', 'a'), true, 1))).to.equal('leave p a stopped')
-    })
-
     it('leaves at once when it says that it leaves the topic, and joins again when it is back', () => {
       const core = joined()
       expect(tell(core.absent('p', true, 1))).to.equal('leave p a unsubscribed')
@@ -131,6 +129,19 @@ describe('who is a replicator', () => {
       expect(core.wake(MATURITY)).to.deep.equal([])
       expect(core.nextWake()).to.equal(Infinity)
       expect(names(core)).to.equal('p a mature')
+    })
+
+    it('knows since when one is in, mature or not, whatever it changes, until it joins again', () => {
+      const core = opened()
+      const since = (): number[] => [...core.replicators()].map(replicator => replicator.since)
+      core.present('p', 7)
+      core.receive(A, true, 7)
+      core.wake(7 + MATURITY)
+      core.receive(PLUS_B, true, 500)
+      expect([names(core), since()]).to.deep.equal(['p ab mature', [7]])
+      core.absent('p', true, 600)
+      core.present('p', 603)
+      expect([names(core), since()]).to.deep.equal(['p ab', [603]])
     })
 
     it('leaves one mature that changes', () => {
@@ -213,33 +224,32 @@ describe('who is a replicator', () => {
   })
 
   describe('what is missing', () => {
-    it('is asked for when a change stands on what is not here', () => {
-      const core = joined()
-      expect(tell(core.receive(delta('p', 1, 5, 'c'), true, 1))).to.equal('ask p')
-      expect(names(core)).to.equal('p a')
-      expect(tell(core.receive(full('p', 1, 5, 'ac'), true, 2))).to.equal('change p ac')
-      expect(tell(core.present('p', 3))).to.equal('')
+    it('is asked for when its owner comes, again if the answer was lost, until it is here', () => {
+      const core = joined({ maxBytes: A.bytes.byteLength })
+      const q = full('q', 1, 2, 'a')
+      core.present('q', 0)
+      expect(core.receive(q, true, 0)).to.deep.equal([])
+      expect(tell(core.present('q', 1))).to.equal('ask q')
+      expect(tell(core.present('q', 2))).to.equal('ask q')
+      core.absent('p', true, 3)
+      // an older one that is small enough is no answer
+      expect(tell(core.receive(full('q', 1, 1, ''), true, 3))).to.equal('')
+      expect(tell(core.present('q', 3))).to.equal('ask q')
+      expect(tell(core.receive(q, true, 3))).to.equal('join q a')
+      expect(tell(core.present('q', 4))).to.equal('')
     })
 
-    it('is asked for when its owner comes, again if the answer was lost', () => {
-      const core = opened()
-      expect(core.receive(PLUS_B, true, 0)).to.deep.equal([])
-      expect(tell(core.present('p', 1))).to.equal('ask p')
-      core.absent('p', false, 2)
-      expect(tell(core.present('p', 3))).to.equal('ask p')
-    })
-
-    it('is missing still when something older comes', () => {
-      const core = create()
+    it('is asked for when we are open, of those that are here', () => {
+      const core = create({ maxBytes: 1 })
       core.present('p', 0)
-      core.receive(PLUS_B, true, 0)
       core.receive(A, true, 0)
-      expect(tell(core.open(0))).to.equal('ask p; join p a')
+      core.receive(full('q', 1, 1, 'a'), true, 0)
+      expect(tell(core.open(0))).to.equal('ask p')
     })
   })
 
   describe('while we open', () => {
-    it('tells of nothing, and of all at once when we are open: a full document and its change are both there', () => {
+    it('tells of nothing, and of all at once when we are open', () => {
       const core = create()
       expect(core.receive(A, true, 0)).to.deep.equal([])
       expect(core.receive(PLUS_B, true, 0)).to.deep.equal([])
@@ -307,7 +317,7 @@ describe('who is a replicator', () => {
       core.remember(PLUS_B, true, 0)
       core.open(0)
       expect(core.absent('p', false, 1)).to.deep.equal([])
-      expect(core.wake(GRACE)).to.deep.equal([{ type: 'store', peer: 'p', documents: [] }])
+      expect(core.wake(GRACE)).to.deep.equal([{ type: 'store', peer: 'p' }])
       core.wake(2 * GRACE)
       expect(core.size).to.equal(0)
     })
@@ -320,14 +330,14 @@ describe('who is a replicator', () => {
       core.remember(PLUS_B, true, 0)
       const effects = core.open(0)
       expect(tell(effects)).to.equal('join p c')
-      expect(stores(effects)).to.deep.equal([['p', 1]])
+      expect(stores(effects)).to.deep.equal([['p', 'c']])
     })
 
     it('forgets who is here and is refused now', () => {
       const core = create()
       core.remember(A, false, 0)
       core.present('p', 0)
-      expect(core.open(0)).to.deep.equal([{ type: 'store', peer: 'p', documents: [] }])
+      expect(core.open(0)).to.deep.equal([{ type: 'store', peer: 'p' }])
     })
   })
 
@@ -335,16 +345,16 @@ describe('who is a replicator', () => {
     it('is what those said who are in, and nothing of those who left', () => {
       const core = opened()
       core.present('p', 0)
-      expect(stores(core.receive(A, true, 0))).to.deep.equal([['p', 1]])
-      expect(stores(core.receive(PLUS_B, true, 0))).to.deep.equal([['p', 2]])
-      expect(stores(core.receive(full('p', 1, 3, 'ab'), true, 0))).to.deep.equal([['p', 1]])
+      expect(stores(core.receive(A, true, 0))).to.deep.equal([['p', 'a']])
+      expect(stores(core.receive(PLUS_B, true, 0))).to.deep.equal([['p', 'ab']])
+      expect(stores(core.receive(full('p', 1, 3, 'ab'), true, 0))).to.deep.equal([['p', 'ab']])
       expect(stores(core.receive(A, true, 0))).to.deep.equal([])
-      expect(stores(core.absent('p', true, 0))).to.deep.equal([['p', 0]])
+      expect(stores(core.absent('p', true, 0))).to.deep.equal([['p', '']])
       expect(stores(core.receive(full('p', 1, 4, 'a'), true, 0))).to.deep.equal([])
-      expect(stores(core.present('p', 0))).to.deep.equal([['p', 1]])
+      expect(stores(core.present('p', 0))).to.deep.equal([['p', 'a']])
     })
 
-    it('is not stored again when it was remembered, and is when there is more of it', () => {
+    it('is not stored again when it was remembered, and is when a newer one is known', () => {
       const core = create()
       core.remember(A, true, 0)
       core.present('p', 0)
@@ -355,7 +365,7 @@ describe('who is a replicator', () => {
       other.receive(PLUS_B, true, 0)
       other.remember(A, true, 0)
       other.present('p', 0)
-      expect(stores(other.open(0))).to.deep.equal([['p', 2]])
+      expect(stores(other.open(0))).to.deep.equal([['p', 'ab']])
     })
   })
 
@@ -450,16 +460,14 @@ describe('who is a replicator', () => {
     expect(core.why('p')).to.include('not on the topic')
     core.receive(STOP, true, 0)
     expect(core.why('p')).to.include('keeps nothing')
-    core.receive(delta('q', 1, 2, 'a'), true, 0)
+    core.present('q', 0)
+    core.absent('q', false, 0)
     expect(core.why('q')).to.include('never said')
   })
 
-  it('says what a document would lead to, and changes nothing', () => {
+  it('says whether a document is news, and changes nothing', () => {
     const core = joined()
-    expect(core.preview(PLUS_B)?.segments).to.deep.equal(segmentsOf('ab'))
-    expect(core.preview(A)).to.equal(undefined)
-    expect(core.preview(delta('p', 1, 9, 'b'))).to.equal(undefined)
-    expect(core.preview(full('q', 1, 1, 'a'))?.segments).to.deep.equal(segmentsOf('a'))
-    expect([core.size, names(core)]).to.deep.equal([1, 'p a'])
+    expect([A, PLUS_B, full('p', 2, 0, ''), full('q', 1, 1, 'a')].map(document => core.isNews(document))).to.deep.equal([false, true, true, true])
+    expect([core.size, names(core), core.isIn('p'), core.isIn('q')]).to.deep.equal([1, 'p a', true, false])
   })
 })

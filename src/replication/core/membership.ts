@@ -1,25 +1,30 @@
-import { applyDocument, bytesOf, isNewer } from './info.ts'
+import { isNewer } from './info.ts'
 import { sameSegments } from './ring.ts'
-import type { Document, Info, Version } from './info.ts'
+import type { Document, Version } from './info.ts'
 import type { Segment } from './ring.ts'
 import type { Key } from './types.ts'
 
 /**
  * Who is a replicator: the one state machine that says so, and the only place that emits.
  *
- * A peer is in while it says that it keeps something, we accept that, and it is on the log's topic, or was so a short time ago.
- * `#settle` compares what should be with what is, whatever changed: so that a join is never followed by another one without a
- * leave in between, and nothing has to be repeated that came too early.
+ * A peer is in while its newest document names segments, we accept that document, and the peer is on the topic of the
+ * log or was a short time ago. After every event `#settle` compares what should be with what is. So no join follows a
+ * join without a leave in between, and nobody has to repeat an event that came too early.
  *
- * | from, to | event |
- * |---|---|
- * | out -> joined | join |
- * | joined -> mature | mature: it has been in for the maturity time |
- * | joined or mature, other segments | change |
- * | joined or mature -> out | leave, and why |
- * | remembered from an earlier life of ours, not seen in time | none: it never joined in this one |
+ * | standing | event | standing after | effect |
+ * |---|---|---|---|
+ * | out | a peer that is present says that it keeps something, or one that said so comes | joined | join |
+ * | joined | the maturity time since it joined is over | mature | mature |
+ * | joined, mature | a newer document with other segments | the same | change |
+ * | joined, mature | a newer document without segments, or one that we refuse | out | leave: stopped, refused |
+ * | joined, mature | the peer says that it leaves the topic | out | leave: unsubscribed |
+ * | joined, mature | we miss the peer | the same | none: the peer has the grace time to come back |
+ * | joined, mature | the grace time of a missed peer is over | out | leave: unreachable |
+ * | out | a peer that an earlier life of ours stored is not back in time | out | none: it never joined in this life |
+ * | any | a document that is not newer than the one we have | the same | none |
+ * | any | a newer document, and no room for it | the same | none now: ask the owner when it comes next |
  *
- * While we open, documents and presence are only noted: opening ends with one settling of all.
+ * While the log opens, documents and presence are only noted. `open` settles all of them.
  */
 
 export type LeaveReason = 'stopped' | 'refused' | 'unsubscribed' | 'unreachable'
@@ -30,9 +35,9 @@ export type Transition =
 
 export type MembershipEffect =
   | Transition
-  /** What it said is to be known after a restart; without documents: is to be forgotten */
-  | { type: 'store', peer: Key, documents: Uint8Array[] }
-  /** Ask it (or whoever knows) for all that it says */
+  /** Store the document for the time after a restart. Without a document: delete what is stored of the peer */
+  | { type: 'store', peer: Key, document?: Document }
+  /** Ask the peer for its document */
   | { type: 'ask', peer: Key }
 
 export type Presence =
@@ -44,21 +49,20 @@ export type Presence =
 
 export type Standing =
   | { type: 'out' }
-  | { type: 'joined', since: number, segments: Segment[] }
-  | { type: 'mature', since: number, segments: Segment[] }
+  | { type: 'joined' | 'mature', since: number, segments: Segment[] }
 
 /** All there is about one peer */
 interface Peer {
-  /** The newest of what it said */
-  info?: Info
-  /** Whether we let it keep that */
+  /** The newest that we have of it */
+  document?: Document
+  /** Whether canReplicate accepts that document */
   isAccepted: boolean
   presence: Presence
   standing: Standing
-  /** Whether anything of it is stored, and whether that is the newest */
+  /** Whether a document of it is stored, and whether that is the newest */
   isStored: boolean
   isSaved: boolean
-  /** It said something newer than `info`, for which there was no room, or which stood on what is not here */
+  /** The version of a newer document, for which there was no room */
   wanted?: Version
 }
 
@@ -67,7 +71,7 @@ export interface MembershipInit {
   maturity: number
   /** Milliseconds that one whom we have lost is waited for */
   grace: number
-  /** Peers, and bytes of what they say, that are remembered */
+  /** Peers, and bytes of their documents, that are remembered */
   maxPeers: number
   maxBytes: number
 }
@@ -75,11 +79,13 @@ export interface MembershipInit {
 export interface Replicating {
   peer: Key
   segments: Segment[]
-  isMature: boolean
-  isPresent: boolean
   /** When it joined */
   since: number
+  isMature: boolean
+  isPresent: boolean
 }
+
+const OUT: Standing = { type: 'out' }
 
 export class Membership {
   readonly #init: MembershipInit
@@ -108,13 +114,25 @@ export class Membership {
   * replicators (): Generator<Replicating> {
     for (const [peer, { standing, presence }] of this.#peers) {
       if (standing.type !== 'out') {
-        yield { peer, segments: standing.segments, isMature: standing.type === 'mature', isPresent: presence.type === 'present', since: standing.since }
+        const { type, since, segments } = standing
+        yield { peer, segments, since, isMature: type === 'mature', isPresent: presence.type === 'present' }
       }
     }
   }
 
-  infoOf (peer: Key): Info | undefined {
-    return this.#peers.get(peer)?.info
+  /** The newest document of a peer */
+  infoOf (peer: Key): Document | undefined {
+    return this.#peers.get(peer)?.document
+  }
+
+  isIn (peer: Key): boolean {
+    return (this.#peers.get(peer)?.standing ?? OUT).type !== 'out'
+  }
+
+  /** Whether a document is newer than what is known of its owner */
+  isNews (document: Version & { owner: Key }): boolean {
+    const known = this.infoOf(document.owner)
+    return known == null || isNewer(document, known)
   }
 
   /** Why a peer is no replicator, in words */
@@ -127,10 +145,10 @@ export class Membership {
     if (known.standing.type !== 'out') {
       return known.presence.type === 'present' ? 'it is one' : 'it is one, but out of reach for the moment'
     }
-    if (known.info == null) {
+    if (known.document == null) {
       return known.presence.type === 'present' ? 'it has not said yet what it keeps' : 'it is out of reach, and never said what it keeps'
     }
-    if (known.info.segments.length === 0) {
+    if (known.document.segments.length === 0) {
       return 'it says that it keeps nothing'
     }
     if (!known.isAccepted) {
@@ -139,28 +157,20 @@ export class Membership {
     return this.#status === 'open' ? 'it is not on the topic of the log' : 'the log is not open yet'
   }
 
-  /** What applying it would make of what is known of its owner: to be asked before somebody decides whether it is accepted */
-  preview (document: Document): Info | undefined {
-    const applied = applyDocument(this.#peers.get(document.owner)?.info, document)
-    return applied.type === 'new' ? applied.info : undefined
-  }
-
-  /** A document whose signature is true. `isAccepted`: what it leads to is */
+  /** A document whose signature is true. `isAccepted`: canReplicate accepts it */
   receive (document: Document, isAccepted: boolean, now: number): MembershipEffect[] {
     const key = document.owner
     const peer = this.#touch(key, now)
-    const applied = applyDocument(peer?.info, document)
 
-    if (peer == null || applied.type === 'old') {
+    if (peer == null || !this.isNews(document)) {
       return []
     }
-    if (applied.type === 'gap' || !this.#hold(peer, applied.info)) {
-      // what is known stays: it is the newest that we can prove
+    if (!this.#hold(peer, document)) {
+      // an answer to a question now would find no room either
       want(peer, document)
-      // where there was no room, the answer would not find any: it is asked when it comes next
-      return applied.type === 'gap' ? this.#remind(key, peer) : []
+      return []
     }
-    if (peer.wanted != null && !isNewer(peer.wanted, applied.info)) {
+    if (peer.wanted != null && !isNewer(peer.wanted, document)) {
       peer.wanted = undefined
     }
 
@@ -169,14 +179,14 @@ export class Membership {
     return this.#settle(key, peer, now)
   }
 
-  /** A document that was stored in an earlier life of ours */
+  /** A document that an earlier life of ours stored */
   remember (document: Document, isAccepted: boolean, now: number): MembershipEffect[] {
     const effects = this.receive(document, isAccepted, now)
     const peer = this.#peers.get(document.owner)
 
     if (peer != null) {
       peer.isStored = true
-      peer.isSaved = peer.info?.documents.at(-1) === document.bytes
+      peer.isSaved = peer.document?.bytes === document.bytes
     }
 
     return effects
@@ -197,7 +207,7 @@ export class Membership {
   /** It is not on the topic any more. `isSaid`: because it said so; else it may come back in a moment */
   absent (key: Key, isSaid: boolean, now: number): MembershipEffect[] {
     const peer = this.#peers.get(key)
-    // who is waited for is not waited for any longer because it is missed once more
+    // a second miss does not extend the grace period
     const isNews = peer?.presence.type === 'present' || (isSaid && peer?.presence.type === 'missed')
 
     if (peer == null || !isNews) {
@@ -278,8 +288,8 @@ export class Membership {
       return []
     }
 
-    const { info, standing, presence, isAccepted } = peer
-    const segments = info?.segments ?? []
+    const { document, standing, presence, isAccepted } = peer
+    const segments = document?.segments ?? []
     const keeps = isAccepted && segments.length > 0
     const effects: MembershipEffect[] = []
 
@@ -290,7 +300,7 @@ export class Membership {
       }
     } else if (!keeps || presence.type === 'absent') {
       const refusal = segments.length === 0 ? 'stopped' : 'refused'
-      peer.standing = { type: 'out' }
+      peer.standing = OUT
       effects.push({ type: 'leave', peer: key, segments: standing.segments, reason: keeps ? lost : refusal })
     } else if (!sameSegments(segments, standing.segments)) {
       peer.standing = { ...standing, segments }
@@ -311,7 +321,7 @@ export class Membership {
 
     if (isIn && !peer.isSaved) {
       peer.isStored = peer.isSaved = true
-      return [{ type: 'store', peer: key, documents: peer.info?.documents ?? [] }]
+      return [{ type: 'store', peer: key, document: peer.document }]
     }
     // one from an earlier life, that is waited for, stays
     return !isIn && peer.presence.type !== 'missed' ? this.#forget(key, peer) : []
@@ -320,10 +330,10 @@ export class Membership {
   #forget (key: Key, peer: Peer): MembershipEffect[] {
     const { isStored } = peer
     peer.isStored = peer.isSaved = false
-    return isStored ? [{ type: 'store', peer: key, documents: [] }] : []
+    return isStored ? [{ type: 'store', peer: key }] : []
   }
 
-  /** What is wanted is asked for until it is here: an answer may be lost */
+  /** An answer may be lost: the owner of a wanted document is asked whenever its presence is said, until the document is here */
   #remind (key: Key, { wanted, presence }: Peer): MembershipEffect[] {
     return wanted != null && this.#status === 'open' && presence.type === 'present' ? [{ type: 'ask', peer: key }] : []
   }
@@ -337,7 +347,7 @@ export class Membership {
       if (this.#status === 'closed' || (this.#peers.size >= this.#init.maxPeers && !this.#makeRoom())) {
         return
       }
-      peer = { isAccepted: false, presence: absent, standing: { type: 'out' }, isStored: false, isSaved: false }
+      peer = { isAccepted: false, presence: absent, standing: OUT, isStored: false, isSaved: false }
     } else if (peer.presence.type === 'absent') {
       peer.presence = absent
     }
@@ -360,20 +370,20 @@ export class Membership {
   }
 
   #remove (key: Key, peer: Peer): void {
-    this.#bytes -= bytesOf(peer.info)
+    this.#bytes -= bytesOf(peer.document)
     this.#peers.delete(key)
   }
 
-  /** False: there is no room for it, although those that are of no use now make way */
-  #hold (peer: Peer, info: Info): boolean {
-    const more = bytesOf(info) - bytesOf(peer.info)
+  /** False: there is no room for it, although the documents of idle peers make way */
+  #hold (peer: Peer, document: Document): boolean {
+    const more = bytesOf(document) - bytesOf(peer.document)
     const isTooMuch = (): boolean => more > 0 && this.#bytes + more > this.#init.maxBytes
 
-    for (const other of this.#peers.values()) {
-      if (isTooMuch() && other !== peer && other.info != null && isIdle(other)) {
-        this.#bytes -= bytesOf(other.info)
-        want(other, other.info)
-        other.info = undefined
+    for (const other of isTooMuch() ? this.#peers.values() : []) {
+      if (isTooMuch() && other !== peer && other.document != null && isIdle(other)) {
+        this.#bytes -= bytesOf(other.document)
+        want(other, other.document)
+        other.document = undefined
       }
     }
 
@@ -382,7 +392,7 @@ export class Membership {
     }
 
     this.#bytes += more
-    peer.info = info
+    peer.document = document
     return true
   }
 }
@@ -396,4 +406,8 @@ function want (peer: Peer, { epoch, sequence }: Version): void {
   if (peer.wanted == null || isNewer({ epoch, sequence }, peer.wanted)) {
     peer.wanted = { epoch, sequence }
   }
+}
+
+function bytesOf (document?: Document): number {
+  return document?.bytes.byteLength ?? 0
 }

@@ -71,8 +71,9 @@ function faults (world: World): Action[] {
 }
 
 /** What may come of what a turn waits for. To the same canReplicate says the same again */
-function answersTo (world: World, { document, waits }: Turn): Answer[] {
-  const verdict = waits === 'verify' ? true : world.verdict(document.owner, document)
+function answersTo (world: World, { document, life }: Turn): Answer[] {
+  // of one that is no news any more nobody is asked
+  const verdict = life.core.isNews(document) ? world.verdict(document.owner, document) : true
   const answers: Answer[] = []
 
   verdict !== false && answers.push('yes')

@@ -1,7 +1,8 @@
-import { fold, textOf } from './documents.ts'
+import { newestOf, textOf } from './documents.ts'
 import { nameOf } from './world.ts'
 import type { Life } from './life.ts'
 import type { Turn, World } from './world.ts'
+import type { Document } from '../../../src/replication/core/info.ts'
 import type { MembershipEffect } from '../../../src/replication/core/membership.ts'
 
 /** Wakes until everything that has a time has had it */
@@ -13,7 +14,7 @@ const MAX_WAKES = 20
  */
 export function digest (world: World): string {
   const { status, owners, messages, turns, late, said, on, hasSaidOff, disk, writes, unread, came, verdicts, spent, notes, life } = world
-  const ofTurn = (turn: Turn): string => `${nameOf(turn.document)}/${turn.waits}/${turn.life === life}`
+  const ofTurn = (turn: Turn): string => `${nameOf(turn.document)}/${turn.life === life}`
 
   return JSON.stringify([
     status, unread.map(nameOf), said, on, hasSaidOff,
@@ -22,8 +23,8 @@ export function digest (world: World): string {
     [...turns].map(([key, waiting]) => [key, waiting.map(ofTurn)]).sort(),
     late.map(ofTurn).sort(),
     owners.map(owner => {
-      const version = fold(came[owner] ?? [])
-      return [disk[owner].map(nameOf), writes[owner]?.map(documents => documents.map(textOf)), version?.epoch, version?.sequence, notes[owner]?.map(nameOf)]
+      const newest = newestOf(came[owner] ?? [])
+      return [disk[owner].map(nameOf), writes[owner]?.map(write => write.map(nameOf)), newest && nameOf(newest), notes[owner]?.map(nameOf)]
     }),
     status === 'none' ? [] : look(world)
   ])
@@ -34,7 +35,7 @@ function look (world: World): unknown {
   const { core } = life
   return [
     core.size,
-    owners.map(owner => [core.why(owner), core.infoOf(owner)?.documents.map(textOf)]),
+    owners.map(owner => [core.why(owner), nameOfKnown(core.infoOf(owner))]),
     [...core.replicators()].map(({ peer, isMature, isPresent }) => [peer, isMature, isPresent]).sort(),
     rest(life.copy(), now, []),
     rest(life.copy(), now, owners)
@@ -56,5 +57,9 @@ function rest (life: Life, since: number, come: string[]): unknown {
 }
 
 function ofEffect (effect: MembershipEffect): string {
-  return effect.type === 'store' ? `store ${effect.peer} ${effect.documents.map(textOf).join()}` : `${effect.type} ${effect.peer}`
+  return effect.type === 'store' ? `store ${effect.peer} ${nameOfKnown(effect.document)}` : `${effect.type} ${effect.peer}`
+}
+
+function nameOfKnown (document?: Document): string {
+  return document == null ? '' : textOf(document.bytes)
 }

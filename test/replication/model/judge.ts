@@ -1,6 +1,6 @@
 import { isNewer } from '../../../src/replication/core/info.ts'
 import { actionsOf, opening, progress, turnsOf } from './actions.ts'
-import { fold, lettersOf, textOf, versionOf } from './documents.ts'
+import { documentOf, lettersOf, newestOf, textOf } from './documents.ts'
 import { nameOf } from './world.ts'
 import type { Action } from './setup.ts'
 import type { World } from './world.ts'
@@ -33,21 +33,30 @@ function nothingIsLost (world: World): string | undefined {
   settle(world, () => [...turnsOf(world), ...opening(world)])
 
   for (const owner of setup.maxBytes == null && setup.maxPeers == null ? owners : []) {
-    const newest = fold(came[owner] ?? [])
+    const newest = newestOf(came[owner] ?? [])
     const info = world.life.core.infoOf(owner)
 
-    if (on[owner] && newest != null && (info == null || isNewer(newest, versionOf(info)))) {
+    if (on[owner] && newest != null && (info == null || isNewer(newest, documentOf(info.bytes)))) {
       return `${owner} ${newest.epoch}.${newest.sequence} came and is lost`
     }
   }
 }
 
 function atRest (world: World): string | undefined {
-  // for whom there was no room when it came, there may be now: its presence has to be said again
-  world.status === 'open' && world.setup.maxPeers != null && world.wiring.snapshot(world)
+  const { status, setup, wiring } = world
   settle(world, () => progress(world))
-  const found = world.violations[0] ?? world.owners.map(owner => knowledge(world, owner) ?? standing(world, owner)).find(what => what != null)
+  // for whom there was no room when it came, there may be now: its presence has to be said again
+  status === 'open' && (setup.maxPeers ?? setup.maxBytes) != null && wiring.snapshot(world)
+  settle(world, () => progress(world))
+  const found = world.violations[0] ?? room(world) ?? world.owners.map(owner => knowledge(world, owner) ?? standing(world, owner)).find(what => what != null)
   return found ?? inTheEnd(world)
+}
+
+/** Where there is room for one, one of those that are here is known */
+function room ({ owners, on, said, setup, spent, status, life: { core } }: World): string | undefined {
+  const here = owners.filter(owner => on[owner] && said[owner] > 0)
+  const isKnown = here.length === 0 || here.some(owner => core.infoOf(owner) != null)
+  return isKnown || setup.maxBytes == null || spent.drop != null || status !== 'open' ? undefined : `nothing is known of ${here.join()}, and there is room for it`
 }
 
 /** Who is in is who says that it keeps something, is accepted, and is here */
@@ -72,7 +81,7 @@ function knowledge ({ setup, spent, said, on, life }: World, owner: Key): string
   const isWhole = spent.drop == null && spent.fail == null && setup.maxBytes == null && setup.maxPeers == null
 
   if (on[owner] && isWhole && newest != null && (info == null || isNewer(newest, info))) {
-    return `${owner} has said ${nameOf(newest)}, and what is known is ${info == null ? 'nothing' : textOf(info.documents.at(-1) as Uint8Array)}`
+    return `${owner} has said ${nameOf(newest)}, and what is known is ${info == null ? 'nothing' : textOf(info.bytes)}`
   }
 }
 
@@ -93,10 +102,11 @@ function inTheEnd (world: World): string | undefined {
   }
 
   for (const owner of spent.unwritten == null ? owners : []) {
-    const known = view.has(owner) ? core.infoOf(owner)?.documents.map(textOf) : []
+    const known = core.infoOf(owner)
+    const name = view.has(owner) && known != null ? nameOf(known) : ''
 
-    if (known?.join() !== disk[owner].map(nameOf).join()) {
-      return `of ${owner} is stored [${disk[owner].map(nameOf).join()}], and known [${known?.join()}]`
+    if (name !== disk[owner].map(nameOf).join()) {
+      return `of ${owner} is stored [${disk[owner].map(nameOf).join()}], and known [${name}]`
     }
   }
 }

@@ -8,12 +8,12 @@ import type { Key } from '../../../src/replication/core/types.ts'
 /** As if nobody asked whether it is news: it says of itself that it is */
 function force (world: World, document: Document, isAccepted: boolean): void {
   const info = world.life.core.infoOf(document.owner)
-  const forced = info == null ? document : { ...document, epoch: info.epoch, sequence: info.sequence + 1, base: info.sequence }
-  world.call(world.life, 'receive', forced as Document, isAccepted)
+  const forced = info == null ? document : { ...document, epoch: info.epoch, sequence: info.sequence + 1 }
+  world.call(world.life, 'receive', forced, isAccepted)
 }
 
 function isStop (document: Document): boolean {
-  return document.type === 'full' && document.segments.length === 0
+  return document.segments.length === 0
 }
 
 /** What comes while we open waits, and is applied when we are open */
@@ -146,15 +146,9 @@ export class AcceptsAll extends Wiring {
   }
 }
 
-export class ChangesSupersede extends Wiring {
-  override arrived (world: World, turn: Turn): void {
-    const waiting = world.turns.get(turn.document.owner) ?? []
-
-    if (waiting.length > 1) {
-      waiting[waiting.length - 1] = turn
-    } else {
-      super.arrived(world, turn)
-    }
+export class LastSupersedes extends Wiring {
+  override isBetter (): boolean {
+    return true
   }
 }
 

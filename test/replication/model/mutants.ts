@@ -28,23 +28,23 @@ const STOPS = 'one that stops and leaves while its documents wait'
 
 export const mutants: Record<string, Mutant> = {
   'whether it is news is asked before the turn, not in it':
-    shell(new wirings.AskedBeforeTheTurn(), STORY, 'passes for'),
+    shell(new wirings.AskedBeforeTheTurn(), STORY, 'came and is lost'),
   'of what comes while we open only the last is kept':
     shell(new wirings.LastOnly(), STORY, 'came and is lost'),
   'what comes while we open is dropped':
     shell(new wirings.DroppedInBetween(), STORY, 'came and is lost'),
   'what waited while we opened is applied beside the turns, news or not':
-    shell(new wirings.DrainedBeside(), STORY, 'passes for'),
+    shell(new wirings.DrainedBeside(), STORY, 'came and is lost'),
   'a stop leaves what waits of the same peer':
     shell(new wirings.StopLeavesPending(), STORY, 'came and is lost'),
   'what was stored takes the place of what came while it was read':
     shell(new wirings.StoredWins(), 'a restart whose disk has less than what is under way', 'passes for'),
   'the watermark moves before the turn has succeeded':
-    shell(new wirings.WatermarkFirst(), 'one whose turns fail', 'and what is known is'),
+    shell(new wirings.WatermarkFirst(), 'one whose turns fail', 'came and is lost'),
   'a turn that fails takes those behind it along':
     shell(new wirings.FailsTogether(), 'one whose turns fail', 'came and is lost'),
-  'a change that waits takes the place of the document that it changes':
-    shell(new wirings.ChangesSupersede(), STORY, 'came and is lost'),
+  'of those that wait for their turn the last stays, and not the newest':
+    shell(new wirings.LastSupersedes(), 'one whom canReplicate refuses, now and then', 'came and is lost'),
   'a turn of a closed life reaches the next one':
     shell(new wirings.LateTurns(), CLOSED, 'came in a life that is over'),
   'what waited while we opened outlives a close':
@@ -60,9 +60,9 @@ export const mutants: Record<string, Mutant> = {
   'nobody heeds canReplicate':
     shell(new wirings.AcceptsAll(), 'one whom canReplicate refuses, now and then', 'is in, but does not keep'),
   'nobody asks for what is missing':
-    shell(new wirings.Loses(({ type }) => type === 'ask'), STORY, 'and what is known is'),
+    shell(new wirings.Loses(({ type }) => type === 'ask'), 'two with room for the documents of one', 'and there is room for it'),
   'who leaves stays on the disk':
-    shell(new wirings.Loses(effect => effect.type === 'store' && effect.documents.length === 0), LEAVES, 'is stored'),
+    shell(new wirings.Loses(effect => effect.type === 'store' && effect.document == null), LEAVES, 'is stored'),
   'a leave is not told':
     shell(new wirings.Loses(({ type }) => type === 'leave'), LEAVES, 'the events said'),
   'those that are in when we open join once more':

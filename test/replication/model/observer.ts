@@ -1,6 +1,6 @@
 import { isNewer } from '../../../src/replication/core/info.ts'
-import { documentOf, lettersAfter, lettersOf, textOf, versionOf } from './documents.ts'
-import type { Info } from '../../../src/replication/core/info.ts'
+import { documentOf, lettersOf, textOf } from './documents.ts'
+import type { Document } from '../../../src/replication/core/info.ts'
 import type { Membership, Transition } from '../../../src/replication/core/membership.ts'
 import type { Key } from '../../../src/replication/core/types.ts'
 
@@ -40,21 +40,22 @@ export function compare (view: View, core: Membership): string | undefined {
   return told.join() === found.join() ? undefined : `the events said [${told.join()}], but in are [${found.join()}]`
 }
 
-/** What is known is what the newest document says, and was never newer before */
-export function trace (before: Info | undefined, after: Info | undefined): string | undefined {
+/** What is known is what its document says, and was never newer before */
+export function trace (before: Document | undefined, after: Document | undefined): string | undefined {
   if (after == null) {
     return
   }
 
-  const version = versionOf(after)
-  const letters = lettersAfter(after.documents.map(documentOf))
+  const signed = documentOf(after.bytes)
+  const name = textOf(after.bytes)
 
-  if (before != null && isNewer(versionOf(before), version)) {
-    return `the older ${textOf(after.documents.at(-1) as Uint8Array)} took the place of ${textOf(before.documents.at(-1) as Uint8Array)}`
+  if (before != null && isNewer(documentOf(before.bytes), signed)) {
+    return `the older ${name} took the place of ${textOf(before.bytes)}`
   }
-  if (version.epoch !== after.epoch || version.sequence !== after.sequence) {
-    return `${textOf(after.documents.at(-1) as Uint8Array)} passes for ${after.epoch}.${after.sequence}`
+  if (signed.epoch !== after.epoch || signed.sequence !== after.sequence) {
+    return `${name} passes for ${after.epoch}.${after.sequence}`
   }
 
+  const letters = lettersOf(signed.segments)
   return letters === lettersOf(after.segments) ? undefined : `${lettersOf(after.segments)} is taken for ${letters}`
 }

@@ -7,7 +7,7 @@ export type Budget =
   /** A document arrives, and is still under way */
   | 'again'
   | 'drop'
-  /** A signature is false, canReplicate throws, a turn is over its deadline */
+  /** canReplicate throws, or a turn is over its deadline */
   | 'fail'
   /** canReplicate says no */
   | 'refuse'

@@ -1,13 +1,13 @@
-import { delta, full } from './documents.ts'
+import { full } from './documents.ts'
 import type { Setup } from './setup.ts'
 import type { Document } from '../../../src/replication/core/info.ts'
 
 const TIMES: Pick<Setup, 'grace' | 'maturity'> = { grace: 10, maturity: 4 }
-const P_STORED = [full('p', 1, 1, 'a'), delta('p', 1, 2, 'b')]
+const P_STORED = [full('p', 1, 1, 'a'), full('p', 1, 2, 'ab')]
 
-/** All that an owner can say: all of it, a change, that it stops */
+/** All that an owner can say: something, something else, that it stops */
 function story (owner: string): Document[] {
-  return [full(owner, 1, 1, 'a'), delta(owner, 1, 2, 'b'), full(owner, 1, 3, '')]
+  return [full(owner, 1, 1, 'a'), full(owner, 1, 2, 'ab'), full(owner, 1, 3, '')]
 }
 
 const one: Setup = { says: { p: story('p') }, on: ['p'], isOpen: false, budget: {}, ...TIMES }
@@ -24,18 +24,18 @@ export const setups: Record<string, Setup> = {
   'one that comes while we open, and says that it goes again': { ...one, on: [], says: { p: [full('p', 1, 1, 'a')] }, budget: { off: 1 } },
   'one that comes while we open, and is lost again': { ...one, on: [], says: { p: [full('p', 1, 1, 'a')] }, budget: { gone: 1 } },
   'one that begins a new life': {
-    ...one, says: { p: [full('p', 1, 1, 'a'), full('p', 2, 1, 'b'), delta('p', 2, 2, 'c')] }, budget: { again: 1 }
+    ...one, says: { p: [full('p', 1, 1, 'a'), full('p', 2, 1, 'b'), full('p', 2, 2, 'bc')] }, budget: { again: 1 }
   },
   'a log that is closed in the middle of a turn, and opened again': { ...one, isOpen: true, says: { p: story('p').slice(0, 2) }, budget: { close: 1 } },
   'a log that crashes before it has written': { ...one, isOpen: true, says: { p: story('p').slice(0, 2) }, budget: { crash: 1 } },
   'a log that crashes while one leaves': { ...one, isOpen: true, says: { p: [full('p', 1, 1, 'a')] }, budget: { crash: 1, off: 1 } },
   'a log whose disk fails': { ...one, isOpen: true, says: { p: story('p').slice(0, 2) }, budget: { unwritten: 1, close: 1 } },
   'a restart that remembers one that is here': {
-    ...one, says: { p: [...P_STORED, delta('p', 1, 3, 'c')] }, disk: { p: P_STORED }, budget: { gone: 1 }
+    ...one, says: { p: [...P_STORED, full('p', 1, 3, 'abc')] }, disk: { p: P_STORED.slice(1) }, budget: { gone: 1 }
   },
-  'a restart that remembers one that never comes back, or late': { ...one, says: { p: P_STORED }, on: [], disk: { p: P_STORED }, budget: { off: 1 } },
+  'a restart that remembers one that never comes back, or late': { ...one, says: { p: P_STORED }, on: [], disk: { p: P_STORED.slice(1) }, budget: { off: 1 } },
   'a restart whose disk has less than what is under way': {
-    ...one, says: { p: [...P_STORED, delta('p', 1, 3, '', 'a')] }, disk: { p: P_STORED.slice(0, 1) }, budget: { again: 1 }
+    ...one, says: { p: [...P_STORED, full('p', 1, 3, 'b')] }, disk: { p: P_STORED.slice(0, 1) }, budget: { again: 1 }
   },
   'two that speak at once while we open': {
     ...one, says: { p: story('p').slice(0, 2), q: story('q').slice(0, 2) }, on: ['p', 'q']

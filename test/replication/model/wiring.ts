@@ -1,3 +1,4 @@
+import { isNewer } from '../../../src/replication/core/info.ts'
 import { Membership } from '../../../src/replication/core/membership.ts'
 import type { Turn, World } from './world.ts'
 import type { Document } from '../../../src/replication/core/info.ts'
@@ -18,9 +19,26 @@ export class Wiring {
     return document.owner
   }
 
-  /** A document has come, and waits for its turn */
+  /** A document has come, and is true. Of those that wait for their turn the newest stays */
   arrived (world: World, turn: Turn): void {
-    world.queue(this.mailbox(turn.document), turn)
+    const { document, life } = turn
+    const key = this.mailbox(document)
+    const waiting = (world.turns.get(key) ?? []).slice(1)
+    const at = waiting.findIndex(other => other.document.owner === document.owner)
+
+    if (life.core.isNews(document)) {
+      if (document.segments.length === 0) {
+        this.apply(world, turn, true)
+      } else if (at === -1) {
+        world.queue(key, turn)
+      } else if (this.isBetter(document, waiting[at].document)) {
+        world.turns.set(key, (world.turns.get(key) ?? []).with(1 + at, turn))
+      }
+    }
+  }
+
+  isBetter (document: Document, waiting: Document): boolean {
+    return isNewer(document, waiting)
   }
 
   /** All is awaited: from here on it is one step */

@@ -1,19 +1,19 @@
-import { documentOf, summary, textOf } from './documents.ts'
+import { isNewer } from '../../../src/replication/core/info.ts'
+import { again, textOf } from './documents.ts'
 import { Life } from './life.ts'
 import { compare, observe, trace } from './observer.ts'
 import { Wiring } from './wiring.ts'
 import type { Calls, Call } from './life.ts'
 import type { View } from './observer.ts'
 import type { Action, Answer, Budget, Setup } from './setup.ts'
-import type { Document, Info } from '../../../src/replication/core/info.ts'
+import type { Document, Version } from '../../../src/replication/core/info.ts'
 import type { MembershipEffect } from '../../../src/replication/core/membership.ts'
 import type { Key } from '../../../src/replication/core/types.ts'
 
+/** canReplicate is asked about a document whose signature is true: one that is forged gets no turn */
 export interface Turn {
   document: Document
   life: Life
-  /** What it waits for: its signature, or what canReplicate says */
-  waits: 'verify' | 'accept'
 }
 
 /** A log, who speaks to it, and what is under way between them, on its disk and in its turns */
@@ -33,7 +33,7 @@ export class World {
   on: Record<Key, boolean> = {}
   hasSaidOff: Record<Key, boolean> = {}
   disk: Record<Key, Document[]> = {}
-  writes: Record<Key, Uint8Array[][]> = {}
+  writes: Record<Key, Document[][]> = {}
   /** What is stored of earlier lives and still to be read. Between one and the next others have their turns */
   unread: Document[] = []
   /** What came in this life, of each, and what was remembered */
@@ -140,10 +140,10 @@ export class World {
     this.owners.filter(owner => this.on[owner]).forEach(owner => { this.answer(owner) })
   }
 
-  /** An owner sends all that it says */
+  /** An owner sends what it says now */
   answer (owner: Key): void {
     if (this.said[owner] > 0) {
-      this.messages.push(summary(this.setup.says[owner].slice(0, this.said[owner])))
+      this.messages.push(again(this.setup.says[owner][this.said[owner] - 1]))
     }
   }
 
@@ -179,7 +179,7 @@ export class World {
     }
   }
 
-  verdict (owner: Key, { epoch, sequence }: Pick<Info, 'epoch' | 'sequence'>): boolean | undefined {
+  verdict (owner: Key, { epoch, sequence }: Version): boolean | undefined {
     return this.verdicts[`${owner} ${epoch}.${sequence}`]
   }
 
@@ -207,7 +207,7 @@ export class World {
     }
     if (type !== 'drop' && this.status !== 'none') {
       (this.came[document.owner] ??= []).push(document)
-      this.wiring.arrived(this, { document, life: this.life, waits: 'verify' })
+      this.wiring.arrived(this, { document, life: this.life })
     }
   }
 
@@ -215,21 +215,14 @@ export class World {
     const queue = action.type === 'step' ? this.turns.get(action.owner) ?? [] : this.late
     const at = action.type === 'step' ? 0 : action.turn
     const turn = queue[at]
-    const info = turn.life.core.preview(turn.document)
-    const isAsked = turn.waits === 'verify' && info != null && info.segments.length > 0
-
-    if (action.answer === 'yes' && isAsked) {
-      queue[at] = { ...turn, waits: 'accept' }
-      return
-    }
-
+    const isAsked = turn.life.core.isNews(turn.document)
     queue.splice(at, 1)
     queue.length === 0 && action.type === 'step' && this.turns.delete(action.owner)
 
     if (action.answer === 'fail') {
       this.#fail(turn)
     } else {
-      this.wiring.apply(this, turn, turn.waits === 'verify' || this.#decide(turn.document, action.answer))
+      this.wiring.apply(this, turn, !isAsked || this.#decide(turn.document, action.answer))
     }
   }
 
@@ -242,14 +235,12 @@ export class World {
 
   #fail (turn: Turn): void {
     const { document, life } = turn
-    const came = this.came[document.owner] ?? []
-    const isSame = (other: Document): boolean => other === document
-    // of those that are the same it is the first that still waits
-    const behind = this.waiting(document.owner).filter(isSame).length
-    const at = came.flatMap((other, i) => isSame(other) ? [i] : []).at(-1 - behind)
+    const { owner } = document
 
-    if (life === this.life && at != null) {
-      came.splice(at, 1)
+    if (life === this.life) {
+      // those that it has taken the place of are lost with it, and not those that wait behind it
+      const newer = (this.came[owner] ?? []).filter(other => isNewer(other, document))
+      this.came[owner] = [...newer, ...this.waiting(owner)]
     }
 
     this.spend('fail')
@@ -278,7 +269,7 @@ export class World {
     const documents = this.writes[owner].shift() ?? []
 
     if (isDone) {
-      this.disk[owner] = documents.map(documentOf)
+      this.disk[owner] = documents
     } else {
       this.spend('unwritten')
     }
@@ -307,7 +298,7 @@ export class World {
 
   #run (effect: MembershipEffect): void {
     if (effect.type === 'store') {
-      (this.writes[effect.peer] ??= []).push(effect.documents)
+      (this.writes[effect.peer] ??= []).push(effect.document == null ? [] : [effect.document])
     } else if (effect.type === 'ask') {
       this.on[effect.peer] ? this.answer(effect.peer) : this.violations.push(`${effect.peer} is asked and is not here`)
     } else {
@@ -316,7 +307,7 @@ export class World {
     }
   }
 
-  #watch ({ core }: Life, before: Map<Key, Info | undefined>): void {
+  #watch ({ core }: Life, before: Map<Key, Document | undefined>): void {
     const { maxPeers = Infinity, maxBytes = Infinity } = this.setup
     this.#note(compare(this.view, core))
     this.#note(core.size > maxPeers || core.bytes > maxBytes ? `${core.size} peers and ${core.bytes} bytes are too many` : undefined)

@@ -106,10 +106,14 @@ export class HostilePeer {
     await topic?.leave()
   }
 
+  get #documents (): Uint8Array[] {
+    return this.#author.document == null ? [] : [this.#author.document]
+  }
+
   async #join (): Promise<void> {
     this.#topic = await this.#init.net.port(this.peerId).join(this.#init.log, {
       onMessage: (from, data) => { this.#onMessage(from, decodeMessage(data)) },
-      onPresent: peerId => { this.#send(peerId, { type: 'hello', isAsking: false, documents: this.#author.documents }) },
+      onPresent: peerId => { this.#send(peerId, { type: 'hello', isAsking: false, documents: this.#documents }) },
       onAbsent: () => {}
     })
     this.#bother()
@@ -129,7 +133,7 @@ export class HostilePeer {
       this.#send(peerId, { type: 'nudge' })
 
       if (isAsking) {
-        this.#send(peerId, { type: 'hello', isAsking: true, documents: this.#author.documents })
+        this.#send(peerId, { type: 'hello', isAsking: true, documents: this.#documents })
         this.#send(peerId, { type: 'question', number: ++this.#number, question: { kind: 'summaries', key: new Uint8Array(16), parts: 1, segments: [{ from: 0, width: RING }] } })
       }
     }
@@ -138,7 +142,7 @@ export class HostilePeer {
 
   #onMessage (from: PeerId, message: Message): void {
     if (message.type === 'hello' && message.isAsking) {
-      this.#send(from, { type: 'hello', isAsking: false, documents: this.#author.documents })
+      this.#send(from, { type: 'hello', isAsking: false, documents: this.#documents })
     } else if (message.type === 'question') {
       if (message.question.kind === 'summaries') {
         // each has a key of its own
