@@ -111,6 +111,12 @@ export class Members {
     return [...this.core.replicators()].some(replicator => replicator.peer === peer)
   }
 
+  /** Whether it may read, though it keeps nothing. Who wants to keep what it may not is refused in all */
+  async mayRead (peer: Key): Promise<boolean> {
+    const { segments = [] } = this.core.infoOf(peer) ?? {}
+    return segments.length === 0 && await this.#turns.turn(peer, () => this.#init.canReplicate?.(peer, []) ?? true)
+  }
+
   /** What all replicators said, as far as it goes into one message */
   documents (maxBytes: number): Uint8Array[] {
     const documents: Uint8Array[] = []

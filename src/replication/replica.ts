@@ -208,7 +208,7 @@ export class Replica {
       return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from)) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.members.isIn(from) && (question.kind !== 'list' || !await this.roster.members.mayRead(from))) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {

@@ -133,7 +133,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       canAppend: options.canAppend,
       questions: this.#replica.questions,
       roster: this.#replica.roster,
-      replicas: this.#replicas.min
+      replicas: this.#replicas.min,
+      pairs: () => this.#replica.parts?.syncs.pairs
     })
   }
 
