@@ -1,4 +1,5 @@
 import { EntryId } from '../log/entry-id.ts'
+import { NoReplicatorError } from '../replication/errors.ts'
 import { chunks } from '../runtime/chunks.ts'
 import { groupOf } from './core/operation.ts'
 import { compareVersions, versionOf } from './core/table.ts'
@@ -42,9 +43,21 @@ export class Reads<T> {
     const group = groupOf(key)
     let found = await this.#here(key)
 
-    if (!local && !await log.keeps(group)) {
+    if (local || await log.keeps(group)) {
+      return found?.item
+    }
+
+    let isTold = false
+
+    try {
       for await (const [other, theirs] of this.#latest(log.elsewhere({ group, signal }))) {
+        isTold ||= other === key
         found = other === key ? later(found, theirs) : found
+      }
+    } catch (err) {
+      // that a key has no value takes as many to say as there are copies, that it has one takes one
+      if (!(err instanceof NoReplicatorError && isTold)) {
+        throw err
       }
     }
 
@@ -138,18 +151,24 @@ export class Reads<T> {
     let group: string | undefined
     let latest = new Map<string, Found<T>>()
 
-    for await (const entry of entries) {
-      const change = this.#changeIn(entry)
+    try {
+      for await (const entry of entries) {
+        const change = this.#changeIn(entry)
 
-      if (`${entry.group}` !== group) {
-        yield * latest
-        group = `${entry.group}`
-        latest = new Map()
+        if (`${entry.group}` !== group) {
+          yield * latest
+          group = `${entry.group}`
+          latest = new Map()
+        }
+        if (change != null) {
+          const { key, value } = change
+          latest.set(key, later(latest.get(key), { version: versionOf(entry), item: value === undefined ? undefined : { key, value, entry } }))
+        }
       }
-      if (change != null) {
-        const { key, value } = change
-        latest.set(key, later(latest.get(key), { version: versionOf(entry), item: value === undefined ? undefined : { key, value, entry } }))
-      }
+    } catch (err) {
+      // all that was told counts, also where there may be more
+      yield * latest
+      throw err
     }
 
     yield * latest

@@ -3,11 +3,12 @@ import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
+import { admission } from './admission.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { AppendRefusedError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads } from './reads.ts'
@@ -27,8 +28,6 @@ import type { From } from './reads.ts'
 import type { Chosen } from './writer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, Logger } from '@libp2p/interface'
-
-type CanAppend = NonNullable<LogInit['canAppend']>
 
 /** Entries that a trim looks at in one turn */
 const TRIM_ENTRIES = 1024
@@ -91,7 +90,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       store,
       sizes,
       signer: new Signer(privateKey, id),
-      admit: canAppend == null ? undefined : entry => this.#admit(entry, canAppend),
+      admit: canAppend == null ? undefined : entry => admission(canAppend, entry, clock),
       onAdded: (entry, arrival) => { this.#tell('entry:add', () => ({ entry: new LogEntry(entry), arrival })) },
       onRemoved: entry => { this.#tell('entry:remove', () => ({ entry: new LogEntry(entry) })) }
     })
@@ -330,23 +329,6 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     return { entries }
   }
 
-  /** Why the program does not want an entry */
-  #admit (entry: TrueEntry, canAppend: CanAppend): Error | undefined | Promise<Error | undefined> {
-    const asked = canAppend(new LogEntry(entry))
-
-    if (!(asked instanceof Promise)) {
-      return refusalOf(asked)
-    }
-
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.after(limits.CAN_APPEND_DEADLINE, () => {
-        const what = `did not say anything for ${limits.CAN_APPEND_DEADLINE} ms: it must not wait for the log`
-        resolve(new AppendRefusedError(`canAppend of this log ${what}`))
-      })
-      asked.then(is => { resolve(refusalOf(is)) }, reject).finally(() => { timer.cancel() })
-    })
-  }
-
   /** Takes entries whose bytes are damaged out of the index, when nothing else is written */
   private unlist (): void {
     if (!this.#isUnlisting) {
@@ -393,10 +375,6 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       throw closed(this.id)
     }
   }
-}
-
-function refusalOf (isWanted: boolean): Error | undefined {
-  return isWanted ? undefined : new AppendRefusedError('canAppend of this log refused the entry')
 }
 
 /** Callers may use the bytes of a group again at once */

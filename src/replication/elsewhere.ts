@@ -1,20 +1,28 @@
 import { compare } from 'uint8arrays/compare'
+import { admission } from '../log/admission.ts'
 import { MAX_AHEAD } from '../log/constants.ts'
 import { positionIn, positionOfGroup } from '../log/core/rows.ts'
 import { LogEntry } from '../log/log-entry.ts'
 import { decodeEntry, verifyEntries } from '../log/signatures.ts'
+import { aborted } from '../runtime/aborted.ts'
 import { MalformedError } from '../runtime/errors.ts'
-import { ANSWER_TIMEOUT } from './constants.ts'
+import { Gate } from '../runtime/gate.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
+import { ANSWER_TIMEOUT, RETRY_CAP } from './constants.ts'
+import { firstPart, whole } from './core/keepers.ts'
 import { keptRanges } from './core/placement.ts'
 import { covers, difference, intersect, RING, wrap } from './core/ring.ts'
+import { MAX_STRIKES } from './core/trust.ts'
 import { NoAnswerError, NoReplicatorError } from './errors.ts'
-import { placeOf } from './holdings.ts'
+import type { Keeper, Part } from './core/keepers.ts'
 import type { Segment } from './core/ring.ts'
+import type { Trust } from './core/trust.ts'
 import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Roster } from './roster.ts'
-import type { Answer, Question } from './wire.ts'
-import type { DecodedEntry, RawEntry } from '../log/core/types.ts'
+import type { Compared } from './syncs.ts'
+import type { Answer } from './wire.ts'
+import type { DecodedEntry, RawEntry, TrueEntry } from '../log/core/types.ts'
 import type { Entry } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
@@ -25,224 +33,309 @@ export interface ElsewhereInit {
   clock: Clock
   questions: Questions
   roster: Roster
+  trust: Trust
   replicas: number
   canAppend? (entry: Entry): boolean | Promise<boolean>
+  /** How others and we compare; undefined: the log is not open yet */
+  pairs (): ReadonlyMap<Key, Compared> | undefined
 }
 
 /** Questions that one peer is asked at once: who asks more than MAX_QUESTIONS is not answered, and others ask in our name, too */
 const MAX_AT_ONCE = 8
-/** Milliseconds that one is waited for while another one may answer, and then as long as others wait. The first is a guess */
+/** Milliseconds that one is waited for while another one may answer, and then, where none has, as long as others wait. The first is a guess */
 const PATIENCE = [2_000, ANSWER_TIMEOUT]
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
-interface AskOptions extends AbortOptions {
-  /** Milliseconds */
-  patience: number
+/** All there is about asking one peer */
+interface Asked {
+  gate: Gate
+  /** Questions in a row that it did not answer, or answered wrongly, and until when it is passed over because of that */
+  strikes: number
+  until: number
+}
+
+/** One read, while it goes on */
+interface Reading extends AbortOptions {
+  /** Who did not answer in it: only where nobody does are they asked again */
+  failed: Set<Key>
+  cause?: Error
 }
 
 /**
- * Reads what this node does not keep: each part of the ring from one that does, and from the next one where that does not answer.
+ * Reads what is not here, or may not be. Of each part of the ring it merges what as many keepers tell as there are copies: so one of them
+ * that hides something hides it from nobody, and that something is missing is believed only if all of them say so.
  */
 export class Elsewhere {
   readonly #init: ElsewhereInit
-  /** Whom we ask, how many questions that is, and who waits until one of them is answered */
-  readonly #asking = new Map<Key, { count: number, waiting: Array<() => void> }>()
-  /** Who did not answer the last time: a lost one is here for a while yet. They are asked last */
-  readonly #silent = new Set<Key>()
+  readonly #asked = new Map<Key, Asked>()
+  /** What this node kept when it was looked at last, and where of that it had all there was */
+  #kept: Segment[] = []
+  #compared: Segment[] = []
 
   constructor (init: ElsewhereInit) {
     this.#init = init
   }
 
+  /** Whether all of this group is for this node to keep, and here, as far as those know who are here */
   async keeps (group: Uint8Array): Promise<boolean> {
-    return covers(this.#init.roster.kept, positionOfGroup(group))
+    return covers(this.#whole(), positionOfGroup(group))
   }
 
   async * read ({ group, signal }: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry> {
-    const wanted = group == null ? WHOLE : [{ from: positionOfGroup(group), width: 1 }]
-    let left = difference(wanted, this.#init.roster.kept)
-    let cause: Error | undefined
+    const reading: Reading = { signal, failed: new Set() }
+    const unknown: Segment[] = []
+    let left = difference(group == null ? WHOLE : [{ from: positionOfGroup(group), width: 1 }], this.#whole())
 
-    for (const patience of PATIENCE) {
-      for (const { peer, kept } of left.length > 0 ? this.#keepers() : []) {
-        for (const part of intersect(left, kept)) {
-          const { width, failure } = yield * this.#list(peer, part, { patience, signal })
+    while (left.length > 0) {
+      const part = firstPart(left, this.#keepers())
 
-          if (width > 0) {
-            left = difference(left, [{ from: part.from, width }])
-          }
-          if (failure != null) {
-            cause = failure
-            break
-          }
-        }
+      if (!(yield * this.#part(part, reading))) {
+        unknown.push(part.segment)
       }
+      left = difference(left, [part.segment])
     }
 
-    for (const peer of this.#silent) {
+    for (const peer of this.#asked.keys()) {
       if (!this.#init.roster.here.includes(peer)) {
-        this.#silent.delete(peer)
+        this.#asked.delete(peer)
       }
     }
-    if (left.length > 0) {
-      throw new NoReplicatorError(`Nobody who is here shows what lies elsewhere${cause == null ? '' : `, the last one since ${cause.message}`}: wait for replicators`, { cause })
+
+    // of what is ours to keep we tell what we have
+    if (difference(unknown, this.#init.roster.kept).length > 0) {
+      const { cause } = reading
+      throw new NoReplicatorError(`Too few who are here show what lies elsewhere${cause == null ? '' : `, the last one since ${cause.message}`}: wait for replicators`, { cause })
     }
   }
 
-  /** Others that are here, those first that have been in for longer */
-  #keepers (): Array<{ peer: Key, kept: Segment[] }> {
+  /** Where all there is lies here */
+  #whole (): Segment[] {
+    const { roster, pairs } = this.#init
+    const { kept } = roster
+
+    if (kept !== this.#kept) {
+      this.#kept = kept
+      this.#compared = intersect(this.#compared, kept)
+    }
+    if (kept === this.#compared || kept.length === 0 || roster.replicators.length === 0) {
+      return kept
+    }
+
+    const others = this.#keepers().filter(({ peer }) => !this.#isPassedOver(peer))
+      .map(({ peer, kept: theirs }) => ({ shared: intersect(kept, theirs), hasAll: pairs()?.get(peer)?.hasAll ?? [] }))
+    const { now, compared } = whole(kept, this.#compared, others)
+    // from then on it need not be looked at again
+    this.#compared = difference(kept, compared).length === 0 ? kept : compared
+    return now
+  }
+
+  /** Others that are here: those first that answered the last time, then those that have been in for longer */
+  #keepers (): Keeper[] {
+    const strikesOf = (peer: Key): number => this.#asked.get(peer)?.strikes ?? 0
     return this.#init.roster.replicators
       .filter(({ isPresent }) => isPresent)
-      .sort((a, b) => Number(this.#silent.has(a.peer)) - Number(this.#silent.has(b.peer)) || Number(b.isMature) - Number(a.isMature))
+      .sort((a, b) => strikesOf(a.peer) - strikesOf(b.peer) || Number(b.isMature) - Number(a.isMature))
       .map(({ peer, segments }) => ({ peer, kept: keptRanges(segments, this.#init.replicas) }))
   }
 
-  /** Of this part, and up to where that is all: those of one position come when all of them are there, so that another one can go on behind it */
-  async * #list (peer: Key, part: Segment, options: AskOptions): AsyncGenerator<Entry, { width: number, failure?: Error }> {
-    let held: Entry[] = []
-    let width = 0
-    let after: DecodedEntry | undefined
+  /** It is asked when nobody else is left, and does not count */
+  #isPassedOver (peer: Key): boolean {
+    const { strikes = 0, until = 0 } = this.#asked.get(peer) ?? {}
+    return (strikes >= MAX_STRIKES && until > this.#init.clock.now()) || this.#init.trust.isFailing(peer)
+  }
 
-    for (;;) {
-      let listed: { entries: DecodedEntry[], isEnd: boolean }
+  /** Those of one place come together, those of one group one behind the other. False: too few have answered for all of it */
+  async * #part ({ segment, keepers }: Part, reading: Reading): AsyncGenerator<Entry, boolean> {
+    const counting = keepers.filter(({ peer }) => !this.#isPassedOver(peer))
+    const needed = Math.max(1, Math.min(this.#init.replicas, counting.length))
+    let listings: Listing[] = []
+    let isKnown = true
 
-      try {
-        listed = await this.#ask(peer, part, after, options)
-      } catch (err: any) {
-        if (err instanceof NoAnswerError) {
-          return { width, failure: err }
+    for (let told = 0; told < segment.width;) {
+      const begin = (peer: Key): Listing => new Listing(peer, segment, told)
+      listings = await this.#fill(listings, keepers, needed, begin, reading)
+
+      if (listings.length === 0) {
+        return false
+      }
+
+      isKnown &&= listings.length >= needed
+      told = Math.min(...listings.map(listing => listing.toldUpTo))
+      yield * await this.#verified(listings.flatMap(listing => listing.take(told)))
+    }
+
+    return isKnown
+  }
+
+  /** As many as are needed tell what comes next: one that does not is replaced by another one, who begins there */
+  async #fill (before: Listing[], keepers: Keeper[], needed: number, begin: (peer: Key) => Listing, reading: Reading): Promise<Listing[]> {
+    let listings = before
+
+    for (const patience of PATIENCE) {
+      const candidates = keepers.filter(({ peer }) => {
+        return listings.every(listing => listing.peer !== peer) && (patience === ANSWER_TIMEOUT || !reading.failed.has(peer))
+      })
+
+      do {
+        const begun = candidates.splice(0, needed - listings.length).map(({ peer }) => begin(peer))
+        const filled = await Promise.all([...listings, ...begun].map(async listing => this.#fillOne(listing, patience, reading)))
+        listings = filled.filter(listing => listing != null)
+      } while (listings.length < needed && candidates.length > 0)
+
+      if (listings.length > 0) {
+        break
+      }
+    }
+
+    return listings
+  }
+
+  /** Until it tells of something behind what it was taken for, or of the end */
+  async #fillOne (listing: Listing, patience: number, reading: Reading): Promise<Listing | undefined> {
+    try {
+      while (!listing.isTelling) {
+        listing.add(await this.#list(listing, patience, reading))
+
+        if (listing.isAtEnd) {
+          this.#askedOf(listing.peer).strikes = 0
         }
+      }
+      return listing
+    } catch (err: any) {
+      if (!(err instanceof NoAnswerError)) {
         throw err
       }
 
-      for (const entry of await this.#verified(listed.entries)) {
-        const offset = wrap(placeOf(entry) - part.from)
-
-        if (offset > width) {
-          yield * byGroup(held)
-          held = []
-          width = offset
-        }
-        held.push(entry)
-      }
-
-      if (listed.isEnd) {
-        yield * byGroup(held)
-        return { width: part.width }
-      }
-
-      after = listed.entries[listed.entries.length - 1]
+      const asked = this.#askedOf(listing.peer)
+      asked.strikes++
+      asked.until = this.#init.clock.now() + RETRY_CAP
+      reading.failed.add(listing.peer)
+      reading.cause = err
     }
   }
 
-  /** What it answers is in its order, and comes nearer to the end: so it ends */
-  async #ask (peer: Key, part: Segment, after: DecodedEntry | undefined, options: AskOptions): Promise<{ entries: DecodedEntry[], isEnd: boolean }> {
-    const { entries: raws, isEnd } = await this.#inTurn(peer, async () => this.#askWithin(peer, { kind: 'list', segment: behind(part, after), after: after?.id }, options), options)
-    const entries = await Promise.all(raws.map(decode))
-    let last = after == null ? undefined : { id: after.id, offset: wrap(positionIn(after) - part.from) }
+  async #list ({ peer, next, after }: Listing, patience: number, { signal }: Reading): Promise<Page> {
+    const { questions, clock } = this.#init
 
+    const answer = await aborted(this.#askedOf(peer).gate.run(async () => {
+      signal?.throwIfAborted()
+      const impatience = new AbortController()
+      const timer = clock.after(patience, () => { impatience.abort(new NoAnswerError(`no answer within ${patience} ms`)) })
+      const options = { signal: signal == null ? impatience.signal : AbortSignal.any([signal, impatience.signal]) }
+
+      try {
+        return await questions.ask<'list'>(peer, { kind: 'list', segment: next, after: after?.id }, options)
+      } finally {
+        timer.cancel()
+      }
+    }), signal)
+
+    return { isEnd: answer.isEnd, entries: await Promise.all(answer.entries.map(decode)) }
+  }
+
+  #askedOf (peer: Key): Asked {
+    const asked = this.#asked.get(peer) ?? { gate: new Gate(MAX_AT_ONCE), strikes: 0, until: 0 }
+    this.#asked.set(peer, asked)
+    return asked
+  }
+
+  /** Those that the log would take, too, each once, in the order of the ring */
+  async #verified (entries: DecodedEntry[]): Promise<Entry[]> {
+    const { id, clock } = this.#init
+    const latest = clock.now() + MAX_AHEAD
+    const unique = [...new Map(entries.map(entry => [keyOfBytes(entry.id), entry])).values()]
+    const verified: Entry[] = []
+
+    for (const verdict of await verifyEntries(unique, id)) {
+      if (!(verdict instanceof Error) && verdict.time <= latest && await this.#isWanted(verdict)) {
+        verified.push(new LogEntry(verdict))
+      }
+    }
+
+    // other groups may lie at the same position
+    return verified.map(entry => ({ entry, position: positionIn({ id: entry.id.bytes, group: entry.group }) }))
+      .sort((a, b) => a.position - b.position || compare(a.entry.group, b.entry.group))
+      .map(({ entry }) => entry)
+  }
+
+  async #isWanted (entry: TrueEntry): Promise<boolean> {
+    const { canAppend, clock } = this.#init
+
+    try {
+      return canAppend == null || await admission(canAppend, entry, clock) == null
+    } catch {
+      // where it is stored it does not go in either
+      return false
+    }
+  }
+}
+
+interface Page {
+  entries: DecodedEntry[]
+  isEnd: boolean
+}
+
+/** What one peer tells of a part, from one place in it on, page by page, as far as it was not taken yet */
+class Listing {
+  readonly peer: Key
+  /** The last entry that it told of */
+  after?: DecodedEntry
+  isAtEnd = false
+  readonly #part: Segment
+  #held: DecodedEntry[] = []
+  #taken: number
+
+  constructor (peer: Key, part: Segment, from: number) {
+    this.peer = peer
+    this.#part = part
+    this.#taken = from
+  }
+
+  /** What comes next: should the last entry be gone meanwhile, the other one still knows where it lay */
+  get next (): Segment {
+    const { from, width } = this.#part
+    const told = this.after == null ? this.#taken : this.#offset(this.after)
+    return { from: wrap(from + told), width: width - told }
+  }
+
+  /** All of it that lies before there is held, or was taken. More may come of the place where the last one lies */
+  get toldUpTo (): number {
+    return this.isAtEnd ? this.#part.width : this.#part.width - this.next.width
+  }
+
+  get isTelling (): boolean {
+    return this.toldUpTo > this.#taken
+  }
+
+  /** In its order, and nearer to the end: so it ends. Throws a NoAnswerError */
+  add ({ entries, isEnd }: Page): void {
     for (const entry of entries) {
-      const offset = wrap(positionIn(entry) - part.from)
+      const [least, offset] = [this.toldUpTo, this.#offset(entry)]
 
-      if (offset >= part.width || (last != null && (offset < last.offset || (offset === last.offset && compare(entry.id, last.id) <= 0)))) {
+      if (offset >= this.#part.width || offset < least || (offset === least && this.after != null && compare(entry.id, this.after.id) <= 0)) {
         throw new NoAnswerError('it answered with other entries, or in another order')
       }
 
-      last = { id: entry.id, offset }
+      this.after = entry
     }
 
     if (!isEnd && entries.length === 0) {
       throw new NoAnswerError('it answered with nothing')
     }
 
-    return { entries, isEnd }
+    this.#held.push(...entries)
+    this.isAtEnd = isEnd
   }
 
-  async #askWithin (peer: Key, question: Extract<Question, { kind: 'list' }>, { patience, signal }: AskOptions): Promise<Extract<Answer, { kind: 'list' }>> {
-    const impatience = new AbortController()
-    const timer = this.#init.clock.after(patience, () => { impatience.abort(new NoAnswerError(`no answer within ${patience} ms`)) })
-
-    try {
-      const answer = await this.#init.questions.ask<'list'>(peer, question, { signal: signal == null ? impatience.signal : AbortSignal.any([signal, impatience.signal]) })
-      this.#silent.delete(peer)
-      return answer
-    } catch (err) {
-      if (impatience.signal.aborted) {
-        this.#silent.add(peer)
-      }
-      throw err
-    } finally {
-      timer.cancel()
-    }
+  take (upTo: number): DecodedEntry[] {
+    const at = this.#held.findIndex(entry => this.#offset(entry) >= upTo)
+    this.#taken = upTo
+    return this.#held.splice(0, at < 0 ? this.#held.length : at)
   }
 
-  async #inTurn<R> (peer: Key, ask: () => Promise<R>, { signal }: AbortOptions): Promise<R> {
-    const asking = this.#asking.get(peer) ?? { count: 0, waiting: [] }
-    this.#asking.set(peer, asking)
-
-    if (asking.count === MAX_AT_ONCE) {
-      // whoever is answered, or gives up, hands its place on
-      await turnIn(asking.waiting, signal)
-    } else {
-      asking.count++
-    }
-
-    try {
-      return await ask()
-    } finally {
-      const next = asking.waiting.shift()
-
-      if (next != null) {
-        next()
-      } else if (--asking.count === 0) {
-        this.#asking.delete(peer)
-      }
-    }
+  #offset (entry: DecodedEntry): number {
+    return wrap(positionIn(entry) - this.#part.from)
   }
-
-  /** Those that the log would take, too */
-  async #verified (entries: DecodedEntry[]): Promise<Entry[]> {
-    const { id, clock, canAppend } = this.#init
-    const latest = clock.now() + MAX_AHEAD
-    const verified: Entry[] = []
-
-    for (const verdict of await verifyEntries(entries, id)) {
-      const face = verdict instanceof Error || verdict.time > latest ? undefined : new LogEntry(verdict)
-
-      if (face != null && (canAppend == null || await canAppend(face))) {
-        verified.push(face)
-      }
-    }
-
-    return verified
-  }
-}
-
-async function turnIn (waiting: Array<() => void>, signal?: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const abort = (): void => {
-    const at = waiting.indexOf(resolve)
-
-    // its turn may have come in this moment: then it hands it on
-    if (at >= 0) {
-      waiting.splice(at, 1)
-      reject(signal?.reason)
-    }
-  }
-  signal?.throwIfAborted()
-  signal?.addEventListener('abort', abort)
-  waiting.push(resolve)
-
-  try {
-    await promise
-  } finally {
-    signal?.removeEventListener('abort', abort)
-  }
-}
-
-/** Other groups may lie at the same position */
-function byGroup (entries: Entry[]): Entry[] {
-  return entries.sort((a, b) => compare(a.group, b.group))
 }
 
 async function decode ({ bytes, proof }: RawEntry): Promise<DecodedEntry> {
@@ -252,14 +345,4 @@ async function decode ({ bytes, proof }: RawEntry): Promise<DecodedEntry> {
   } catch (err: any) {
     throw err instanceof MalformedError ? new NoAnswerError(`it answered with what is no entry: ${err.message}`) : err
   }
-}
-
-/** What of a part is left from this entry on: should it be gone meanwhile, the other one still knows where it lay */
-function behind (part: Segment, after?: DecodedEntry): Segment {
-  if (after == null) {
-    return part
-  }
-
-  const position = positionIn(after)
-  return { from: position, width: part.width - wrap(position - part.from) }
 }

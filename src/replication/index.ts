@@ -85,8 +85,8 @@ export interface OpenOptions extends AbortOptions {
   /** Asked about every entry before it is added, our own and others' */
   canAppend? (entry: Entry): boolean | Promise<boolean>
   /**
-   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Without this, or `replicators`, a log is
-   * for friends: everybody who finds its topic may keep a part of it
+   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Asked with no segments about a peer that
+   * keeps nothing, and wants to read. Without this, or `replicators`, a log is for friends: everybody who finds its topic may keep a part
    */
   canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
   /** The same, where they are known: these peers, and nobody else */
@@ -211,11 +211,12 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   heads (): Promise<Entry[]>
   /** In their total order, which is the same for all who hold them: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
-  /** Whether all entries of this group are for this node to keep. They may be on their way */
+  /** Whether all entries of this group are for this node to keep, and here, as far as those know who are here: none is on its way */
   keeps (group: Uint8Array): Promise<boolean>
   /**
-   * What is not for this node to keep, from those who keep it, of one group or of all: those of one group come one after the other.
-   * They are verified, and not stored. Throws a NoReplicatorError when nobody who keeps the next ones answers
+   * What this node does not keep, from those who keep it, of one group or of all: those of one group come one after the other. They
+   * are verified, and not stored. As many are asked as there are copies; when there are fewer who answer, that throws a
+   * NoReplicatorError after all that they tell: there may be more
    */
   elsewhere (options?: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry>
   /** In the order in which they came here, from the one with this number on */

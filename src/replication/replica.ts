@@ -276,7 +276,7 @@ export class Replica {
       return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from)) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from) && (question.kind !== 'list' || !await this.roster.mayRead(from))) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {

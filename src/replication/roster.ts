@@ -190,6 +190,13 @@ export class Roster {
     return this.#core.isIn(peer)
   }
 
+  /** Whether a peer may read, though it keeps nothing. A peer that wants to keep what it may not is refused in all */
+  async mayRead (peer: Key): Promise<boolean> {
+    const { segments = [] } = this.#core.infoOf(peer) ?? {}
+    const { canReplicate } = this.#init
+    return segments.length === 0 && await this.#turns.turn(peer, () => canReplicate?.(peerOf(peer), []) ?? true)
+  }
+
   /** Others that keep what lies there */
   keepers (position: number): Key[] {
     return this.#place().keepers(position).filter(peer => peer !== this.#init.self)

@@ -150,7 +150,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       canAppend: options.canAppend,
       questions: this.#replica.questions,
       roster: this.#replica.roster,
-      replicas: this.#replicas.min
+      trust: this.#context.trust,
+      replicas: this.#replicas.min,
+      pairs: () => this.#replica.parts?.syncs.pairs
     })
   }
 

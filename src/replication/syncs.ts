@@ -44,6 +44,8 @@ export interface Compared {
   /** When a comparison found no difference, and of what */
   equalAt?: number
   segments: Segment[]
+  /** Where the last comparison that found nothing of that kind looked */
+  hasAll: Segment[]
   /** Entries that it had and we did not have, at the end of the last comparison */
   missing: number
   /** Comparisons in a row that came to nothing, and why the last one did */
@@ -145,7 +147,7 @@ export class Syncs {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, notBefore: 0, segments: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
+      this.#pairs.set(peer, { at, notBefore: 0, segments: [], hasAll: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
     } else {
       pair.isAgain = pair.run != null
       pair.at = Math.min(pair.at, Math.max(at, pair.notBefore))
@@ -287,6 +289,7 @@ export class Syncs {
     const { context: { clock, random }, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
+    pair.hasAll = missing === 0 && added === 0 ? segments : pair.hasAll
 
     if (isEqual) {
       pair.equalAt = clock.now()

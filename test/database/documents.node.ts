@@ -221,6 +221,27 @@ describe('a database of documents on nodes, over TCP', function () {
     }
   })
 
+  it('tells of all that it told of as an observer while it gets what it is to keep from now on', async () => {
+    const nodes = await mesh(2)
+    const [keeper, reader] = await Promise.all(nodes.map(async ({ services }, i) => KeyValue.open<number>(services.logs, 'numbers', { ...QUICK, replicate: i === 0 })))
+    await allMature([reader.log], nodes.slice(0, 1))
+    await Promise.all(range(3_000).map(async i => keeper.put(`${i}`, i)))
+    expect(await reader.get('77')).to.equal(77)
+    await reader.log.replicate({ factor: 0.2 })
+    await reader.log.replicate(true)
+    let rounds = 0
+
+    do {
+      expect(await Promise.all([reader.get('77'), reader.get('2999'), reader.get('none')])).to.deep.equal([77, 2999, undefined])
+      rounds++
+    } while (reader.log.length < 3_000)
+
+    expect(rounds).to.be.greaterThan(1)
+    await eventuallyTrue('it asks for ever', async () => reader.log.keeps(text('77')))
+    await part(nodes[0], nodes[1])
+    expect(await reader.get('77')).to.equal(77)
+  })
+
   it('of an observer, a key-value database has all entries, each once, and newer ones of its own count', async () => {
     const nodes = await mesh(3)
     const [one, , observer] = await Promise.all(nodes.map(async ({ services }, i) => KeyValue.open<number>(services.logs, 'numbers', { ...QUICK, replicate: i < 2 })))

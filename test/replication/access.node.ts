@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import { sharedLogs } from '../../src/index.ts'
 import { eventually, meet, range, settles, stopPeers } from '../fixtures/directsub.ts'
-import { nameOfError, text, texts } from '../fixtures/logs.ts'
-import { added, allIn, createLogNode, expectSame, filled, find, LONG, membership, mesh, of, openAt, overEachPubSub, RING } from '../fixtures/sharedlogs.ts'
+import { collect, nameOfError, text, texts } from '../fixtures/logs.ts'
+import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, LONG, membership, mesh, of, openAt, overEachPubSub, RING } from '../fixtures/sharedlogs.ts'
 import type { OpenOptions, Segment } from '../../src/index.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
@@ -48,6 +48,30 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
     await other.replicate({ segments: [{ from: 5, width: 5 }] })
     await eventually('it is not in again', () => of(seen, b).length === 3)
     expect(of(seen, b)).to.deep.equal(['join', 'leave refused', 'join'])
+  })
+
+  it('who keeps nothing may read if canReplicate says so of somebody without segments, and who is refused may not', async () => {
+    const [a, reader, stranger] = await mesh(3)
+    const asked: number[] = []
+    const log = await openAt(a, {
+      ...PATIENT,
+      canReplicate: (peerId, segments) => {
+        asked.push(segments.length)
+        return peerId.equals(reader.peerId) && segments.length === 0
+      }
+    })
+    await log.appendMany(texts(100))
+    const [reading, refused] = [await openAt(reader, { ...PATIENT, replicate: false }), await openAt(stranger, { ...PATIENT, replicate: false })]
+    await allIn([reading, refused], [a])
+    expect(await collect(reading.elsewhere())).to.have.lengthOf(100)
+    expect(await nameOfError(collect(refused.elsewhere()))).to.equal('NoReplicatorError')
+    expect(asked).to.include(0)
+    // who wants to keep what it may not is refused in all
+    await reading.replicate({ segments: [{ from: 5, width: 5 }] })
+    await eventually('it was not refused', () => log.diagnostics().dropped['replicators refused'] >= 1)
+    expect(await nameOfError(collect(reading.elsewhere()))).to.equal('NoReplicatorError')
+    await reading.unreplicate()
+    await eventuallyTrue('it may not read again', async () => await nameOfError(collect(reading.elsewhere())) === 'none')
   })
 
   it('a late joiner that asks before it was decided about gets all when it is accepted', async () => {

@@ -1,10 +1,12 @@
 import { expect } from 'aegir/chai'
+import { CAN_APPEND_DEADLINE } from '../../src/log/constants.ts'
 import { RING } from '../../src/replication/core/ring.ts'
+import { MAX_STRIKES, Trust } from '../../src/replication/core/trust.ts'
 import { Elsewhere } from '../../src/replication/elsewhere.ts'
 import { NoAnswerError } from '../../src/replication/errors.ts'
 import { Holdings, placeOf } from '../../src/replication/holdings.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
-import { closeLogs, collect, name, nameOfError, newLog, SetClock, text, texts } from '../fixtures/logs.ts'
+import { closeLogs, collect, name, nameOfError, newLog, SetClock, text, texts, WindClock } from '../fixtures/logs.ts'
 import { contextOf } from '../fixtures/replication-context.ts'
 import type { Entry, Log } from '../../src/index.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
@@ -52,7 +54,7 @@ describe('what is kept elsewhere', () => {
 
   it('is only what is for others to keep', async () => {
     const kept = [{ from: 2 ** 30, width: 2 ** 31 }]
-    const { elsewhere } = of([{ log }], kept)
+    const { elsewhere } = of([{ log }], kept, { pairs: () => new Map([['0', { hasAll: ALL }]]) as any })
     const read = await collect(elsewhere.read({}))
     const places = await Promise.all(entries.map(async entry => placeOf(entry)))
     expect(sorted(read)).to.deep.equal(sorted(entries.filter((_, i) => places[i] < 2 ** 30 || places[i] >= 3 * 2 ** 30)))
@@ -64,7 +66,7 @@ describe('what is kept elsewhere', () => {
     const read = await collect(elsewhere.read({ group: text('group 7') }))
     expect(sorted(read)).to.deep.equal(sorted(entries.filter(({ data }) => new TextDecoder().decode(data).startsWith('7 '))))
     expect(asked).to.have.lengthOf(1)
-    const here = of([{ log }], ALL)
+    const here = of([{ log }], ALL, { pairs: () => new Map([['0', { hasAll: ALL }]]) as any })
     expect(await collect(here.elsewhere.read({ group: text('group 7') }))).to.deep.equal([])
     expect(await collect(here.elsewhere.read({}))).to.deep.equal([])
     expect([await elsewhere.keeps(text('group 7')), await here.elsewhere.keeps(text('group 7'))]).to.deep.equal([false, true])
@@ -77,8 +79,10 @@ describe('what is kept elsewhere', () => {
       { log, segments: [{ from: RING / 4, width: RING / 4 }], isMature: true }
     ])
     expect(sorted(await collect(elsewhere.read({})))).to.deep.equal(sorted(entries))
-    expect(asked[0]).to.equal(1)
-    expect(asked).to.include(0)
+    expect(asked).to.include.members([0, 1])
+    const all = of([{ log }, { log }, { log, isMature: true }])
+    await collect(all.elsewhere.read({ group: text('group 7') }))
+    expect(all.asked).to.deep.equal([2, 0])
   })
 
   const misbehaviours: Record<string, NonNullable<Peer['change']>> = {
@@ -96,9 +100,92 @@ describe('what is kept elsewhere', () => {
 
   Object.entries(misbehaviours).forEach(([what, change]) => {
     it(`comes from the next one, each once, when one ${what}`, async () => {
-      const { elsewhere } = of([{ log, change, isMature: true }, { log }])
+      const { elsewhere } = of([{ log, change, isMature: true }, { log }, { log }])
       expect(sorted(await collect(elsewhere.read({})))).to.deep.equal(sorted(entries))
     })
+
+    it(`is told in full, and then that there may be more, where one ${what} and there are too few others, until it is passed over`, async () => {
+      const { elsewhere, asked } = of([{ log, change, isMature: true }, { log }])
+
+      for (let i = 0; i < MAX_STRIKES; i++) {
+        const read: Entry[] = []
+        expect(await nameOfError(collectInto(read, elsewhere.read({})))).to.equal('NoReplicatorError')
+        expect(sorted(read)).to.deep.equal(sorted(entries))
+      }
+
+      asked.length = 0
+      expect(sorted(await collect(elsewhere.read({})))).to.deep.equal(sorted(entries))
+      expect(asked).to.not.include(0)
+    })
+  })
+
+  const hidings: Record<string, NonNullable<Peer['change']>> = {
+    everything: () => ({ kind: 'list', entries: [], isEnd: true }),
+    'every other entry': answer => ({ ...answer, entries: answer.entries.filter((_, i) => i % 2 === 0) }),
+    'what lies behind its first answer': answer => ({ ...answer, isEnd: true })
+  }
+
+  Object.entries(hidings).forEach(([what, change]) => {
+    it(`is told in full by another one where one hides ${what}, and is in the order of the ring`, async () => {
+      const { elsewhere } = of([{ log, change, isMature: true }, { log }])
+      const read = await collect(elsewhere.read({}))
+      expect(sorted(read)).to.deep.equal(sorted(entries))
+      const places = read.map(placeOf)
+      expect(places).to.deep.equal([...places].sort((a, b) => a - b))
+      expect(await collect(elsewhere.read({ group: text('group 7') }))).to.have.lengthOf(OF_A_GROUP)
+    })
+  })
+
+  it('is asked of no more than there are copies, while they answer', async () => {
+    const { elsewhere, asked } = of(range(5).map(() => ({ log })))
+    await collect(elsewhere.read({ group: text('group 7') }))
+    expect(asked).to.deep.equal([0, 1])
+  })
+
+  it('is what this node keeps, too, until it was compared with all who keep it: then it is here for as long as it is kept', async () => {
+    const pairs = new Map<string, { hasAll: Segment[] }>()
+    const peers: Peer[] = [{ log }]
+    const { elsewhere, roster } = of(peers, ALL, { pairs: () => pairs as any })
+    const group = text('group 7')
+    const state = async (): Promise<[boolean, number]> => [await elsewhere.keeps(group), (await collect(elsewhere.read({ group }))).length]
+    expect(await state()).to.deep.equal([false, OF_A_GROUP])
+    pairs.set('0', { hasAll: [] })
+    expect(await state()).to.deep.equal([false, OF_A_GROUP])
+    pairs.set('0', { hasAll: ALL })
+    expect(await state()).to.deep.equal([true, 0])
+    // who comes later brings what it has
+    roster.replicators.push({ ...roster.replicators[0], peer: '1' })
+    peers.push({ log })
+    pairs.clear()
+    expect(await state()).to.deep.equal([true, 0])
+    roster.kept = []
+    expect(await state()).to.deep.equal([false, OF_A_GROUP])
+    roster.kept = [...ALL]
+    expect(await state()).to.deep.equal([false, OF_A_GROUP])
+    roster.replicators.length = 0
+    expect(await state()).to.deep.equal([true, 0])
+  })
+
+  it('of what this node is to keep, it is no error that nobody shows it: what is here is what there is', async () => {
+    const mute = of([{ log, change: () => { throw new NoAnswerError('it refused') } }], ALL)
+    expect(await collect(mute.elsewhere.read({}))).to.deep.equal([])
+  })
+
+  it('is refused by a canAppend that throws, and by one that says nothing for too long', async () => {
+    const group = text('group 7')
+    const throwing = of([{ log }], [], { canAppend: () => { throw new Error('it cannot be read') } })
+    const rejecting = of([{ log }], [], { canAppend: async () => { throw new Error('it cannot be read') } })
+    expect(await collect(throwing.elsewhere.read({ group }))).to.deep.equal([])
+    expect(await collect(rejecting.elsewhere.read({ group }))).to.deep.equal([])
+    const clock = new WindClock(Date.now())
+    const hanging = of([{ log }], [], { clock, canAppend: async () => new Promise(() => {}) })
+    let read: Entry[] | undefined
+    void collect(hanging.elsewhere.read({ group })).then(all => { read = all })
+    await eventually('it waits for ever', () => {
+      clock.wind(CAN_APPEND_DEADLINE)
+      return read != null
+    })
+    expect(read).to.deep.equal([])
   })
 
   it('has no entry in it whose proof is false, that is ahead, or that canAppend refuses', async () => {
@@ -139,7 +226,19 @@ function sorted (entries: Entry[]): string[] {
   return entries.map(name).sort()
 }
 
-function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> = {}): { elsewhere: Elsewhere, asked: number[] } {
+async function collectInto (all: Entry[], source: AsyncIterable<Entry>): Promise<void> {
+  for await (const entry of source) {
+    all.push(entry)
+  }
+}
+
+interface Setting {
+  elsewhere: Elsewhere
+  asked: number[]
+  roster: { kept: Segment[], here: string[], replicators: Array<{ peer: string, segments: Segment[], isMature: boolean, isPresent: boolean }> }
+}
+
+function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> = {}): Setting {
   const asked: number[] = []
   const firsts = new Map<string, Listed>()
   const questions = {
@@ -158,5 +257,6 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
     here: peers.map((_, i) => `${i}`),
     replicators: peers.map(({ segments = ALL, isMature = false }, i) => ({ peer: `${i}`, segments, isMature, isPresent: true }))
   }
-  return { asked, elsewhere: new Elsewhere({ id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, ...init, questions, roster } as unknown as ElsewhereInit) }
+  const base = { id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, pairs: () => undefined }
+  return { asked, roster, elsewhere: new Elsewhere({ ...base, ...init, questions, roster } as unknown as ElsewhereInit) }
 }

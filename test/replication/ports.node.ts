@@ -7,6 +7,7 @@ import { acquainted, createPortNode, disconnect, isSeen, short, sit, TOPIC } fro
 import { PUBSUBS } from '../fixtures/sharedlogs.ts'
 import type { PortNode, Seat } from '../fixtures/ports.ts'
 import type { Stream } from '@libp2p/interface'
+import type { TypedEventEmitter } from 'main-event'
 
 /** Bytes of a message of which few are on their way at once */
 const LARGE = 256 * 1024
@@ -43,6 +44,21 @@ for (const name of PUBSUBS) {
       await eventually('it did not come', () => seats[1].got.length === 1)
       return { ports, seats, cable }
     }
+
+    it('listens for messages once, however many topics there are, and tells each topic of its own alone', async () => {
+      const ports = await nodes(2)
+      await connect(ports[0].node, ports[1].node)
+      const pubsub = ports[1].node.services.pubsub as unknown as TypedEventEmitter<any>
+      const before = pubsub.listenerCount('message')
+      const seats = await Promise.all(range(20).map(async i => sit(ports[1], `topic ${i}`)))
+      expect(pubsub.listenerCount('message') - before).to.be.at.most(1)
+      const others = await Promise.all(range(20).map(async i => sit(ports[0], `topic ${i}`)))
+      await eventually('somebody is missing', () => others.every(({ seen }) => seen.length === 1) && seats.every(({ seen }) => seen.length === 1))
+      await Promise.all(seats.slice(0, 10).map(async ({ topic }) => topic.leave()))
+      others.forEach(({ topic }, i) => { topic.broadcast(numbered(i, 12)) })
+      await eventually('it did not come', () => seats.slice(10).every(({ got }) => got.length === 1))
+      expect(seats.map(({ got }) => got.length)).to.deep.equal(range(20).map(i => i < 10 ? 0 : 1))
+    })
 
     it('says once who is on the topic: who was there first, who comes later, and who connects later', async () => {
       const ports = await nodes(3)

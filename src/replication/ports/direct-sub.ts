@@ -1,97 +1,87 @@
 import type { DirectSub, Message, SubscriptionChange } from '../../pubsub/index.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { Port, PortEvents, PortTopic } from '../port.ts'
-import type { AbortOptions, PeerId } from '@libp2p/interface'
+import type { Port, PortEvents } from '../port.ts'
 
 /** Milliseconds that neighbours have to say that they know of a topic: one that is asleep hears of it when it wakes. A guess */
 const CONFIRMATION = 250
 
-/** Speaks over DirectSub: it knows who listens, and leads to them over relays, too */
+/**
+ * Speaks over DirectSub: it knows who listens, and leads to them over relays, too. It listens once for all topics, so a message costs the
+ * same however many logs are open.
+ */
 export function directSubPort (pubsub: DirectSub, clock: Clock): Port {
-  return {
-    maxMessageSize: pubsub.maxMessageSize,
-    join: async (topic, events) => {
-      const joined = new DirectSubTopic(pubsub, clock, topic, events)
-      await joined.join()
-      return joined
-    }
+  const joined = new Map<string, PortEvents>()
+
+  const onMessage = ({ detail: { topic, from, data } }: CustomEvent<Message>): void => {
+    joined.get(topic)?.onMessage(from, data)
   }
-}
-
-class DirectSubTopic implements PortTopic {
-  readonly #pubsub: DirectSub
-  readonly #clock: Clock
-  readonly #topic: string
-  readonly #events: PortEvents
-
-  constructor (pubsub: DirectSub, clock: Clock, topic: string, events: PortEvents) {
-    this.#pubsub = pubsub
-    this.#clock = clock
-    this.#topic = topic
-    this.#events = events
-  }
-
-  readonly #onMessage = ({ detail: { topic, from, data } }: CustomEvent<Message>): void => {
-    if (topic === this.#topic) {
-      this.#events.onMessage(from, data)
-    }
-  }
-
-  readonly #onChange = ({ detail: { peerId, subscriptions, reason } }: CustomEvent<SubscriptionChange>): void => {
+  const onChange = ({ detail: { peerId, subscriptions, reason } }: CustomEvent<SubscriptionChange>): void => {
     for (const { topic, subscribe } of subscriptions) {
-      if (topic === this.#topic && subscribe) {
-        this.#events.onPresent(peerId)
-      } else if (topic === this.#topic) {
-        this.#events.onAbsent(peerId, reason === 'retracted')
+      if (subscribe) {
+        joined.get(topic)?.onPresent(peerId)
+      } else {
+        joined.get(topic)?.onAbsent(peerId, reason === 'retracted')
       }
     }
   }
-
-  async join (): Promise<void> {
+  const enter = (topic: string, events: PortEvents): void => {
     // first of all, so that nothing comes too early
-    this.#pubsub.addEventListener('message', this.#onMessage)
-    this.#pubsub.addEventListener('subscription-change', this.#onChange)
+    if (joined.size === 0) {
+      pubsub.addEventListener('message', onMessage)
+      pubsub.addEventListener('subscription-change', onChange)
+    }
 
-    try {
-      const { promise: late, resolve } = Promise.withResolvers<void>()
-      const subscribed = this.#pubsub.subscribe(this.#topic)
-      const timer = this.#clock.after(CONFIRMATION, resolve)
-      // some may be known from a subscription of somebody else on this node: then there is no event
-      this.subscribers().forEach(peerId => { this.#events.onPresent(peerId) })
-      await Promise.race([subscribed, late])
-      timer.cancel()
-      // leaving cancels it, and nobody waits for it any more
-      subscribed.catch(() => {})
-    } catch (err) {
-      this.#unlisten()
-      throw err
+    joined.set(topic, events)
+  }
+  const leave = (topic: string, events: PortEvents): void => {
+    // another one may be on it by now
+    if (joined.get(topic) === events) {
+      joined.delete(topic)
+    }
+    if (joined.size === 0) {
+      pubsub.removeEventListener('message', onMessage)
+      pubsub.removeEventListener('subscription-change', onChange)
     }
   }
 
-  subscribers (): PeerId[] {
-    return this.#pubsub.getSubscribers(this.#topic)
-  }
+  return {
+    maxMessageSize: pubsub.maxMessageSize,
+    join: async (topic, events) => {
+      enter(topic, events)
 
-  broadcast (data: Uint8Array): void {
-    // whoever does not get it asks for it
-    this.#pubsub.publish(this.#topic, data).catch(() => {})
-  }
+      try {
+        const { promise: late, resolve } = Promise.withResolvers<void>()
+        const subscribed = pubsub.subscribe(topic)
+        const timer = clock.after(CONFIRMATION, resolve)
+        // some may be known from a subscription of somebody else on this node: then there is no event
+        pubsub.getSubscribers(topic).forEach(peerId => { events.onPresent(peerId) })
+        await Promise.race([subscribed, late])
+        timer.cancel()
+        // leaving cancels it, and nobody waits for it any more
+        subscribed.catch(() => {})
+      } catch (err) {
+        leave(topic, events)
+        throw err
+      }
 
-  async send (to: PeerId, data: Uint8Array, options: AbortOptions = {}): Promise<void> {
-    const { failed } = await this.#pubsub.publish(this.#topic, data, { to: [to], signal: options.signal })
+      return {
+        subscribers: () => pubsub.getSubscribers(topic),
+        broadcast: data => {
+          // whoever does not get it asks for it
+          pubsub.publish(topic, data).catch(() => {})
+        },
+        send: async (to, data, { signal } = {}) => {
+          const { failed } = await pubsub.publish(topic, data, { to: [to], signal })
 
-    if (failed.length > 0) {
-      throw new Error(`the pubsub could not send it: ${failed[0].reason}`)
+          if (failed.length > 0) {
+            throw new Error(`the pubsub could not send it: ${failed[0].reason}`)
+          }
+        },
+        leave: async () => {
+          leave(topic, events)
+          await pubsub.unsubscribe(topic)
+        }
+      }
     }
-  }
-
-  async leave (): Promise<void> {
-    this.#unlisten()
-    await this.#pubsub.unsubscribe(this.#topic)
-  }
-
-  #unlisten (): void {
-    this.#pubsub.removeEventListener('message', this.#onMessage)
-    this.#pubsub.removeEventListener('subscription-change', this.#onChange)
   }
 }

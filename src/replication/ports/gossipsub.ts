@@ -53,10 +53,12 @@ export class GossipSubPort implements Port {
   }
 
   async start (): Promise<void> {
+    this.#pubsub.addEventListener('message', this.#onMessage)
     await this.#streams.start()
   }
 
   async stop (): Promise<void> {
+    this.#pubsub.removeEventListener('message', this.#onMessage)
     await this.#streams.stop()
   }
 
@@ -65,7 +67,6 @@ export class GossipSubPort implements Port {
       topic,
       events,
       pubsub: this.#pubsub,
-      self: this.#self,
       streams: this.#streams,
       onLeave: () => {
         if (this.#topics.get(topic) === joined) {
@@ -77,13 +78,19 @@ export class GossipSubPort implements Port {
     joined.join()
     return joined
   }
+
+  /** Listened to once for all topics: so a message costs the same however many logs are open. What is not signed may be of anybody */
+  readonly #onMessage = ({ detail }: CustomEvent<Message>): void => {
+    if (detail.type === 'signed' && !this.#self.equals(detail.from) && detail.data.byteLength > limits.SALT_BYTES) {
+      this.#topics.get(detail.topic)?.receive(detail.from, detail.data.subarray(limits.SALT_BYTES))
+    }
+  }
 }
 
 interface TopicInit {
   topic: string
   events: PortEvents
   pubsub: GossipSub
-  self: PeerId
   streams: Streams
   onLeave (): void
 }
@@ -101,7 +108,6 @@ class GossipSubTopic implements PortTopic {
 
   join (): void {
     const { pubsub, topic } = this.#init
-    pubsub.addEventListener('message', this.#onMessage)
     pubsub.addEventListener('subscription-change', this.#onChange)
     pubsub.addEventListener('gossipsub:heartbeat', this.look)
 
@@ -146,7 +152,7 @@ class GossipSubTopic implements PortTopic {
     }
   }
 
-  /** Something came over a stream */
+  /** Something came */
   receive (from: PeerId, data: Uint8Array): void {
     this.#init.events.onMessage(from, data)
   }
@@ -166,15 +172,6 @@ class GossipSubTopic implements PortTopic {
     this.#parted.forEach(key => { now.delete(key) || this.#parted.delete(key) })
     this.#present.forEach((peerId, key) => { now.has(key) || this.#lose(peerId, false) })
     now.forEach(peerId => { this.#find(peerId) })
-  }
-
-  readonly #onMessage = ({ detail }: CustomEvent<Message>): void => {
-    const { topic, self, events } = this.#init
-
-    // what is not signed may be of anybody
-    if (detail.topic === topic && detail.type === 'signed' && !self.equals(detail.from) && detail.data.byteLength > limits.SALT_BYTES) {
-      events.onMessage(detail.from, detail.data.subarray(limits.SALT_BYTES))
-    }
   }
 
   readonly #onChange = ({ detail: { peerId, subscriptions } }: GossipSubEvents['subscription-change']): void => {
@@ -207,7 +204,6 @@ class GossipSubTopic implements PortTopic {
     const { pubsub, onLeave } = this.#init
     this.#isLeft = true
     this.#present.clear()
-    pubsub.removeEventListener('message', this.#onMessage)
     pubsub.removeEventListener('subscription-change', this.#onChange)
     pubsub.removeEventListener('gossipsub:heartbeat', this.look)
     onLeave()
