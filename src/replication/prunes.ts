@@ -56,7 +56,7 @@ export class Prunes {
   #offers = 0
   #pruned = 0
   #removals = 0
-  /** Entries that are here only until others have them, at the last look */
+  /** Entries that are here only until others have them, at the last look, and that have not gone since */
   #waiting = 0
 
   constructor (init: PrunesInit) {
@@ -141,7 +141,9 @@ export class Prunes {
         return waiting + entries.length
       }
       if (gone.length > 0) {
-        this.#pruned += await this.#remove(gone)
+        const removed = await this.#remove(gone)
+        this.#pruned += removed
+        this.#waiting = Math.max(0, this.#waiting - removed)
       }
 
       waiting += entries.length - gone.length

@@ -257,6 +257,6 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
     here: peers.map((_, i) => `${i}`),
     replicators: peers.map(({ segments = ALL, isMature = false }, i) => ({ peer: `${i}`, segments, isMature, isPresent: true }))
   }
-  const base = { id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, pairs: () => undefined }
+  const base = { id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, trust: new Trust(), pairs: () => undefined }
   return { asked, roster, elsewhere: new Elsewhere({ ...base, ...init, questions, roster } as unknown as ElsewhereInit) }
 }

@@ -197,6 +197,21 @@ describe('a sketch', () => {
     }), { numRuns: 100 })
   })
 
+  it('is made in slices where it is long, so that who makes it may pause, and is the same', () => {
+    const ids = makeIds(20_000, 3)
+    const [whole, making] = [new ShortIds(ids, KEY), ShortIds.inSlices(ids, KEY)]
+    let slices = 0
+    let step = making.next()
+
+    for (; step.done !== true; step = making.next()) {
+      slices++
+    }
+    expect(slices).to.be.at.least(19)
+    const sliced = new SketchEncoder(step.value)
+    expect([...sliced.extend(30_000)].length).to.be.at.least(9)
+    expect(sliced.symbols(29_000, 100).cells).to.deep.equal(new SketchEncoder(whole).symbols(29_000, 100).cells)
+  })
+
   it('does not depend on the order of the ids', () => {
     const all = makeIds(100, 1)
     const [a, b] = [all, [...all].reverse()].map(ids => new SketchEncoder(new ShortIds(ids, KEY)).symbols(0, 100))
