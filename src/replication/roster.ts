@@ -377,7 +377,13 @@ export class Roster {
     let count = 0
 
     for (let next = this.#unread.next(); next != null; next = this.#unread.next()) {
-      await this.#verify(next.from, next.item)
+      try {
+        await this.#verify(next.from, next.item)
+      } catch (err: any) {
+        // a listener failed, and the documents behind this one are others
+        this.#init.counters.add(`documents: ${err.name}`)
+        this.#init.log.error('a document could not be dealt with - %e', err)
+      }
       this.#dealt.ring()
 
       if (++count % limits.VERIFY_SLICE === 0) {

@@ -106,7 +106,7 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
 /** Three, of which each says more or less than the one before */
 async function documentsOf (signer: Signer): Promise<Uint8Array[]> {
   const author = new Author(signer, LOG_HASH, 1_700_000_000_000)
-  const segments = [0, 1, 2, 3, 4].map(i => ({ from: 2 ** 32 - 7 + i * 2 ** 20, width: 1 + 2 ** 15 * i }))
+  const segments = [0, 1, 2, 3, 4].map(i => ({ from: (2 ** 32 - 7 + i * 2 ** 20) % 2 ** 32, width: 1 + 2 ** 15 * i }))
   const said = await Promise.all([segments.slice(0, 3), segments.slice(0, 4), segments.slice(1)].map(async some => author.say(some)))
   return said.filter(bytes => bytes != null)
 }

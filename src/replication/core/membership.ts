@@ -333,7 +333,7 @@ export class Membership {
     return isStored ? [{ type: 'store', peer: key }] : []
   }
 
-  /** An answer may be lost: the owner of a wanted document is asked whenever its presence is said, until the document is here */
+  /** An answer may be lost: whoever owns a wanted document is asked whenever it comes, until the document is here */
   #remind (key: Key, { wanted, presence }: Peer): MembershipEffect[] {
     return wanted != null && this.#status === 'open' && presence.type === 'present' ? [{ type: 'ask', peer: key }] : []
   }

@@ -143,7 +143,7 @@ export class Unread<T> {
     this.#senders.get(from)?.bucket.spend(-1, now)
   }
 
-  /** This sender sent a document that is forged or malformed. Returns how many others of its documents are dropped for it */
+  /** A document of this sender is forged or malformed. Returns how many others of it are dropped for that */
   punish (from: Key, now: number): number {
     const sender = this.#touch(from, now)
     let dropped = 0

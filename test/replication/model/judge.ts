@@ -48,7 +48,8 @@ function atRest (world: World): string | undefined {
   // for whom there was no room when it came, there may be now: its presence has to be said again
   status === 'open' && (setup.maxPeers ?? setup.maxBytes) != null && wiring.snapshot(world)
   settle(world, () => progress(world))
-  const found = world.violations[0] ?? room(world) ?? world.owners.map(owner => knowledge(world, owner) ?? standing(world, owner)).find(what => what != null)
+  const found = world.violations[0] ?? room(world) ??
+    world.owners.map(owner => knowledge(world, owner) ?? standing(world, owner)).find(what => what != null)
   return found ?? inTheEnd(world)
 }
 
@@ -56,7 +57,8 @@ function atRest (world: World): string | undefined {
 function room ({ owners, on, said, setup, spent, status, life: { core } }: World): string | undefined {
   const here = owners.filter(owner => on[owner] && said[owner] > 0)
   const isKnown = here.length === 0 || here.some(owner => core.infoOf(owner) != null)
-  return isKnown || setup.maxBytes == null || spent.drop != null || status !== 'open' ? undefined : `nothing is known of ${here.join()}, and there is room for it`
+  const isExpected = setup.maxBytes != null && spent.drop == null && status === 'open'
+  return isExpected && !isKnown ? `nothing is known of ${here.join()}, and there is room for it` : undefined
 }
 
 /** Who is in is who says that it keeps something, is accepted, and is here */
