@@ -21,6 +21,8 @@ export interface AnswersInit {
   kept (): Segment[]
   /** See prunes.ts */
   removals (): number
+  /** All that others have of what this node keeps is here */
+  isSynced (): boolean
 }
 
 /** Characters of a reason that others are told */
@@ -92,6 +94,9 @@ export class Answers {
         }
         return { kind, proofs: await this.#prove(question) }
       case 'weight':
+        if (!this.#init.isSynced()) {
+          return { kind: 'refused', reason: 'it does not have all of its share yet' }
+        }
         return { kind, bytes: await holdings.bytesIn(this.#init.kept()) }
     }
   }

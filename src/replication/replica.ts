@@ -14,6 +14,7 @@ import { Holdings, placeOf, rawOf } from './holdings.ts'
 import { Intake } from './intake.ts'
 import { Prunes } from './prunes.ts'
 import { Questions } from './questions.ts'
+import { syncReport } from './reports.ts'
 import { Roster } from './roster.ts'
 import { Spread } from './spread.ts'
 import { Syncs } from './syncs.ts'
@@ -412,7 +413,7 @@ export class Replica {
       log,
       holdings,
       intake,
-      answers: new Answers({ context, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0 }),
+      answers: new Answers({ context, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0, isSynced: () => syncReport(this).isSynced }),
       audits: new Audits({ context, log, questions, shared, suspects: () => roster.reliable }),
       spread: new Spread({ context, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
       syncs: new Syncs({

@@ -15,6 +15,10 @@ const WHOLE: Segment[] = [{ from: 0, width: RING }]
 const DENSER = 1.5
 const LIGHTER = 1.2
 const MAX_DENSITY = 2 ** 20
+/** The part of a limit from which on it is reached: what comes in batches leaves some room. A guess */
+const NEARLY = 0.9
+/** Milliseconds until a share that became smaller is compared, and what lies beside it is not counted. A guess */
+const EFFECT = 10_000
 /** Milliseconds until a share that was too large becomes larger again, at most. A guess */
 const MAX_PATIENCE = 3_600_000
 
@@ -55,12 +59,14 @@ export class Share {
   #kept = 0
   /**
    * By how much what lies in this share is heavier than the average: a large group lies in one place. It grows while there is no room
-   * for what comes, and shrinks when there was room for long, and ever longer
+   * for what comes though the limit is far, and shrinks when there was room for long, and ever longer
    */
   #density = 1
-  #wasRefused = false
   #refusals = 0
+  #denserAt = 0
   #lighterAt = Infinity
+  /** There was no room for something since it adapted last */
+  #isFull = false
 
   constructor (init: ShareInit, replicate: Replicate) {
     this.#init = init
@@ -93,7 +99,7 @@ export class Share {
   /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached */
   take (bytes: number): boolean {
     if (this.#kept + bytes > limitOf(this.#replicate)) {
-      this.#wasRefused = true
+      this.#isFull = true
       this.#adapting.set(this.#init.context.clock.now() + limits.ADAPT_DELAY)
       return false
     }
@@ -142,24 +148,31 @@ export class Share {
     const kept = await bytesIn(segments)
     this.#kept = kept
 
+    const isFull = this.#isFull && share > 0
+    // this node may lack much of its share, but never has too much of it; and what is full does not become wider
+    const least = share > 0 ? Math.max(kept, isFull ? limitOf(this.#replicate) : 0) / share : 0
+    this.#isFull = false
+
     if (others.length === 0 && roster.here.length > 0) {
-      return
+      return isFull ? least * this.#weighed(isFull) : undefined
+    }
+    if (others.length === 0 && share === 0) {
+      return bytesIn(WHOLE)
     }
 
-    // this node may lack much of its share, but never has too much of it
-    const least = share > 0 ? kept / share : others.length === 0 ? await bytesIn(WHOLE) : 0
-    return this.#weighed() * Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
+    return this.#weighed(isFull) * Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
   }
 
-  /** The density, after what has happened since it was looked at last */
-  #weighed (): number {
+  /** The density, after what has happened since it was looked at last. A change of it is given some time to have its effect */
+  #weighed (isFull: boolean): number {
     const now = this.#init.context.clock.now()
+    const limit = limitOf(this.#replicate)
 
-    if (this.#wasRefused) {
-      this.#wasRefused = false
+    if (isFull && this.#kept < NEARLY * limit && now >= this.#denserAt) {
       this.#density = Math.min(this.#density * DENSER, MAX_DENSITY)
+      this.#denserAt = now + EFFECT
       this.#lighterAt = now + Math.min(limits.ADAPT_INTERVAL * 2 ** this.#refusals++, MAX_PATIENCE)
-    } else if (now >= this.#lighterAt && this.#kept < limitOf(this.#replicate) / 2) {
+    } else if (!isFull && now >= this.#lighterAt && this.#kept < limit / 2) {
       this.#density = Math.max(1, this.#density / LIGHTER)
       this.#lighterAt = now + limits.ADAPT_INTERVAL
     }
