@@ -12,7 +12,7 @@ type Listening = Parameters<SharedLog['addEventListener']>
 
 /** What answers at once. Of a closed log, the first ones throw, and the others tell what they know */
 const THROWING = ['entries', 'elsewhere', 'arrivals', 'shelf', 'diagnostics']
-const TELLING = ['replicators', 'coverage', 'synced', 'dispatchEvent', 'safeDispatchEvent', 'listenerCount']
+const TELLING = ['replicators', 'coverage', 'synced', 'constructor', 'toString', 'dispatchEvent', 'safeDispatchEvent', 'listenerCount']
 
 /**
  * What one open() gives: the log, until this handle is closed, whatever others do with theirs. It checks what it is asked for, and
@@ -72,7 +72,7 @@ export function handleOf (opened: Opened): SharedLog {
       if (typeof value !== 'function' || Object.hasOwn(own, name)) {
         return value
       }
-      if (TELLING.includes(name)) {
+      if (TELLING.includes(name) || typeof name === 'symbol') {
         return value.bind(log)
       }
 
