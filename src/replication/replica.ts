@@ -266,7 +266,7 @@ export class Replica {
     const { roster } = this
 
     if (!covers(roster.kept, position)) {
-      this.#parts?.prunes.mark()
+      this.#parts?.prunes.added()
     }
 
     return roster.present.size === 0 ? [] : roster.keepers(position).filter(peer => roster.present.has(peer))
