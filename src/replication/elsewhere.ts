@@ -19,7 +19,6 @@ import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Roster } from './roster.ts'
 import type { Compared } from './syncs.ts'
-import type { Answer } from './wire.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from '../log/core/types.ts'
 import type { Entry } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -169,13 +168,13 @@ export class Elsewhere {
     let listings = before
 
     for (const patience of PATIENCE) {
-      const candidates = keepers.filter(({ peer }) => {
-        return listings.every(listing => listing.peer !== peer) && (patience === ANSWER_TIMEOUT || !reading.failed.has(peer))
-      })
+      const telling = new Set(listings.map(({ peer }) => peer))
+      const candidates = keepers.map(({ peer }) => peer)
+        .filter(peer => !telling.has(peer) && (patience === ANSWER_TIMEOUT || !reading.failed.has(peer)))
 
       do {
-        const begun = candidates.splice(0, needed - listings.length).map(({ peer }) => begin(peer))
-        const filled = await Promise.all([...listings, ...begun].map(async listing => this.#fillOne(listing, patience, reading)))
+        const some = [...listings, ...candidates.splice(0, needed - listings.length).map(begin)]
+        const filled = await Promise.all(some.map(async listing => this.#fillOne(listing, patience, reading)))
         listings = filled.filter(listing => listing != null)
       } while (listings.length < needed && candidates.length > 0)
 

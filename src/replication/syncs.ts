@@ -172,6 +172,7 @@ export class Syncs {
     try {
       const outcome = await this.#reconcile(peer, segments, pair.controller.signal)
       pair.failures = 0
+      pair.hasAll = outcome.missing + outcome.added === 0 ? segments : pair.hasAll
       this.#settle(peer, pair, segments, outcome)
     } catch (err: any) {
       if (err instanceof ToldByOthers) {
@@ -215,7 +216,6 @@ export class Syncs {
     const { clock, random, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
-    pair.hasAll = missing === 0 && added === 0 ? segments : pair.hasAll
 
     if (isEqual) {
       pair.equalAt = clock.now()
