@@ -40,6 +40,8 @@ export interface ElsewhereInit {
 const MAX_AT_ONCE = 8
 /** Milliseconds that one is waited for while another one may answer, and then, where none has, as long as others wait. The first is a guess */
 const PATIENCE = [2_000, ANSWER_TIMEOUT]
+/** Bytes of entries of one place that one peer may tell of: they are held until all of that place are there. A guess */
+const MAX_HELD = 64 * 1024 * 1024
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
 /** All there is about asking one peer */
@@ -279,6 +281,7 @@ class Listing {
   isAtEnd = false
   readonly #part: Segment
   #held: DecodedEntry[] = []
+  #bytes = 0
   #taken: number
 
   constructor (peer: Key, part: Segment, from: number) {
@@ -315,8 +318,13 @@ class Listing {
       this.after = entry
     }
 
+    this.#bytes += entries.reduce((sum, { bytes, proof }) => sum + bytes.byteLength + proof.byteLength, 0)
+
     if (!isEnd && entries.length === 0) {
       throw new NoAnswerError('it answered with nothing')
+    }
+    if (this.#bytes > MAX_HELD) {
+      throw new NoAnswerError(`it told of more than ${MAX_HELD} bytes that lie in one place`)
     }
 
     this.#held.push(...entries)
@@ -326,6 +334,7 @@ class Listing {
   take (upTo: number): DecodedEntry[] {
     const at = this.#held.findIndex(entry => this.#offset(entry) >= upTo)
     this.#taken = upTo
+    this.#bytes = 0
     return this.#held.splice(0, at < 0 ? this.#held.length : at)
   }
 
