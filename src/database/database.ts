@@ -36,6 +36,7 @@ export interface DatabaseInit<T> {
 /** What a database is made on */
 export interface Opened<T> {
   log: SharedLog
+  shelf: Shelf
   init: DatabaseInit<T>
   rows: Rows
   stored: Stored
@@ -56,6 +57,7 @@ const LOOKUPS = 64
 export abstract class Database<T> {
   /** What lies below: who keeps it, whether they are in sync */
   readonly log: SharedLog
+  readonly #shelf: Shelf
   readonly #init: DatabaseInit<T>
   readonly #table: Table
   readonly #rows: Rows
@@ -88,7 +90,7 @@ export abstract class Database<T> {
     try {
       const rows = new Rows(shelf, [init.codec.name ?? '', ...init.form ?? []])
       const stored = await rows.read(options)
-      database = make({ log, init, rows, stored })
+      database = make({ log, shelf, init, rows, stored })
       await database.#catchUp(stored, options)
       return database
     } catch (err) {
@@ -101,8 +103,9 @@ export abstract class Database<T> {
     }
   }
 
-  protected constructor ({ log, init, rows, stored: { next, stored } }: Opened<T>) {
+  protected constructor ({ log, shelf, init, rows, stored: { next, stored } }: Opened<T>) {
     this.log = log
+    this.#shelf = shelf
     this.#init = init
     this.#table = new Table(init.onRow)
     this.#rows = rows
@@ -188,7 +191,7 @@ export abstract class Database<T> {
       await this.#checkpoint(at)
     }
 
-    taken.delete(this.log.shelf(SHELF))
+    taken.delete(this.#shelf)
     await this.log.close()
   }
 

@@ -12,6 +12,6 @@ const CODEC: Rule = [({ encode, decode, name }) => FUNCTION[0](encode) && FUNCTI
 export const OPEN: Rules<Pick<DocumentsOptions<any>, 'codec' | 'id' | 'indexes'>> = { codec: [CODEC], id: [STRING], indexes: [STRINGS] }
 export const PUT: Rules<PutOptions> = { ack: [ANYTHING], replicas: [ANYTHING], signal: [SIGNAL] }
 export const READ: Rules<ReadOptions> = { local: [BOOLEAN], signal: [SIGNAL] }
-export const QUERY: Rules<QueryOptions<any>> = { where: [[value => typeof value === 'object' && !Array.isArray(value), 'an object of fields']], ...READ }
+export const QUERY: Rules<QueryOptions<any>> = { where: [[value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields']], ...READ }
 export const WATCH: Rules<WatchOptions> = { from: [[value => value === 'now' || value === 'start', "'now' or 'start'"]], name: [STRING], signal: [SIGNAL] }
 export const COMPACT: Rules<CompactOptions> = { age: [[value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']], signal: [SIGNAL] }

@@ -18,7 +18,7 @@ import { Writer } from './writer.ts'
 import type { Sizes } from './constants.ts'
 import type { Items } from './copies.ts'
 import type { StoredEntry } from './core/record.ts'
-import type { RawEntry, TrueEntry } from './core/types.ts'
+import type { RawEntry } from './core/types.ts'
 import type { RingId } from './entry-id.ts'
 import type {
   AppendOptions, EntriesOptions, Entry, JoinOutcome, Log as LogFace, LogDiagnostics, LogEvents, LogInit, RingRange,

@@ -86,7 +86,7 @@ export const SKETCH_TTL = 30_000
 
 /** Milliseconds between two comparisons with each replicator, give or take: what every other way has missed. A guess */
 export const COMPARE_INTERVAL = 30_000
-/** And at most, where all comparisons find entries that we do not get: those that we refuse */
+/** And at most, where all comparisons find entries that we do not get: those that we refuse. Or where nobody takes what is not ours to keep */
 export const VAIN_CAP = 300_000
 /**
  * Milliseconds that the one with the larger key leaves the other to begin when they meet: as long as its question takes around the

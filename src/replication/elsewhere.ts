@@ -21,7 +21,6 @@ import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Roster } from './roster.ts'
 import type { Compared } from './syncs.ts'
-import type { Answer } from './wire.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from '../log/core/types.ts'
 import type { Entry } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -44,6 +43,8 @@ export interface ElsewhereInit {
 const MAX_AT_ONCE = 8
 /** Milliseconds that one is waited for while another one may answer, and then, where none has, as long as others wait. The first is a guess */
 const PATIENCE = [2_000, ANSWER_TIMEOUT]
+/** Bytes of entries of one place that one peer may tell of: they are held until all of that place are there. A guess */
+const MAX_HELD = 64 * 1024 * 1024
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
 /** All there is about asking one peer */
@@ -172,13 +173,13 @@ export class Elsewhere {
     let listings = before
 
     for (const patience of PATIENCE) {
-      const candidates = keepers.filter(({ peer }) => {
-        return listings.every(listing => listing.peer !== peer) && (patience === ANSWER_TIMEOUT || !reading.failed.has(peer))
-      })
+      const telling = new Set(listings.map(({ peer }) => peer))
+      const candidates = keepers.map(({ peer }) => peer)
+        .filter(peer => !telling.has(peer) && (patience === ANSWER_TIMEOUT || !reading.failed.has(peer)))
 
       do {
-        const begun = candidates.splice(0, needed - listings.length).map(({ peer }) => begin(peer))
-        const filled = await Promise.all([...listings, ...begun].map(async listing => this.#fillOne(listing, patience, reading)))
+        const some = [...listings, ...candidates.splice(0, needed - listings.length).map(begin)]
+        const filled = await Promise.all(some.map(async listing => this.#fillOne(listing, patience, reading)))
         listings = filled.filter(listing => listing != null)
       } while (listings.length < needed && candidates.length > 0)
 
@@ -283,6 +284,7 @@ class Listing {
   isAtEnd = false
   readonly #part: Segment
   #held: DecodedEntry[] = []
+  #bytes = 0
   #taken: number
 
   constructor (peer: Key, part: Segment, from: number) {
@@ -319,8 +321,13 @@ class Listing {
       this.after = entry
     }
 
+    this.#bytes += entries.reduce((sum, { bytes, proof }) => sum + bytes.byteLength + proof.byteLength, 0)
+
     if (!isEnd && entries.length === 0) {
       throw new NoAnswerError('it answered with nothing')
+    }
+    if (this.#bytes > MAX_HELD) {
+      throw new NoAnswerError(`it told of more than ${MAX_HELD} bytes that lie in one place`)
     }
 
     this.#held.push(...entries)
@@ -330,6 +337,7 @@ class Listing {
   take (upTo: number): DecodedEntry[] {
     const at = this.#held.findIndex(entry => this.#offset(entry) >= upTo)
     this.#taken = upTo
+    this.#bytes = 0
     return this.#held.splice(0, at < 0 ? this.#held.length : at)
   }
 

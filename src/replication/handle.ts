@@ -1,6 +1,7 @@
 import { LogClosedError } from '../log/errors.ts'
+import { SafeEventEmitter } from '../runtime/events.ts'
 import { checkCall } from './options.ts'
-import type { OpenOptions, SharedLog } from './index.ts'
+import type { OpenOptions, SharedLog, SharedLogEvents } from './index.ts'
 
 /** A log, and the options that it has for all who opened it */
 export interface Opened {
@@ -29,8 +30,19 @@ export function handleOf (opened: Opened): SharedLog {
     }
   }
   const close = async (): Promise<void> => {
+    const closed = new SafeEventEmitter<SharedLogEvents>(() => {})
     await log.close()
-    listening.forEach(args => { log.removeEventListener(...args) })
+
+    for (const args of listening) {
+      log.removeEventListener(...args)
+
+      // the log goes on, but not for those who listen here
+      if (args[0] === 'close' && log.status === 'open') {
+        closed.addEventListener(...args)
+      }
+    }
+
+    closed.safeDispatchEvent('close', {})
   }
   const own: Partial<SharedLog> = {
     close: async () => {
@@ -72,7 +84,7 @@ export function handleOf (opened: Opened): SharedLog {
       if (typeof value !== 'function' || Object.hasOwn(own, name)) {
         return value
       }
-      if (TELLING.includes(name)) {
+      if (TELLING.includes(name) || name in Object.prototype || typeof name === 'symbol') {
         return value.bind(log)
       }
 

@@ -18,9 +18,9 @@ export interface IntakeInit {
   log: Log
   /** Where the entries lie that are for this node to keep; another array when it changes */
   kept (): Segment[]
-  /** Makes room for so many bytes of what is for this node to keep; false: there is none. And what of them was not needed */
+  /** Makes room for so many bytes of what is for this node to keep; false: there is none. And how many of them are here then */
   take (bytes: number): boolean
-  giveBack (bytes: number): void
+  settle (taken: number, added: number): void
   /** Some of what was just stored may be for others to keep by now */
   onMoved (): void
   send (to: Key, message: Message): Promise<void>
@@ -108,19 +108,22 @@ export class Intake {
   }
 
   #account (from: Key, ours: RawEntry[], joined: Map<RawEntry, JoinOutcome>): void {
-    const { context: { clock }, giveBack } = this.#init
+    const { context: { clock }, settle } = this.#init
     const at = clock.now()
+    let taken = 0
+    let added = 0
 
     for (const raw of ours) {
       const outcome = joined.get(raw)
+      taken += entrySize(raw)
+      added += outcome?.status === 'added' ? entrySize(raw) : 0
 
-      if (outcome?.status !== 'added') {
-        giveBack(entrySize(raw))
-      }
       if (outcome != null && isLater(outcome)) {
         this.#ahead.set(from, { by: decodeContent(raw.bytes).time - at, at })
       }
     }
+
+    settle(taken, added)
   }
 
   #count (from: Key, bytes: number): void {

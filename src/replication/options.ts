@@ -13,9 +13,11 @@ const NUMBER: Rule = [value => typeof value === 'number' && value >= 0, 'a numbe
 const WHOLE: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0 on']
 const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
 const ACK: Rule = [value => value === 'stored' || value === 'leaders' || WHOLE[0](value), "'stored', 'leaders' or how many"]
-const SHARES = [['factor', 'offset'], ['segments'], ['limits']]
 const REPLICATE: Rule = [
-  value => typeof value === 'boolean' || (isOf(value.limits ?? {}, ['storage', 'cpu']) && SHARES.some(([first, ...others]) => first in value && isOf(value, [first, ...others]))),
+  value => typeof value === 'boolean' ||
+    (isOf(value, ['factor', 'offset']) && typeof value.factor === 'number' && areNumbers(value)) ||
+    (isOf(value, ['segments']) && value.segments.every((segment: unknown) => typeof segment === 'object' && segment != null)) ||
+    (isOf(value, ['limits']) && isOf(value.limits, ['storage', 'cpu']) && areNumbers(value.limits)),
   'true, false, { factor, offset }, { segments } or { limits: { storage, cpu } }'
 ]
 const SIGNALLED: Rules<AbortOptions> = { signal: [SIGNAL] }
@@ -105,4 +107,8 @@ function isSame (a: any, b: any): boolean {
 
 function isOf (value: object, names: string[]): boolean {
   return typeof value === 'object' && Object.keys(value).every(name => names.includes(name))
+}
+
+function areNumbers (values: object): boolean {
+  return Object.values(values).every(value => value === undefined || typeof value === 'number')
 }

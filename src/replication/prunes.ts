@@ -54,6 +54,8 @@ export class Prunes {
   /** Whether somebody was offered something in this look, and in how many in a row: who is offered has it soon, or refuses it */
   #hasOffered = false
   #offers = 0
+  /** Looks in a row that found all where it was, and nobody who lacks something */
+  #vain = 0
   #pruned = 0
   #removals = 0
   /** Entries that are here only until others have them, at the last look, and that have not gone since */
@@ -73,8 +75,17 @@ export class Prunes {
     return this.#removals
   }
 
-  /** Who keeps what may have changed, or something lies here that is not ours to keep */
+  /** Something new lies here that is not ours to keep. While nobody takes what lies here, it waits for the next look as all of that does */
+  added (): void {
+    if (this.#vain === 0) {
+      this.mark()
+    }
+  }
+
+  /** Who keeps what may have changed */
   mark (): void {
+    this.#vain = 0
+
     if (this.#isRunning) {
       this.#isAgain = true
     } else if (!this.#isMarked && !this.#controller.signal.aborted) {
@@ -95,6 +106,7 @@ export class Prunes {
       return
     }
 
+    const before = this.#pruned
     this.#isRunning = true
     this.#isAgain = this.#isMarked = this.#hasOffered = false
 
@@ -115,9 +127,10 @@ export class Prunes {
     }
 
     this.#offers = this.#hasOffered ? this.#offers + 1 : 0
+    this.#vain = this.#hasOffered || this.#isAgain || this.#waiting === 0 || this.#pruned > before ? 0 : this.#vain + 1
 
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
-      const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : limits.PRUNE_INTERVAL
+      const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : Math.min(limits.PRUNE_INTERVAL * 2 ** this.#vain, limits.VAIN_CAP)
       const at = clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait)
       this.#isMarked = this.#isAgain
       this.#alarm.set(Math.min(at, this.#init.nextReliable()))

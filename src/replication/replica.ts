@@ -51,9 +51,9 @@ export interface ReplicaInit {
   onProgress (peer: Key, done: number, total: number): void
   /** A comparison with a replicator has ended */
   onCompared (): void
-  /** Makes room for bytes that are for this node to keep, see share.ts; and gives back what was not needed */
+  /** Makes room for bytes that are for this node to keep, see share.ts; and says how many of them are here then */
   take (bytes: number): boolean
-  giveBack (bytes: number): void
+  settle (taken: number, added: number): void
 }
 
 /** What there is once the log is open */
@@ -335,7 +335,7 @@ export class Replica {
     const { roster } = this
 
     if (!covers(roster.kept, position)) {
-      this.#parts?.prunes.mark()
+      this.#parts?.prunes.added()
     }
 
     return roster.present.size === 0 ? [] : roster.keepers(position).filter(peer => roster.present.has(peer))
@@ -381,7 +381,7 @@ export class Replica {
   }
 
   #makeParts (log: Log): Parts {
-    const { context, keep, onProgress, onCompared, take, giveBack, canReplicate, maturity } = this.#init
+    const { context, keep, onProgress, onCompared, take, settle, canReplicate, maturity } = this.#init
     const { roster, questions } = this
     const { clock, trust } = context
     const holdings = new Holdings(log, context)
@@ -398,7 +398,7 @@ export class Replica {
       log,
       kept,
       take,
-      giveBack,
+      settle,
       onMoved: () => { this.#parts?.prunes.mark() },
       send: async (to, message) => this.#send(to, message),
       onAdded: (from, reach) => {

@@ -57,6 +57,8 @@ export class Share {
   #replicate: Replicate
   /** Bytes of what this node keeps of its share: looked at when it adapts, and counted since */
   #kept = 0
+  /** Bytes that there is room for, and that are being stored: some of them may be here already */
+  #taken = 0
   /**
    * By how much what lies in this share is heavier than the average: a large group lies in one place. It grows while there is no room
    * for what comes though the limit is far, and shrinks when there was room for long, and ever longer
@@ -96,21 +98,25 @@ export class Share {
     }
   }
 
-  /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached */
+  /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached, or would be if all came that is on its way */
   take (bytes: number): boolean {
-    if (this.#kept + bytes > limitOf(this.#replicate)) {
+    const limit = limitOf(this.#replicate)
+
+    if (this.#kept + this.#taken + bytes <= limit) {
+      this.#taken += bytes
+      return true
+    }
+    if (this.#kept + bytes > limit) {
       this.#isFull = true
       this.#adapting.set(this.#init.context.clock.now() + limits.ADAPT_DELAY)
-      return false
     }
-
-    this.#kept += bytes
-    return true
+    return false
   }
 
-  /** They were here already, or were refused */
-  giveBack (bytes: number): void {
-    this.#kept -= bytes
+  /** So many bytes were made room for, and so many of them are here now */
+  settle (taken: number, added: number): void {
+    this.#taken -= taken
+    this.#kept += added
   }
 
   stop (): void {

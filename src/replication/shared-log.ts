@@ -132,7 +132,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) },
       onCompared: () => { this.#compared.ring() },
       take: bytes => this.#share.take(bytes),
-      giveBack: bytes => { this.#share.giveBack(bytes) }
+      settle: (taken, added) => { this.#share.settle(taken, added) }
     })
     this.#share = new Share({
       context: this.#context,

@@ -245,6 +245,7 @@ export class Syncs {
     try {
       const outcome = await this.#reconcile({ peer, run, segments, key: this.#init.context.randomBytes(KEY_BYTES), signal: AbortSignal.any([pair.controller.signal, run.controller.signal]) })
       pair.failures = 0
+      pair.hasAll = outcome.missing + outcome.added === 0 ? segments : pair.hasAll
       this.#settle(peer, pair, segments, outcome)
     } catch (err: any) {
       if (err instanceof ToldByOthers) {
@@ -289,7 +290,6 @@ export class Syncs {
     const { context: { clock, random }, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
-    pair.hasAll = missing === 0 && added === 0 ? segments : pair.hasAll
 
     if (isEqual) {
       pair.equalAt = clock.now()

@@ -280,6 +280,20 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await users.get('ada')).to.deep.equal({ name: 'Ada' })
   })
 
+  it('is ended by who closes its handle of the log, and opens again', async () => {
+    const node = await createLogNode()
+    const log = await openAt(node, {}, NAME)
+    const users = await KeyValue.open<User>(node.services.logs, NAME)
+    const watched = collect(users.watch())
+    await users.log.close()
+    expect(await watched).to.deep.equal([])
+    expect(await nameOfError(users.get('a'))).to.equal('DatabaseClosedError')
+    await users.close()
+    const again = await KeyValue.open<User>(node.services.logs, NAME)
+    await again.put('a', { name: 'A' })
+    expect([log.status, await again.get('a')]).to.deep.equal(['open', { name: 'A' }])
+  })
+
   it('refuses options that it does not know, or that make no sense, by name', async () => {
     const { services: { logs } } = await createLogNode()
     const users: any = await KeyValue.open<User>(logs, NAME, { codec: undefined })
@@ -293,7 +307,7 @@ describe('a key-value database on nodes, over TCP', function () {
     expect(await Promise.all(calls.map(nameOfError))).to.deep.equal(new Array(calls.length).fill('InvalidOptionsError'))
     expect([() => users.watch({ since: 1 }), () => users.watch({ from: 'start', name: 5 }), () => users.entries({ where: {} })].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
     const posts: any = await Documents.open(logs, 'posts')
-    expect([() => posts.query({ were: {} }), () => posts.query({ where: [] }), () => posts.query('x')].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
+    expect([() => posts.query({ were: {} }), () => posts.query({ where: [] }), () => posts.query({ where: null }), () => posts.query('x')].map(nameOf)).to.deep.equal(new Array(4).fill('InvalidOptionsError'))
     expect(users.log.length).to.equal(0)
   })
 

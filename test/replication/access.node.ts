@@ -128,7 +128,7 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
       { replicas: { min: 0 } }, { replicas: { min: 3, max: 2 } }, { replicas: { min: 1.5 } }, { replicate: { factor: 2 } }, { replicate: { factor: Number.NaN } },
       { replicate: { segments: [{ from: -1, width: 5 }] } }, { replicate: { segments: [{ from: 0, width: 0 }] } }, { replicate: { segments: [{ from: 0, width: 5 }, { from: 4, width: 5 }] } },
       { replicate: { limits: { storage: -1 } } }, { replicate: { limits: { cpu: 2 } } }, { replicate: { limits: { disk: 1 } } }, { replicate: { factor: 0.5, width: 1 } },
-      { replicate: {} }, { replicate: 'all' }, { replicate: 1 }, { replicat: true }, { replicas: 3 }, { replicas: { least: 3 } }, { maturity: '5s' }, { grace: -1 },
+      { replicate: {} }, { replicate: null }, { replicate: { segments: 5 } }, { replicate: { segments: [null] } }, { replicate: { limits: undefined } }, { replicate: { factor: '0.5' } }, { replicate: { limits: { cpu: '1' } } }, { replicate: 'all' }, { replicate: 1 }, { replicat: true }, { replicas: 3 }, { replicas: { least: 3 } }, { maturity: '5s' }, { grace: -1 },
       { canAppend: true }, { canReplicate: [] }, { keep: 'all' }, { signal: {} }
     ] as unknown as OpenOptions[]
     for (const options of wrong) {

@@ -112,6 +112,7 @@ overEachPubSub('what is kept, and what is let go', function () {
     expect(parts.length).to.be.within(400, 600)
     const again = await openAt(nodes[2], QUICK)
     expect(await namesIn(again)).to.deep.equal(lates)
+    expect(find(again, nodes[2])?.segments).to.deep.equal(find(late, nodes[2])?.segments)
   })
 
   it('scenario 40: who narrows its segments keeps its copies until two others have confirmed theirs', async () => {

@@ -1,0 +1,77 @@
+import { defaultLogger } from '@libp2p/logger'
+import { expect } from 'aegir/chai'
+import { Prunes } from '../../src/replication/prunes.ts'
+import { eventually, range } from '../fixtures/directsub.ts'
+import { closeLogs, newLog, texts, WindClock } from '../fixtures/logs.ts'
+import type { PrunesInit } from '../../src/replication/prunes.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
+
+const COUNT = 50
+const NOTHING: never[] = []
+const SECOND = 1_000
+
+/** Knows which alarms are set */
+class CountingClock extends WindClock {
+  readonly set = new Set<unknown>()
+
+  after (ms: number, fn: () => void): Timer {
+    const timer = super.after(ms, () => {
+      this.set.delete(timer)
+      fn()
+    })
+    this.set.add(timer)
+    return {
+      cancel: () => {
+        this.set.delete(timer)
+        timer.cancel()
+      }
+    }
+  }
+}
+
+describe('letting go of what others keep', () => {
+  afterEach(closeLogs)
+
+  it('is tried ever more seldom while nobody takes it, also where more is appended, and at once when somebody comes', async () => {
+    const clock = new CountingClock()
+    const log = await newLog()
+    await log.appendMany(texts(COUNT))
+    let [keepers, asked] = [['one'], 0]
+    const prunes = new Prunes({
+      clock,
+      random: () => 0.5,
+      logger: defaultLogger().forComponent('test'),
+      log,
+      questions: {
+        ask: async (to: string, { ids }: { ids: unknown[] }) => {
+          asked++
+          return { kept: ids.map(() => true) }
+        }
+      } as unknown as PrunesInit['questions'],
+      kept: () => NOTHING,
+      keepers: () => keepers,
+      isReliable: () => true,
+      copies: () => 2,
+      offer: () => { throw new Error('nobody lacks anything') }
+    })
+    prunes.mark()
+
+    for (const second of range(3_600)) {
+      clock.wind(SECOND)
+      await eventually('a look does not end', () => clock.set.size === 1)
+
+      if (second % 10 === 0) {
+        await log.appendMany(texts(1))
+        prunes.added()
+      }
+    }
+
+    expect(asked).to.be.within(10, 20)
+    expect(prunes.sizes.waiting).to.be.greaterThan(COUNT)
+    keepers = ['one', 'two']
+    prunes.mark()
+    clock.wind(SECOND)
+    await eventually('it is still here', () => log.length === 0)
+    prunes.stop()
+  })
+})
