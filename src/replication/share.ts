@@ -125,7 +125,7 @@ export class Share {
   }
 
   async #adapt (): Promise<void> {
-    const { context: { clock, logger }, onAdapt } = this.#init
+    const { context: { clock, logger }, roster, bytesIn, onAdapt } = this.#init
     const replicate = this.#replicate
 
     try {
@@ -134,6 +134,9 @@ export class Share {
       // the user may have asked for something else meanwhile
       if (total != null && replicate === this.#replicate && !this.#controller.signal.aborted) {
         onAdapt(this.#segmentsFor(replicate, total))
+        // what lies in another share is something else, and what there was no room for may have been for the old one
+        this.#kept = await bytesIn(roster.kept)
+        this.#isFull = false
       }
     } catch (err) {
       logger('the share could not follow the others - %e', err)

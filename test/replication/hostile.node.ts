@@ -4,7 +4,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { eventually, meet, settles, stopPeers } from '../fixtures/directsub.ts'
 import { hostileReplicator } from '../fixtures/hostile-replicator.ts'
 import { texts } from '../fixtures/logs.ts'
-import { createLogNode, filled, LONG, mesh, openAt, SHORT } from '../fixtures/sharedlogs.ts'
+import { createLogNode, filled, LONG, mesh, namesIn, openAt, SHORT } from '../fixtures/sharedlogs.ts'
 import type { Answer, Question } from '../../src/replication/wire.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 
@@ -180,10 +180,18 @@ describe('a shared log among peers that lie, hide, or say nothing', function () 
     await source.unreplicate()
     const settled = (): boolean => logs.every(log => log.synced().isSynced) && logs[0].coverage() === 1
     await eventually(() => `${logs.map(({ length }) => length)}, ${logs[0].coverage()}`, settled, 50_000)
-    // two minutes of theirs later, too
+    // two that move at once may both leave a place to the other one, for a moment
+    let least = 1
     const until = performance.now() + 12_000
-    await eventually('it was given up again', () => logs[0].coverage() < 1 || performance.now() > until)
-    expect(logs[0].coverage()).to.equal(1)
+    await eventually('time does not pass', () => {
+      least = Math.min(least, logs[0].coverage())
+      return performance.now() > until
+    })
+    expect(least).to.be.at.least(0.85)
+    await eventually(() => `what is kept: ${logs[0].coverage()}`, () => logs[0].coverage() === 1)
+    // nothing is lost, whatever moved
+    const there = new Set((await Promise.all([source, ...logs].map(async log => namesIn(log)))).flat())
+    expect(there.size).to.equal(3_000)
   })
 
   it('a listener of closing that never ends holds up the end of a log for ten seconds, and no longer', async () => {
