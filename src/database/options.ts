@@ -7,11 +7,19 @@ type Rules<T> = { [Name in keyof T]-?: [Rule] }
 
 const STRING: Rule = [value => typeof value === 'string', 'a string']
 const STRINGS: Rule = [value => Array.isArray(value) && value.every(STRING[0]), 'an array of strings']
-const CODEC: Rule = [({ encode, decode, name }) => FUNCTION[0](encode) && FUNCTION[0](decode) && (name == null || STRING[0](name)), '{ encode, decode, name }']
+const FIELDS: Rule = [value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields']
+const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
+const FROM: Rule = [value => value === 'now' || value === 'start', "'now' or 'start'"]
+const CODEC: Rule = [
+  ({ encode, decode, name }) => FUNCTION[0](encode) && FUNCTION[0](decode) && (name == null || STRING[0](name)),
+  '{ encode, decode, name }'
+]
 
-export const OPEN: Rules<Pick<DocumentsOptions<any>, 'codec' | 'id' | 'indexes'>> = { codec: [CODEC], id: [STRING], indexes: [STRINGS] }
+export const OPEN: Rules<Pick<DocumentsOptions<any>, 'codec' | 'id' | 'indexes'>> = {
+  codec: [CODEC], id: [STRING], indexes: [STRINGS]
+}
 export const PUT: Rules<PutOptions> = { ack: [ANYTHING], replicas: [ANYTHING], signal: [SIGNAL] }
 export const READ: Rules<ReadOptions> = { local: [BOOLEAN], signal: [SIGNAL] }
-export const QUERY: Rules<QueryOptions<any>> = { where: [[value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields']], ...READ }
-export const WATCH: Rules<WatchOptions> = { from: [[value => value === 'now' || value === 'start', "'now' or 'start'"]], name: [STRING], signal: [SIGNAL] }
-export const COMPACT: Rules<CompactOptions> = { age: [[value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']], signal: [SIGNAL] }
+export const QUERY: Rules<QueryOptions<any>> = { where: [FIELDS], ...READ }
+export const WATCH: Rules<WatchOptions> = { from: [FROM], name: [STRING], signal: [SIGNAL] }
+export const COMPACT: Rules<CompactOptions> = { age: [AGE], signal: [SIGNAL] }

@@ -39,9 +39,9 @@ export interface ElsewhereInit {
   pairs (): ReadonlyMap<Key, Compared> | undefined
 }
 
-/** Questions that one peer is asked at once: who asks more than MAX_QUESTIONS is not answered, and others ask in our name, too */
+/** Questions that one peer is asked at once: it does not answer more than MAX_QUESTIONS, and others ask in our name, too */
 const MAX_AT_ONCE = 8
-/** Milliseconds that one is waited for while another one may answer, and then, where none has, as long as others wait. The first is a guess */
+/** Milliseconds that a read waits for a peer while another one may answer (a guess), and then, where none has answered */
 const PATIENCE = [2_000, ANSWER_TIMEOUT]
 /** Bytes of entries of one place that one peer may tell of: they are held until all of that place are there. A guess */
 const MAX_HELD = 64 * 1024 * 1024
@@ -50,7 +50,7 @@ const WHOLE: Segment[] = [{ from: 0, width: RING }]
 /** All there is about asking one peer */
 interface Asked {
   gate: Gate
-  /** Questions in a row that it did not answer, or answered wrongly, and until when it is passed over because of that */
+  /** Questions in a row that the peer answered wrongly or not at all, and until when it is passed over for that */
   strikes: number
   until: number
 }
@@ -63,8 +63,9 @@ interface Reading extends AbortOptions {
 }
 
 /**
- * Reads what is not here, or may not be. Of each part of the ring it merges what as many keepers tell as there are copies: so one of them
- * that hides something hides it from nobody, and that something is missing is believed only if all of them say so.
+ * Reads entries that are not here, or may not be. Of each part of the ring a read merges what as many keepers tell as
+ * there are copies. So a keeper that hides an entry hides it from nobody, and a read believes that an entry is missing
+ * only if all of those keepers say so.
  */
 export class Elsewhere {
   readonly #init: ElsewhereInit
@@ -105,7 +106,8 @@ export class Elsewhere {
     // of what is ours to keep we tell what we have
     if (difference(unknown, this.#init.roster.kept).length > 0) {
       const { cause } = reading
-      throw new NoReplicatorError(`Too few who are here show what lies elsewhere${cause == null ? '' : `, the last one since ${cause.message}`}: wait for replicators`, { cause })
+      const why = cause == null ? '' : `, the last one since ${cause.message}`
+      throw new NoReplicatorError(`Too few who are here show what lies elsewhere${why}: wait for replicators`, { cause })
     }
   }
 
@@ -145,7 +147,7 @@ export class Elsewhere {
     return (strikes >= MAX_STRIKES && until > this.#init.clock.now()) || this.#init.trust.isFailing(peer)
   }
 
-  /** Those of one place come together, those of one group one behind the other. False: too few have answered for all of it */
+  /** Entries of one place come together, those of one group in a row. False: too few have answered for all of the part */
   async * #part ({ segment, keepers }: Part, reading: Reading): AsyncGenerator<Entry, boolean> {
     const counting = keepers.filter(({ peer }) => !this.#isPassedOver(peer))
     const needed = Math.max(1, Math.min(this.#init.replicas, counting.length))
@@ -169,7 +171,9 @@ export class Elsewhere {
   }
 
   /** As many as are needed tell what comes next: one that does not is replaced by another one, who begins there */
-  async #fill (before: Listing[], keepers: Keeper[], needed: number, begin: (peer: Key) => Listing, reading: Reading): Promise<Listing[]> {
+  async #fill (
+    before: Listing[], keepers: Keeper[], needed: number, begin: (peer: Key) => Listing, reading: Reading
+  ): Promise<Listing[]> {
     let listings = before
 
     for (const patience of PATIENCE) {
@@ -221,7 +225,9 @@ export class Elsewhere {
     const answer = await aborted(this.#askedOf(peer).gate.run(async () => {
       signal?.throwIfAborted()
       const impatience = new AbortController()
-      const timer = clock.after(patience, () => { impatience.abort(new NoAnswerError(`no answer within ${patience} ms`)) })
+      const timer = clock.after(patience, () => {
+        impatience.abort(new NoAnswerError(`no answer within ${patience} ms`))
+      })
       const options = { signal: signal == null ? impatience.signal : AbortSignal.any([signal, impatience.signal]) }
 
       try {
@@ -314,7 +320,9 @@ class Listing {
     for (const entry of entries) {
       const [least, offset] = [this.toldUpTo, this.#offset(entry)]
 
-      if (offset >= this.#part.width || offset < least || (offset === least && this.after != null && compare(entry.id, this.after.id) <= 0)) {
+      const isTwice = offset === least && this.after != null && compare(entry.id, this.after.id) <= 0
+
+      if (offset >= this.#part.width || offset < least || isTwice) {
         throw new NoAnswerError('it answered with other entries, or in another order')
       }
 

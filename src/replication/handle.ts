@@ -16,8 +16,8 @@ const THROWING = ['entries', 'elsewhere', 'arrivals', 'shelf', 'diagnostics']
 const TELLING = ['replicators', 'coverage', 'synced', 'dispatchEvent', 'safeDispatchEvent', 'listenerCount']
 
 /**
- * What one open() gives: the log, until this handle is closed, whatever others do with theirs. It checks what it is asked for, and
- * takes its listeners with it. A proxy, as all else is the log's.
+ * What one open() gives: the log, until this handle is closed, whatever others do with theirs. The handle checks the
+ * options of each call, and takes its listeners with it. A proxy, as all else is the log's.
  */
 export function handleOf (opened: Opened): SharedLog {
   const { log } = opened

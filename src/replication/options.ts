@@ -12,11 +12,13 @@ type Rules<T> = { [Name in keyof T]-?: [Rule] }
 const NUMBER: Rule = [value => typeof value === 'number' && value >= 0, 'a number from 0 on']
 const WHOLE: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0 on']
 const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
-const ACK: Rule = [value => value === 'stored' || value === 'leaders' || WHOLE[0](value), "'stored', 'leaders' or how many"]
+const ACK: Rule = [
+  value => value === 'stored' || value === 'leaders' || WHOLE[0](value), "'stored', 'leaders' or how many"
+]
 const REPLICATE: Rule = [
   value => typeof value === 'boolean' ||
     (isOf(value, ['factor', 'offset']) && typeof value.factor === 'number' && areNumbers(value)) ||
-    (isOf(value, ['segments']) && value.segments.every((segment: unknown) => typeof segment === 'object' && segment != null)) ||
+    (isOf(value, ['segments']) && value.segments.every((one: unknown) => typeof one === 'object' && one != null)) ||
     (isOf(value, ['limits']) && isOf(value.limits, ['storage', 'cpu']) && areNumbers(value.limits)),
   'true, false, { factor, offset }, { segments } or { limits: { storage, cpu } }'
 ]
@@ -48,7 +50,8 @@ const ENTRIES: Rules<EntriesOptions> = { from: [ANYTHING], reverse: [BOOLEAN], .
 const TRIM: Rules<TrimOptions> = { length: [NUMBER], bytes: [NUMBER], age: [AGE], when: [FUNCTION], ...SIGNALLED }
 
 /** What is said of an open() that says nothing */
-const BY_DEFAULT = { replicate: true, maturity: limits.MATURITY, grace: limits.GRACE, replicas: { min: limits.MIN_REPLICAS } }
+const REPLICAS = { min: limits.MIN_REPLICAS, max: limits.MAX_REPLICAS }
+const BY_DEFAULT = { replicate: true, maturity: limits.MATURITY, grace: limits.GRACE }
 
 /** Where the calls of a log have their options, and what those may be */
 const CALLS: { [Name in keyof SharedLog]?: [at: number, rules: Record<string, [Rule]>] } = {
@@ -86,16 +89,19 @@ export function checkCall (name: keyof SharedLog, args: unknown[]): void {
 
 /** A log that is open already has the options of who opened it first, or those that replicate() has changed since */
 export function expectSame (id: string, asked: OpenOptions, first: OpenOptions): void {
-  for (const [name, value] of Object.entries(filled(asked))) {
-    if (asked[name as keyof OpenOptions] !== undefined && name !== 'signal' && name !== 'ready' && !isSame(value, filled(first)[name as keyof OpenOptions])) {
-      throw new InvalidOptionsError(`The log '${id}' is open with another '${name}': open it without one, or close it everywhere before`)
+  const [wanted, known] = [filled(asked), filled(first)]
+
+  for (const name of Object.keys(OPEN) as Array<keyof OpenOptions>) {
+    if (asked[name] !== undefined && name !== 'signal' && name !== 'ready' && !isSame(wanted[name], known[name])) {
+      const what = 'open it without one, or close it everywhere before'
+      throw new InvalidOptionsError(`The log '${id}' is open with another '${name}': ${what}`)
     }
   }
 }
 
 function filled (options: OpenOptions): OpenOptions {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  return { ...BY_DEFAULT, ...given, replicas: { max: limits.MAX_REPLICAS, ...BY_DEFAULT.replicas, ...options.replicas } }
+  return { ...BY_DEFAULT, ...given, replicas: { ...REPLICAS, ...options.replicas } }
 }
 
 function isSame (a: any, b: any): boolean {

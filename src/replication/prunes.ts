@@ -106,7 +106,7 @@ export class Prunes {
       return
     }
 
-    const before = this.#pruned
+    const pruned = this.#pruned
     this.#isRunning = true
     this.#isAgain = this.#isMarked = this.#hasOffered = false
 
@@ -127,7 +127,7 @@ export class Prunes {
     }
 
     this.#offers = this.#hasOffered ? this.#offers + 1 : 0
-    this.#vain = this.#hasOffered || this.#isAgain || this.#waiting === 0 || this.#pruned > before ? 0 : this.#vain + 1
+    this.#vain = this.#hasOffered || this.#isAgain || this.#waiting === 0 || this.#pruned > pruned ? 0 : this.#vain + 1
 
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
       const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : Math.min(limits.PRUNE_INTERVAL * 2 ** this.#vain, limits.VAIN_CAP)

@@ -1,8 +1,9 @@
-import { defaultLogger } from '@libp2p/logger'
 import { expect } from 'aegir/chai'
 import { Prunes } from '../../src/replication/prunes.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, newLog, texts, WindClock } from '../fixtures/logs.ts'
+import { contextOf } from '../fixtures/replication-context.ts'
+import { PROOF_BYTES } from '../../src/replication/wire.ts'
 import type { PrunesInit } from '../../src/replication/prunes.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
 
@@ -38,22 +39,22 @@ describe('letting go of what others keep', () => {
     await log.appendMany(texts(COUNT))
     let [keepers, asked] = [['one'], 0]
     const prunes = new Prunes({
-      clock,
-      random: () => 0.5,
-      logger: defaultLogger().forComponent('test'),
+      context: contextOf(clock, { random: () => 0.5 }),
       log,
       questions: {
         ask: async (to: string, { ids }: { ids: unknown[] }) => {
           asked++
-          return { kept: ids.map(() => true) }
+          return { proofs: ids.map(() => new Uint8Array(PROOF_BYTES)) }
         }
       } as unknown as PrunesInit['questions'],
       kept: () => NOTHING,
       keepers: () => keepers,
       isReliable: () => true,
+      nextReliable: () => Infinity,
       copies: () => 2,
       offer: () => { throw new Error('nobody lacks anything') }
     })
+    prunes.proven = async (_, entries) => entries
     prunes.mark()
 
     for (const second of range(3_600)) {

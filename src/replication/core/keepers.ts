@@ -39,8 +39,9 @@ export interface Compare {
 }
 
 /**
- * Where all that there is lies here, as far as those know who are here: of what this node keeps, what it shares with nobody, and what it
- * has compared with all who share it. What was so once stays so while it is kept: who comes later brings its entries, as all do.
+ * Where all entries that there are lie here, as far as the peers know that are here: of the segments that this node
+ * keeps, those that it shares with nobody, and those that it has compared with all who share them. A segment stays so
+ * while it is kept: a peer that comes later brings its entries, as all do.
  */
 export function whole (kept: Segment[], before: Segment[], others: Compare[]): { now: Segment[], compared: Segment[] } {
   const compared = others.reduce<Segment[]>((all, { hasAll }) => union(all, hasAll), [])

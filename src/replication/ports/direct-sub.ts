@@ -6,8 +6,8 @@ import type { Port, PortEvents } from '../port.ts'
 const CONFIRMATION = 250
 
 /**
- * Speaks over DirectSub: it knows who listens, and leads to them over relays, too. It listens once for all topics, so a message costs the
- * same however many logs are open.
+ * Speaks over DirectSub, which knows who listens, and leads to them over relays, too. The port listens once for all
+ * topics, so a message costs the same however many logs are open.
  */
 export function directSubPort (pubsub: DirectSub, clock: Clock): Port {
   const joined = new Map<string, PortEvents>()
