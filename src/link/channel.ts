@@ -3,11 +3,13 @@ import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import { encodeFrame, frameOf, gather, Kind } from './core/frames.ts'
 import { WHOLE } from './core/outbox.ts'
+import { Writes } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError } from './errors.ts'
 import { FrameStream } from './frame-stream.ts'
 import type { Flight, Standing } from './core/flight.ts'
 import type { OnFrame } from './core/frames.ts'
 import type { Outbox } from './core/outbox.ts'
+import type { Reads } from './core/writes.ts'
 import type { FrameStreamOwner } from './frame-stream.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Connection, Stream } from '@libp2p/interface'
@@ -63,6 +65,10 @@ export interface ChannelOwner {
   onFrame: OnFrame
   /** A frame came that no credit counts */
   onUncounted (): void
+  /** How often the two sides write */
+  readonly reads: Reads
+  /** What was written came: it may be so little and so often that the channel is over */
+  onRead (channel: Channel, bytes: number): void
   fault (reason: string): void
   onSlow (channel: Channel): void
   onEnd (channel: Channel): void
@@ -76,6 +82,7 @@ export class Channel implements FrameStreamOwner {
   readonly connection: Connection
   number?: number
   readonly #init: ChannelInit
+  readonly #writes = new Writes()
   #state: 'opening' | 'open' | 'ended' = 'opening'
   #stream?: FrameStream
   /** Aborts when it is over before its stream is open */
@@ -112,7 +119,7 @@ export class Channel implements FrameStreamOwner {
     const { clock, slowAfter } = this.#init
     stream.maxReadBufferLength = limits.MAX_HELD
     this.#opening = undefined
-    this.#stream = new FrameStream({ stream, clock, owner: this, slowAfter, maxFrame: WHOLE })
+    this.#stream = new FrameStream({ stream, clock, owner: this, slowAfter, maxFrame: WHOLE, writes: this.#writes })
     this.#stream.read()
   }
 
@@ -146,12 +153,12 @@ export class Channel implements FrameStreamOwner {
 
   /** Tells the other side what was dealt with, if that is much; else a while later */
   grant (): void {
-    const { flight, clock } = this.#init
+    const { flight, clock, owner } = this.#init
 
     if (this.#state !== 'open' || this.#isCreditDue) {
       return
     }
-    if (flight.isWorthAGrant) {
+    if (flight.isWorthAGrant || owner.reads.isWorthAGrant) {
       this.#isCreditDue = true
       this.schedule(false)
     } else if (this.#creditTimer == null && flight.ungranted > 0) {
@@ -216,6 +223,14 @@ export class Channel implements FrameStreamOwner {
     return this.#hello != null || (this.#state === 'open' && (!outbox.isEmpty || flight.hasAgain))
   }
 
+  onRead (bytes: number): boolean {
+    if (!this.isOver) {
+      this.#init.owner.onRead(this, bytes)
+    }
+
+    return !this.isOver
+  }
+
   onFrame (kind: number, body: Uint8Array, bytes: number): void {
     const { flight, owner } = this.#init
 
@@ -266,6 +281,7 @@ export class Channel implements FrameStreamOwner {
   }
 
   #onCredit (body: Uint8Array): void {
+    this.#writes.granted()
     // one that comes before the hello is of no pairing
     const progress = this.#state === 'open' ? this.#init.flight.onGrant(new Reader(body).uvarint()) : 'lie'
 
@@ -279,7 +295,9 @@ export class Channel implements FrameStreamOwner {
   }
 
   #credit (): Uint8Array {
-    const dealtWith = this.#init.flight.grant()
+    const { clock, flight, owner } = this.#init
+    const dealtWith = flight.grant()
+    owner.reads.granted(clock.now())
     this.#isCreditDue = false
     this.#creditTimer?.cancel()
     this.#creditTimer = undefined

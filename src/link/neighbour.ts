@@ -7,6 +7,7 @@ import { Channels } from './core/channels.ts'
 import { Flight } from './core/flight.ts'
 import { Kind, Slots } from './core/frames.ts'
 import { Outbox } from './core/outbox.ts'
+import { FULL, Reads } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError, SlowPeerError } from './errors.ts'
 import { Reading } from './reading.ts'
 import type { ChannelOwner, Hello } from './channel.ts'
@@ -71,6 +72,7 @@ const LIVES = 2 ** 48
  */
 export class Neighbour implements ChannelOwner {
   readonly peerId: PeerId
+  readonly reads: Reads
   readonly #context: NeighbourContext
   readonly #core: Channels
   readonly #flight: Flight
@@ -94,6 +96,7 @@ export class Neighbour implements ChannelOwner {
     const { clock, newcomers, random, laneCapacity, maxFrame } = context
     this.peerId = peerId
     this.#context = context
+    this.reads = new Reads(clock.now())
     this.#reading = new Reading({
       clock,
       newcomers,
@@ -298,6 +301,17 @@ export class Neighbour implements ChannelOwner {
     this.spend(limits.UNCOUNTED_COST)
   }
 
+  /** Who writes crumbs one by one costs us more than itself for as long as it is connected, whatever we do with them */
+  onRead (channel: Channel, bytes: number): void {
+    if (!this.reads.came(bytes, this.#context.clock.now())) {
+      this.fault('wrote each crumb by itself', limits.MAX_FAULTS)
+      this.#disconnect(channel.connection, 'wrote each crumb by itself', ProtocolFaultError)
+      channel.abort(new ProtocolFaultError('Each crumb came by itself'))
+    } else if (bytes < FULL) {
+      this.spend(limits.SHORT_READ_COST)
+    }
+  }
+
   onSlow ({ connection }: Channel): void {
     this.#disconnect(connection, `did not take in a byte for ${this.#context.slowAfter} ms`)
   }
@@ -329,6 +343,7 @@ export class Neighbour implements ChannelOwner {
       channel.sayHello(this.#hello(hello.channel))
     }
 
+    this.reads.granted(this.#context.clock.now())
     channel.begin(isAnswer ? hello.from : this.#flight.received)
 
     if (this.#reading.isPaused) {
@@ -393,9 +408,9 @@ export class Neighbour implements ChannelOwner {
     return { ...this.#flight.standing, channel, window: limits.RECEIVE_WINDOW, maxFrame, greeting: handlers.greet(this) }
   }
 
-  #disconnect (connection: Connection, reason: string): void {
+  #disconnect (connection: Connection, reason: string, NamedError: new (message: string) => Error = SlowPeerError): void {
     this.#context.log.error('%p %s: disconnecting from it', this.peerId, reason)
-    connection.abort(new SlowPeerError(`${this.peerId} ${reason}`))
+    connection.abort(new NamedError(`${this.peerId} ${reason}`))
   }
 
   /** A timer of this neighbour's own: whatever happened to the one that was faulted, this one comes back */
