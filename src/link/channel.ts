@@ -3,6 +3,7 @@ import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import { encodeFrame, frameOf, gather, Kind } from './core/frames.ts'
 import { WHOLE } from './core/outbox.ts'
+import { Pace } from './core/pace.ts'
 import { Writes } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError } from './errors.ts'
 import { FrameStream } from './frame-stream.ts'
@@ -83,6 +84,7 @@ export class Channel implements FrameStreamOwner {
   number?: number
   readonly #init: ChannelInit
   readonly #writes = new Writes()
+  readonly #pace = new Pace()
   #state: 'opening' | 'open' | 'ended' = 'opening'
   #stream?: FrameStream
   /** Aborts when it is over before its stream is open */
@@ -93,6 +95,7 @@ export class Channel implements FrameStreamOwner {
   #position = 0
   #isCreditDue = false
   #creditTimer?: Timer
+  #creditAt = 0
 
   constructor (init: ChannelInit) {
     this.#init = init
@@ -153,7 +156,7 @@ export class Channel implements FrameStreamOwner {
 
   /** Tells the other side what was dealt with, if that is much; else a while later */
   grant (): void {
-    const { flight, clock, owner } = this.#init
+    const { flight, owner } = this.#init
 
     if (this.#state !== 'open' || this.#isCreditDue) {
       return
@@ -161,8 +164,21 @@ export class Channel implements FrameStreamOwner {
     if (flight.isWorthAGrant || owner.reads.isWorthAGrant) {
       this.#isCreditDue = true
       this.schedule(false)
-    } else if (this.#creditTimer == null && flight.ungranted > 0) {
-      this.#creditTimer = clock.after(limits.GRANT_AFTER, () => {
+    } else if (flight.ungranted >= limits.GRANT_SOON_BYTES) {
+      this.#grantAfter(limits.GRANT_SOON)
+    } else if (flight.ungranted > 0) {
+      this.#grantAfter(limits.GRANT_AFTER)
+    }
+  }
+
+  #grantAfter (ms: number): void {
+    const { flight, clock } = this.#init
+    const at = clock.now() + ms
+
+    if (this.#creditTimer == null || at < this.#creditAt) {
+      this.#creditTimer?.cancel()
+      this.#creditAt = at
+      this.#creditTimer = clock.after(ms, () => {
         this.#creditTimer = undefined
         this.#isCreditDue = flight.ungranted > 0
         this.schedule(false)
@@ -188,7 +204,7 @@ export class Channel implements FrameStreamOwner {
   }
 
   take (): Uint8Array[] | undefined {
-    const { flight, outbox } = this.#init
+    const { clock, flight, outbox } = this.#init
 
     if (this.#hello != null) {
       const hello = this.#hello
@@ -205,16 +221,21 @@ export class Channel implements FrameStreamOwner {
       return flight.takeAgain()
     }
 
-    const { left } = flight
-    const taken = outbox.take(Math.min(limits.WRITE_SIZE, left), left - limits.CONTROL_SHARE)
+    const { inFlight, left } = flight
+    const room = this.#pace.window - inFlight
+    const taken = outbox.take(Math.min(limits.WRITE_SIZE, left), Math.min(left - limits.CONTROL_SHARE, room))
 
     if (taken == null) {
+      if (room < left && !outbox.isEmpty) {
+        this.#pace.limited(flight.sent)
+      }
       return
     }
 
     // it is kept until it is dealt with, so it must not be a little piece of a large slab
     const parts = gather(taken, { owned: true })
     flight.push(parts, parts.reduce((sum, part) => sum + part.byteLength, 0))
+    this.#pace.sent(flight.sent, flight.sent - flight.inFlight, clock.now())
     return parts
   }
 
@@ -283,12 +304,17 @@ export class Channel implements FrameStreamOwner {
   #onCredit (body: Uint8Array): void {
     this.#writes.granted()
     // one that comes before the hello is of no pairing
-    const progress = this.#state === 'open' ? this.#init.flight.onGrant(new Reader(body).uvarint()) : 'lie'
+    const { clock, flight } = this.#init
+    const progress = this.#state === 'open' ? flight.onGrant(new Reader(body).uvarint()) : 'lie'
 
     if (progress === 'lie') {
       throw new MalformedError('granted more than was sent')
     }
+    // those who are only granted something grant, too: each CREDIT is a short write
+    this.grant()
+
     if (progress === 'more') {
+      this.#pace.granted(flight.sent - flight.inFlight, clock.now())
       this.#stream?.noteProgress()
       this.schedule(true)
     }

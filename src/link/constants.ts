@@ -37,6 +37,9 @@ export const REOPEN_DEADLINE = 30_000
 export const OPENINGS = { burst: 10, rate: 1 }
 /** Milliseconds until what was dealt with is granted, however little it is. A guess: some round trips */
 export const GRANT_AFTER = 250
+/** The same where so many bytes were dealt with: how many are on their way follows how fast they are. Guesses */
+export const GRANT_SOON = 2
+export const GRANT_SOON_BYTES = 32 * 1024
 /** Milliseconds that all neighbours together get to take what waits when this node stops */
 export const STOP_TIMEOUT = 1000
 

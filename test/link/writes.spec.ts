@@ -182,6 +182,25 @@ describe('a neighbour whose writes are short', () => {
     expect(written).to.be.below(1000)
   })
 
+  it('grants what comes one way without end as fast as it comes, though it hears nothing but grants', async () => {
+    const wires = await Wires.create()
+    wires.rate = 50_000_000
+    wires.connect()
+    await wires.clock.run(50)
+    const began = wires.clock.now()
+    const bulk = encodeFrame(20, 4, () => {}, new Uint8Array(50_000))
+
+    for (let i = 0; i < 1000; i++) {
+      wires.opener.neighbour.send({ frame: bulk, lane: Lane.DATA })
+    }
+    while (wires.other.frames.length < 1000 && wires.clock.now() < began + 10_000) {
+      await wires.clock.run(10)
+    }
+
+    expect(wires.other.frames).to.have.lengthOf(1000)
+    expect(wires.clock.now() - began).to.be.below(1500)
+  })
+
   it('is disconnected when it writes each by itself, and let be', async () => {
     const wires = await Wires.create()
     const { streams } = wires.connect()
