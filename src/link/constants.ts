@@ -47,10 +47,10 @@ export const STOP_TIMEOUT = 1000
 export const READING = { rate: 250, burst: 250 }
 /**
  * The same for all together that came lately, and for how many milliseconds they count as such: who comes again under
- * another name has no new budget. Guesses: 5,000 signatures at once
+ * another name has no new budget. Guesses: 5,000 signatures at once, and 500 of those from one place
  */
-export const NEWCOMERS = { rate: 250, burst: 500 }
 export const NEWCOMER_FOR = 60_000
+export const NEWCOMERS = { budget: { rate: 250, burst: 500 }, shareBurst: 50, groupFor: NEWCOMER_FOR }
 /** Milliseconds of it after which others have their turn. A guess: a message and its ack wait for several such turns */
 export const READING_TURN = 2
 /** Frames between two looks at the clock. A guess: the cheapest take some microseconds each */

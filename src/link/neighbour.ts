@@ -6,12 +6,14 @@ import * as limits from './constants.ts'
 import { Channels } from './core/channels.ts'
 import { Flight } from './core/flight.ts'
 import { Kind, Slots } from './core/frames.ts'
+import { placeOf } from './core/newcomers.ts'
 import { Outbox } from './core/outbox.ts'
 import { FULL, Reads } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError, SlowPeerError } from './errors.ts'
 import { Reading } from './reading.ts'
 import type { ChannelOwner, Hello } from './channel.ts'
 import type { ChannelEffect } from './core/channels.ts'
+import type { Newcomers } from './core/newcomers.ts'
 import type { Entry } from './core/outbox.ts'
 import type { LruMap } from '../runtime/bounded.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -58,7 +60,7 @@ export interface NeighbourContext {
   slowAfter: number
   penalties: LruMap<string, Penalty>
   /** The budget of reading of all that came lately */
-  newcomers: TokenBucket
+  newcomers: Newcomers
   /** The connections to this neighbour that may be used, the best first */
   connections (peerId: PeerId): Connection[]
   openStream (connection: Connection, signal: AbortSignal): Promise<Stream>
@@ -100,6 +102,7 @@ export class Neighbour implements ChannelOwner {
     this.#reading = new Reading({
       clock,
       newcomers,
+      place: () => placeOf(String(context.connections(peerId)[0]?.remoteAddr ?? '')),
       onPaused: isPaused => { isPaused ? this.#current?.stop() : this.#current?.go() }
     })
     this.#flight = new Flight({ window: limits.RECEIVE_WINDOW, newLife: () => 1 + randomInt(random, LIVES) })

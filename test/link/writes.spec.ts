@@ -161,7 +161,8 @@ describe('how often a side writes', () => {
   })
 })
 
-describe('a neighbour whose writes are short', () => {
+describe('a neighbour whose writes are short', function () {
+  this.timeout(20_000)
   const small = encodeFrame(20, 4, () => {}, new Uint8Array(10))
 
   it('bundles what it says in many turns, and all of it comes', async () => {
