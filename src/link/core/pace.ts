@@ -3,8 +3,8 @@ import { WHOLE } from './outbox.ts'
 
 /** Milliseconds that what is sent may queue on its way, below us or at the other side. A guess: a few turns of each */
 const TARGET = 10
-/** Bytes that may always be on their way: two of the largest frames that go whole, and what was not granted yet */
-const FLOOR = 192 * 1024
+/** Bytes that may always be on their way: one of the largest frames that go whole, and one behind it */
+const FLOOR = 2 * WHOLE
 /** Bytes that may be on their way before anything is known. A guess */
 const FIRST = 1024 * 1024
 /** Milliseconds that a rate is believed in: it may fall for as long because the other side did something else */
