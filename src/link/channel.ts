@@ -3,11 +3,14 @@ import { MalformedError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import { encodeFrame, frameOf, gather, Kind } from './core/frames.ts'
 import { WHOLE } from './core/outbox.ts'
+import { Pace } from './core/pace.ts'
+import { Writes } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError } from './errors.ts'
 import { FrameStream } from './frame-stream.ts'
 import type { Flight, Standing } from './core/flight.ts'
 import type { OnFrame } from './core/frames.ts'
 import type { Outbox } from './core/outbox.ts'
+import type { Reads } from './core/writes.ts'
 import type { FrameStreamOwner } from './frame-stream.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Connection, Stream } from '@libp2p/interface'
@@ -63,6 +66,10 @@ export interface ChannelOwner {
   onFrame: OnFrame
   /** A frame came that no credit counts */
   onUncounted (): void
+  /** How often the two sides write */
+  readonly reads: Reads
+  /** What was written came: it may be so little and so often that the channel is over */
+  onRead (channel: Channel, bytes: number): void
   fault (reason: string): void
   onSlow (channel: Channel): void
   onEnd (channel: Channel): void
@@ -76,6 +83,8 @@ export class Channel implements FrameStreamOwner {
   readonly connection: Connection
   number?: number
   readonly #init: ChannelInit
+  readonly #writes = new Writes()
+  readonly #pace = new Pace()
   #state: 'opening' | 'open' | 'ended' = 'opening'
   #stream?: FrameStream
   /** Aborts when it is over before its stream is open */
@@ -86,6 +95,7 @@ export class Channel implements FrameStreamOwner {
   #position = 0
   #isCreditDue = false
   #creditTimer?: Timer
+  #creditAt = 0
 
   constructor (init: ChannelInit) {
     this.#init = init
@@ -112,7 +122,7 @@ export class Channel implements FrameStreamOwner {
     const { clock, slowAfter } = this.#init
     stream.maxReadBufferLength = limits.MAX_HELD
     this.#opening = undefined
-    this.#stream = new FrameStream({ stream, clock, owner: this, slowAfter, maxFrame: WHOLE })
+    this.#stream = new FrameStream({ stream, clock, owner: this, slowAfter, maxFrame: WHOLE, writes: this.#writes })
     this.#stream.read()
   }
 
@@ -146,16 +156,29 @@ export class Channel implements FrameStreamOwner {
 
   /** Tells the other side what was dealt with, if that is much; else a while later */
   grant (): void {
-    const { flight, clock } = this.#init
+    const { flight, owner } = this.#init
 
     if (this.#state !== 'open' || this.#isCreditDue) {
       return
     }
-    if (flight.isWorthAGrant) {
+    if (flight.isWorthAGrant || owner.reads.isWorthAGrant) {
       this.#isCreditDue = true
       this.schedule(false)
-    } else if (this.#creditTimer == null && flight.ungranted > 0) {
-      this.#creditTimer = clock.after(limits.GRANT_AFTER, () => {
+    } else if (flight.ungranted >= limits.GRANT_SOON_BYTES) {
+      this.#grantAfter(limits.GRANT_SOON)
+    } else if (flight.ungranted > 0) {
+      this.#grantAfter(limits.GRANT_AFTER)
+    }
+  }
+
+  #grantAfter (ms: number): void {
+    const { flight, clock } = this.#init
+    const at = clock.now() + ms
+
+    if (this.#creditTimer == null || at < this.#creditAt) {
+      this.#creditTimer?.cancel()
+      this.#creditAt = at
+      this.#creditTimer = clock.after(ms, () => {
         this.#creditTimer = undefined
         this.#isCreditDue = flight.ungranted > 0
         this.schedule(false)
@@ -181,7 +204,7 @@ export class Channel implements FrameStreamOwner {
   }
 
   take (): Uint8Array[] | undefined {
-    const { flight, outbox } = this.#init
+    const { clock, flight, outbox } = this.#init
 
     if (this.#hello != null) {
       const hello = this.#hello
@@ -198,22 +221,35 @@ export class Channel implements FrameStreamOwner {
       return flight.takeAgain()
     }
 
-    const { left } = flight
-    const taken = outbox.take(Math.min(limits.WRITE_SIZE, left), left - limits.CONTROL_SHARE)
+    const { inFlight, left } = flight
+    const room = this.#pace.window - inFlight
+    const taken = outbox.take(Math.min(limits.WRITE_SIZE, left), Math.min(left - limits.CONTROL_SHARE, room))
 
     if (taken == null) {
+      if (room < left && !outbox.isEmpty) {
+        this.#pace.limited(flight.sent)
+      }
       return
     }
 
     // it is kept until it is dealt with, so it must not be a little piece of a large slab
     const parts = gather(taken, { owned: true })
     flight.push(parts, parts.reduce((sum, part) => sum + part.byteLength, 0))
+    this.#pace.sent(flight.sent, flight.sent - flight.inFlight, clock.now())
     return parts
   }
 
   hasMore (): boolean {
     const { flight, outbox } = this.#init
     return this.#hello != null || (this.#state === 'open' && (!outbox.isEmpty || flight.hasAgain))
+  }
+
+  onRead (bytes: number): boolean {
+    if (!this.isOver) {
+      this.#init.owner.onRead(this, bytes)
+    }
+
+    return !this.isOver
   }
 
   onFrame (kind: number, body: Uint8Array, bytes: number): void {
@@ -266,20 +302,28 @@ export class Channel implements FrameStreamOwner {
   }
 
   #onCredit (body: Uint8Array): void {
+    this.#writes.granted()
     // one that comes before the hello is of no pairing
-    const progress = this.#state === 'open' ? this.#init.flight.onGrant(new Reader(body).uvarint()) : 'lie'
+    const { clock, flight } = this.#init
+    const progress = this.#state === 'open' ? flight.onGrant(new Reader(body).uvarint()) : 'lie'
 
     if (progress === 'lie') {
       throw new MalformedError('granted more than was sent')
     }
+    // those who are only granted something grant, too: each CREDIT is a short write
+    this.grant()
+
     if (progress === 'more') {
+      this.#pace.granted(flight.sent - flight.inFlight, clock.now())
       this.#stream?.noteProgress()
       this.schedule(true)
     }
   }
 
   #credit (): Uint8Array {
-    const dealtWith = this.#init.flight.grant()
+    const { clock, flight, owner } = this.#init
+    const dealtWith = flight.grant()
+    owner.reads.granted(clock.now())
     this.#isCreditDue = false
     this.#creditTimer?.cancel()
     this.#creditTimer = undefined

@@ -37,6 +37,9 @@ export const REOPEN_DEADLINE = 30_000
 export const OPENINGS = { burst: 10, rate: 1 }
 /** Milliseconds until what was dealt with is granted, however little it is. A guess: some round trips */
 export const GRANT_AFTER = 250
+/** The same where so many bytes were dealt with: how many are on their way follows how fast they are. Guesses */
+export const GRANT_SOON = 2
+export const GRANT_SOON_BYTES = 32 * 1024
 /** Milliseconds that all neighbours together get to take what waits when this node stops */
 export const STOP_TIMEOUT = 1000
 
@@ -44,10 +47,10 @@ export const STOP_TIMEOUT = 1000
 export const READING = { rate: 250, burst: 250 }
 /**
  * The same for all together that came lately, and for how many milliseconds they count as such: who comes again under
- * another name has no new budget. Guesses: 5,000 signatures at once
+ * another name has no new budget. Guesses: 5,000 signatures at once, and 500 of those from one place
  */
-export const NEWCOMERS = { rate: 250, burst: 500 }
 export const NEWCOMER_FOR = 60_000
+export const NEWCOMERS = { budget: { rate: 250, burst: 500 }, shareBurst: 50, groupFor: NEWCOMER_FOR }
 /** Milliseconds of it after which others have their turn. A guess: a message and its ack wait for several such turns */
 export const READING_TURN = 2
 /** Frames between two looks at the clock. A guess: the cheapest take some microseconds each */
@@ -56,6 +59,8 @@ export const READING_FRAMES = 16
 export const READING_PAUSE = 10
 /** Milliseconds of it that a frame costs which no credit counts, so that nobody floods us with those. A guess */
 export const UNCOUNTED_COST = 0.02
+/** The same of what comes in a short write, beside what is in it. Measured: 0.03, with the muxer's answer to it */
+export const SHORT_READ_COST = 0.02
 
 /** Protocol errors of one neighbour until it is let be, and for how many milliseconds. Guesses */
 export const MAX_FAULTS = 100

@@ -3,6 +3,7 @@ import { MalformedError } from '../runtime/errors.ts'
 import { MAX_HELD } from './constants.ts'
 import { FrameParser, gather, SHORT } from './core/frames.ts'
 import type { OnFrame } from './core/frames.ts'
+import type { Writes } from './core/writes.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { AbortOptions, Stream, StreamMessageEvent } from '@libp2p/interface'
 
@@ -21,6 +22,8 @@ export interface FrameStreamInit {
   maxFrame: number
   /** Milliseconds without progress, while bytes wait, until the other side is too slow */
   slowAfter: number
+  /** How often it may write what is short: by default as often as there is something */
+  writes?: Writes
 }
 
 /** Who uses a stream of frames */
@@ -29,6 +32,8 @@ export interface FrameStreamOwner {
   take (): Uint8Array[] | undefined
   /** Whether bytes wait to be written, be it that they may not go yet */
   hasMore (): boolean
+  /** So many bytes came at once. False: the stream is over */
+  onRead? (bytes: number): boolean
   onFrame: OnFrame
   /** What came could not be parsed */
   onMalformed (err: Error): void
@@ -47,6 +52,8 @@ export class FrameStream {
   #isScheduled = false
   #isPumping = false
   #isBlocked = false
+  /** While a short write waits for more */
+  #pause?: Timer
   /** Nothing more comes */
   #hasEnded = false
   #isOver = false
@@ -80,6 +87,10 @@ export class FrameStream {
   /** One listener for all events, and few of them: each costs half a kilobyte for as long as there is a neighbour */
   handleEvent (event: StreamMessageEvent | Event): void {
     if ('data' in event) {
+      if (this.#init.owner.onRead?.(event.data.byteLength) === false) {
+        return
+      }
+
       this.#parse(() => {
         for (const part of event.data instanceof Uint8Array ? [event.data] : event.data) {
           this.#parser.push(part)
@@ -193,14 +204,17 @@ export class FrameStream {
 
     try {
       while (!this.#isOver && stream.writeStatus === 'writable' && !stream.writableNeedsDrain) {
-        const parts = this.#nextParts()
+        this.#takeMore()
 
-        if (parts.length === 0) {
+        if (this.#carried === 0 || this.#isTooEarly()) {
           break
         }
 
+        const before = this.#carried
+        const runs = gather(this.#nextParts(), { owned: false })
+        const bytes = before - this.#carried
         this.#progress++
-        const runs = gather(parts, { owned: false })
+        this.#init.writes?.wrote(bytes)
         stream.send(runs.length === 1 ? runs[0] : new Uint8ArrayList(...runs))
       }
     } catch (err: any) {
@@ -231,17 +245,34 @@ export class FrameStream {
     }
   }
 
-  /** As much as one write takes. A long part that does not fit is cut, unless little of the write is free */
-  #nextParts (): Uint8Array[] {
-    const parts = this.#carry
+  /** A short write may have to wait for more */
+  #isTooEarly (): boolean {
+    const { writes, clock } = this.#init
+    const wait = writes?.waitFor(this.#carried) ?? 0
 
+    if (wait > 0 && this.#pause == null) {
+      this.#pause = clock.after(wait, () => {
+        this.#pause = undefined
+        writes?.waited()
+        this.#pump()
+      })
+    }
+
+    return wait > 0
+  }
+
+  #takeMore (): void {
     for (let more = this.#take(); more != null; more = this.#take()) {
       for (const part of more) {
-        parts.push(part)
+        this.#carry.push(part)
         this.#carried += part.byteLength
       }
     }
+  }
 
+  /** As much as one write takes. A long part that does not fit is cut, unless little of the write is free */
+  #nextParts (): Uint8Array[] {
+    const parts = this.#carry
     let left = WRITE
     let count = 0
 
@@ -291,6 +322,7 @@ export class FrameStream {
     if (!this.#isOver) {
       this.#isOver = true
       this.#stallTimer?.cancel()
+      this.#pause?.cancel()
       this.#onIdle?.()
       this.#onOver?.()
       this.#init.owner.onStreamEnd()

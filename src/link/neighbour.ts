@@ -6,11 +6,14 @@ import * as limits from './constants.ts'
 import { Channels } from './core/channels.ts'
 import { Flight } from './core/flight.ts'
 import { Kind, Slots } from './core/frames.ts'
+import { placeOf } from './core/newcomers.ts'
 import { Outbox } from './core/outbox.ts'
+import { FULL, Reads } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError, SlowPeerError } from './errors.ts'
 import { Reading } from './reading.ts'
 import type { ChannelOwner, Hello } from './channel.ts'
 import type { ChannelEffect } from './core/channels.ts'
+import type { Newcomers } from './core/newcomers.ts'
 import type { Entry } from './core/outbox.ts'
 import type { LruMap } from '../runtime/bounded.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -57,7 +60,7 @@ export interface NeighbourContext {
   slowAfter: number
   penalties: LruMap<string, Penalty>
   /** The budget of reading of all that came lately */
-  newcomers: TokenBucket
+  newcomers: Newcomers
   /** The connections to this neighbour that may be used, the best first */
   connections (peerId: PeerId): Connection[]
   openStream (connection: Connection, signal: AbortSignal): Promise<Stream>
@@ -71,6 +74,7 @@ const LIVES = 2 ** 48
  */
 export class Neighbour implements ChannelOwner {
   readonly peerId: PeerId
+  readonly reads: Reads
   readonly #context: NeighbourContext
   readonly #core: Channels
   readonly #flight: Flight
@@ -94,9 +98,11 @@ export class Neighbour implements ChannelOwner {
     const { clock, newcomers, random, laneCapacity, maxFrame } = context
     this.peerId = peerId
     this.#context = context
+    this.reads = new Reads(clock.now())
     this.#reading = new Reading({
       clock,
       newcomers,
+      place: () => placeOf(String(context.connections(peerId)[0]?.remoteAddr ?? '')),
       onPaused: isPaused => { isPaused ? this.#current?.stop() : this.#current?.go() }
     })
     this.#flight = new Flight({ window: limits.RECEIVE_WINDOW, newLife: () => 1 + randomInt(random, LIVES) })
@@ -298,6 +304,17 @@ export class Neighbour implements ChannelOwner {
     this.spend(limits.UNCOUNTED_COST)
   }
 
+  /** Who writes crumbs one by one costs us more than itself for as long as it is connected, whatever we do with them */
+  onRead (channel: Channel, bytes: number): void {
+    if (!this.reads.came(bytes, this.#context.clock.now())) {
+      this.fault('wrote each crumb by itself', limits.MAX_FAULTS)
+      this.#disconnect(channel.connection, 'wrote each crumb by itself', ProtocolFaultError)
+      channel.abort(new ProtocolFaultError('Each crumb came by itself'))
+    } else if (bytes < FULL) {
+      this.spend(limits.SHORT_READ_COST)
+    }
+  }
+
   onSlow ({ connection }: Channel): void {
     this.#disconnect(connection, `did not take in a byte for ${this.#context.slowAfter} ms`)
   }
@@ -329,6 +346,7 @@ export class Neighbour implements ChannelOwner {
       channel.sayHello(this.#hello(hello.channel))
     }
 
+    this.reads.granted(this.#context.clock.now())
     channel.begin(isAnswer ? hello.from : this.#flight.received)
 
     if (this.#reading.isPaused) {
@@ -393,9 +411,9 @@ export class Neighbour implements ChannelOwner {
     return { ...this.#flight.standing, channel, window: limits.RECEIVE_WINDOW, maxFrame, greeting: handlers.greet(this) }
   }
 
-  #disconnect (connection: Connection, reason: string): void {
+  #disconnect (connection: Connection, reason: string, NamedError: new (message: string) => Error = SlowPeerError): void {
     this.#context.log.error('%p %s: disconnecting from it', this.peerId, reason)
-    connection.abort(new SlowPeerError(`${this.peerId} ${reason}`))
+    connection.abort(new NamedError(`${this.peerId} ${reason}`))
   }
 
   /** A timer of this neighbour's own: whatever happened to the one that was faulted, this one comes back */

@@ -1,6 +1,6 @@
 import { LruMap } from '../runtime/bounded.ts'
-import { TokenBucket } from '../runtime/token-bucket.ts'
 import * as limits from './constants.ts'
+import { Newcomers } from './core/newcomers.ts'
 import { ProtocolFaultError } from './errors.ts'
 import { Neighbour } from './neighbour.ts'
 import type { NeighbourContext, NeighbourHandlers } from './neighbour.ts'
@@ -45,7 +45,7 @@ export class Neighbours {
     this.#context = {
       ...init,
       penalties: new LruMap(limits.MAX_PENALTIES),
-      newcomers: new TokenBucket(limits.NEWCOMERS, init.clock.now()),
+      newcomers: new Newcomers(limits.NEWCOMERS, init.clock.now()),
       log: logger.forComponent('libp2p:sheaf:link'),
       connections: peerId => this.#connections(peerId),
       openStream: async (connection, signal) =>

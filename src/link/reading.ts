@@ -1,11 +1,14 @@
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import * as limits from './constants.ts'
+import type { Newcomers } from './core/newcomers.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 
 export interface ReadingInit {
   clock: Clock
   /** The budget of all neighbours that came lately */
-  newcomers: TokenBucket
+  newcomers: Newcomers
+  /** Where this one comes from */
+  place (): string
   /** Frames are to be handed on, or held */
   onPaused (isPaused: boolean): void
 }
@@ -19,6 +22,7 @@ export class Reading {
   /** Until when the neighbour is a newcomer */
   readonly #newUntil: number
   #budget?: TokenBucket
+  #place?: string
   #frames = 0
   /** When the present turn of the loop was found to be reading */
   #since?: number
@@ -45,15 +49,21 @@ export class Reading {
   spend (ms: number): void {
     const { clock, newcomers } = this.#init
     const now = clock.now()
-    this.#budget ??= new TokenBucket(limits.READING, now)
-    const budgets = now < this.#newUntil ? [this.#budget, newcomers] : [this.#budget]
-    budgets.forEach(budget => { budget.spend(ms, now) })
+    const isNew = now < this.#newUntil
+    const place = isNew ? this.#place ??= this.#init.place() : ''
+    const budget = this.#budget ??= new TokenBucket(limits.READING, now)
+    budget.spend(ms, now)
+    isNew && newcomers.spend(place, ms, now)
 
     if (this.#isPaused) {
       return
     }
-    if (budgets.some(budget => budget.level(now) < 0)) {
-      const wait = Math.max(...budgets.map(budget => budget.wait(limits.READING_PAUSE, now)))
+
+    const isSpent = isNew && newcomers.isSpent(place, now)
+
+    if (isSpent || budget.level(now) < 0) {
+      const ofNewcomers = isSpent ? newcomers.wait(place, limits.READING_PAUSE, now) : 0
+      const wait = Math.max(budget.wait(limits.READING_PAUSE, now), ofNewcomers)
       this.#pauseUntil(goOn => { this.#pause = clock.after(wait, goOn) })
     } else {
       this.#lookAtTheClock()

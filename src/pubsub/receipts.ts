@@ -50,7 +50,10 @@ export class Receipts {
     all.forEach(({ answer, seqs }) => { this.#send(answer, seqs) })
   }
 
-  /** Straight if its reader is a neighbour, else the way that leads there, or that what it speaks of came by */
+  /**
+   * Straight if its reader is a neighbour, else by the way that what it speaks of came by: that was there a moment ago,
+   * where the one that leads there may have died meanwhile. The other one if the first is gone
+   */
   #send ({ by, ...said }: Answer, seqs: number[]): void {
     const { core, peers, signer, outbound, counters, log } = this.#context
     const receipt = { ...said, seqs }
@@ -66,7 +69,7 @@ export class Receipts {
     const signed = signer.sign(core.epoch, EnvelopeType.RECEIPT, wire.encodeReceipt(receipt))
 
     inOrder(outbound, 'parcels', signed, envelope => {
-      const via = peers.get(core.routing.next(receipt.of) ?? by.key)
+      const via = peers.get(by.key) ?? peers.get(core.routing.next(receipt.of) ?? by.key)
 
       if (via == null) {
         counters.add('receipt that found no way')

@@ -6,11 +6,11 @@ import { stubInterface } from 'sinon-ts'
 import { decodeHello } from '../../src/link/channel.ts'
 import { NEWCOMERS } from '../../src/link/constants.ts'
 import { FrameParser, Kind } from '../../src/link/core/frames.ts'
+import { Newcomers } from '../../src/link/core/newcomers.ts'
 import { Neighbour } from '../../src/link/neighbour.ts'
 import { LruMap } from '../../src/runtime/bounded.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
-import { TokenBucket } from '../../src/runtime/token-bucket.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Hello } from '../../src/link/channel.ts'
 import type { NeighbourHandlers, Penalty } from '../../src/link/neighbour.ts'
@@ -192,7 +192,7 @@ export class Wires {
       onArrive: () => {},
       onLeave: () => {}
     }
-    const newcomers = new TokenBucket(NEWCOMERS, this.clock.now())
+    const newcomers = new Newcomers(NEWCOMERS, this.clock.now())
     const make = (): Neighbour => new Neighbour(peerId, isOpener, {
       penalties,
       newcomers,

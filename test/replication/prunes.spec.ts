@@ -1,9 +1,9 @@
 import { expect } from 'aegir/chai'
 import { Prunes } from '../../src/replication/prunes.ts'
+import { PROOF_BYTES } from '../../src/replication/wire.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, newLog, texts, WindClock } from '../fixtures/logs.ts'
 import { contextOf } from '../fixtures/replication-context.ts'
-import { PROOF_BYTES } from '../../src/replication/wire.ts'
 import type { PrunesInit } from '../../src/replication/prunes.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
 

@@ -1,5 +1,4 @@
 import { expect } from 'aegir/chai'
-import { Answers } from '../../src/replication/answers.ts'
 import { Membership } from '../../src/replication/core/membership.ts'
 import { Outgoing } from '../../src/replication/core/outgoing.ts'
 import { Prunes } from '../../src/replication/prunes.ts'

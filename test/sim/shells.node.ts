@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { flood, framers } from './shell-worlds.ts'
+import { flood, framers, relaysDie } from './shell-worlds.ts'
 import type { Report } from './mesh-worlds.ts'
 
 function expectRight ({ wrong, lines }: Report): void {
@@ -17,5 +17,11 @@ describe('whole DirectSubs under a virtual clock, beside one that is hostile', f
 
   it('wait for their turn, not for a neighbour that sends all that its credit allows over the same slow link', async () => {
     expectRight(await flood(1, { isBehind: false }))
+  })
+
+  it('get all acks while relays die and are replaced, though neighbours notice it late: an answer goes back by the way that was there', async () => {
+    for (const seed of [28, 46, 99, 144]) {
+      expectRight(await relaysDie(seed))
+    }
   })
 })

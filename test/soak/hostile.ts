@@ -31,6 +31,8 @@ export interface HostileInit {
   /** Milliseconds of peace before them, and of each of them */
   peace: number
   slice: number
+  /** The name of the one attack that is looked at */
+  only?: string
   seed?: number
   onLine? (line: string): void
 }
@@ -197,7 +199,7 @@ async function startPair (): Promise<Pair> {
 }
 
 /** An honest pair, first alone, and then with a neighbour that does all it can to disturb them */
-export async function runHostile ({ attacks, peace, slice, seed = 1, onLine = () => {} }: HostileInit): Promise<HostileReport> {
+export async function runHostile ({ attacks, peace, slice, only, seed = 1, onLine = () => {} }: HostileInit): Promise<HostileReport> {
   const pair = await startPair()
   const { a, b } = pair
   const memory: Memory[] = []
@@ -220,7 +222,7 @@ export async function runHostile ({ attacks, peace, slice, seed = 1, onLine = ()
     await new Promise<void>(resolve => { setTimeout(resolve, peace) })
     const begun = pair.count
     await look('at the start')
-    const kinds = stranger.attacks
+    const kinds = stranger.attacks.filter(kind => only == null || kind === only)
     const began = performance.now()
     const done = (i: number): number => attacks > 0 ? (performance.now() - began) / attacks : i / kinds.length
     let isHalfway = false

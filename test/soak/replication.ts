@@ -198,7 +198,10 @@ function someEntries (random: Random): Told {
 
 function someShare (random: Random): Replicate {
   const dice = random()
-  return dice < 0.4 ? true : dice < 0.7 ? { limits: {} } : { factor: 0.3 + 0.7 * random(), offset: random() }
+  if (dice < 0.4) {
+    return true
+  }
+  return dice < 0.7 ? { limits: {} } : { factor: 0.3 + 0.7 * random(), offset: random() }
 }
 
 /** A process is killed and comes back, or is stopped and goes on */

@@ -12,22 +12,27 @@ const MINUTE = 60_000
 const SLICE = 5000
 const PEACE = 15_000
 
-function minutesOf (args: string[]): { minutes: number, seed: number } {
-  const { values } = parseArgs({ args, options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string', default: '1' } } })
+function minutesOf (args: string[]): { minutes: number, seed: number, only?: string } {
+  const { values } = parseArgs({
+    args,
+    options: {
+      minutes: { type: 'string', default: '10' }, seed: { type: 'string', default: '1' }, only: { type: 'string' }
+    }
+  })
   const [minutes, seed] = [Number(values.minutes), Number(values.seed)]
 
   if (!(minutes > 0) || !Number.isInteger(seed)) {
     throw new Error('--minutes takes a number above 0, --seed a whole number')
   }
 
-  return { minutes, seed }
+  return { minutes, seed, only: values.only }
 }
 
 async function main (): Promise<number> {
-  const { minutes, seed } = minutesOf(process.argv.slice(2))
+  const { minutes, seed, only } = minutesOf(process.argv.slice(2))
   console.log(`an honest pair, and a stranger beside it for ${minutes} minutes, seed ${seed}`)
   const { before, during, each, memory: [, middle, end], wrong } = await runHostile({
-    attacks: minutes * MINUTE, peace: Math.min(PEACE, minutes * MINUTE / 4), slice: Math.min(SLICE, minutes * MINUTE / 12), seed, onLine: line => { console.log(line) }
+    attacks: minutes * MINUTE, peace: Math.min(PEACE, minutes * MINUTE / 4), slice: Math.min(SLICE, minutes * MINUTE / 12), seed, only, onLine: line => { console.log(line) }
   })
 
   console.log(`before: ${print(before)}`)

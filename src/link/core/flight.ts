@@ -105,6 +105,11 @@ export class Flight {
     return this.#dealtWith + this.#remoteWindow - this.#sent
   }
 
+  /** Bytes that were sent in all */
+  get sent (): number {
+    return this.#sent
+  }
+
   /** Sent, and not dealt with yet */
   get inFlight (): number {
     return this.#sent - this.#dealtWith
