@@ -4,22 +4,22 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import * as limits from './constants.ts'
 import { covers } from './core/ring.ts'
-import { placeOf, rawOf } from './holdings.ts'
+import { placeOf, rawOf } from './digests.ts'
 import { proofOf } from './proof.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
-import type { Holdings } from './holdings.ts'
+import type { Digests } from './digests.ts'
 import type { Answer, Question } from './wire.ts'
 import type { Log } from '../log/index.ts'
 
 export interface AnswersInit {
   context: ReplicationContext
   log: Log
-  holdings: Holdings
+  digests: Digests
   /** What we keep */
   kept (): Segment[]
-  /** See prunes.ts */
+  /** See pruning.ts */
   removals (): number
   /** All that others have of what this node keeps is here */
   isSynced (): boolean
@@ -66,7 +66,7 @@ export class Answers {
   }
 
   async #answer (from: Key, question: Question): Promise<Answer> {
-    const { holdings } = this.#init
+    const { digests } = this.#init
     const { kind } = question
 
     switch (kind) {
@@ -74,20 +74,20 @@ export class Answers {
         if (question.parts < 1 || question.parts > MAX_PARTS || question.segments.length * question.parts > limits.MAX_ASKED * 2) {
           return { kind: 'refused', reason: `${question.segments.length} segments in ${question.parts} parts each are too many` }
         }
-        return { kind, summaries: await holdings.summaries(question.segments, question.parts, question.key) }
+        return { kind, summaries: await digests.summaries(question.segments, question.parts, question.key) }
       case 'symbols':
         if (question.count > this.#init.context.sizes.symbols || question.from > 3 * limits.MAX_SKETCHED) {
           return { kind: 'refused', reason: `${question.count} symbols from ${question.from} on are too many` }
         }
-        return { kind, symbols: await holdings.symbols(from, question) }
+        return { kind, symbols: await digests.symbols(from, question) }
       case 'fetch':
-        return { kind, ...await holdings.byShortIds(from, question) }
+        return { kind, ...await digests.byShortIds(from, question) }
       case 'pull':
-        return { kind, ...await holdings.arrivals(question.from, question.segments) }
+        return { kind, ...await digests.arrivals(question.from, question.segments) }
       case 'window':
-        return holdings.window(question.from, question.to, question.segments)
+        return digests.window(question.from, question.to, question.segments)
       case 'list':
-        return { kind, ...await holdings.list(question.segment, question.after) }
+        return { kind, ...await digests.list(question.segment, question.after) }
       case 'keep':
         if (new Set(question.ids.map(keyOfBytes)).size < question.ids.length || question.ids.length > limits.MAX_PROVEN) {
           return { kind: 'refused', reason: `${question.ids.length} ids are too many, or one of them stands there twice` }
@@ -97,7 +97,7 @@ export class Answers {
         if (!this.#init.isSynced()) {
           return { kind: 'refused', reason: 'it does not have all of its share yet' }
         }
-        return { kind, bytes: await holdings.bytesIn(this.#init.kept()) }
+        return { kind, bytes: await digests.bytesIn(this.#init.kept()) }
     }
   }
 

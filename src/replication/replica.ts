@@ -6,26 +6,26 @@ import { MalformedError } from '../runtime/errors.ts'
 import { randomInt } from '../runtime/random.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import { Answers } from './answers.ts'
-import { Audits } from './audits.ts'
+import { AntiEntropy } from './anti-entropy.ts'
 import * as limits from './constants.ts'
 import { shareOf } from './core/placement.ts'
 import { covers } from './core/ring.ts'
-import { Holdings, placeOf, rawOf } from './holdings.ts'
-import { Intake } from './intake.ts'
-import { Prunes } from './prunes.ts'
+import { Digests, placeOf, rawOf } from './digests.ts'
+import { Ingest } from './ingest.ts'
+import { Pruning } from './pruning.ts'
+import { Push } from './push.ts'
 import { Questions } from './questions.ts'
 import { syncReport } from './reports.ts'
 import { Roster } from './roster.ts'
-import { Spread } from './spread.ts'
-import { Syncs } from './syncs.ts'
+import { SpotChecks } from './spot-checks.ts'
 import { decodeMessage, encodeMessage, entrySize } from './wire.ts'
 import type { ReplicationContext } from './context.ts'
 import type { LeaveReason, Transition } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
 import type { Trust } from './core/trust.ts'
 import type { Key } from './core/types.ts'
+import type { Weighed } from './own-share.ts'
 import type { Port, PortTopic } from './port.ts'
-import type { Weighed } from './share.ts'
 import type { Answer, Message, Question } from './wire.ts'
 import type { Entry, Log } from '../log/index.ts'
 import type { Signer } from '../pubsub/envelope.ts'
@@ -51,7 +51,7 @@ export interface ReplicaInit {
   onProgress (peer: Key, done: number, total: number): void
   /** A comparison with a replicator has ended */
   onCompared (): void
-  /** Makes room for bytes that are for this node to keep, see share.ts; and says how many of them are here then */
+  /** Makes room for bytes that are for this node to keep, see own-share.ts; and says how many of them are here then */
   take (bytes: number): boolean
   settle (taken: number, added: number): void
 }
@@ -59,13 +59,13 @@ export interface ReplicaInit {
 /** What there is once the log is open */
 interface Parts {
   log: Log
-  audits: Audits
-  holdings: Holdings
-  intake: Intake
+  spotChecks: SpotChecks
+  digests: Digests
+  ingest: Ingest
   answers: Answers
-  spread: Spread
-  syncs: Syncs
-  prunes: Prunes
+  push: Push
+  antiEntropy: AntiEntropy
+  pruning: Pruning
 }
 
 /** Who asks these is comparing with us */
@@ -148,12 +148,12 @@ export class Replica {
   async open (log: Log, segments: Segment[]): Promise<void> {
     this.#parts = this.#makeParts(log)
     await this.roster.open(segments)
-    this.#parts.prunes.mark()
+    this.#parts.pruning.mark()
   }
 
   /** Entries that were appended here go to those who keep them */
   spread (entry: Entry): void {
-    this.#parts?.spread.spread(entry, this.#keepersHere(placeOf(entry)))
+    this.#parts?.push.push(entry, this.#keepersHere(placeOf(entry)))
   }
 
   /** Resolves when so many, or the leaders of those who are here, have stored it */
@@ -165,7 +165,7 @@ export class Replica {
     const leaders = roster.leaders(position).filter(peer => to.includes(peer) && !trust.isFailing(peer))
     const answering = leaders.filter(peer => !trust.isSilent(peer))
 
-    await this.#parts?.spread.acked(entry, to, {
+    await this.#parts?.push.acked(entry, to, {
       signal,
       count: ack === 'leaders' ? undefined : ack,
       // those that let something time out are waited for only if there is nobody else
@@ -178,13 +178,13 @@ export class Replica {
     this.#isStopped = true
     this.#nudges.set(Infinity)
     this.questions.stop()
-    this.#parts?.intake.stop()
+    this.#parts?.ingest.stop()
     this.#parts?.answers.stop()
-    this.#parts?.audits.stop()
-    this.#parts?.syncs.stop()
-    this.#parts?.prunes.stop()
-    this.#parts?.spread.stop()
-    this.#parts?.holdings.stop()
+    this.#parts?.spotChecks.stop()
+    this.#parts?.antiEntropy.stop()
+    this.#parts?.pruning.stop()
+    this.#parts?.push.stop()
+    this.#parts?.digests.stop()
     await Promise.all([this.#topic?.leave(), this.roster.close()])
   }
 
@@ -243,10 +243,10 @@ export class Replica {
         this.roster.heard(from, message)
         break
       case 'entries':
-        this.#parts?.intake.receive(from, message)
+        this.#parts?.ingest.receive(from, message)
         break
       case 'stored':
-        this.#parts?.spread.answered(from, message.number, message.outcomes)
+        this.#parts?.push.answered(from, message.number, message.outcomes)
         break
       case 'question':
         if (bytes > MAX_QUESTION_BYTES) {
@@ -259,7 +259,7 @@ export class Replica {
         break
       case 'nudge':
         if (this.roster.here.includes(from)) {
-          this.#parts?.syncs.mark(from)
+          this.#parts?.antiEntropy.mark(from)
         }
         break
     }
@@ -281,20 +281,20 @@ export class Replica {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {
-      this.#parts.syncs.asked(from)
+      this.#parts.antiEntropy.asked(from)
     }
     return this.#parts.answers.answer(from, question, send)
   }
 
   #onPresent (peer: Key): void {
     if (this.roster.cameIn(peer) && this.#parts != null) {
-      this.#parts.spread.present(peer)
+      this.#parts.push.present(peer)
 
       if (this.roster.here.includes(peer)) {
         // it was missed for a moment: there was no join
-        this.#parts.spread.joined(peer)
+        this.#parts.push.joined(peer)
         this.#compareWith(peer)
-        this.#parts.prunes.mark()
+        this.#parts.pruning.mark()
       }
     }
   }
@@ -305,29 +305,29 @@ export class Replica {
   }
 
   #onShare (): void {
-    this.roster.here.forEach(peer => { this.#parts?.syncs.mark(peer) })
-    this.#parts?.prunes.mark()
+    this.roster.here.forEach(peer => { this.#parts?.antiEntropy.mark(peer) })
+    this.#parts?.pruning.mark()
   }
 
   #onTransition (transition: Transition): void {
     const { type, peer, segments } = transition
 
     if (this.#parts != null && type === 'leave') {
-      this.#parts.syncs.gone(peer)
+      this.#parts.antiEntropy.gone(peer)
       this.#init.context.trust.gone(peer)
-      this.#parts.spread.gone(peer)
+      this.#parts.push.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
       this.#compareWith(peer)
-      this.#parts.spread.joined(peer)
+      this.#parts.push.joined(peer)
     }
 
-    this.#parts?.prunes.mark()
+    this.#parts?.pruning.mark()
     this.#init.onTransition(type, peer, segments, transition.type === 'leave' ? transition.reason : undefined)
   }
 
   /** One of us is enough: it tells the other what it finds */
   #compareWith (peer: Key): void {
-    this.#parts?.syncs.mark(peer, this.#init.context.self < peer ? 0 : limits.COURTESY)
+    this.#parts?.antiEntropy.mark(peer, this.#init.context.self < peer ? 0 : limits.COURTESY)
   }
 
   /** To whom an entry that lies there goes. It is appended here, and may not be for us to keep */
@@ -335,7 +335,7 @@ export class Replica {
     const { roster } = this
 
     if (!covers(roster.kept, position)) {
-      this.#parts?.prunes.added()
+      this.#parts?.pruning.added()
     }
 
     return roster.present.size === 0 ? [] : roster.keepers(position).filter(peer => roster.present.has(peer))
@@ -361,7 +361,7 @@ export class Replica {
 
   /** Sends it these, and no more at once than may be under way. Resolves when it has stored them; rejects where it refuses some */
   async #offer (peer: Key, ids: Uint8Array[], signal: AbortSignal): Promise<void> {
-    const { log, spread } = this.#parts as Parts
+    const { log, push } = this.#parts as Parts
     let entries: Entry[] = []
     let bytes = 0
 
@@ -373,7 +373,7 @@ export class Replica {
         bytes += entrySize(rawOf(entry))
       }
       if (bytes > limits.MAX_UNDER_WAY_BYTES || i === ids.length - 1) {
-        await Promise.all(entries.map(async entry => spread.acked(entry, [peer], { leaders: [peer], wants: () => false, signal })))
+        await Promise.all(entries.map(async entry => push.acked(entry, [peer], { leaders: [peer], wants: () => false, signal })))
         entries = []
         bytes = 0
       }
@@ -384,7 +384,7 @@ export class Replica {
     const { context, keep, onProgress, onCompared, take, settle, canReplicate, maturity } = this.#init
     const { roster, questions } = this
     const { clock, trust } = context
-    const holdings = new Holdings(log, context)
+    const digests = new Digests(log, context)
     const kept = (): Segment[] => roster.kept
     const shared = (peer: Key): Segment[] => roster.shared(peer)
     // a stranger has to be in for longer before our copies go because of it
@@ -393,13 +393,13 @@ export class Replica {
       return replicator.peer === peer && replicator.isPresent && replicator.isMature && clock.now() - replicator.since >= certain
     })
 
-    const intake = new Intake({
+    const ingest = new Ingest({
       context,
       log,
       kept,
       take,
       settle,
-      onMoved: () => { this.#parts?.prunes.mark() },
+      onMoved: () => { this.#parts?.pruning.mark() },
       send: async (to, message) => this.#send(to, message),
       onAdded: (from, reach) => {
         // who sent it does not see all that we see
@@ -411,25 +411,25 @@ export class Replica {
 
     return {
       log,
-      holdings,
-      intake,
-      answers: new Answers({ context, log, holdings, kept, removals: () => this.#parts?.prunes.removals ?? 0, isSynced: () => syncReport(this).isSynced }),
-      audits: new Audits({ context, log, questions, shared, suspects: () => roster.reliable }),
-      spread: new Spread({ context, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
-      syncs: new Syncs({
+      digests,
+      ingest,
+      answers: new Answers({ context, log, digests, kept, removals: () => this.#parts?.pruning.removals ?? 0, isSynced: () => syncReport(this).isSynced }),
+      spotChecks: new SpotChecks({ context, log, questions, shared, suspects: () => roster.reliable }),
+      push: new Push({ context, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
+      antiEntropy: new AntiEntropy({
         context,
         log,
-        holdings,
+        digests,
         questions,
         shared,
-        join: async (peer, entries) => (await intake.store(peer, entries)).filter(outcome => outcome?.status === 'added').length,
+        join: async (peer, entries) => (await ingest.store(peer, entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
         offer: async (peer, ids, signal) => this.#offer(peer, ids, signal),
         onLearned: from => { this.#nudgeOthers(from) },
         onProgress,
         onCompared
       }),
-      prunes: new Prunes({
+      pruning: new Pruning({
         context,
         log,
         questions,
@@ -442,7 +442,7 @@ export class Replica {
         }, Infinity),
         copies: entry => this.#copies(entry),
         keep,
-        offer: (peer, entry) => { this.#parts?.spread.spread(entry, [peer]) }
+        offer: (peer, entry) => { this.#parts?.push.push(entry, [peer]) }
       })
     }
   }

@@ -16,7 +16,7 @@ export function syncReport ({ roster, parts }: Replica, segment?: Segment): Sync
     const shared = intersect(roster.shared(peer), wanted)
 
     if (shared.length > 0) {
-      const { equalAt, segments = [], missing = 0 } = parts?.syncs.pairs.get(peer) ?? {}
+      const { equalAt, segments = [], missing = 0 } = parts?.antiEntropy.pairs.get(peer) ?? {}
       peers.push({ peerId: peerOf(peer), equalAt, missing })
       isSynced &&= equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared)
     }
@@ -41,16 +41,16 @@ const FAILURES_TOLD = 3
 
 /** What is not as it should be, in words: why, and what to do */
 export function problemsOf ({ parts, roster, trust }: Replica, { replicas, copies }: Problems): string[] {
-  const waiting = parts?.prunes.sizes.waiting ?? 0
+  const waiting = parts?.pruning.sizes.waiting ?? 0
   const isAlone = roster.segments.length === 0 && roster.here.length === 0 && roster.present.size > 0
 
   return [
     ...trust.failing.map(({ peer, reason }) => reason === 'silent'
       ? `${peerOf(peer)} says that it keeps a share, and does not answer: it is passed over until it does`
       : `${peerOf(peer)} says that it keeps what it could not prove to have, ${MAX_STRIKES} times in a row: it is passed over until it can`),
-    ...(parts?.intake.ahead ?? []).map(({ peer, by }) => `entries of ${peerOf(peer)} are ${inWords(by)} ahead of the clock of this node: they go in when their time has come. One of the two clocks is wrong`),
-    ...(parts?.spread.behind ?? []).map(peer => `${peerOf(peer)} takes entries of this node later, as its clock is behind: one of the two clocks is wrong`),
-    ...[...parts?.syncs.pairs ?? []].filter(([, { failures }]) => failures >= FAILURES_TOLD).map(([peer, { failures, failure }]) => `comparing with ${peerOf(peer)} failed ${failures} times in a row: ${failure}`),
+    ...(parts?.ingest.ahead ?? []).map(({ peer, by }) => `entries of ${peerOf(peer)} are ${inWords(by)} ahead of the clock of this node: they go in when their time has come. One of the two clocks is wrong`),
+    ...(parts?.push.behind ?? []).map(peer => `${peerOf(peer)} takes entries of this node later, as its clock is behind: one of the two clocks is wrong`),
+    ...[...parts?.antiEntropy.pairs ?? []].filter(([, { failures }]) => failures >= FAILURES_TOLD).map(([peer, { failures, failure }]) => `comparing with ${peerOf(peer)} failed ${failures} times in a row: ${failure}`),
     ...copies < replicas ? [`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should be ${replicas}: more peers, or wider segments, are needed`] : [],
     ...isAlone ? ['nobody who is here keeps this log: what this node appends stays here alone until a replicator comes'] : [],
     ...waiting > 0 ? [`${waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
@@ -75,9 +75,9 @@ export function sizesOf ({ roster, parts, questions }: Replica): Record<string, 
     present: roster.present.size,
     ...roster.sizes,
     questions: questions.size,
-    comparisons: parts?.syncs.running ?? 0,
-    pruned: parts?.prunes.sizes.pruned ?? 0,
-    outgoing: parts?.spread.sizes.outgoing ?? 0,
-    awaited: parts?.spread.sizes.awaited ?? 0
+    comparisons: parts?.antiEntropy.running ?? 0,
+    pruned: parts?.pruning.sizes.pruned ?? 0,
+    outgoing: parts?.push.sizes.outgoing ?? 0,
+    awaited: parts?.push.sizes.awaited ?? 0
   }
 }

@@ -13,11 +13,11 @@ import * as limits from './constants.ts'
 import { sizesFor } from './context.ts'
 import { Trust } from './core/trust.ts'
 import { hashOf } from './documents.ts'
-import { Elsewhere } from './elsewhere.ts'
 import { EntryTooLargeError } from './errors.ts'
+import { OwnShare } from './own-share.ts'
+import { RemoteReads } from './remote-reads.ts'
 import { Replica } from './replica.ts'
 import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
-import { Share } from './share.ts'
 import { Shelves } from './shelf.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Transition } from './core/membership.ts'
@@ -64,8 +64,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   readonly #init: SharedLogInit
   readonly #self: Key
   readonly #replica: Replica
-  readonly #share: Share
-  readonly #elsewhere: Elsewhere
+  readonly #share: OwnShare
+  readonly #remoteReads: RemoteReads
   readonly #counters: Counters
   readonly #logger: Logger
   readonly #replicas: { min: number, max: number }
@@ -134,17 +134,17 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       take: bytes => this.#share.take(bytes),
       settle: (taken, added) => { this.#share.settle(taken, added) }
     })
-    this.#share = new Share({
+    this.#share = new OwnShare({
       context: this.#context,
       roster: this.#replica.roster,
       replicas: this.#replicas.min,
-      bytesIn: async segments => await this.#replica.parts?.holdings.bytesIn(segments) ?? 0,
+      bytesIn: async segments => await this.#replica.parts?.digests.bytesIn(segments) ?? 0,
       weighOthers: async () => this.#replica.weighOthers(),
       onAdapt: segments => {
         this.#replica.roster.say(segments).catch(err => { logger.error('what is kept could not be changed - %e', err) })
       }
     }, options.replicate ?? true)
-    this.#elsewhere = new Elsewhere({
+    this.#remoteReads = new RemoteReads({
       id,
       clock,
       canAppend: options.canAppend,
@@ -152,7 +152,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       roster: this.#replica.roster,
       trust: this.#context.trust,
       replicas: this.#replicas.min,
-      pairs: () => this.#replica.parts?.syncs.pairs
+      pairs: () => this.#replica.parts?.antiEntropy.pairs
     })
   }
 
@@ -196,12 +196,12 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   async keeps (group: Uint8Array): Promise<boolean> {
     this.#expectOpen()
-    return this.#elsewhere.keeps(group)
+    return this.#remoteReads.keeps(group)
   }
 
   elsewhere (options: AbortOptions & { group?: Uint8Array } = {}): AsyncGenerator<Entry> {
     this.#expectOpen()
-    return this.#elsewhere.read(options)
+    return this.#remoteReads.read(options)
   }
 
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }> {

@@ -1,11 +1,11 @@
 import { expect } from 'aegir/chai'
+import { AntiEntropy } from '../../src/replication/anti-entropy.ts'
 import { Membership } from '../../src/replication/core/membership.ts'
 import { Outgoing } from '../../src/replication/core/outgoing.ts'
-import { Prunes } from '../../src/replication/prunes.ts'
+import { OwnShare } from '../../src/replication/own-share.ts'
+import { Pruning } from '../../src/replication/pruning.ts'
+import { Push } from '../../src/replication/push.ts'
 import { Roster } from '../../src/replication/roster.ts'
-import { Share } from '../../src/replication/share.ts'
-import { Spread } from '../../src/replication/spread.ts'
-import { Syncs } from '../../src/replication/syncs.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { DEFAULTS, replay } from './options.ts'
 import { advance, build, replicationRun } from './replication/run.ts'
@@ -63,7 +63,7 @@ describe('peers of one log to which everything happens', function () {
     }
 
     it('are caught if they believe whoever says that it keeps an entry, without a proof', async () => {
-      change(Prunes.prototype, 'proven', () => async (_, entries) => entries)
+      change(Pruning.prototype, 'proven', () => async (_, entries) => entries)
       expect(await found()).to.match(/copies/)
     })
 
@@ -85,7 +85,7 @@ describe('peers of one log to which everything happens', function () {
     })
 
     it('are caught if nudges make them compare before a peer that failed is due', async () => {
-      change(Syncs.prototype, 'mark', mark => function (this: Syncs, peer, delay) {
+      change(AntiEntropy.prototype, 'mark', mark => function (this: AntiEntropy, peer, delay) {
         const pair = this.pairs.get(peer) as { notBefore: number } | undefined
         if (pair != null) {
           pair.notBefore = 0
@@ -96,25 +96,25 @@ describe('peers of one log to which everything happens', function () {
     })
 
     it('are caught if an ack does not end with its signal', async () => {
-      change(Spread.prototype, 'acked', acked => async function (this: Spread, entry, to, options) {
+      change(Push.prototype, 'acked', acked => async function (this: Push, entry, to, options) {
         return acked.call(this, entry, to, { ...options, signal: undefined })
       })
       expect(await found()).to.match(/did not end with its signal/)
     })
 
     it('are caught if they store more than their limit', async () => {
-      change(Share.prototype, 'take', () => () => true)
-      change(Share.prototype, 'changed', () => () => {})
+      change(OwnShare.prototype, 'take', () => () => true)
+      change(OwnShare.prototype, 'changed', () => () => {})
       expect(await found()).to.match(/where its limit is|in sync|lacks|keeps/)
     })
 
     it('are caught if they do not compare', async () => {
-      change(Syncs.prototype, 'mark', () => () => {})
+      change(AntiEntropy.prototype, 'mark', () => () => {})
       expect(await found()).to.match(/lacks|in sync/)
     })
 
     it('are caught if they neither let go of what is for others nor offer it to them', async () => {
-      change(Prunes.prototype, 'mark', () => () => {})
+      change(Pruning.prototype, 'mark', () => () => {})
       expect(await found()).to.match(/keeps|lacks/)
     })
 

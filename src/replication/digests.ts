@@ -45,7 +45,7 @@ type OfSketch<K extends Question['kind']> = Extract<Question, { kind: K }>
 /**
  * What a log holds, as others ask for it: by parts of the ring, and by short ids.
  */
-export class Holdings {
+export class Digests {
   readonly #log: Log
   readonly #context: ReplicationContext
   /** Of the peers that asked last, one each: they are asked for in several steps, and without one it is made again */

@@ -3,8 +3,8 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import { jitter } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { difference, RING, toRange } from './core/ring.ts'
+import { placeOf, rawOf } from './digests.ts'
 import { NoAnswerError } from './errors.ts'
-import { placeOf, rawOf } from './holdings.ts'
 import { provenBy } from './proof.ts'
 import { KEY_BYTES } from './wire.ts'
 import type { ReplicationContext } from './context.ts'
@@ -14,7 +14,7 @@ import type { Questions } from './questions.ts'
 import type { RingId } from '../log/entry-id.ts'
 import type { Entry, Log } from '../log/index.ts'
 
-export interface PrunesInit {
+export interface PruningInit {
   context: ReplicationContext
   log: Log
   questions: Questions
@@ -43,8 +43,8 @@ const WHOLE: Segment[] = [{ from: 0, width: RING }]
  * the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies than there should be. Nor
  * does anybody confirm while it removes: a disk takes its time, and the place may be its own again by then.
  */
-export class Prunes {
-  readonly #init: PrunesInit
+export class Pruning {
+  readonly #init: PruningInit
   readonly #alarm: Alarm
   readonly #controller = new AbortController()
   #isRunning = false
@@ -61,7 +61,7 @@ export class Prunes {
   /** Entries that are here only until others have them, at the last look, and that have not gone since */
   #waiting = 0
 
-  constructor (init: PrunesInit) {
+  constructor (init: PruningInit) {
     this.#init = init
     this.#alarm = new Alarm(init.context.clock, () => { void this.#run() })
   }

@@ -13,7 +13,7 @@ import type { Message } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { JoinOutcome, Log } from '../log/index.ts'
 
-export interface IntakeInit {
+export interface IngestInit {
   context: ReplicationContext
   log: Log
   /** Where the entries lie that are for this node to keep; another array when it changes */
@@ -35,8 +35,8 @@ const MAX_CLOCKS = 64
  * What others send is stored, if it is for this node to keep: of each peer one batch after the other, and it hears what became of each
  * entry. What waits is bounded in bytes, for each peer and for all: a peer that sends more than it may have under way is not answered.
  */
-export class Intake {
-  readonly #init: IntakeInit
+export class Ingest {
+  readonly #init: IngestInit
   readonly #batches: Mailboxes
   /** Bytes that wait, by peer, and of all */
   readonly #waiting = new Map<Key, number>()
@@ -44,7 +44,7 @@ export class Intake {
   /** By how many milliseconds the entries of a peer were ahead of our clock, further than the log takes them, and when that was */
   readonly #ahead = new LruMap<Key, { by: number, at: number }>(MAX_CLOCKS)
 
-  constructor (init: IntakeInit) {
+  constructor (init: IngestInit) {
     this.#init = init
     this.#batches = new Mailboxes({ name: 'entries of peers', clock: init.context.clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
   }

@@ -14,19 +14,19 @@ import { keptRanges } from './core/placement.ts'
 import { covers, difference, intersect, RING, wrap } from './core/ring.ts'
 import { MAX_STRIKES } from './core/trust.ts'
 import { NoAnswerError, NoReplicatorError } from './errors.ts'
+import type { Compared } from './anti-entropy.ts'
 import type { Keeper, Part } from './core/keepers.ts'
 import type { Segment } from './core/ring.ts'
 import type { Trust } from './core/trust.ts'
 import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Roster } from './roster.ts'
-import type { Compared } from './syncs.ts'
 import type { DecodedEntry, RawEntry, TrueEntry } from '../log/core/types.ts'
 import type { Entry } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
-export interface ElsewhereInit {
+export interface RemoteReadsInit {
   /** The id of the log */
   id: string
   clock: Clock
@@ -67,14 +67,14 @@ interface Reading extends AbortOptions {
  * there are copies. So a keeper that hides an entry hides it from nobody, and a read believes that an entry is missing
  * only if all of those keepers say so.
  */
-export class Elsewhere {
-  readonly #init: ElsewhereInit
+export class RemoteReads {
+  readonly #init: RemoteReadsInit
   readonly #asked = new Map<Key, Asked>()
   /** What this node kept when it was looked at last, and where of that it had all there was */
   #kept: Segment[] = []
   #compared: Segment[] = []
 
-  constructor (init: ElsewhereInit) {
+  constructor (init: RemoteReadsInit) {
     this.#init = init
   }
 

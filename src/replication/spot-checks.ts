@@ -10,7 +10,7 @@ import type { Key } from './core/types.ts'
 import type { Questions } from './questions.ts'
 import type { Entry, Log } from '../log/index.ts'
 
-export interface AuditsInit {
+export interface SpotChecksInit {
   context: ReplicationContext
   log: Log
   questions: Questions
@@ -27,12 +27,12 @@ const SECOND_CHANCES = 2
  * Asks replicators to prove that they have a sample of what they say they keep, one replicator now and then. Whatever is no proof is
  * a strike: see core/trust.ts.
  */
-export class Audits {
-  readonly #init: AuditsInit
+export class SpotChecks {
+  readonly #init: SpotChecksInit
   readonly #alarm: Alarm
   readonly #controller = new AbortController()
 
-  constructor (init: AuditsInit) {
+  constructor (init: SpotChecksInit) {
     this.#init = init
     this.#alarm = new Alarm(init.context.clock, () => { void this.#audit() })
     this.#schedule()

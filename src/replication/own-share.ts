@@ -29,7 +29,7 @@ export interface Weighed {
   share: number
 }
 
-export interface ShareInit {
+export interface OwnShareInit {
   context: ReplicationContext
   roster: Roster
   /** Copies of each entry that there should be */
@@ -50,8 +50,8 @@ export interface ShareInit {
  * is known before anything is fetched, and begins at nothing. And where that was wrong, what is stored is counted, and nothing more is
  * taken once the limit is reached: then the share becomes smaller. What lies here only until others have it does not count.
  */
-export class Share {
-  readonly #init: ShareInit
+export class OwnShare {
+  readonly #init: OwnShareInit
   readonly #adapting: Alarm
   readonly #controller = new AbortController()
   #replicate: Replicate
@@ -70,7 +70,7 @@ export class Share {
   /** There was no room for something since it adapted last */
   #isFull = false
 
-  constructor (init: ShareInit, replicate: Replicate) {
+  constructor (init: OwnShareInit, replicate: Replicate) {
     this.#init = init
     this.#replicate = replicate
     this.#adapting = new Alarm(init.context.clock, () => { void this.#adapt() })

@@ -1,10 +1,10 @@
 import { expect } from 'aegir/chai'
-import { Prunes } from '../../src/replication/prunes.ts'
+import { Pruning } from '../../src/replication/pruning.ts'
 import { PROOF_BYTES } from '../../src/replication/wire.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, newLog, texts, WindClock } from '../fixtures/logs.ts'
 import { contextOf } from '../fixtures/replication-context.ts'
-import type { PrunesInit } from '../../src/replication/prunes.ts'
+import type { PruningInit } from '../../src/replication/pruning.ts'
 import type { Timer } from '../../src/runtime/clock.ts'
 
 const COUNT = 50
@@ -38,7 +38,7 @@ describe('letting go of what others keep', () => {
     const log = await newLog()
     await log.appendMany(texts(COUNT))
     let [keepers, asked] = [['one'], 0]
-    const prunes = new Prunes({
+    const prunes = new Pruning({
       context: contextOf(clock, { random: () => 0.5 }),
       log,
       questions: {
@@ -46,7 +46,7 @@ describe('letting go of what others keep', () => {
           asked++
           return { proofs: ids.map(() => new Uint8Array(PROOF_BYTES)) }
         }
-      } as unknown as PrunesInit['questions'],
+      } as unknown as PruningInit['questions'],
       kept: () => NOTHING,
       keepers: () => keepers,
       isReliable: () => true,

@@ -2,15 +2,15 @@ import { expect } from 'aegir/chai'
 import { CAN_APPEND_DEADLINE } from '../../src/log/constants.ts'
 import { RING } from '../../src/replication/core/ring.ts'
 import { MAX_STRIKES, Trust } from '../../src/replication/core/trust.ts'
-import { Elsewhere } from '../../src/replication/elsewhere.ts'
+import { Digests, placeOf } from '../../src/replication/digests.ts'
 import { NoAnswerError } from '../../src/replication/errors.ts'
-import { Holdings, placeOf } from '../../src/replication/holdings.ts'
+import { RemoteReads } from '../../src/replication/remote-reads.ts'
 import { eventually, range } from '../fixtures/directsub.ts'
 import { closeLogs, collect, name, nameOfError, newLog, SetClock, text, texts, WindClock } from '../fixtures/logs.ts'
 import { contextOf } from '../fixtures/replication-context.ts'
 import type { Entry, Log } from '../../src/index.ts'
 import type { Segment } from '../../src/replication/core/ring.ts'
-import type { ElsewhereInit } from '../../src/replication/elsewhere.ts'
+import type { RemoteReadsInit } from '../../src/replication/remote-reads.ts'
 import type { Answer, Question } from '../../src/replication/wire.ts'
 
 const GROUPS = 150
@@ -233,12 +233,12 @@ async function collectInto (all: Entry[], source: AsyncIterable<Entry>): Promise
 }
 
 interface Setting {
-  elsewhere: Elsewhere
+  elsewhere: RemoteReads
   asked: number[]
   roster: { kept: Segment[], here: string[], replicators: Array<{ peer: string, segments: Segment[], isMature: boolean, isPresent: boolean }> }
 }
 
-function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> = {}): Setting {
+function of (peers: Peer[], kept: Segment[] = [], init: Partial<RemoteReadsInit> = {}): Setting {
   const asked: number[] = []
   const firsts = new Map<string, Listed>()
   const questions = {
@@ -246,7 +246,7 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
       const { log, gate, change } = peers[Number(to)]
       asked.push(Number(to))
       await gate
-      const answer: Listed = { kind: 'list', ...await new Holdings(log, contextOf(new SetClock())).list(segment, after) }
+      const answer: Listed = { kind: 'list', ...await new Digests(log, contextOf(new SetClock())).list(segment, after) }
       const first = firsts.get(to) ?? answer
       firsts.set(to, first)
       return change == null ? answer : change(answer, asked.filter(other => other === Number(to)).length, first)
@@ -258,5 +258,5 @@ function of (peers: Peer[], kept: Segment[] = [], init: Partial<ElsewhereInit> =
     replicators: peers.map(({ segments = ALL, isMature = false }, i) => ({ peer: `${i}`, segments, isMature, isPresent: true }))
   }
   const base = { id: peers[0]?.log.id ?? '', clock: new SetClock(Date.now()), replicas: 2, trust: new Trust(), pairs: () => undefined }
-  return { asked, roster, elsewhere: new Elsewhere({ ...base, ...init, questions, roster } as unknown as ElsewhereInit) }
+  return { asked, roster, elsewhere: new RemoteReads({ ...base, ...init, questions, roster } as unknown as RemoteReadsInit) }
 }

@@ -5,8 +5,8 @@ import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import * as limits from './constants.ts'
 import { Outgoing } from './core/outgoing.ts'
+import { rawOf } from './digests.ts'
 import { NotReplicatedError } from './errors.ts'
-import { rawOf } from './holdings.ts'
 import { entrySize, Outcome } from './wire.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Item } from './core/outgoing.ts'
@@ -15,7 +15,7 @@ import type { Message } from './wire.ts'
 import type { Entry } from '../log/index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
-export interface SpreadInit {
+export interface PushInit {
   context: Pick<ReplicationContext, 'clock' | 'trust' | 'sizes'>
   send (to: Key, message: Message): Promise<void>
   /** How many others hear of a new entry at once, for all that we know */
@@ -61,8 +61,8 @@ const MAX_CLOCKS = 64
 /**
  * Brings new entries to those who keep them, and knows who has stored them.
  */
-export class Spread {
-  readonly #init: SpreadInit
+export class Push {
+  readonly #init: PushInit
   readonly #ways = new Map<Key, Way>()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #alarm: Alarm
@@ -77,7 +77,7 @@ export class Spread {
   #isNew = false
   #isStopped = false
 
-  constructor (init: SpreadInit) {
+  constructor (init: PushInit) {
     this.#init = init
     this.#number = Math.floor(init.context.clock.now())
     this.#alarm = new Alarm(init.context.clock, () => { this.#wake() })
@@ -94,7 +94,7 @@ export class Spread {
   }
 
   /** Sends it to these, and nobody waits for it */
-  spread (entry: Entry, to: Key[]): void {
+  push (entry: Entry, to: Key[]): void {
     if (to.length > 0) {
       this.#addAll(entry, to, () => false)
     }

@@ -13,16 +13,16 @@ import type { ReplicationContext } from './context.ts'
 import type { Given, Need, Reconciled } from './core/reconcile.ts'
 import type { Segment } from './core/ring.ts'
 import type { Key } from './core/types.ts'
-import type { Holdings } from './holdings.ts'
+import type { Digests } from './digests.ts'
 import type { Questions } from './questions.ts'
 import type { Answer, Question } from './wire.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Log } from '../log/index.ts'
 
-export interface SyncsInit {
+export interface AntiEntropyInit {
   context: ReplicationContext
   log: Log
-  holdings: Holdings
+  digests: Digests
   questions: Questions
   /** What both of us keep */
   shared (peer: Key): Segment[]
@@ -118,8 +118,8 @@ const NUDGED_AT_MOST = 8_000
  * to MAX_RUNNING in all, and then one that is due for five seconds takes the place of the one that was of no use for longest. A nudge
  * makes a comparison begin earlier, but never before the time that its peer has to wait for after a failure.
  */
-export class Syncs {
-  readonly #init: SyncsInit
+export class AntiEntropy {
+  readonly #init: AntiEntropyInit
   readonly #pairs = new Map<Key, Pair>()
   readonly #alarm: Alarm
   /** Much is missing: what of these segments is still to be told, by all who have them */
@@ -127,7 +127,7 @@ export class Syncs {
   /** From whom is pulled what arrived there: another one would only send the same */
   #puller?: Key
 
-  constructor (init: SyncsInit) {
+  constructor (init: AntiEntropyInit) {
     this.#init = init
     this.#alarm = new Alarm(init.context.clock, () => { this.#next() })
   }
@@ -372,13 +372,13 @@ export class Syncs {
   }
 
   async #give (need: Need, comparison: Comparison): Promise<Given[keyof Given]> {
-    const { holdings, join, onProgress, context: { clock } } = this.#init
+    const { digests, join, onProgress, context: { clock } } = this.#init
     const { peer, run, key } = comparison
 
     switch (need.type) {
       case 'summaries': {
         const { segments, parts } = need
-        return need.from === 'us' ? holdings.summaries(segments, parts, key) : (await this.#ask<'summaries'>(comparison, { kind: 'summaries', key, parts, segments })).summaries
+        return need.from === 'us' ? digests.summaries(segments, parts, key) : (await this.#ask<'summaries'>(comparison, { kind: 'summaries', key, parts, segments })).summaries
       }
       case 'symbols':
         return (await this.#ask<'symbols'>(comparison, { kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count })).symbols
@@ -393,7 +393,7 @@ export class Syncs {
       case 'window':
         return this.#askForWindow(need.segments, comparison)
       case 'ids':
-        return holdings.ids(need.segments)
+        return digests.ids(need.segments)
       case 'join': {
         const added = await join(peer, need.entries)
         run.usefulAt = added > 0 ? clock.now() : run.usefulAt
