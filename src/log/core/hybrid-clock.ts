@@ -49,7 +49,7 @@ export class HybridClock {
   tick (now: number, own?: Moment): Moment {
     const whole = Math.floor(now)
     const isFollowed = ({ time }: Moment): boolean => time >= whole && time <= whole + MAX_PULL
-    const followed = isFollowed(this.#last) ? this.#last : own != null && isFollowed(own) ? own : undefined
+    const followed = [this.#last, ...own == null ? [] : [own]].find(isFollowed)
     this.#last = followed == null ? { time: whole, counter: 0 } : nextMoment(followed)
     return this.#last
   }
