@@ -1,3 +1,4 @@
+import { within } from '../runtime/within.ts'
 import { CAN_APPEND_DEADLINE } from './constants.ts'
 import { AppendRefusedError } from './errors.ts'
 import { LogEntry } from './log-entry.ts'
@@ -10,20 +11,8 @@ export function admission (
   canAppend: NonNullable<LogInit['canAppend']>, entry: TrueEntry, clock: Clock
 ): Error | undefined | Promise<Error | undefined> {
   const asked = canAppend(new LogEntry(entry))
-
-  if (!(asked instanceof Promise)) {
-    return refusalOf(asked)
-  }
-
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(CAN_APPEND_DEADLINE, () => {
-      const what = `did not say anything for ${CAN_APPEND_DEADLINE} ms: it must not wait for the log`
-      resolve(new AppendRefusedError(`canAppend of this log ${what}`))
-    })
-    asked.then(is => { resolve(refusalOf(is)) }, reject).finally(() => { timer.cancel() })
-  })
-}
-
-function refusalOf (isWanted: boolean): Error | undefined {
-  return isWanted ? undefined : new AppendRefusedError('canAppend of this log refused the entry')
+  const refused = (why: string): Error => new AppendRefusedError(`canAppend of this log ${why}`)
+  const judge = (isWanted: boolean): Error | undefined => isWanted ? undefined : refused('refused the entry')
+  const late = (): Error => refused(`did not say anything for ${CAN_APPEND_DEADLINE} ms: it must not wait for the log`)
+  return asked instanceof Promise ? within(clock, CAN_APPEND_DEADLINE, asked.then(judge), late) : judge(asked)
 }

@@ -7,6 +7,7 @@ import { MalformedError } from '../runtime/errors.ts'
 import { bytesOfKey, keyOfBytes } from '../runtime/keys.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { jitter } from '../runtime/random.ts'
+import { within } from '../runtime/within.ts'
 import * as limits from './constants.ts'
 import { Hellos } from './core/hellos.ts'
 import { isNewer } from './core/info.ts'
@@ -226,15 +227,8 @@ export class Roster {
       loading.push(this.#load(key, value))
     }
 
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = clock.after(canReplicate == null ? limits.LIFECYCLE_DEADLINE : limits.LOAD_PATIENCE, resolve)
-
-    try {
-      // those whom canReplicate takes longer for are decided about when the log is open
-      await Promise.race([Promise.all(loading), late])
-    } finally {
-      timer.cancel()
-    }
+    // those whom canReplicate takes longer for are decided about when the log is open
+    await within(clock, canReplicate == null ? limits.LIFECYCLE_DEADLINE : limits.LOAD_PATIENCE, Promise.all(loading), () => [])
   }
 
   /** What was noted counts now, and the others hear what we keep */

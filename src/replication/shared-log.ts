@@ -9,6 +9,7 @@ import { Counters } from '../runtime/counters.ts'
 import { InvalidOptionsError } from '../runtime/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { within } from '../runtime/within.ts'
 import * as limits from './constants.ts'
 import { sizesFor } from './context.ts'
 import { Trust } from './core/trust.ts'
@@ -377,15 +378,11 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   /** When those who have something on them have written their last */
   async #closeShelves (): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>()
     const work: Array<Promise<unknown>> = []
     this.safeDispatchEvent('closing', { detail: { waitUntil: (promise: Promise<unknown>) => { work.push(promise) } } })
-    const timer = this.#init.clock.after(limits.CLOSING_PATIENCE, () => {
+    await within(this.#init.clock, limits.CLOSING_PATIENCE, Promise.allSettled(work).then(() => {}), () => {
       this.#logger.error('what is done while %s closes takes longer than %d ms: it is not waited for', this.id, limits.CLOSING_PATIENCE)
-      resolve()
     })
-    await Promise.race([Promise.allSettled(work), late])
-    timer.cancel()
     await this.#shelves.close()
   }
 

@@ -31,9 +31,8 @@ export function nextMoment ({ time, counter }: Moment): Moment {
  * A hybrid logical clock (Kulkarni 2014): it is never behind what it has heard of, so what is made after something was heard
  * comes later than it in the order of the log, whatever the clocks of the machines say.
  *
- * But not as far ahead of the machine's clock as others accept: a peer whose own clock is a little behind is to take what
- * is made here. What is further ahead than that stays ahead alone: an author's clock was wrong, or a stranger would like
- * ours to be.
+ * But only half as far ahead of the machine's clock as others accept, so that peers whose clocks are behind take what is
+ * made here. What is further ahead stays ahead alone: a clock was wrong, or a stranger would like ours to be.
  */
 export class HybridClock {
   #last: Moment = { time: 0, counter: 0 }
@@ -42,10 +41,7 @@ export class HybridClock {
     return this.#last
   }
 
-  /**
-   * Later than all that went before, as far as that is followed; `now` is the machine's clock, in milliseconds, and `own` the latest
-   * entry of this author, which is followed also where something else is too far ahead
-   */
+  /** Later than all that is followed; `own`: this author's latest entry, for where something else is too far ahead */
   tick (now: number, own?: Moment): Moment {
     const whole = Math.floor(now)
     const isFollowed = ({ time }: Moment): boolean => time >= whole && time <= whole + MAX_PULL
