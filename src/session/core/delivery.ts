@@ -1,7 +1,7 @@
 import * as limits from '../constants.ts'
 import { advance } from './chain.ts'
 import { current } from './state.ts'
-import { canSeal } from './triggers.ts'
+import { canSeal, hasSlot } from './triggers.ts'
 import { encodeBody } from './wire.ts'
 import type { Call, EpochKeys, OutMessage, SessionState } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -16,7 +16,7 @@ import type { Body, Head, SealedKind } from './wire.ts'
  * this one, and a message of an earlier life is dropped.
  */
 export class Delivery {
-  add (turn: Turn, call: Call, payload: Uint8Array): void {
+  add (turn: Turn, call: Call, payload: Uint8Array, isAlone = turn.state.options.mode === 'perfect'): void {
     const { out, options } = turn.state
 
     if (payload.byteLength > limits.MAX_MESSAGE) {
@@ -24,7 +24,7 @@ export class Delivery {
     } else if (out.messages.length >= options.queueMessages || out.bytes + payload.byteLength > options.queueBytes) {
       turn.do({ type: 'send-settled', call, outcome: 'queue-full' })
     } else {
-      out.messages.push({ call, payload, isSent: false, isHeld: false })
+      out.messages.push({ call, payload, isSent: false, isAlone, isHeld: false })
       out.bytes += payload.byteLength
     }
   }
@@ -212,7 +212,7 @@ export class Delivery {
 
   #sealMessages (turn: Turn): void {
     const { state, now } = turn
-    const { out, options } = state
+    const { out } = state
     let flying = 0
 
     for (const [i, message] of out.messages.entries()) {
@@ -225,7 +225,7 @@ export class Delivery {
       if (message.isSent || (message.isHeld && i > 0)) {
         continue
       }
-      if (!canSeal(state, now) || (options.mode === 'perfect' && !hasSlot(state, message))) {
+      if (!canSeal(state, now) || !hasSlot(state, message)) {
         break
       }
 
@@ -251,6 +251,7 @@ export class Delivery {
 
     if (message?.seq != null) {
       said.message = { seq: message.seq, payload: message.payload }
+      keys.isTaken ||= message.isAlone
       keys.message ??= message.seq
     }
 
@@ -291,10 +292,4 @@ export class Delivery {
       out.resendAt = isUnderWay ? turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, 0) : undefined
     }
   }
-}
-
-/** In mode 'perfect' an epoch seals one message of the program, as often as that takes */
-export function hasSlot (state: SessionState, { seq }: OutMessage): boolean {
-  const taken = current(state)?.message
-  return taken == null || taken === seq
 }

@@ -108,7 +108,7 @@ export class Session {
 
     switch (event.type) {
       case 'send':
-        delivery.add(turn, event.call, event.payload)
+        delivery.add(turn, event.call, event.payload, event.isAlone)
         break
       case 'rekey':
         this.#rekey(turn, event.call, event.deadline)

@@ -43,8 +43,9 @@ export interface EpochKeys {
   rekeyAt: number
   sealed: number
   sealedBytes: number
-  /** The one message of the program that it sealed, in mode 'perfect' */
+  /** The first message of the program that it sealed, and whether that one wanted it for itself */
   message?: number
+  isTaken: boolean
   /** When a frame under a newer key was opened first */
   supersededAt?: number
 }
@@ -90,6 +91,8 @@ export interface OutMessage {
   seq?: number
   /** Whether it is under way: sealed, and nothing has happened since that lost it */
   isSent: boolean
+  /** It is the only message of the program that its key seals, as often as that takes */
+  isAlone: boolean
   /** The other side holds it, and waits for one before it */
   isHeld: boolean
 }
@@ -126,7 +129,7 @@ export interface Waiter {
 }
 
 export interface SessionOptions {
-  /** 'best-effort' never blocks; 'perfect' seals one message an epoch and direction */
+  /** Of messages that do not say: 'best-effort' never blocks; 'perfect' seals one message an epoch and direction */
   mode: 'best-effort' | 'perfect'
   queueMessages: number
   queueBytes: number
@@ -258,6 +261,7 @@ export function keysOf (state: SessionState, derived: Derived, epoch: number, { 
     peerBoot,
     since: 0,
     rekeyAt: Infinity,
+    isTaken: false,
     sealed: 0,
     sealedBytes: 0
   }
