@@ -1,6 +1,6 @@
 import * as limits from '../constants.ts'
 import { advance } from './chain.ts'
-import { current } from './state.ts'
+import { current, sealAgain } from './state.ts'
 import { canSeal, hasSlot } from './triggers.ts'
 import { encodeBody } from './wire.ts'
 import type { Call, EpochKeys, OutMessage, SessionState } from './state.ts'
@@ -52,7 +52,7 @@ export class Delivery {
   /** Messages under way when the way broke may be lost. A heartbeat shows a peer that has another key than we */
   connected (turn: Turn): void {
     const { state, now } = turn
-    state.out.messages.forEach(message => { message.isSent = message.isHeld = false })
+    sealAgain(state, () => true)
     this.flush(turn)
 
     if (turn.sealed === 0 && canSeal(state, now)) {
@@ -69,7 +69,8 @@ export class Delivery {
     if (out.resendAt != null && out.resendAt <= now && canSeal(state, now)) {
       out.resends++
       out.resendAt = undefined
-      out.messages.forEach((message, i) => { message.isSent &&= i > 0 && message.isHeld })
+      sealAgain(state, ({ isHeld }, i) => i === 0 || !isHeld)
+      state.isRekeyDue ||= out.resends >= limits.RESENDS_BEFORE_REKEY
     }
   }
 
@@ -108,7 +109,7 @@ export class Delivery {
     const calls = out.messages.flatMap(({ call }) => call ?? [])
     calls.forEach(call => { turn.do({ type: 'send-settled', call, outcome: 'closed' }) })
     out.messages = []
-    out.bytes = 0
+    out.bytes = out.settled = out.settledBytes = 0
     out.resendAt = undefined
   }
 
@@ -213,26 +214,28 @@ export class Delivery {
   #sealMessages (turn: Turn): void {
     const { state, now } = turn
     const { out } = state
-    let flying = 0
 
-    for (const [i, message] of out.messages.entries()) {
-      flying += message.payload.byteLength
+    for (let i = out.settled; i < out.messages.length && i < limits.FLIGHT_MESSAGES; i++) {
+      const message = out.messages[i]
+      const flying = out.settledBytes + message.payload.byteLength
 
       // the receiver holds no more of what comes too early
-      if (i >= limits.FLIGHT_MESSAGES || (i > 0 && flying > limits.FLIGHT_BYTES)) {
+      if (i > 0 && flying > limits.FLIGHT_BYTES) {
         break
       }
-      if (message.isSent || (message.isHeld && i > 0)) {
-        continue
-      }
-      if (!canSeal(state, now) || !hasSlot(state, message)) {
-        break
+      if (!message.isSent && !(message.isHeld && i > 0)) {
+        if (!canSeal(state, now) || !hasSlot(state, message)) {
+          break
+        }
+
+        message.seq ??= out.nextSeq++
+        message.isSent = true
+        this.#seal(turn, 'data', message)
+        out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
       }
 
-      message.seq ??= out.nextSeq++
-      message.isSent = true
-      this.#seal(turn, 'data', message)
-      out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+      out.settled = i + 1
+      out.settledBytes = flying
     }
   }
 
@@ -279,12 +282,20 @@ export class Delivery {
       out.messages.shift()
       out.bytes -= first.payload.byteLength
 
+      if (out.settled > 0) {
+        out.settled--
+        out.settledBytes -= first.payload.byteLength
+      }
       if (first.call != null) {
         turn.do({ type: 'send-settled', call: first.call, outcome: 'delivered' })
       }
     }
-    for (const message of out.messages) {
+    for (const message of held.length > 0 ? out.messages : []) {
       message.isHeld ||= message.seq != null && held.includes(message.seq)
+    }
+    // it was passed over because one before it was missing
+    if (out.messages[0]?.isSent === false) {
+      out.settled = out.settledBytes = 0
     }
     if (out.messages.length < before) {
       out.resends = 0

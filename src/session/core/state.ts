@@ -101,6 +101,9 @@ export interface Outbox {
   nextSeq: number
   messages: OutMessage[]
   bytes: number
+  /** How many of the first ones need not be sealed now, without a gap, and their bytes */
+  settled: number
+  settledBytes: number
   /** When what is under way is sealed again, and after how many times without progress */
   resendAt?: number
   resends: number
@@ -205,13 +208,19 @@ export function newSession ({ me, peer, boot, options }: SessionInit): SessionSt
     resyncs: 0,
     resyncAt: 0,
     staleAt: 0,
-    out: { nextSeq: 1, messages: [], bytes: 0, resends: 0 },
+    out: { nextSeq: 1, messages: [], bytes: 0, settled: 0, settledBytes: 0, resends: 0 },
     in: { boot: 0, delivered: 0, stored: 0, early: [], earlyBytes: 0, unacked: 0 },
     waiters: [],
     tokens: 0,
     revision: 0,
     clock: 0
   }
+}
+
+/** Messages under way may be lost: all, or those that `isLost` names, are sealed again */
+export function sealAgain ({ out }: SessionState, isLost: (message: OutMessage, i: number) => boolean): void {
+  out.messages.filter(isLost).forEach(message => { message.isSent = message.isHeld = false })
+  out.settled = out.settledBytes = 0
 }
 
 /** The key that we seal with, if there is one */

@@ -45,7 +45,7 @@ export function hasSlot (state: SessionState, { seq, isAlone }: OutMessage): boo
 /** Something waits that the current key may not seal */
 function isBlocked (state: SessionState, now: number): boolean {
   const { out, in: inbox } = state
-  const first = out.messages.find(({ isSent }) => !isSent)
+  const first = out.messages[out.settled] as OutMessage | undefined
 
   if (first == null && inbox.ackAt == null) {
     return false
