@@ -9,7 +9,8 @@ import { createSessionNode, say, stopSessions } from '../fixtures/sessions.ts'
 
 const always = (): boolean => true
 
-describe('the queue of heavy crypto', () => {
+describe('the queue of heavy crypto', function () {
+  this.timeout(60_000)
   const queues: XWingQueue[] = []
   afterEach(stopSessions)
   afterEach(() => { queues.splice(0).forEach(queue => { queue.stop() }) })

@@ -18,7 +18,7 @@ export interface Answer {
 /** The side of the worker. All that it was given is zeroed when it is done */
 export async function answer (provider: CryptoProvider, { id, operation, args }: Question): Promise<Answer> {
   try {
-    return { id, result: await compute(provider, operation, args) }
+    return { id, result: movable(await compute(provider, operation, args)) }
   } catch (err: any) {
     return { id, error: `${err?.message}` }
   } finally {
@@ -28,7 +28,7 @@ export async function answer (provider: CryptoProvider, { id, operation, args }:
 
 async function compute (
   provider: CryptoProvider, operation: Question['operation'], [first, second, third]: Uint8Array[]
-): Promise<Answer['result']> {
+): Promise<NonNullable<Answer['result']>> {
   switch (operation) {
     case 'generate':
       return { ...await provider.generate() }
@@ -41,6 +41,15 @@ async function compute (
     case 'open':
       return { '': provider.open(first, second, third) }
   }
+}
+
+/** Each in a buffer of its own: what shares one with others cannot move. What was copied is zeroed */
+function movable (result: NonNullable<Answer['result']>): Answer['result'] {
+  return Object.fromEntries(Object.entries(result).map(([name, bytes]) => {
+    const copy = bytes == null ? undefined : Uint8Array.from(bytes)
+    bytes?.fill(0)
+    return [name, copy]
+  }))
 }
 
 /** What moves to the other side instead of being copied there: no second copy of a secret stays behind */

@@ -13,6 +13,6 @@ const provider = cryptoProvider()
 
 scope.onmessage = ({ data }) => {
   void answer(provider, data).then(said => {
-    scope.postMessage(said, buffersOf([...new Set(Object.values(said.result ?? {}))]))
+    scope.postMessage(said, buffersOf(Object.values(said.result ?? {})))
   })
 }

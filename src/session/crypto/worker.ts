@@ -8,6 +8,6 @@ const provider = cryptoProvider()
 
 parentPort?.on('message', (question: Question) => {
   void answer(provider, question).then(said => {
-    parentPort?.postMessage(said, buffersOf([...new Set(Object.values(said.result ?? {}))]))
+    parentPort?.postMessage(said, buffersOf(Object.values(said.result ?? {})))
   })
 })
