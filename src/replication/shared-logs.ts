@@ -6,11 +6,13 @@ import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
 import { directSubPort } from './ports/direct-sub.ts'
 import { GossipSubPort } from './ports/gossipsub.ts'
+import { sealedPort } from './ports/sealed.ts'
 import { SharedLog } from './shared-log.ts'
 import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
 import type { Port } from './port.ts'
 import type { GossipSub } from './ports/gossipsub.ts'
 import type { DirectSub } from '../pubsub/index.ts'
+import type { Sessions } from '../session/index.ts'
 import type { Startable } from '@libp2p/interface'
 
 /** Calls of open, close and drop for one log that may wait for each other */
@@ -81,7 +83,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       this.#opening.add(id)
 
       try {
-        const log = await this.#make(id, options, this.#port)
+        const log = await this.#make(id, options, options.confidential === true ? this.#sealedPort() : this.#port)
         this.#logs.set(id, { log, count: 1 })
         return log
       } finally {
@@ -149,6 +151,16 @@ export class SharedLogs implements SharedLogsFace, Startable {
     })
   }
 
+  #sealedPort (): Port {
+    const [pubsub, sessions] = [this.#find(this.#init.pubsub ?? 'pubsub'), this.#find(this.#init.sessions ?? 'sessions')]
+
+    if (!isFunction(pubsub?.requestSubscribers) || !isFunction(sessions?.rekey)) {
+      throw new InvalidParametersError('A confidential log needs directSub() and sessions(): register both in services')
+    }
+
+    return sealedPort(pubsub as DirectSub, sessions as unknown as Sessions)
+  }
+
   #choosePort (): Port {
     const { registrar, connectionManager, events, peerId, logger } = this.#components
     const name = this.#init.pubsub ?? 'pubsub'
@@ -170,9 +182,9 @@ export class SharedLogs implements SharedLogsFace, Startable {
     throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
   }
 
-  #find (name: string): Partial<DirectSub & GossipSub> | undefined {
+  #find (name: string): Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined {
     try {
-      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub> | undefined>)[name]
+      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined>)[name]
     } catch {
       // how libp2p says that nothing has this name
       return undefined
