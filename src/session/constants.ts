@@ -70,6 +70,12 @@ export const MAX_MESSAGE = 1024 * 1024 - 1024
 /** Messages and bytes that wait for one peer, unless an option says otherwise. A guess */
 export const QUEUE_MESSAGES = 1024
 export const QUEUE_BYTES = 4 * 1024 * 1024
+/**
+ * Messages that one frame carries, and their bytes if there are several: sealing, sending and opening cost per frame. A
+ * guess
+ */
+export const FRAME_MESSAGES = 64
+export const FRAME_BYTES = 32 * 1024
 /** Messages that may be under way: the other side holds as many that came too early */
 export const FLIGHT_MESSAGES = 512
 /** Bytes that may be under way, and that are held of what came too early. One message always may */

@@ -80,6 +80,8 @@ export class PeerSession {
   #stored = 0
   #queued = 0
   #early = 0
+  /** Bytes of messages that the core does not have yet */
+  #unasked = 0
 
   constructor (peerId: PeerId, peer: Key, around: Surroundings) {
     const { options, crypto, sign, records, traffic } = around
@@ -173,6 +175,7 @@ export class PeerSession {
   /** The payload is the session's from now on */
   async send (payload: Uint8Array, mode: SessionMode, { signal }: AbortOptions): Promise<void> {
     const isAlone = mode === 'perfect'
+    this.#hold(payload.byteLength)
     await this.#calls.wait(call => {
       this.#ask({ type: 'send', call, payload, isAlone })
       this.#reach()
@@ -330,8 +333,8 @@ export class PeerSession {
     }
 
     const { state } = this.#state.session
-    const isEarly = read.type === 'opened' && read.body.message != null &&
-      read.body.message.seq > state.in.delivered + 1
+    const isEarly = read.type === 'opened' && read.body.messages.length > 0 &&
+      read.body.messages[0].seq > state.in.delivered + 1
 
     if (isEarly && this.#around.earlyBytes > limits.NODE_EARLY_BYTES) {
       traffic.dropped.add('early-full')
@@ -360,9 +363,18 @@ export class PeerSession {
     }
   }
 
+  /** Messages that are sent in one tick go into one frame, or few */
   #step (event: Event): void {
     this.#events.push(event)
 
+    if (event.type !== 'send') {
+      this.#run()
+    } else if (this.#events.length === 1) {
+      queueMicrotask(() => { this.#run() })
+    }
+  }
+
+  #run (): void {
     if (this.#isStepping || this.#state.type !== 'live') {
       return
     }
@@ -373,7 +385,9 @@ export class PeerSession {
 
     try {
       for (let next = this.#events.shift(); next != null; next = this.#events.shift()) {
-        const effects = session.step(next, { now: clock.now(), random })
+        const isMore = next.type === 'send' && this.#events.peek()?.type === 'send'
+        next.type === 'send' && this.#hold(-next.payload.byteLength)
+        const effects = session.step(isMore ? { ...next, isMore } as Event : next, { now: clock.now(), random })
         effects.forEach(effect => { this.#perform(effect, session) })
       }
     } finally {
@@ -392,6 +406,11 @@ export class PeerSession {
       this.#wakeAt = at
       this.#alarm.set(at)
     }
+  }
+
+  #hold (bytes: number): void {
+    this.#unasked += bytes
+    this.#around.onBytes(bytes, 0)
   }
 
   #measure ({ state: { out, in: inbox } }: Session): void {
@@ -497,8 +516,8 @@ export class PeerSession {
 
   #end (err: Error): void {
     if (this.#state.type !== 'over') {
-      this.#around.onBytes(-this.#queued, -this.#early)
-      this.#queued = this.#early = 0
+      this.#around.onBytes(-this.#queued - this.#unasked, -this.#early)
+      this.#queued = this.#early = this.#unasked = 0
       this.#state = { type: 'over', err }
     }
 

@@ -114,7 +114,7 @@ export class Delivery {
   }
 
   /** Takes the body of a frame that was opened */
-  receive (turn: Turn, keys: EpochKeys, { base, ack, held, message }: Body): void {
+  receive (turn: Turn, keys: EpochKeys, { base, ack, held, messages }: Body): void {
     const { state, now } = turn
 
     // else it speaks of messages of a life of ours that is over
@@ -130,10 +130,7 @@ export class Delivery {
     }
 
     this.#skipTo(turn, base)
-
-    if (message != null) {
-      this.#take(turn, message.seq, message.payload)
-    }
+    messages.forEach(({ seq, payload }) => { this.#take(turn, seq, payload) })
   }
 
   /** The sender has settled all below `base`: what we lack of that, an earlier state of ours had */
@@ -215,31 +212,52 @@ export class Delivery {
     const { state, now } = turn
     const { out } = state
 
+    let batch: OutMessage[] = []
+    let bytes = 0
+    const seal = (): void => {
+      if (batch.length > 0) {
+        this.#seal(turn, 'data', batch)
+        out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+        batch = []
+        bytes = 0
+      }
+    }
+
     for (let i = out.settled; i < out.messages.length && i < limits.FLIGHT_MESSAGES; i++) {
       const message = out.messages[i]
-      const flying = out.settledBytes + message.payload.byteLength
+      const { byteLength } = message.payload
+      const flying = out.settledBytes + byteLength
 
       // the receiver holds no more of what comes too early
       if (i > 0 && flying > limits.FLIGHT_BYTES) {
         break
       }
       if (!message.isSent && !(message.isHeld && i > 0)) {
+        if (message.isAlone || bytes + byteLength > limits.FRAME_BYTES || batch.length === limits.FRAME_MESSAGES) {
+          seal()
+        }
         if (!canSeal(state, now) || !hasSlot(state, message)) {
           break
         }
 
         message.seq ??= out.nextSeq++
         message.isSent = true
-        this.#seal(turn, 'data', message)
-        out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+        batch.push(message)
+        bytes += byteLength
+
+        if (message.isAlone) {
+          seal()
+        }
       }
 
       out.settled = i + 1
       out.settledBytes = flying
     }
+
+    seal()
   }
 
-  #seal (turn: Turn, kind: SealedKind, message?: OutMessage): void {
+  #seal (turn: Turn, kind: SealedKind, messages: OutMessage[] = []): void {
     const { state, now } = turn
     const { out, options } = state
     const keys = current(state)
@@ -248,21 +266,20 @@ export class Delivery {
       return
     }
 
-    const [first] = out.messages
     const { stored, early } = state.in
-    const said: Body = { base: first?.seq ?? out.nextSeq, ack: stored, held: early.map(({ seq }) => seq) }
+    const carried = messages.flatMap(({ seq, payload }) => seq == null ? [] : { seq, payload })
 
-    if (message?.seq != null) {
-      said.message = { seq: message.seq, payload: message.payload }
-      keys.isTaken ||= message.isAlone
-      keys.message ??= message.seq
+    if (messages.length > 0) {
+      keys.isTaken ||= messages[0].isAlone
+      keys.message ??= messages[0].seq
     }
 
-    const body = encodeBody(said)
+    const held = early.map(({ seq }) => seq)
+    const body = encodeBody({ base: out.messages[0]?.seq ?? out.nextSeq, ack: stored, held, messages: carried })
     const head: Head = { kind, key: keys.id, epoch: keys.epoch, counter: keys.send.next }
     turn.send({ kind, head, key: advance(keys.send), body })
     turn.sealed++
-    keys.sealed++
+    keys.sealed += Math.max(1, messages.length)
     keys.sealedBytes += body.byteLength
     state.isRekeyDue ||= keys.sealed >= options.rekeyMessages || keys.sealedBytes >= limits.REKEY_BYTES ||
       now >= keys.rekeyAt

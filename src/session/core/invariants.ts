@@ -130,7 +130,7 @@ function sealing (state: SessionState, effects: Effect[]): Violation[] {
 /** The messages that a step has sealed */
 function seqsOf (effects: Effect[]): number[] {
   return effects.flatMap(effect => effect.type === 'send' && effect.frame.kind === 'data'
-    ? decodeBody('data', effect.frame.body).message?.seq ?? []
+    ? decodeBody('data', effect.frame.body).messages.map(({ seq }) => seq)
     : [])
 }
 

@@ -60,6 +60,9 @@ export class Session {
 
     this.#handle(turn, event)
 
+    if (event.type === 'send' && event.isMore === true) {
+      return turn.effects
+    }
     // a close among them has ended it
     if (this.state.mode.type !== 'closed') {
       this.delivery.flush(turn)
