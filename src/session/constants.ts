@@ -77,14 +77,14 @@ export const QUEUE_BYTES = 4 * 1024 * 1024
 export const FRAME_MESSAGES = 64
 export const FRAME_BYTES = 32 * 1024
 /** Messages that may be under way: the other side holds as many that came too early */
-export const FLIGHT_MESSAGES = 512
+export const FLIGHT_MESSAGES = 1024
 /** Bytes that may be under way, and that are held of what came too early. One message always may */
 export const FLIGHT_BYTES = 2 * 1024 * 1024
 /** Messages behind the first missing one that an ack names one by one */
 export const ACK_BITS = 64
 /** Milliseconds that an ack may wait for more, and messages after which it does not. A guess */
 export const ACK_DELAY = 20
-export const ACK_EVERY = 64
+export const ACK_EVERY = 128
 /** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
 export const RESEND_FIRST = 1000
 export const RESEND_CAP = 30_000
