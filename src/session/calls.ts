@@ -7,8 +7,8 @@ import type { PeerId } from '@libp2p/interface'
 
 interface Waiting {
   since: number
-  signal?: AbortSignal
-  onAbort (): void
+  /** Ends to listen for an abort */
+  unlisten? (): void
   resolve (): void
   reject (err: unknown): void
 }
@@ -28,19 +28,13 @@ export class Calls {
   }
 
   /** `begin` is told the number of the call, and `abort` when nobody waits for it any more */
-  async wait (
-    begin: (call: Call) => void, abort: (call: Call) => void, now: number, signal?: AbortSignal
-  ): Promise<void> {
+  wait (begin: (call: Call) => void, abort: (call: Call) => void, now: number, signal?: AbortSignal): Promise<void> {
     const call = ++this.#last
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onAbort = (): void => {
-      this.#take(call)?.reject(signal?.reason)
-      abort(call)
-    }
-    this.#waiting.set(call, { since: now, signal, onAbort, resolve, reject })
-    signal?.addEventListener('abort', onAbort, { once: true })
-    begin(call)
-    await promise
+
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(call, { since: now, unlisten: this.#listen(call, abort, signal), resolve, reject })
+      begin(call)
+    })
   }
 
   /** Milliseconds that it took, if it was delivered and somebody waited for that */
@@ -72,8 +66,17 @@ export class Calls {
   #take (call: Call): Waiting | undefined {
     const waiting = this.#waiting.get(call)
     this.#waiting.delete(call)
-    waiting?.signal?.removeEventListener('abort', waiting.onAbort)
+    waiting?.unlisten?.()
     return waiting
+  }
+
+  #listen (call: Call, abort: (call: Call) => void, signal?: AbortSignal): (() => void) | undefined {
+    const onAbort = (): void => {
+      this.#take(call)?.reject(signal?.reason)
+      abort(call)
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    return signal == null ? undefined : () => { signal.removeEventListener('abort', onAbort) }
   }
 
   #sendError (outcome: Exclude<SendOutcome, 'delivered'>): Error {

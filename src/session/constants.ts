@@ -84,7 +84,7 @@ export const FLIGHT_BYTES = 2 * 1024 * 1024
 export const ACK_BITS = 64
 /** Milliseconds that an ack may wait for more, and messages after which it does not. A guess */
 export const ACK_DELAY = 20
-export const ACK_EVERY = 128
+export const ACK_EVERY = 64
 /** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
 export const RESEND_FIRST = 1000
 export const RESEND_CAP = 30_000

@@ -173,10 +173,10 @@ export class PeerSession {
   }
 
   /** The payload is the session's from now on */
-  async send (payload: Uint8Array, mode: SessionMode, { signal }: AbortOptions): Promise<void> {
+  send (payload: Uint8Array, mode: SessionMode, { signal }: AbortOptions): Promise<void> {
     const isAlone = mode === 'perfect'
     this.#hold(payload.byteLength)
-    await this.#calls.wait(call => {
+    return this.#calls.wait(call => {
       this.#ask({ type: 'send', call, payload, isAlone })
       this.#reach()
     }, call => { this.#ask({ type: 'abort', call }) }, this.#now, signal)
@@ -385,9 +385,12 @@ export class PeerSession {
 
     try {
       for (let next = this.#events.shift(); next != null; next = this.#events.shift()) {
-        const isMore = next.type === 'send' && this.#events.peek()?.type === 'send'
-        next.type === 'send' && this.#hold(-next.payload.byteLength)
-        const effects = session.step(isMore ? { ...next, isMore } as Event : next, { now: clock.now(), random })
+        if (next.type === 'send') {
+          next.isMore = this.#events.peek()?.type === 'send'
+          this.#hold(-next.payload.byteLength)
+        }
+
+        const effects = session.step(next, { now: clock.now(), random })
         effects.forEach(effect => { this.#perform(effect, session) })
       }
     } finally {

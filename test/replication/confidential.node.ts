@@ -22,7 +22,17 @@ function listening (seen: Uint8Array[]): Encrypt {
   return components => {
     const encrypter = noise()(components)
     const watch = (secured: any): any => {
-      secured.connection.addEventListener('message', ({ data }: any) => { seen.push(Uint8Array.from(data.subarray())) })
+      const { connection } = secured
+      const { addEventListener } = connection
+      // not before somebody else listens: until then a connection keeps what comes
+      connection.addEventListener = (type: string, ...rest: unknown[]) => {
+        if (type === 'message') {
+          connection.addEventListener = addEventListener
+          connection.addEventListener(type, ({ data }: any) => { seen.push(Uint8Array.from(data.subarray())) })
+        }
+
+        addEventListener.call(connection, type, ...rest)
+      }
       return secured
     }
     return {
