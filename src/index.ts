@@ -34,6 +34,10 @@ export { EntryTooLargeError, NoReplicatorError, NotReplicatedError } from './rep
 export { sharedLogs } from './replication/index.ts'
 export { InvalidOptionsError } from './runtime/errors.ts'
 export { mailboxes } from './runtime/mailbox.ts'
+export {
+  ProtocolHandledError, QueueFullError, RekeyFailedError, RekeyTimeoutError, SessionClosedError, TooManyRekeysError, TooManySessionsError
+} from './session/errors.ts'
+export { sessions } from './session/index.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
   RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
@@ -46,3 +50,7 @@ export type {
   SharedLogsInit, Shelf, SyncReport, WaitForReplicatorsOptions
 } from './replication/index.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'
+export type {
+  CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode, Sessions, SessionsComponents, SessionsDiagnostics,
+  SessionsInit, SessionState
+} from './session/index.ts'

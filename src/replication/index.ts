@@ -93,6 +93,13 @@ export interface OpenOptions extends AbortOptions {
   replicators?: PeerId[]
   /** What is never trimmed, nor let go of because others keep it */
   keep? (entry: Entry): boolean
+  /**
+   * Everything between peers goes through sessions, so that relays cannot read it: `sessions()` has to be registered.
+   * Those who share a log all say the same here, else they do not find each other
+   *
+   * @default false
+   */
+  confidential?: boolean
 }
 
 export interface AppendOptions extends AbortOptions {
@@ -271,6 +278,12 @@ export interface SharedLogsInit {
    * @default 'pubsub'
    */
   pubsub?: string
+  /**
+   * The name under which sessions() is registered: of use for logs that are confidential
+   *
+   * @default 'sessions'
+   */
+  sessions?: string
   /** For tests: where time comes from */
   clock?: Clock
   /** For tests: where chance comes from */

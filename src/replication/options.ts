@@ -9,6 +9,7 @@ import type { AbortOptions } from '@libp2p/interface'
 
 type Rules<T> = { [Name in keyof T]-?: [Rule] }
 
+const NAME: Rule = [value => typeof value === 'string', 'the name of a service']
 const NUMBER: Rule = [value => typeof value === 'number' && value >= 0, 'a number from 0 on']
 const WHOLE: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0 on']
 const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
@@ -33,12 +34,14 @@ const OPEN: Rules<OpenOptions> = {
   canReplicate: [FUNCTION],
   replicators: [[value => Array.isArray(value) && value.every(isPeerId), 'an array of peer ids']],
   keep: [FUNCTION],
+  confidential: [BOOLEAN],
   ready: [[value => value === 'open' || value === 'synced', "'open' or 'synced'"]],
   ...SIGNALLED
 }
 
 const SERVICE: Rules<SharedLogsInit> = {
-  pubsub: [[value => typeof value === 'string', 'the name of a service']],
+  pubsub: [NAME],
+  sessions: [NAME],
   clock: [ANYTHING],
   random: [ANYTHING]
 }

@@ -8,11 +8,13 @@ import { handleOf } from './handle.ts'
 import { checkInit, checkOpenOptions, expectSame } from './options.ts'
 import { directSubPort } from './ports/direct-sub.ts'
 import { GossipSubPort } from './ports/gossipsub.ts'
+import { sealedPort } from './ports/sealed.ts'
 import { SharedLog } from './shared-log.ts'
 import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
 import type { Port } from './port.ts'
 import type { GossipSub } from './ports/gossipsub.ts'
 import type { DirectSub } from '../pubsub/index.ts'
+import type { Sessions } from '../session/index.ts'
 import type { Startable } from '@libp2p/interface'
 
 /** Calls of open, close and drop for one log that may wait for each other */
@@ -102,7 +104,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       this.#opening.add(id)
 
       try {
-        const log = await this.#make(id, options, this.#port)
+        const log = await this.#make(id, options, options.confidential === true ? this.#sealedPort() : this.#port)
         const opened = { log, options, count: 1 }
         this.#logs.set(id, opened)
         return handleOf(opened)
@@ -171,6 +173,16 @@ export class SharedLogs implements SharedLogsFace, Startable {
     })
   }
 
+  #sealedPort (): Port {
+    const [pubsub, sessions] = [this.#find(this.#init.pubsub ?? 'pubsub'), this.#find(this.#init.sessions ?? 'sessions')]
+
+    if (!isFunction(pubsub?.requestSubscribers) || !isFunction(sessions?.rekey)) {
+      throw new InvalidParametersError('A confidential log needs directSub() and sessions(): register both in services')
+    }
+
+    return sealedPort(pubsub as DirectSub, sessions as unknown as Sessions, this.#clock)
+  }
+
   #choosePort (): Port {
     const { registrar, connectionManager, events, peerId, logger } = this.#components
     const name = this.#init.pubsub ?? 'pubsub'
@@ -192,9 +204,9 @@ export class SharedLogs implements SharedLogsFace, Startable {
     throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
   }
 
-  #find (name: string): Partial<DirectSub & GossipSub> | undefined {
+  #find (name: string): Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined {
     try {
-      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub> | undefined>)[name]
+      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined>)[name]
     } catch {
       // how libp2p says that nothing has this name
       return undefined

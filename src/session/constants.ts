@@ -70,17 +70,79 @@ export const MAX_MESSAGE = 1024 * 1024 - 1024
 /** Messages and bytes that wait for one peer, unless an option says otherwise. A guess */
 export const QUEUE_MESSAGES = 1024
 export const QUEUE_BYTES = 4 * 1024 * 1024
+/**
+ * Messages that one frame carries, and their bytes if there are several: sealing, sending and opening cost per frame. A
+ * guess
+ */
+export const FRAME_MESSAGES = 64
+export const FRAME_BYTES = 32 * 1024
 /** Messages that may be under way: the other side holds as many that came too early */
-export const FLIGHT_MESSAGES = 256
+export const FLIGHT_MESSAGES = 1024
 /** Bytes that may be under way, and that are held of what came too early. One message always may */
 export const FLIGHT_BYTES = 2 * 1024 * 1024
 /** Messages behind the first missing one that an ack names one by one */
 export const ACK_BITS = 64
 /** Milliseconds that an ack may wait for more, and messages after which it does not. A guess */
 export const ACK_DELAY = 20
-export const ACK_EVERY = 16
+export const ACK_EVERY = 64
 /** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
 export const RESEND_FIRST = 1000
 export const RESEND_CAP = 30_000
+/** Times that messages are sealed again in vain before a new key is due: the gap may have become larger than MAX_SKIP */
+export const RESENDS_BEFORE_REKEY = 2
 /** Calls that may wait for a new epoch at once. A guess */
 export const MAX_WAITERS = 64
+
+/** The topic of DirectSub on which sessions speak. Frames go to one peer each, and nobody publishes to all */
+export const TOPIC = 'libp2p-sheaf/session/1'
+/** Bytes of the longest name of a protocol */
+export const MAX_PROTOCOL = 128
+/** Milliseconds that rekey() waits. A guess: longer than all tries of a round */
+export const REKEY_PATIENCE = 60_000
+
+/** Sessions in memory at once, unless an option says otherwise. Measured: one that is idle takes about 10 KiB */
+export const MAX_SESSIONS = 1024
+/** Bytes that wait for all peers together, unless an option says otherwise. A guess */
+export const NODE_QUEUE_BYTES = 64 * 1024 * 1024
+/** Bytes of messages of all peers together that came too early. A guess */
+export const NODE_EARLY_BYTES = 64 * 1024 * 1024
+/** Records that are stored. Each takes up to 2 KiB. A guess */
+export const MAX_RECORDS = 16_384
+
+/** Events and frames of one peer that wait until its record is read */
+export const BACKLOG_FRAMES = 64
+/** Frames of one peer that wait for a signature before them to be verified. Where that is done at once none waits */
+export const INBOX_FRAMES = 512
+/** Frames of one session that wait to be sent: signed ones. They are few, and repeated if one is dropped */
+export const OUTGOING_FRAMES = 256
+/** Bytes of sealed frames of one session that wait until DirectSub takes them, and that it may hold of them at once */
+export const OUTGOING_BYTES = 4 * 1024 * 1024
+export const PUBLISHING_BYTES = 2 * 1024 * 1024
+
+/**
+ * Signed frames a second of one peer, and at once after a rest: a peer that has agreed on a key with us, and a stranger.
+ * Each costs a signature, and may cost an operation of X-Wing, a record, and an answer: up to 0.5 ms. A guess
+ */
+export const SIGNED_FRAMES = { rate: 400, burst: 800 }
+export const STRANGER_FRAMES = { rate: 5, burst: 20 }
+/** Sessions that strangers may begin in a second, and at once. A guess */
+export const STRANGERS = { rate: 20, burst: 100 }
+/** Steps of a chain (5 us each) that frames of one peer may cost in vain. From the above: 5 % of a processor */
+export const VAIN_STEPS = { rate: 10_000, burst: 10_000 }
+
+/** Milliseconds of the first and the longest wait before a record is written again that could not be. A guess */
+export const STORE_RETRY_FIRST = 500
+export const STORE_RETRY_CAP = 30_000
+/** Milliseconds between two tries to open a store that somebody else has open. A guess */
+export const STORE_AGAIN = 5000
+/** Milliseconds that the records of closed sessions are waited for at the end. A guess */
+export const STOP_PATIENCE = 2000
+/** Calls of start and stop that may wait for each other, and milliseconds of one of them. Guesses */
+export const LIFECYCLE_CAPACITY = 64
+export const LIFECYCLE_DEADLINE = 30_000
+
+/** Operations of X-Wing that wait for their turn: a session has one at a time. And milliseconds of one. Guesses */
+export const CRYPTO_CAPACITY = 2048
+export const CRYPTO_DEADLINE = 20_000
+/** Bytes that are sealed and opened on the main thread where a worker could do it (the spec) */
+export const INLINE_BYTES = 4096

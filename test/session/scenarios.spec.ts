@@ -474,7 +474,7 @@ describe('sessions: limits', function () {
     const pair = await met()
     const [a, b] = pair.peers
     const keys = current(b.session.state)
-    const body = { base: 1, ack: 0, held: [] }
+    const body = { base: 1, ack: 0, held: [], messages: [] }
 
     for (let i = 0; i < 5; i++) {
       const counter = (keys?.receive.next ?? 0) + 700

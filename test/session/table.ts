@@ -42,7 +42,7 @@ const STATES: Record<string, (world: World, who: 0 | 1) => void> = {
   closed: (world, who) => { world.peers[who].step({ type: 'close' }, world.now) }
 }
 
-const BODY = { base: 1, ack: 0, held: [] }
+const BODY = { base: 1, ack: 0, held: [], messages: [] }
 const UNKNOWN = 'unknown.'
 const LATE = 2 ** 45
 const zeros = (length: number): Uint8Array => new Uint8Array(length)
@@ -107,7 +107,7 @@ const EVENTS: Record<string, Make | { loses: Make }> = {
           type: 'opened',
           head,
           body: {
-            ...BODY, message: { seq: 1, payload: zeros(1) }
+            ...BODY, messages: [{ seq: 1, payload: zeros(1) }]
           }
         }
   },
@@ -121,7 +121,7 @@ const EVENTS: Record<string, Make | { loses: Make }> = {
           type: 'opened',
           head,
           body: {
-            ...BODY, message: { seq: 1, payload: zeros(1) }
+            ...BODY, messages: [{ seq: 1, payload: zeros(1) }]
           }
         }
   },

@@ -1,7 +1,7 @@
 import * as limits from '../constants.ts'
 import { advance } from './chain.ts'
-import { current } from './state.ts'
-import { canSeal } from './triggers.ts'
+import { current, sealAgain } from './state.ts'
+import { canSeal, hasSlot } from './triggers.ts'
 import { encodeBody } from './wire.ts'
 import type { Call, EpochKeys, OutMessage, SessionState } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -16,7 +16,7 @@ import type { Body, Head, SealedKind } from './wire.ts'
  * this one, and a message of an earlier life is dropped.
  */
 export class Delivery {
-  add (turn: Turn, call: Call, payload: Uint8Array): void {
+  add (turn: Turn, call: Call, payload: Uint8Array, isAlone = turn.state.options.mode === 'perfect'): void {
     const { out, options } = turn.state
 
     if (payload.byteLength > limits.MAX_MESSAGE) {
@@ -24,7 +24,7 @@ export class Delivery {
     } else if (out.messages.length >= options.queueMessages || out.bytes + payload.byteLength > options.queueBytes) {
       turn.do({ type: 'send-settled', call, outcome: 'queue-full' })
     } else {
-      out.messages.push({ call, payload, isSent: false, isHeld: false })
+      out.messages.push({ call, payload, isSent: false, isAlone, isHeld: false })
       out.bytes += payload.byteLength
     }
   }
@@ -52,7 +52,7 @@ export class Delivery {
   /** Messages under way when the way broke may be lost. A heartbeat shows a peer that has another key than we */
   connected (turn: Turn): void {
     const { state, now } = turn
-    state.out.messages.forEach(message => { message.isSent = message.isHeld = false })
+    sealAgain(state, () => true)
     this.flush(turn)
 
     if (turn.sealed === 0 && canSeal(state, now)) {
@@ -69,7 +69,8 @@ export class Delivery {
     if (out.resendAt != null && out.resendAt <= now && canSeal(state, now)) {
       out.resends++
       out.resendAt = undefined
-      out.messages.forEach((message, i) => { message.isSent &&= i > 0 && message.isHeld })
+      sealAgain(state, ({ isHeld }, i) => i === 0 || !isHeld)
+      state.isRekeyDue ||= out.resends >= limits.RESENDS_BEFORE_REKEY
     }
   }
 
@@ -108,12 +109,12 @@ export class Delivery {
     const calls = out.messages.flatMap(({ call }) => call ?? [])
     calls.forEach(call => { turn.do({ type: 'send-settled', call, outcome: 'closed' }) })
     out.messages = []
-    out.bytes = 0
+    out.bytes = out.settled = out.settledBytes = 0
     out.resendAt = undefined
   }
 
   /** Takes the body of a frame that was opened */
-  receive (turn: Turn, keys: EpochKeys, { base, ack, held, message }: Body): void {
+  receive (turn: Turn, keys: EpochKeys, { base, ack, held, messages }: Body): void {
     const { state, now } = turn
 
     // else it speaks of messages of a life of ours that is over
@@ -129,10 +130,7 @@ export class Delivery {
     }
 
     this.#skipTo(turn, base)
-
-    if (message != null) {
-      this.#take(turn, message.seq, message.payload)
-    }
+    messages.forEach(({ seq, payload }) => { this.#take(turn, seq, payload) })
   }
 
   /** The sender has settled all below `base`: what we lack of that, an earlier state of ours had */
@@ -212,31 +210,54 @@ export class Delivery {
 
   #sealMessages (turn: Turn): void {
     const { state, now } = turn
-    const { out, options } = state
-    let flying = 0
+    const { out } = state
 
-    for (const [i, message] of out.messages.entries()) {
-      flying += message.payload.byteLength
+    let batch: OutMessage[] = []
+    let bytes = 0
+    const seal = (): void => {
+      if (batch.length > 0) {
+        this.#seal(turn, 'data', batch)
+        out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+        batch = []
+        bytes = 0
+      }
+    }
+
+    for (let i = out.settled; i < out.messages.length && i < limits.FLIGHT_MESSAGES; i++) {
+      const message = out.messages[i]
+      const { byteLength } = message.payload
+      const flying = out.settledBytes + byteLength
 
       // the receiver holds no more of what comes too early
-      if (i >= limits.FLIGHT_MESSAGES || (i > 0 && flying > limits.FLIGHT_BYTES)) {
+      if (i > 0 && flying > limits.FLIGHT_BYTES) {
         break
       }
-      if (message.isSent || (message.isHeld && i > 0)) {
-        continue
-      }
-      if (!canSeal(state, now) || (options.mode === 'perfect' && !hasSlot(state, message))) {
-        break
+      if (!message.isSent && !(message.isHeld && i > 0)) {
+        if (message.isAlone || bytes + byteLength > limits.FRAME_BYTES || batch.length === limits.FRAME_MESSAGES) {
+          seal()
+        }
+        if (!canSeal(state, now) || !hasSlot(state, message)) {
+          break
+        }
+
+        message.seq ??= out.nextSeq++
+        message.isSent = true
+        batch.push(message)
+        bytes += byteLength
+
+        if (message.isAlone) {
+          seal()
+        }
       }
 
-      message.seq ??= out.nextSeq++
-      message.isSent = true
-      this.#seal(turn, 'data', message)
-      out.resendAt ??= turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, out.resends)
+      out.settled = i + 1
+      out.settledBytes = flying
     }
+
+    seal()
   }
 
-  #seal (turn: Turn, kind: SealedKind, message?: OutMessage): void {
+  #seal (turn: Turn, kind: SealedKind, messages: OutMessage[] = []): void {
     const { state, now } = turn
     const { out, options } = state
     const keys = current(state)
@@ -245,20 +266,20 @@ export class Delivery {
       return
     }
 
-    const [first] = out.messages
     const { stored, early } = state.in
-    const said: Body = { base: first?.seq ?? out.nextSeq, ack: stored, held: early.map(({ seq }) => seq) }
+    const carried = messages.flatMap(({ seq, payload }) => seq == null ? [] : { seq, payload })
 
-    if (message?.seq != null) {
-      said.message = { seq: message.seq, payload: message.payload }
-      keys.message ??= message.seq
+    if (messages.length > 0) {
+      keys.isTaken ||= messages[0].isAlone
+      keys.message ??= messages[0].seq
     }
 
-    const body = encodeBody(said)
+    const held = early.map(({ seq }) => seq)
+    const body = encodeBody({ base: out.messages[0]?.seq ?? out.nextSeq, ack: stored, held, messages: carried })
     const head: Head = { kind, key: keys.id, epoch: keys.epoch, counter: keys.send.next }
     turn.send({ kind, head, key: advance(keys.send), body })
     turn.sealed++
-    keys.sealed++
+    keys.sealed += Math.max(1, messages.length)
     keys.sealedBytes += body.byteLength
     state.isRekeyDue ||= keys.sealed >= options.rekeyMessages || keys.sealedBytes >= limits.REKEY_BYTES ||
       now >= keys.rekeyAt
@@ -278,12 +299,20 @@ export class Delivery {
       out.messages.shift()
       out.bytes -= first.payload.byteLength
 
+      if (out.settled > 0) {
+        out.settled--
+        out.settledBytes -= first.payload.byteLength
+      }
       if (first.call != null) {
         turn.do({ type: 'send-settled', call: first.call, outcome: 'delivered' })
       }
     }
-    for (const message of out.messages) {
+    for (const message of held.length > 0 ? out.messages : []) {
       message.isHeld ||= message.seq != null && held.includes(message.seq)
+    }
+    // it was passed over because one before it was missing
+    if (out.messages[0]?.isSent === false) {
+      out.settled = out.settledBytes = 0
     }
     if (out.messages.length < before) {
       out.resends = 0
@@ -291,10 +320,4 @@ export class Delivery {
       out.resendAt = isUnderWay ? turn.backoff(limits.RESEND_FIRST, limits.RESEND_CAP, 0) : undefined
     }
   }
-}
-
-/** In mode 'perfect' an epoch seals one message of the program, as often as that takes */
-export function hasSlot (state: SessionState, { seq }: OutMessage): boolean {
-  const taken = current(state)?.message
-  return taken == null || taken === seq
 }

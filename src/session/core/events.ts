@@ -6,7 +6,11 @@ import type { Accept, Body, Cancel, CancelReason, Confirm, Head, Propose, Resync
  */
 export type Event =
   // the program
-  | { type: 'send', call: Call, payload: Uint8Array }
+  /**
+   * `isAlone`: it wants a key that seals no other message; absent: as the mode of the session says. `isMore`: the next
+   * event is another message, and one frame may carry both
+   */
+  | { type: 'send', call: Call, payload: Uint8Array, isAlone?: boolean, isMore?: boolean }
   /** Waits for a new epoch, and makes one unless a round is under way */
   | { type: 'rekey', call: Call, deadline: number }
   | { type: 'abort', call: Call }

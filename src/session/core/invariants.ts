@@ -114,12 +114,12 @@ function marks (state: SessionState, before: Marks): Violation[] {
     ifNot(now[name] >= before[name], 'I5', `${name} went back from ${before[name]} to ${now[name]}`))
 }
 
-/** What a step seals under a key is new under it, and one message at most in mode 'perfect' */
+/** What a step seals under a key is new under it, and no other one if a message wanted the key for itself */
 function sealing (state: SessionState, effects: Effect[]): Violation[] {
   const heads = effects.flatMap(effect => effect.type === 'send' && 'head' in effect.frame ? effect.frame.head : [])
   const names = new Set(heads.map(({ key, counter }) => `${key}/${counter}`))
   const last = state.keys[state.keys.length - 1]
-  const isSlotKept = state.options.mode !== 'perfect' || seqsOf(effects).every(seq => seq === last?.message)
+  const isSlotKept = last?.isTaken !== true || seqsOf(effects).every(seq => seq === last.message)
   return [
     ...ifNot(names.size === heads.length, 'I9', 'a counter was used twice'),
     ...ifNot(heads.length === 0 || !isReceiveOnly(state), 'I9', 'a restored key seals'),
@@ -130,7 +130,7 @@ function sealing (state: SessionState, effects: Effect[]): Violation[] {
 /** The messages that a step has sealed */
 function seqsOf (effects: Effect[]): number[] {
   return effects.flatMap(effect => effect.type === 'send' && effect.frame.kind === 'data'
-    ? decodeBody('data', effect.frame.body).message?.seq ?? []
+    ? decodeBody('data', effect.frame.body).messages.map(({ seq }) => seq)
     : [])
 }
 

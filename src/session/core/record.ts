@@ -16,7 +16,8 @@ import type { Accept } from './wire.ts'
  */
 export function encodeRecord (state: SessionState): Uint8Array {
   const { n, seen, keys, mode, needsFresh, in: { boot, delivered } } = state
-  const writer = new Writer(512).byte(limits.RECORD_VERSION)
+  // larger than any record: a buffer that grows leaves secrets behind in the smaller one
+  const writer = new Writer(4096).byte(limits.RECORD_VERSION)
   writer.uvarint(n).uvarint(seen).byte(needsFresh ? 1 : 0).uvarint(boot).uvarint(delivered)
   writer.list(keys, key => { writeKeys(writer, key) })
 

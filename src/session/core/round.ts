@@ -2,7 +2,7 @@ import { bytesOfKey } from '../../runtime/keys.ts'
 import { sha256 } from '../../runtime/sha256.ts'
 import * as limits from '../constants.ts'
 import { acceptProof, confirmProof, derive, sameSecret, transcriptOf } from './key-schedule.ts'
-import { current, epochOf, install, keysOf, leave } from './state.ts'
+import { current, epochOf, install, keysOf, leave, sealAgain } from './state.ts'
 import { keyNamed, supersede } from './windows.ts'
 import { encodeOffer, encodeSigned } from './wire.ts'
 import type { Derived } from './key-schedule.ts'
@@ -489,7 +489,7 @@ export class Round {
 
     // the peer may not have had the key that messages under way were sealed with
     if (isGap) {
-      state.out.messages.forEach(message => { message.isSent = message.isHeld = false })
+      sealAgain(state, () => true)
     }
   }
 

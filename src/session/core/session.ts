@@ -60,6 +60,9 @@ export class Session {
 
     this.#handle(turn, event)
 
+    if (event.type === 'send' && event.isMore === true) {
+      return turn.effects
+    }
     // a close among them has ended it
     if (this.state.mode.type !== 'closed') {
       this.delivery.flush(turn)
@@ -108,7 +111,7 @@ export class Session {
 
     switch (event.type) {
       case 'send':
-        delivery.add(turn, event.call, event.payload)
+        delivery.add(turn, event.call, event.payload, event.isAlone)
         break
       case 'rekey':
         this.#rekey(turn, event.call, event.deadline)

@@ -43,8 +43,9 @@ export interface EpochKeys {
   rekeyAt: number
   sealed: number
   sealedBytes: number
-  /** The one message of the program that it sealed, in mode 'perfect' */
+  /** The first message of the program that it sealed, and whether that one wanted it for itself */
   message?: number
+  isTaken: boolean
   /** When a frame under a newer key was opened first */
   supersededAt?: number
 }
@@ -90,6 +91,8 @@ export interface OutMessage {
   seq?: number
   /** Whether it is under way: sealed, and nothing has happened since that lost it */
   isSent: boolean
+  /** It is the only message of the program that its key seals, as often as that takes */
+  isAlone: boolean
   /** The other side holds it, and waits for one before it */
   isHeld: boolean
 }
@@ -98,6 +101,9 @@ export interface Outbox {
   nextSeq: number
   messages: OutMessage[]
   bytes: number
+  /** How many of the first ones need not be sealed now, without a gap, and their bytes */
+  settled: number
+  settledBytes: number
   /** When what is under way is sealed again, and after how many times without progress */
   resendAt?: number
   resends: number
@@ -126,7 +132,7 @@ export interface Waiter {
 }
 
 export interface SessionOptions {
-  /** 'best-effort' never blocks; 'perfect' seals one message an epoch and direction */
+  /** Of messages that do not say: 'best-effort' never blocks; 'perfect' seals one message an epoch and direction */
   mode: 'best-effort' | 'perfect'
   queueMessages: number
   queueBytes: number
@@ -202,13 +208,19 @@ export function newSession ({ me, peer, boot, options }: SessionInit): SessionSt
     resyncs: 0,
     resyncAt: 0,
     staleAt: 0,
-    out: { nextSeq: 1, messages: [], bytes: 0, resends: 0 },
+    out: { nextSeq: 1, messages: [], bytes: 0, settled: 0, settledBytes: 0, resends: 0 },
     in: { boot: 0, delivered: 0, stored: 0, early: [], earlyBytes: 0, unacked: 0 },
     waiters: [],
     tokens: 0,
     revision: 0,
     clock: 0
   }
+}
+
+/** Messages under way may be lost: all, or those that `isLost` names, are sealed again */
+export function sealAgain ({ out }: SessionState, isLost: (message: OutMessage, i: number) => boolean): void {
+  out.messages.filter(isLost).forEach(message => { message.isSent = message.isHeld = false })
+  out.settled = out.settledBytes = 0
 }
 
 /** The key that we seal with, if there is one */
@@ -258,6 +270,7 @@ export function keysOf (state: SessionState, derived: Derived, epoch: number, { 
     peerBoot,
     since: 0,
     rekeyAt: Infinity,
+    isTaken: false,
     sealed: 0,
     sealedBytes: 0
   }

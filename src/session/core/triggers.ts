@@ -1,6 +1,6 @@
 import * as limits from '../constants.ts'
 import { current, isReceiveOnly } from './state.ts'
-import type { SessionState } from './state.ts'
+import type { OutMessage, SessionState } from './state.ts'
 
 /**
  * Why there is a round: all of it is read off the state, so no order of events can lose a reason. What a round does not
@@ -36,10 +36,16 @@ export function roundAt (state: SessionState, now: number): number {
   return isFree && reasonsOf(state, now).length > 0 ? state.retryAt : Infinity
 }
 
+/** A message that wants a key for itself has one, as often as that takes, and no other message is sealed with it */
+export function hasSlot (state: SessionState, { seq, isAlone }: OutMessage): boolean {
+  const { message, isTaken } = current(state) ?? {}
+  return message == null || message === seq || (isTaken !== true && !isAlone)
+}
+
 /** Something waits that the current key may not seal */
 function isBlocked (state: SessionState, now: number): boolean {
-  const { out, in: inbox, options } = state
-  const first = out.messages.find(({ isSent }) => !isSent)
+  const { out, in: inbox } = state
+  const first = out.messages[out.settled] as OutMessage | undefined
 
   if (first == null && inbox.ackAt == null) {
     return false
@@ -48,8 +54,7 @@ function isBlocked (state: SessionState, now: number): boolean {
     return true
   }
 
-  const taken = current(state)?.message
-  return options.mode === 'perfect' && first != null && taken != null && taken !== first.seq
+  return first != null && !hasSlot(state, first)
 }
 
 /** A clock that was set back by so much takes all that it was to bring with it */

@@ -12,7 +12,8 @@ import type { Head } from './wire.ts'
  * forged frame costs nobody a key; `opened` marks the frame as opened, and refuses a second one that was on its way.
  */
 export type Opening =
-  | { type: 'key', key: Uint8Array }
+  /** `steps`: of the chain, that it took */
+  | { type: 'key', key: Uint8Array, steps: number }
   /** No key of this name: the core has to hear of it, as 'unopened' */
   | { type: 'unknown' }
   | { type: 'replayed' }
@@ -35,11 +36,12 @@ export function openingOf (state: SessionState, { key: id, epoch, counter }: Hea
   }
   if (counter >= keys.receive.next) {
     const isTooFar = counter - keys.receive.next > limits.MAX_SKIP
-    return isTooFar ? { type: 'too-far' } : { type: 'key', key: peek(keys.receive, counter) }
+    const steps = counter - keys.receive.next
+    return isTooFar ? { type: 'too-far' } : { type: 'key', key: peek(keys.receive, counter), steps }
   }
 
   const skipped = keys.skipped.find(skipped => skipped.counter === counter)
-  return skipped == null ? { type: 'replayed' } : { type: 'key', key: Uint8Array.from(skipped.key) }
+  return skipped == null ? { type: 'replayed' } : { type: 'key', key: Uint8Array.from(skipped.key), steps: 0 }
 }
 
 /** Marks a frame as opened; false if another one with its counter was */

@@ -15,7 +15,7 @@ import type { Key, KeyId, RoundKind } from './state.ts'
  * | Cancel    | from, to, by, n, reason, seen                                           | signature of `from`       |
  * | Resync    | from, to, n, unknown key                                                | signature of `from`       |
  * | Confirm   | key, epoch, proof                                                       | proof: MAC under the key  |
- * | Data      | key, epoch, counter; sealed: base, ack, seq, payload                    | AEAD, the head is bound   |
+ * | Data      | key, epoch, counter; sealed: base, ack, and messages: seq, payload      | AEAD, the head is bound   |
  * | Heartbeat | key, epoch, counter; sealed: base, ack                                  | AEAD, the head is bound   |
  * | Close     | key, epoch, counter; sealed: nothing                                    | AEAD, the head is bound   |
  *
@@ -106,7 +106,8 @@ export interface Body {
   ack: number
   /** Of those behind the first missing one: which are held. The first bit is `ack + 2` */
   held: number[]
-  message?: { seq: number, payload: Uint8Array }
+  /** Of Data: at least one. Others carry none */
+  messages: Array<{ seq: number, payload: Uint8Array }>
 }
 
 export type SignedFrame = Propose | Accept | Cancel | Resync
@@ -132,6 +133,8 @@ export type Decoded = Signed | Sealed | { frame: Confirm }
 const DOMAIN = encodeString('libp2p-sheaf/session/1/signed:')
 const ROUNDS: readonly RoundKind[] = ['fresh', 'ratchet']
 const SEALED: readonly SealedKind[] = ['data', 'heartbeat', 'close']
+/** Bytes of a sequence number and of a length, at most */
+const MESSAGE_OVERHEAD = 12
 /** Bytes of the bits of an ack */
 const HELD_BYTES = limits.ACK_BITS / 8
 
@@ -187,13 +190,12 @@ export function encodeHead ({ kind, key, epoch, counter }: Head): Uint8Array {
   return writer.raw(bytesOfKey(key)).uvarint(epoch).uvarint(counter).finish()
 }
 
-export function encodeBody ({ base, ack, held, message }: Body): Uint8Array {
-  const writer = new Writer(40 + (message?.payload.byteLength ?? 0)).uvarint(base).uvarint(ack)
+export function encodeBody ({ base, ack, held, messages }: Body): Uint8Array {
+  const bytes = messages.reduce((sum, { payload }) => sum + payload.byteLength + MESSAGE_OVERHEAD, 40)
+  const writer = new Writer(bytes).uvarint(base).uvarint(ack)
   writer.raw(bitsOf(held, ack))
 
-  if (message != null) {
-    writer.uvarint(message.seq).raw(message.payload)
-  }
+  messages.forEach(({ seq, payload }) => { writer.uvarint(seq).bytes(payload) })
 
   return writer.finish()
 }
@@ -234,19 +236,30 @@ export function decode (bytes: Uint8Array): Decoded {
   return { frame, from, to, signed, signature }
 }
 
-/** What a sealed frame of this kind was opened to. Views of `bytes` */
+/** What a sealed frame of this kind was opened to. Views of `bytes`, no two of which overlap */
 export function decodeBody (kind: SealedKind, bytes: Uint8Array): Body {
   const reader = new Reader(bytes)
   const base = readNumber(reader)
   const ack = readNumber(reader)
   const held = heldOf(reader.raw(HELD_BYTES), ack)
 
-  if (kind === 'data') {
-    return { base, ack, held, message: { seq: readPositive(reader), payload: reader.rest() } }
-  }
-
+  const messages = kind === 'data' ? readMessages(reader) : []
   end(reader)
-  return { base, ack, held }
+  return { base, ack, held, messages }
+}
+
+function readMessages (reader: Reader): Body['messages'] {
+  const messages: Body['messages'] = []
+
+  do {
+    if (messages.length === limits.FRAME_MESSAGES) {
+      throw new MalformedError('a frame with too many messages')
+    }
+
+    messages.push({ seq: readPositive(reader), payload: reader.bytes() })
+  } while (reader.left > 0)
+
+  return messages
 }
 
 function decodeSealed (bytes: Uint8Array, reader: Reader, kind: SealedKind): Sealed {

@@ -84,7 +84,8 @@ export function providerBy (isNative: boolean): CryptoProvider {
 
 export const platformCipher: Cipher = {
   seal (key, nonce, head, plaintext) {
-    const cipher = crypto.createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
+    // with bytes for a key it takes twice as long. Measured: 15 us and 7 us for 1 KiB
+    const cipher = crypto.createCipheriv(CIPHER, crypto.createSecretKey(key), nonce, { authTagLength: TAG_BYTES })
     cipher.setAAD(head, { plaintextLength: plaintext.byteLength })
     const ciphertext = cipher.update(plaintext)
     cipher.final()
@@ -98,7 +99,7 @@ export const platformCipher: Cipher = {
       return undefined
     }
 
-    const decipher = crypto.createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
+    const decipher = crypto.createDecipheriv(CIPHER, crypto.createSecretKey(key), nonce, { authTagLength: TAG_BYTES })
     decipher.setAAD(head, { plaintextLength: length })
     decipher.setAuthTag(ciphertext.subarray(length))
 

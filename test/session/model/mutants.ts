@@ -152,6 +152,8 @@ export const mutants: Record<string, Mutant> = {
   },
   'who lost everything does not answer an Accept of a round that it forgot': {
     ...wild['losses and states of long ago'],
+    // messages that are sealed again in vain would ask for the round that repairs it
+    budget: { ...wild['losses and states of long ago'].budget, send: [0, 0] },
     isOnlyLate: true,
     shows: 'I11',
     mutate: ({ round }) => {
