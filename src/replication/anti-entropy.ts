@@ -55,6 +55,8 @@ export interface Compared {
   hasMoved: boolean
   /** Comparisons in a row that found a difference, and changed nothing */
   vain: number
+  /** And those that found none */
+  calm: number
 }
 
 /** All there is about comparing with one peer */
@@ -147,7 +149,7 @@ export class AntiEntropy {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, notBefore: 0, segments: [], hasAll: [], missing: 0, failures: 0, vain: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
+      this.#pairs.set(peer, { at, notBefore: 0, segments: [], hasAll: [], missing: 0, failures: 0, vain: 0, calm: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
     } else {
       pair.isAgain = pair.run != null
       pair.at = Math.min(pair.at, Math.max(at, pair.notBefore))
@@ -309,7 +311,9 @@ export class AntiEntropy {
     const isMoving = isOffered || isBehind || (!isEqual && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
     const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
-    const wait = isEqual ? limits.COMPARE_INTERVAL : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
+    pair.calm = isEqual && !isChanged ? pair.calm + 1 : 0
+    const calm = Math.min(limits.COMPARE_INTERVAL * 2 ** Math.max(0, pair.calm - 1), limits.COMPARE_CAP)
+    const wait = isEqual ? calm : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     // what is refused again and again is not fetched each time that somebody nudges
     pair.notBefore = clock.now() + Math.min(limits.NUDGE_DELAY * 4 ** Math.max(0, pair.vain - 1), NUDGED_AT_MOST)

@@ -86,6 +86,8 @@ export const SKETCH_TTL = 30_000
 
 /** Milliseconds between two comparisons with each replicator, give or take: what every other way has missed. A guess */
 export const COMPARE_INTERVAL = 30_000
+/** And at most, where nothing has differed for long: a thousand logs that rest are to cost little. A guess */
+export const COMPARE_CAP = 240_000
 /** And at most, where all comparisons find entries that we do not get: those that we refuse. Or where nobody takes what is not ours to keep */
 export const VAIN_CAP = 300_000
 /**
@@ -124,8 +126,9 @@ export const ADAPT_INTERVAL = 30_000
 /** Bytes that an entry takes beside its data, in a message, at most */
 export const MAX_ENTRY_OVERHEAD = 16_384
 
-/** Milliseconds between two spot checks, and how old an entry has to be for one. Guesses */
+/** Milliseconds between two spot checks, at most so many where all was proven, and how old an entry has to be for one. Guesses */
 export const AUDIT_INTERVAL = 10_000
+export const AUDIT_CAP = 60_000
 export const AUDIT_AGE = 60_000
 /** Ids that one question asks proofs of, and bytes of entries that are read for one answer: then the next question asks for the rest */
 export const MAX_PROVEN = 1024

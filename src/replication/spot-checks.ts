@@ -31,6 +31,8 @@ export class SpotChecks {
   readonly #init: SpotChecksInit
   readonly #alarm: Alarm
   readonly #controller = new AbortController()
+  /** Spot checks in a row that found nothing wrong */
+  #calm = 0
 
   constructor (init: SpotChecksInit) {
     this.#init = init
@@ -46,6 +48,7 @@ export class SpotChecks {
   async #audit (): Promise<void> {
     const { context: { trust }, shared } = this.#init
     const peer = this.#suspect()
+    this.#calm++
 
     try {
       const sample = peer == null ? undefined : await this.#sample(shared(peer))
@@ -56,6 +59,7 @@ export class SpotChecks {
         // it may be gone meanwhile, or keep something else by now: then its answer says nothing
         if (!this.#controller.signal.aborted && this.#isSuspect(peer)) {
           isProven ? trust.proved(peer) : trust.unproven(peer)
+          this.#calm = isProven ? this.#calm : 0
         }
       }
     } catch (err) {
@@ -109,6 +113,7 @@ export class SpotChecks {
 
   #schedule (): void {
     const { clock, random } = this.#init.context
-    this.#alarm.set(clock.now() + jitter(random, limits.AUDIT_INTERVAL))
+    const interval = Math.min(limits.AUDIT_INTERVAL * 2 ** Math.max(0, this.#calm - 1), limits.AUDIT_CAP)
+    this.#alarm.set(clock.now() + jitter(random, interval))
   }
 }
