@@ -289,7 +289,7 @@ export class AntiEntropy {
   }
 
   #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
-    const { context: { clock, random }, nudge, onLearned, shared } = this.#init
+    const { context: { clock }, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
 
@@ -307,17 +307,29 @@ export class AntiEntropy {
       onLearned(peer)
     }
 
-    // again until nothing differs, soon if one of us may be getting what it lacks; but what is refused stays different, and is fetched in vain
-    const isMoving = isOffered || isBehind || (!isEqual && missing === 0)
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
-    const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
+    this.#schedule(pair, { isEqual, isChanged, missing, isMoving: isOffered || isBehind || (!isEqual && missing === 0) })
+  }
+
+  /** Again until nothing differs, soon where one of us may be getting what it lacks; but what is refused is fetched in vain */
+  #schedule (pair: Pair, { isEqual, isChanged, missing, isMoving }: { isEqual: boolean, isChanged: boolean, missing: number, isMoving: boolean }): void {
+    const { clock, random } = this.#init.context
+    const now = clock.now()
     pair.calm = isEqual && !isChanged ? pair.calm + 1 : 0
-    const calm = Math.min(limits.COMPARE_INTERVAL * 2 ** Math.max(0, pair.calm - 1), limits.COMPARE_CAP)
-    const wait = isEqual ? calm : Math.min(first * 2 ** pair.vain, missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL)
+
+    if (isEqual) {
+      const wait = Math.min(limits.COMPARE_INTERVAL * 2 ** Math.max(0, pair.calm - 1), limits.COMPARE_CAP)
+      pair.at = now + jitter(random, wait)
+    } else {
+      const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
+      const cap = missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL
+      pair.at = now + jitter(random, Math.min(first * 2 ** pair.vain, cap))
+    }
+
     pair.vain = isEqual || isChanged ? 0 : pair.vain + 1
     // what is refused again and again is not fetched each time that somebody nudges
-    pair.notBefore = clock.now() + Math.min(limits.NUDGE_DELAY * 4 ** Math.max(0, pair.vain - 1), NUDGED_AT_MOST)
-    pair.at = isChanged ? clock.now() : clock.now() + jitter(random, wait)
+    pair.notBefore = now + Math.min(limits.NUDGE_DELAY * 4 ** Math.max(0, pair.vain - 1), NUDGED_AT_MOST)
+    pair.at = isChanged ? now : pair.at
   }
 
   /** What it lacks, and was not sent: who did not take it then fetches it if he wants it now. False: there is nothing */
