@@ -1,3 +1,4 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { fromString } from 'uint8arrays/from-string'
@@ -40,6 +41,16 @@ describe('the sessions service, over TCP', function () {
     await Promise.all(range(100).map(async i => say(a, b, `${i}`)))
     expect(atB).to.deep.equal(range(100).map(String))
     expect(relay.services.sessions.diagnostics().peers).to.deep.equal([])
+  })
+
+  it('peers whose ids do not tell their keys (RSA) have sessions, as neighbours and over a relay', async () => {
+    const [key, relay, b] = [await generateKeyPair('RSA', 2048), await createSessionNode(), await createSessionNode()]
+    const a = await createSessionNode({ privateKey: key })
+    const [atA, atB, atRelay] = [heard(a), heard(b), heard(relay)]
+    await meet(a, relay)
+    await meet(b, relay)
+    await Promise.all([say(a, b, 'far'), say(b, a, 'far'), say(a, relay, 'near')])
+    expect([atA, atB, atRelay]).to.deep.equal([['far'], ['far'], ['near']])
   })
 
   it('a caller may change its bytes as soon as send() has returned a promise', async () => {
