@@ -292,6 +292,26 @@ describe('the sessions service, over TCP', function () {
     expect(atB).to.deep.equal(['1', '2'])
   })
 
+  it('metrics count what went through, and every name says what it is of', async () => {
+    const figures = new Map<string, () => number | Record<string, number>>()
+    const register = (name: string, { calculate }: any = {}): any => {
+      calculate != null && figures.set(name, calculate)
+      return { observe () {}, update () {}, increment () {} }
+    }
+    const metrics: any = new Proxy({}, {
+      get: (_, method: string) => method.startsWith('register') ? register : () => {}
+    })
+    const [a, b] = await Promise.all([createSessionNode({ metrics: () => metrics }), createSessionNode()])
+    await meet(a, b)
+    await Promise.all([say(a, b, 'hello'), say(b, a, 'hello')])
+    const of = (name: string): unknown => figures.get(`libp2p_sheaf_session_${name}`)?.()
+    expect(['sent_messages_total', 'acked_messages_total', 'delivered_messages_total', 'delivered_bytes_total'].map(of))
+      .to.deep.equal([1, 1, 1, 5])
+    expect(of('rounds_total')).to.equal(1)
+    expect(of('resync_total')).to.deep.equal({})
+    expect(of('size')).to.include({ sessions: 1, records: 1, queuedBytes: 0 })
+  })
+
   it('two that have nothing to say send nothing', async () => {
     const [a, b] = await pair()
     await say(a, b, 'hello')
