@@ -296,11 +296,15 @@ describe('the sessions service, over TCP', function () {
     const figures = new Map<string, () => number | Record<string, number>>()
     const register = (name: string, { calculate }: any = {}): any => {
       calculate != null && figures.set(name, calculate)
-      return { observe () {}, update () {}, increment () {} }
+      return { observe () {}, update () {}, increment () {}, decrement () {} }
     }
-    const metrics: any = new Proxy({}, {
-      get: (_, method: string) => method.startsWith('register') ? register : () => {}
-    })
+    const metrics: any = {
+      trackMultiaddrConnection () {},
+      trackProtocolStream () {},
+      traceFunction: (_name: string, traced: unknown) => traced,
+      ...Object.fromEntries(['Metric', 'Counter', 'Histogram', 'Summary'].flatMap(type =>
+        [[`register${type}`, register], [`register${type}Group`, register]]))
+    }
     const [a, b] = await Promise.all([createSessionNode({ metrics: () => metrics }), createSessionNode()])
     await meet(a, b)
     await Promise.all([say(a, b, 'hello'), say(b, a, 'hello')])
