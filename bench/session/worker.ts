@@ -13,7 +13,7 @@ import type { Libp2p, PeerId } from '@libp2p/interface'
 
 export type Kind = 'sealed' | 'clear' | 'acked'
 
-/** Who has sessions is on this topic */
+/** All that have sessions are on this topic */
 const SESSIONS = 'libp2p-sheaf/session/1'
 /** Where what is not sealed goes */
 const TOPIC = 'clear'
@@ -101,7 +101,6 @@ serve({
   /** Milliseconds from send() at a node that nobody knows to the answer that its message has arrived */
   async stranger ({ address, to }: { address: string, to: string }) {
     const stranger = await createNode()
-    strangers.push(stranger)
     await stranger.dial(multiaddr(address))
     const find = (): PeerId | undefined => stranger.services.pubsub.getSubscribers(SESSIONS).find(id => `${id}` === to)
     await need('the other one', () => find() != null)

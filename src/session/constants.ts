@@ -82,8 +82,11 @@ export const FLIGHT_MESSAGES = 1024
 export const FLIGHT_BYTES = 2 * 1024 * 1024
 /** Messages behind the first missing one that an ack names one by one */
 export const ACK_BITS = 64
-/** Milliseconds that an ack may wait for more, and messages after which it does not. A guess */
-export const ACK_DELAY = 20
+/**
+ * Milliseconds that an ack may wait for more, and messages after which it does not. A guess: send() of a message alone
+ * takes so much longer, and each ack is a record that is stored
+ */
+export const ACK_DELAY = 5
 export const ACK_EVERY = 64
 /** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
 export const RESEND_FIRST = 1000
@@ -100,7 +103,10 @@ export const MAX_PROTOCOL = 128
 /** Milliseconds that rekey() waits. A guess: longer than all tries of a round */
 export const REKEY_PATIENCE = 60_000
 
-/** Sessions in memory at once, unless an option says otherwise. Measured: one that is idle takes about 10 KiB */
+/**
+ * Sessions in memory at once, unless an option says otherwise. Measured by bench/session: one that is idle takes about
+ * 50 KiB, with what DirectSub remembers of its peer
+ */
 export const MAX_SESSIONS = 1024
 /** Bytes that wait for all peers together, unless an option says otherwise. A guess */
 export const NODE_QUEUE_BYTES = 64 * 1024 * 1024
@@ -111,6 +117,8 @@ export const MAX_RECORDS = 16_384
 
 /** Events and frames of one peer that wait until its record is read */
 export const BACKLOG_FRAMES = 64
+/** Bytes of frames of one peer that wait for its record, or for a frame before them. A guess */
+export const BACKLOG_BYTES = 4 * 1024 * 1024
 /** Frames of one peer that wait for a signature before them to be verified. Where that is done at once none waits */
 export const INBOX_FRAMES = 512
 /** Frames of one session that wait to be sent: signed ones. They are few, and repeated if one is dropped */

@@ -27,11 +27,12 @@ import { Sessions as SessionsClass } from './sessions.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { AbortOptions, ComponentLogger, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type { ConnectionManager } from '@libp2p/interface-internal'
 import type { Datastore } from 'interface-datastore'
 
 export interface SessionMessage {
   from: PeerId
-  /** A view of what was opened, which nobody else uses */
+  /** A view of what was opened: copy it to keep it for long */
   data: Uint8Array
 }
 
@@ -140,6 +141,8 @@ export interface SessionsComponents {
   privateKey: PrivateKey
   datastore: Datastore
   logger: ComponentLogger
+  /** Knows the keys of neighbours whose ids do not tell them */
+  connectionManager?: Pick<ConnectionManager, 'getConnections'>
   metrics?: Metrics
 }
 

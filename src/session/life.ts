@@ -179,7 +179,9 @@ export class Life implements Surroundings {
   }
 
   publicKeyOf (peerId: PeerId): PublicKey | undefined {
-    return peerId.publicKey ?? this.#keys.get(keyOf(peerId))
+    const { connectionManager } = this.#init.components
+    const [neighbour] = connectionManager?.getConnections(peerId) ?? []
+    return peerId.publicKey ?? this.#keys.get(keyOf(peerId)) ?? neighbour?.remotePeer.publicKey
   }
 
   onBytes (queued: number, early: number): void {
@@ -228,15 +230,10 @@ export class Life implements Surroundings {
       return
     }
 
-    const { from, data } = detail
-    const peer = keyOf(from)
+    const peer = keyOf(detail.from)
 
-    if (detail.type === 'signed' && from.publicKey == null && this.#sessions.has(peer)) {
-      // an RSA key does not fit into a peer id: this is the one that DirectSub has verified the sender with
-      this.#keys.set(peer, detail.key)
-    }
-    if (this.#sessions.has(peer) || this.#mayBegin(from, peer)) {
-      this.#frame(from, data)
+    if (this.#sessions.has(peer) || this.#mayBegin(detail.from, peer)) {
+      this.#frame(detail, peer)
     }
   }
 
@@ -252,9 +249,16 @@ export class Life implements Surroundings {
     }
   }
 
-  #frame (from: PeerId, data: Uint8Array): void {
+  #frame (message: Message, peer: Key): void {
     try {
-      this.session(from).frame(data)
+      const session = this.session(message.from)
+
+      if (message.type === 'signed' && session.peerId.publicKey == null) {
+        // an RSA key does not fit into a peer id: this is the one that DirectSub has verified the sender with
+        this.#keys.set(peer, message.key)
+      }
+
+      session.frame(message.data)
     } catch (err) {
       if (!(err instanceof TooManySessionsError)) {
         throw err

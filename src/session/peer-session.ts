@@ -80,6 +80,8 @@ export class PeerSession {
   #stored = 0
   #queued = 0
   #early = 0
+  /** Bytes of frames that wait to be read */
+  #waiting = 0
   /** Bytes of messages that the core does not have yet */
   #unasked = 0
 
@@ -215,21 +217,23 @@ export class PeerSession {
   frame (bytes: Uint8Array): void {
     const { inbox, traffic } = this.#around
     const state = this.#state
+    const isFull = this.#waiting + bytes.byteLength > limits.BACKLOG_BYTES
 
-    if (state.type === 'loading') {
-      if (++state.frames > limits.BACKLOG_FRAMES) {
-        traffic.dropped.add('too-many')
-      } else {
-        // a view of what arrived may be kept for a moment
-        state.asked.push(() => { this.frame(bytes) })
-      }
+    if (state.type === 'loading' && (isFull || ++state.frames > limits.BACKLOG_FRAMES)) {
+      traffic.dropped.add('too-many')
+    } else if (state.type === 'loading') {
+      this.#waiting += bytes.byteLength
+      state.asked.push(() => {
+        this.#waiting -= bytes.byteLength
+        this.frame(bytes)
+      })
     } else if (state.type === 'live' && inbox.isBusy(this.peer)) {
-      this.#inTurn(async () => { this.#take(await state.reading.read(bytes)) })
+      this.#inTurn(bytes, isFull, async () => state.reading.read(bytes))
     } else if (state.type === 'live') {
       const read = state.reading.read(bytes)
 
       if (read instanceof Promise) {
-        this.#inTurn(async () => { this.#take(await read) })
+        this.#inTurn(bytes, false, async () => read)
       } else {
         this.#take(read)
       }
@@ -317,8 +321,19 @@ export class PeerSession {
     })
   }
 
-  #inTurn (work: () => Promise<void>): void {
-    this.#around.inbox.turn(this.peer, work).catch(() => { this.#around.traffic.dropped.add('too-many') })
+  /** Frames that wait for one before them are views of what arrived: bounded in bytes as well */
+  #inTurn ({ byteLength }: Uint8Array, isFull: boolean, read: () => Promise<Read>): void {
+    const { inbox, traffic } = this.#around
+
+    if (isFull) {
+      traffic.dropped.add('too-many')
+      return
+    }
+
+    this.#waiting += byteLength
+    inbox.turn(this.peer, async () => { this.#take(await read()) })
+      .catch(() => { traffic.dropped.add('too-many') })
+      .finally(() => { this.#waiting -= byteLength })
   }
 
   #take (read: Read): void {

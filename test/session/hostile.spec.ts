@@ -30,7 +30,7 @@ async function settled (to: Station, by: Station): Promise<void> {
 }
 
 describe('hostile peers of the sessions service', function () {
-  this.timeout(60_000)
+  this.timeout(60_000 + MUTATED)
   let air: Air
   let a: Station
   let b: Station

@@ -1,3 +1,4 @@
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
 import { fromString } from 'uint8arrays/from-string'
@@ -40,6 +41,16 @@ describe('the sessions service, over TCP', function () {
     await Promise.all(range(100).map(async i => say(a, b, `${i}`)))
     expect(atB).to.deep.equal(range(100).map(String))
     expect(relay.services.sessions.diagnostics().peers).to.deep.equal([])
+  })
+
+  it('peers whose ids do not tell their keys (RSA) have sessions, as neighbours and over a relay', async () => {
+    const [key, relay, b] = [await generateKeyPair('RSA', 2048), await createSessionNode(), await createSessionNode()]
+    const a = await createSessionNode({ privateKey: key })
+    const [atA, atB, atRelay] = [heard(a), heard(b), heard(relay)]
+    await meet(a, relay)
+    await meet(b, relay)
+    await Promise.all([say(a, b, 'far'), say(b, a, 'far'), say(a, relay, 'near')])
+    expect([atA, atB, atRelay]).to.deep.equal([['far'], ['far'], ['near']])
   })
 
   it('a caller may change its bytes as soon as send() has returned a promise', async () => {
@@ -279,6 +290,30 @@ describe('the sessions service, over TCP', function () {
     expect(stateOf(a, b)?.isConnected).to.equal(false)
     await say(a, b, '2')
     expect(atB).to.deep.equal(['1', '2'])
+  })
+
+  it('metrics count what went through, and every name says what it is of', async () => {
+    const figures = new Map<string, () => number | Record<string, number>>()
+    const register = (name: string, { calculate }: any = {}): any => {
+      calculate != null && figures.set(name, calculate)
+      return { observe () {}, update () {}, increment () {}, decrement () {} }
+    }
+    const metrics: any = {
+      trackMultiaddrConnection () {},
+      trackProtocolStream () {},
+      traceFunction: (_name: string, traced: unknown) => traced,
+      ...Object.fromEntries(['Metric', 'Counter', 'Histogram', 'Summary'].flatMap(type =>
+        [[`register${type}`, register], [`register${type}Group`, register]]))
+    }
+    const [a, b] = await Promise.all([createSessionNode({ metrics: () => metrics }), createSessionNode()])
+    await meet(a, b)
+    await Promise.all([say(a, b, 'hello'), say(b, a, 'hello')])
+    const of = (name: string): unknown => figures.get(`libp2p_sheaf_session_${name}`)?.()
+    expect(['sent_messages_total', 'acked_messages_total', 'delivered_messages_total', 'delivered_bytes_total'].map(of))
+      .to.deep.equal([1, 1, 1, 5])
+    expect(of('rounds_total')).to.equal(1)
+    expect(of('resync_total')).to.deep.equal({})
+    expect(of('size')).to.include({ sessions: 1, records: 1, queuedBytes: 0 })
   })
 
   it('two that have nothing to say send nothing', async () => {

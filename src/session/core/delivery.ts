@@ -173,7 +173,9 @@ export class Delivery {
     }
 
     const at = inbox.early.findIndex(early => early.seq > seq)
-    inbox.early.splice(at === -1 ? inbox.early.length : at, 0, { seq, payload })
+    // what waits must not keep the frame that it came in: that may be a thousand times as large
+    const kept = isNext ? payload : new Uint8Array(payload)
+    inbox.early.splice(at === -1 ? inbox.early.length : at, 0, { seq, payload: kept })
     inbox.earlyBytes += payload.byteLength
     this.#deliverEarly(turn)
   }
