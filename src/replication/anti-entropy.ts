@@ -158,6 +158,19 @@ export class AntiEntropy {
     this.#arm()
   }
 
+  /** It was out of reach, and is back: what failed meanwhile says nothing any more */
+  returned (peer: Key, delay: number): void {
+    const pair = this.#pairs.get(peer)
+
+    if (pair != null) {
+      pair.notBefore = 0
+    }
+    if (pair?.run?.askedAt != null) {
+      pair.run.controller.abort(new NoAnswerError('it was out of reach: what it was asked may be lost'))
+    }
+    this.mark(peer, delay)
+  }
+
   /** It is comparing with us, and tells us what it finds: to do the same at the same time would be to do it twice */
   asked (peer: Key): void {
     const pair = this.#pairs.get(peer)

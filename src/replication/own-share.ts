@@ -13,6 +13,7 @@ const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
 /** Factors by which a share becomes smaller where there was no room for what came, and larger again. Guesses */
 const DENSER = 1.5
+const LITTLE = 1.12
 const LIGHTER = 1.2
 const MAX_DENSITY = 2 ** 20
 /** The part of a limit from which on it is reached: what comes in batches leaves some room. A guess */
@@ -158,8 +159,8 @@ export class OwnShare {
     this.#kept = kept
 
     const isFull = this.#isFull && share > 0
-    // this node may lack much of its share, but never has too much of it; and what is full does not become wider
-    const least = share > 0 ? Math.max(kept, isFull ? limitOf(this.#replicate) : 0) / share : 0
+    // this node may lack much of its share, but never has too much of it; and what is full becomes narrower
+    const least = share > 0 ? Math.max(kept, isFull ? LITTLE * limitOf(this.#replicate) : 0) / share : 0
     this.#isFull = false
 
     if (others.length === 0 && roster.here.length > 0) {
@@ -177,8 +178,8 @@ export class OwnShare {
     const now = this.#init.context.clock.now()
     const limit = limitOf(this.#replicate)
 
-    if (isFull && this.#kept < NEARLY * limit && now >= this.#denserAt) {
-      this.#density = Math.min(this.#density * DENSER, MAX_DENSITY)
+    if (isFull && now >= this.#denserAt) {
+      this.#density = Math.min(this.#density * (this.#kept < NEARLY * limit ? DENSER : LITTLE), MAX_DENSITY)
       this.#denserAt = now + EFFECT
       this.#lighterAt = now + Math.min(limits.ADAPT_INTERVAL * 2 ** this.#refusals++, MAX_PATIENCE)
     } else if (!isFull && now >= this.#lighterAt && this.#kept < limit / 2) {

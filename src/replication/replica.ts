@@ -317,7 +317,7 @@ export class Replica {
       this.#init.context.trust.gone(peer)
       this.#parts.push.gone(peer)
     } else if (this.#parts != null && type !== 'mature') {
-      this.#compareWith(peer)
+      type === 'join' ? this.#compareWith(peer) : this.#parts.antiEntropy.mark(peer)
       this.#parts.push.joined(peer)
     }
 
@@ -327,7 +327,7 @@ export class Replica {
 
   /** One of us is enough: it tells the other what it finds */
   #compareWith (peer: Key): void {
-    this.#parts?.antiEntropy.mark(peer, this.#init.context.self < peer ? 0 : limits.COURTESY)
+    this.#parts?.antiEntropy.returned(peer, this.#init.context.self < peer ? 0 : limits.COURTESY)
   }
 
   /** To whom an entry that lies there goes. It is appended here, and may not be for us to keep */
