@@ -41,7 +41,8 @@ const FAILURES_TOLD = 3
 
 /** What is not as it should be, in words: why, and what to do */
 export function problemsOf ({ parts, roster, trust }: Replica, { replicas, copies }: Problems): string[] {
-  const waiting = parts?.pruning.sizes.waiting ?? 0
+  // some of those of the last look may have gone by now
+  const waiting = Math.min(parts?.pruning.sizes.waiting ?? 0, parts?.log.length ?? 0)
   const isAlone = roster.segments.length === 0 && roster.here.length === 0 && roster.present.size > 0
 
   return [
