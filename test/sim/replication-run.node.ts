@@ -13,8 +13,8 @@ import type { Segment } from '../../src/replication/core/ring.ts'
 const SEEDS = IS_LONG ? 100 : 40
 /** Runs in one test: so that none takes long */
 const SHARE = 20
-/** Milliseconds: each run takes a sixth of a second on a machine that has nothing else to do */
-const TIMEOUT = 60_000
+/** Milliseconds: each run takes a third of a second on a machine that has nothing else to do */
+const TIMEOUT = 180_000
 /** Milliseconds of virtual time */
 const SECOND = 1_000
 /** Runs in which a deliberate bug has to show */
