@@ -50,7 +50,13 @@ export class Answers {
   /** Its turn ends when the answer is on its way: a peer that does not take answers gets no more of them */
   async answer (from: Key, question: Question, send: (answer: Answer) => Promise<void>): Promise<void> {
     // a peer that does not read holds no place of the gate
-    await this.#turns.turn(from, async () => { await send(await this.#gate.run(async () => this.#try(from, question))) })
+    await this.#turns.turn(from, async turn => {
+      await send(await this.#gate.run(async () => {
+        // nobody waits any more for an answer whose turn came too late
+        turn.signal.throwIfAborted()
+        return this.#try(from, question)
+      }))
+    })
   }
 
   stop (): void {

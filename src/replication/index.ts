@@ -145,7 +145,10 @@ export interface WaitForReplicatorsOptions extends AbortOptions {
 }
 
 export interface SyncReport {
-  /** With every replicator that is here, and keeps what we keep, a comparison has found no difference */
+  /**
+   * With every replicator that is here, answers, and keeps what we keep, a comparison has found no difference. `problems` names those
+   * that do not answer, or that comparing with fails again and again
+   */
   isSynced: boolean
   peers: Array<{
     peerId: PeerId

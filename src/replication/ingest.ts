@@ -60,7 +60,10 @@ export class Ingest {
     const bytes = entries.reduce((sum, raw) => sum + entrySize(raw), 0)
     const waiting = this.#waiting.get(from) ?? 0
 
-    if (waiting > 0 && (waiting + bytes > limits.MAX_WAITING_OF_PEER || this.#bytes + bytes > limits.MAX_WAITING_OF_ALL)) {
+    // a peer of which nothing waits has some room more: so that those of which much waits do not keep out the others
+    const ofAll = waiting > 0 ? limits.MAX_WAITING_OF_ALL : 2 * limits.MAX_WAITING_OF_ALL
+
+    if ((waiting > 0 && waiting + bytes > limits.MAX_WAITING_OF_PEER) || this.#bytes + bytes > ofAll) {
       // nobody answers, so it is sent again, or found when we compare
       counters.add('entries: too many bytes wait')
       return

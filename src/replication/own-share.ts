@@ -20,6 +20,8 @@ const MAX_DENSITY = 2 ** 20
 const NEARLY = 0.9
 /** Milliseconds until a share that became smaller is compared, and what lies beside it is not counted. A guess */
 const EFFECT = 10_000
+/** Looks at which it is waited for those who keep something to say what it weighs. A guess */
+const MAX_UNANSWERED = 3
 /** Milliseconds until a share that was too large becomes larger again, at most. A guess */
 const MAX_PATIENCE = 3_600_000
 
@@ -66,6 +68,8 @@ export class OwnShare {
    */
   #density = 1
   #refusals = 0
+  /** Looks in a row at which nobody said what its share weighs */
+  #unanswered = 0
   #denserAt = 0
   #lighterAt = Infinity
   /** There was no room for something since it adapted last */
@@ -163,7 +167,10 @@ export class OwnShare {
     const least = share > 0 ? Math.max(kept, isFull ? LITTLE * limitOf(this.#replicate) : 0) / share : 0
     this.#isFull = false
 
-    if (others.length === 0 && roster.here.length > 0) {
+    this.#unanswered = others.length > 0 ? 0 : this.#unanswered + 1
+
+    // where nobody ever says anything, the limit itself is what is left
+    if (others.length === 0 && roster.here.length > 0 && this.#unanswered <= MAX_UNANSWERED) {
       return isFull ? least * this.#weighed(isFull) : undefined
     }
     if (others.length === 0 && share === 0) {

@@ -3,6 +3,7 @@ import { Alarm } from '../runtime/alarm.ts'
 import { Bell } from '../runtime/bell.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
+import { Mailboxes } from '../runtime/mailbox.ts'
 import * as limits from './constants.ts'
 import { Outgoing } from './core/outgoing.ts'
 import { rawOf } from './digests.ts'
@@ -54,6 +55,8 @@ interface Way {
   failures: number
 }
 
+/** The one queue of appends that wait for room */
+const ROOM = 'appends'
 const CLOSED = 'The log was closed before enough others had stored the entry. It is in the log, and goes out when that is opened again'
 /** Peers whose clocks are told of: the last ones. A guess */
 const MAX_CLOCKS = 64
@@ -69,6 +72,7 @@ export class Push {
   /** Bytes of the entries that somebody waits for, and for those who wait until they are fewer */
   #awaitedBytes = 0
   readonly #settled = new Bell()
+  readonly #room: Mailboxes
   /** When peers said last that the time of an entry had not come */
   readonly #later = new LruMap<Key, number>(MAX_CLOCKS)
   /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
@@ -80,6 +84,7 @@ export class Push {
   constructor (init: PushInit) {
     this.#init = init
     this.#number = Math.floor(init.context.clock.now())
+    this.#room = new Mailboxes({ name: 'appends that wait for room', clock: init.context.clock, deadline: Infinity, capacity: Infinity })
     this.#alarm = new Alarm(init.context.clock, () => { this.#wake() })
   }
 
@@ -104,12 +109,8 @@ export class Push {
   async acked (entry: Entry, to: Key[], { count, leaders, wants, signal }: AckOptions): Promise<void> {
     const bytes = entrySize(rawOf(entry))
 
-    // who appends faster than others store is slowed down
-    while (this.#awaitedBytes > 0 && this.#awaitedBytes + bytes > limits.MAX_AWAITED_BYTES && !this.#isStopped) {
-      await this.#settled.rung({ signal })
-    }
+    await this.#makeRoom(bytes, signal)
 
-    signal?.throwIfAborted()
     if (this.#isStopped) {
       throw new NotReplicatedError(CLOSED)
     }
@@ -119,7 +120,6 @@ export class Push {
     const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), silent: new Set(), wants, resolve, reject }
     const waiters = this.#waiters.get(id) ?? new Set()
     this.#waiters.set(id, waiters.add(waiter))
-    this.#awaitedBytes += bytes
     this.#check(waiter)
 
     try {
@@ -131,6 +131,24 @@ export class Push {
       if (waiters.size === 0) {
         this.#waiters.delete(id)
       }
+    }
+  }
+
+  /** A program that appends faster than others store is slowed down: its appends wait in their order */
+  async #makeRoom (bytes: number, signal?: AbortSignal): Promise<void> {
+    const isRoom = (): boolean => this.#awaitedBytes === 0 || this.#awaitedBytes + bytes <= limits.MAX_AWAITED_BYTES || this.#isStopped
+
+    if (!isRoom() || this.#room.isBusy(ROOM)) {
+      await this.#room.turn(ROOM, async () => {
+        while (!isRoom()) {
+          await this.#settled.rung({ signal })
+        }
+        signal?.throwIfAborted()
+        this.#awaitedBytes += bytes
+      }, { signal })
+    } else {
+      signal?.throwIfAborted()
+      this.#awaitedBytes += bytes
     }
   }
 

@@ -6,8 +6,11 @@ import type { Segment } from './core/ring.ts'
 import type { Replicator, SharedLogDiagnostics, SyncReport } from './index.ts'
 import type { Replica } from './replica.ts'
 
+/** Comparisons in a row that fail before somebody is told of it */
+const FAILURES_TOLD = 3
+
 /** What can be said about who has the same as this node has of a segment */
-export function syncReport ({ roster, parts }: Replica, segment?: Segment): SyncReport {
+export function syncReport ({ roster, parts, trust }: Replica, segment?: Segment): SyncReport {
   const wanted = segment == null ? roster.kept : intersect([segment], roster.kept)
   const peers: SyncReport['peers'] = []
   let isSynced = true
@@ -16,9 +19,10 @@ export function syncReport ({ roster, parts }: Replica, segment?: Segment): Sync
     const shared = intersect(roster.shared(peer), wanted)
 
     if (shared.length > 0) {
-      const { equalAt, segments = [], missing = 0 } = parts?.antiEntropy.pairs.get(peer) ?? {}
+      const { equalAt, segments = [], missing = 0, failures = 0 } = parts?.antiEntropy.pairs.get(peer) ?? {}
       peers.push({ peerId: peerOf(peer), equalAt, missing })
-      isSynced &&= equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared)
+      // one that cannot be compared with, or counted on, is named in problems: it does not hold up those who wait
+      isSynced &&= trust.isFailing(peer) || failures >= FAILURES_TOLD || (equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared))
     }
   }
 
@@ -35,9 +39,6 @@ export interface Problems {
   replicas: number
   copies: number
 }
-
-/** Comparisons in a row that fail before somebody is told of it */
-const FAILURES_TOLD = 3
 
 /** What is not as it should be, in words: why, and what to do */
 export function problemsOf ({ parts, roster, trust }: Replica, { replicas, copies }: Problems): string[] {

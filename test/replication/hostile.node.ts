@@ -90,6 +90,24 @@ describe('a shared log among peers that lie, hide, or say nothing', function () 
     }
   })
 
+  it('is in step with those who answer, whoever else claims the ring and refuses everything', async () => {
+    const nodes = await mesh(2)
+    const [log, other] = await Promise.all(nodes.map(async node => openAt(node)))
+    await log.appendMany(texts(100))
+    await hostileReplicator(nodes, { answer: () => ({ kind: 'refused', reason: 'no' }) })
+    await eventually('it is not in', () => [log, other].every(log => log.replicators().length === 3))
+    await Promise.all([log, other].map(async log => log.waitForSync({ signal: AbortSignal.timeout(20_000) })))
+    expect([log.length, other.length]).to.deep.equal([100, 100])
+  })
+
+  it('takes a share within its limit, though those who claim the ring do not say what theirs weigh', async () => {
+    const node = await createLogNode({ logs: { clock: fastClock() } })
+    await hostileReplicator([node], { answer: () => ({ kind: 'refused', reason: 'no' }) })
+    const log = await openAt(node, { replicate: { limits: { storage: 100_000 } } })
+    await eventually('it is not in', () => log.replicators().length > 0)
+    await eventually('it keeps nothing', () => log.replicators().some(({ self }) => self), 30_000)
+  })
+
   it('proves as many entries as it can read at once, and no id twice', async () => {
     const node = await createLogNode()
     const log = await openAt(node)
