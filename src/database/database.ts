@@ -26,14 +26,14 @@ import type { AbortOptions } from '@libp2p/interface'
 
 export interface DatabaseInit<T> {
   codec: Codec<T>
-  /** What rows depend on beside the codec: where it is other than it was, the table is made again */
+  /** Names the fields that rows depend on beside the codec: when they change, the table is made again */
   form?: string[]
-  /** What the fields of a value say that rows tell of. Throws where it is no value for the key */
+  /** Takes from a value the fields that rows hold. Throws if the value does not belong to the key */
   fieldsOf? (key: string, value: T): string[]
   onRow?: OnRow
 }
 
-/** What a database is made on */
+/** The log that a database is made on, and how it reads entries */
 export interface Opened<T> {
   log: SharedLog
   shelf: Shelf
@@ -55,7 +55,7 @@ const LOOKUPS = 64
  * in memory is which entry that is; values are read from the log.
  */
 export abstract class Database<T> {
-  /** What lies below: who keeps it, whether they are in sync */
+  /** The shared log below: it says who keeps the entries, and whether they are in sync */
   readonly log: SharedLog
   readonly #shelf: Shelf
   readonly #init: DatabaseInit<T>
@@ -132,7 +132,7 @@ export abstract class Database<T> {
     return (await this.#reads.get(key, options))?.value
   }
 
-  /** What changes from now on; ends when the database is closed */
+  /** Tells of each change from now on; ends when the database is closed */
   watch (options: WatchOptions = {}): AsyncGenerator<Change<T>> {
     const { from = 'now', name, signal } = options
     checkOptions('watch()', options, WATCH)
@@ -176,7 +176,7 @@ export abstract class Database<T> {
     return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
   }
 
-  /** What is here of the keys that this names, or of all; then all that is elsewhere */
+  /** Reads the rows here of the given keys, or of all; then the entries that other nodes keep */
   protected async * items (keys: () => Iterable<string> | undefined, options: ReadOptions): AsyncGenerator<Item<T>> {
     await this.#feed.caughtUp(options)
     yield * this.#reads.items(keys(), options)

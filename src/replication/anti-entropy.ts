@@ -39,7 +39,7 @@ export interface AntiEntropyInit {
   onCompared (): void
 }
 
-/** What is known of how a peer and we compare */
+/** How a peer and this node compare, as far as this node knows */
 export interface Compared {
   /** When a comparison found no difference, and of what */
   equalAt?: number
@@ -70,7 +70,7 @@ interface Pair extends Compared {
   isAgain: boolean
   /** Until what others tell us is here, or it can take part */
   isWaiting: boolean
-  /** It was put off since it compares with us: once for each comparison of ours */
+  /** This comparison was put off, as the peer compares with us: that happens once before each comparison of ours */
   isPutOff?: boolean
   /** Entries that it lacked the last time, and was sent */
   offered: Set<string>
@@ -158,7 +158,7 @@ export class AntiEntropy {
     this.#arm()
   }
 
-  /** It was out of reach, and is back: what failed meanwhile says nothing any more */
+  /** A peer was out of reach, and is back: failures from before say nothing any more */
   returned (peer: Key, delay: number): void {
     const pair = this.#pairs.get(peer)
 
@@ -171,7 +171,7 @@ export class AntiEntropy {
     this.mark(peer, delay)
   }
 
-  /** It is comparing with us, and tells us what it finds: to do the same at the same time would be to do it twice */
+  /** The peer compares with us, and will tell us what it finds: our own comparison can wait for a moment */
   asked (peer: Key): void {
     const pair = this.#pairs.get(peer)
 
@@ -202,7 +202,7 @@ export class AntiEntropy {
     return now - (askedAt ?? now) < SILENT && now - usefulAt < USELESS
   }
 
-  /** Somebody who tells us of much, and goes on with it */
+  /** Whether a peer is telling us of much that is missing here, and goes on with that */
   #isTelling (peer: Key | undefined): boolean {
     const run = peer == null ? undefined : this.#pairs.get(peer)?.run
     return run != null && this.#isLively(run)
@@ -240,7 +240,7 @@ export class AntiEntropy {
     this.#arm(true)
   }
 
-  /** One is due, and there is no room: the comparison that was of no use for longest makes some, if that is long */
+  /** Makes room for a comparison that is due: ends the one that brought nothing for longest, if that is long */
   #endUseless (): void {
     const [useless] = this.#runs.sort((a, b) => a.usefulAt - b.usefulAt)
 
@@ -280,7 +280,7 @@ export class AntiEntropy {
     }
   }
 
-  /** It tells no more of what is missing: others go on with that, or compare what is left */
+  /** A peer tells no more of what is missing: others go on with its part, or compare what is left */
   #leave (peer: Key): void {
     const { spans } = this.#catchUp ?? {}
 
@@ -292,7 +292,7 @@ export class AntiEntropy {
     this.#catchUp = spans?.isDone === true ? undefined : this.#catchUp
   }
 
-  /** Those who wait for what others tell look again */
+  /** Comparisons that wait for what other peers tell become due */
   #wake (): void {
     for (const pair of this.#pairs.values()) {
       pair.at = pair.isWaiting ? this.#init.context.clock.now() : pair.at
@@ -345,7 +345,7 @@ export class AntiEntropy {
     pair.at = isChanged ? now : pair.at
   }
 
-  /** What it lacks, and was not sent: who did not take it then fetches it if he wants it now. False: there is nothing */
+  /** Sends the peer the entries that it lacks, and that it was not sent before. False: there are none */
   #offer (peer: Key, pair: Pair, surplus: Uint8Array[]): boolean {
     const news = surplus.filter(id => !pair.offered.has(keyOfBytes(id)))
     pair.offered = new Set(surplus.map(keyOfBytes))

@@ -8,7 +8,7 @@ import type { Pacer } from '../runtime/pacer.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Logger } from '@libp2p/interface'
 
-/** What all parts of a shared log have in common while it is open */
+/** Clock, chance, logger and the like, which all parts of an open log share */
 export interface ReplicationContext {
   readonly self: Key
   readonly clock: Clock
@@ -23,7 +23,7 @@ export interface ReplicationContext {
   readonly sizes: MessageSizes
 }
 
-/** What goes into one message of the pubsub */
+/** How much goes into one message of the pubsub */
 export interface MessageSizes {
   /** Bytes of entries: less than a message holds, so that others get a word in between */
   batchBytes: number

@@ -85,7 +85,7 @@ export class Ingest {
     }).finally(() => { this.#count(from, -bytes) })
   }
 
-  /** Undefined: it is not for this node to keep, or there is no room for it */
+  /** Undefined: the entry is not for this node to keep, or there is no room for it */
   async store (from: Key, raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
     const { log, kept: keptNow, take, onMoved } = this.#init
     const kept = keptNow()
@@ -151,7 +151,7 @@ function outcomeOf (joined: JoinOutcome | undefined): Outcome {
   return joined.status === 'refused' ? Outcome.REFUSED : Outcome.STORED
 }
 
-/** Its clock is ahead of ours. What waits for its time is in memory alone */
+/** The clock of the author is ahead of ours. An entry that waits for its time is in memory alone */
 function isLater (joined: JoinOutcome): boolean {
   return joined.status === 'waiting' || (joined.status === 'refused' && joined.reason.name === 'FutureEntryError')
 }

@@ -39,9 +39,9 @@ export interface OwnShareInit {
   replicas: number
   /** Bytes of the entries here that lie in these segments */
   bytesIn (segments: Segment[]): Promise<number>
-  /** What replicators that are here, and can be relied on, say that they keep; one that does not answer is not among them */
+  /** Asks replicators that are here what their shares weigh. A replicator that does not answer is left out */
   weighOthers (): Promise<Weighed[]>
-  /** It follows what others do: this is what it comes to now */
+  /** The share follows what others do, and has become this one */
   onAdapt (segments: Segment[]): void
 }
 
@@ -81,7 +81,7 @@ export class OwnShare {
     this.#adapting = new Alarm(init.context.clock, () => { void this.#adapt() })
   }
 
-  /** What it comes to before anything is known of the others. Throws an InvalidOptionsError */
+  /** The share before this node knows anything of the others. Throws an InvalidOptionsError */
   get first (): Segment[] {
     return this.#segmentsFor(this.#replicate, limitOf(this.#replicate) === Infinity ? 0 : undefined)
   }
@@ -96,7 +96,7 @@ export class OwnShare {
     return segments
   }
 
-  /** Who keeps what has changed */
+  /** Replicators have come, gone, or changed their shares */
   changed (): void {
     if (isAdaptive(this.#replicate) && !this.#controller.signal.aborted) {
       this.#adapting.setIfUnset(this.#init.context.clock.now() + limits.ADAPT_DELAY)

@@ -225,7 +225,7 @@ export class Pruning {
     return entries.filter(entry => (confirmed.get(keyOfBytes(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
   }
 
-  /** Which of them it has proven, one question after the other; the others it is offered */
+  /** The entries that the peer has proven, asked for one question after the other. The peer is offered the others */
   async #ask (peer: Key, entries: Entry[]): Promise<Entry[]> {
     const { questions, offer, context: { randomBytes } } = this.#init
     const proven: Entry[] = []

@@ -31,7 +31,7 @@ interface Waiter {
   left: Set<Key>
   stored: Set<Key>
   refused: Set<Key>
-  /** Those that did not answer in time: nobody waits for them */
+  /** Leaders that did not answer in time: the append does not wait for them */
   silent: Set<Key>
   /** Whether a peer that joins is to have it, too */
   wants (peer: Key): boolean
@@ -239,7 +239,7 @@ export class Push {
     return isAwaited && [...this.#waiters.get(id) ?? []].some(({ left }) => left.has(peer))
   }
 
-  /** Its time has not come at the other side: the clocks of the two differ by more than the log takes */
+  /** The other side takes the entry later, as the two clocks differ by more than a log takes: the entry is sent again */
   #sendLater (peer: Key, item: Item): void {
     this.#init.context.clock.after(limits.LATER_RETRY, () => {
       if (this.#isAwaited(item, peer)) {
@@ -248,7 +248,7 @@ export class Push {
     })
   }
 
-  /** It did not answer in time: who waits for all leaders goes on without it */
+  /** A peer did not answer in time: appends that wait for all leaders go on without it */
   #timedOut (peer: Key): void {
     const { trust, clock } = this.#init.context
     trust.timedOut(peer, clock.now() - limits.ANSWER_TIMEOUT, clock.now())

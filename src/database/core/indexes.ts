@@ -22,7 +22,7 @@ export function fieldOf (value: unknown): string {
   }
 }
 
-/** What an object itself has, and not what all objects have: an index may be called 'constructor' */
+/** The own property of an object, not one that all objects have: an index may be called 'constructor' */
 export function ownOf (object: unknown, name: string): unknown {
   return typeof object === 'object' && object != null && Object.hasOwn(object, name)
     ? (object as Record<string, unknown>)[name]

@@ -24,7 +24,7 @@ export interface Head {
   /** The records that count: from the first one to the one before the end */
   first: number
   end: number
-  /** What the rows were made with: others say something else */
+  /** Names the codec and the id that the rows were made with */
   form: string[]
   /** How many of the entries before `next` the log had. Absent: nobody counted them */
   entries?: number

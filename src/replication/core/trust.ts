@@ -3,13 +3,13 @@ import type { Key } from './types.ts'
 /** Misses in a row after which nobody counts on a peer any more. A guess */
 export const MAX_STRIKES = 3
 
-/** What a peer did not do, in a row. A peer without an entry has done what it said */
+/** Misses of one peer in a row. A peer without an entry has done what it said */
 interface Strikes {
-  /** It let questions time out */
+  /** Questions that the peer let time out */
   silent: number
   /** When it was struck for silence last: questions that were asked before say nothing new */
   struckAt: number
-  /** It did not prove that it has a sample of what it says it keeps */
+  /** Samples that the peer said it keeps, and did not prove to have */
   unproven: number
 }
 
