@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { expect } from 'aegir/chai'
-import { newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
+import { testsInPlaces, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { Ended } from './terminal.ts'
 
 const ID = /^baf[a-z2-7]+$/
@@ -9,9 +9,9 @@ const json = ({ lines }: Ended): any[] => lines.map(line => JSON.parse(line))
 
 describe('sheaf append, cat, status and bench', function () {
   this.timeout(6 * PATIENCE)
-  const place = newPlace()
+  const test = testsInPlaces()
 
-  it('append what is said or piped in, and print it in order, with nobody else there', async () => {
+  test('append what is said or piped in, and print it in order, with nobody else there', async place => {
     const said = await run(place.dir, ['append', 'one', '', '--', '--three'])
     expect([said.code, said.errors, said.lines.length]).to.deep.equal([0, [], 3])
     said.lines.forEach(line => { expect(line).to.match(ID) })
@@ -26,7 +26,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect((await run(place.dir, ['cat'])).lines).to.deep.equal(['one', '', '--three', 'four\r', 'fi\u2028ve', 'six'].flatMap(line => line.replace(/\r$/, '').split('\u2028')))
   })
 
-  it('ask the node that runs with the store, and show there what they appended', async () => {
+  test('ask the node that runs with the store, and show there what they appended', async place => {
     const { terminal, name } = await start(place.dir)
     const [append, status] = await Promise.all([run(place.dir, ['append'], { input: 'beside it\nand again\n' }), run(place.dir, ['status', '--json'])])
     expect([append.code, append.errors, append.lines.length]).to.deep.equal([0, [], 2])
@@ -54,7 +54,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect((await run(place.dir, ['status'])).lines[0]).to.equal("'lobby' in ./data; no node runs with it")
   })
 
-  it('join a node for as long as they take, and leave nothing behind', async () => {
+  test('join a node for as long as they take, and leave nothing behind', async place => {
     const { address } = await start(place.dir)
     const env = { SHEAF_JOIN: address, SHEAF_STORE: 'memory' }
     const append = await run(place.dir, ['append', '--json', 'from outside'], { env })
@@ -71,7 +71,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect(failed.errors[0]).to.match(/^Nobody who was joined keeps 'nobody has this', so nothing is appended/)
   })
 
-  it('catch up before they print, into a store that keeps what it kept the last time', async () => {
+  test('catch up before they print, into a store that keeps what it kept the last time', async place => {
     const a = await start(place.dir)
     const b = await start(place.dir, '--join', a.address, '--store', './b', '--replicate', 'none')
     await b.terminal.stop()
@@ -94,7 +94,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect(json(await run(place.dir, ['status', '--json', '--store', './c']))[0].length).to.equal(2_001)
   })
 
-  it('end quietly when nobody reads them any more', async () => {
+  test('end quietly when nobody reads them any more', async place => {
     await run(place.dir, ['append'], { input: Array.from({ length: 20_000 }, (_, i) => `a line that is long enough for a pipe to be full soon ${i}\n`).join('') })
     const reading = new Terminal(place.dir, ['cat'])
     await reading.sees(/soon 0$/)
@@ -105,7 +105,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect((await run(place.dir, ['status'])).code).to.equal(0)
   })
 
-  it('end as a shell wants it on Ctrl-C, with what was read until then stored', async () => {
+  test('end as a shell wants it on Ctrl-C, with what was read until then stored', async place => {
     const appending = new Terminal(place.dir, ['append'])
     appending.type('one')
     await appending.sees(ID)
@@ -115,7 +115,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect((await run(place.dir, ['cat'])).lines).to.deep.equal(['one'])
   })
 
-  it('serve metrics on loopback, to those who ask for it by its name', async () => {
+  test('serve metrics on loopback, to those who ask for it by its name', async place => {
     const peer = new Terminal(place.dir, ['peer', '--json', '--metrics', '0'])
     const { metrics } = JSON.parse(await peer.sees(/"type":"listening"/))
     peer.type('a line')
@@ -128,7 +128,7 @@ describe('sheaf append, cat, status and bench', function () {
     await peer.stop()
   })
 
-  it('measure this machine', async () => {
+  test('measure this machine', async place => {
     const { code, lines, errors } = await run(place.dir, ['bench', '--json'])
     expect([code, errors.filter(line => !line.includes('"progress"'))]).to.deep.equal([0, []])
     expect(lines.map(line => JSON.parse(line)).map(({ type, unit, value }) => [type, unit, value > 0])).to.deep.equal([
@@ -136,7 +136,7 @@ describe('sheaf append, cat, status and bench', function () {
     ])
   })
 
-  it('say what they take, with examples', async () => {
+  test('say what they take, with examples', async place => {
     const all = (await run(place.dir, ['--help'])).lines.join('\n')
 
     for (const command of ['peer', 'append', 'cat', 'status', 'bench']) {

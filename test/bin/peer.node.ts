@@ -1,16 +1,16 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'aegir/chai'
-import { newPlace, PATIENCE, start } from './terminal.ts'
+import { testsInPlaces, PATIENCE, start } from './terminal.ts'
 
 const STORED = '  (1 other has stored it)'
 const ALONE = '  (stored here; nobody else is there yet)'
 
 describe('npm start, which is sheaf peer', function () {
   this.timeout(4 * PATIENCE)
-  const place = newPlace()
+  const test = testsInPlaces()
 
-  it('shows in each terminal what is typed in the other, and says who has stored it', async () => {
+  test('shows in each terminal what is typed in the other, and says who has stored it', async place => {
     const a = await start(place.dir)
     a.terminal.type('before you came')
     await a.terminal.sees(ALONE)
@@ -29,7 +29,7 @@ describe('npm start, which is sheaf peer', function () {
     await a.terminal.stop()
   })
 
-  it('brings to each what was appended while it was off, and shows it in order when it starts again', async () => {
+  test('brings to each what was appended while it was off, and shows it in order when it starts again', async place => {
     const a = await start(place.dir)
     const b = await start(place.dir, ...a.joinArgs)
     a.terminal.type('1, both are there')
@@ -60,7 +60,7 @@ describe('npm start, which is sheaf peer', function () {
     await terminal.stop()
   })
 
-  it('shows the last twenty lines, keeps its key for itself, and takes its input from a pipe', async () => {
+  test('shows the last twenty lines, keeps its key for itself, and takes its input from a pipe', async place => {
     const a = await start(place.dir)
     const typed = Array.from({ length: 25 }, (_, i) => `line ${i + 1}`)
     typed.forEach(line => { a.terminal.type(line) })
@@ -79,7 +79,7 @@ describe('npm start, which is sheaf peer', function () {
     await again.terminal.stop()
   })
 
-  it('sends on what is typed where nothing is kept, and shows nothing that could steer a terminal', async () => {
+  test('sends on what is typed where nothing is kept, and shows nothing that could steer a terminal', async place => {
     const a = await start(place.dir, '--log', 'another one', '--store', 'memory', '--replicate', 'auto')
     expect(a.joinArgs.join(' ')).to.equal(`--join ${a.address} --store memory --log 'another one'`)
     const b = await start(place.dir, '--join', a.address, '--log', 'another one', '--store', './b', '--replicate', 'none')
@@ -88,7 +88,7 @@ describe('npm start, which is sheaf peer', function () {
     await Promise.all([a.terminal.stop(), b.terminal.stop()])
   })
 
-  it('ends at once on the second Ctrl-C', async () => {
+  test('ends at once on the second Ctrl-C', async place => {
     const { terminal } = await start(place.dir)
     // both are there before it can do anything about the first; two of a kind would be one
     terminal.signal('SIGSTOP')

@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'aegir/chai'
-import { newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
+import { testsInPlaces, PATIENCE, run, start, Terminal } from './terminal.ts'
+import type { Place } from './terminal.ts'
 import type { AddressInfo } from 'node:net'
 
 /** What they do not begin with, and the one line that they say about it. Nothing is left behind */
@@ -28,22 +29,22 @@ const WRONG: Array<[name: string, code: 1 | 2, says: RegExp, args: string[], env
 
 describe('sheaf, where something is wrong', function () {
   this.timeout(4 * PATIENCE)
-  const place = newPlace()
+  const test = testsInPlaces()
 
-  async function expectFailure (code: number, says: RegExp, args: string[], env?: NodeJS.ProcessEnv): Promise<void> {
+  async function expectFailure (place: Place, code: number, says: RegExp, args: string[], env?: NodeJS.ProcessEnv): Promise<void> {
     const ended = await run(place.dir, args, { env })
     expect(ended.errors.join('\n')).to.match(says)
     expect([ended.code, ended.lines, ended.errors.length]).to.deep.equal([code, [], 1])
   }
 
   for (const [name, code, says, args, env] of WRONG) {
-    it(`ends with one line about ${name}`, async () => {
-      await expectFailure(code, says, args, env)
+    test(`ends with one line about ${name}`, async place => {
+      await expectFailure(place, code, says, args, env)
       expect(await readdir(place.dir)).to.deep.equal([])
     })
   }
 
-  it('tells a program about it in JSON', async () => {
+  test('tells a program about it in JSON', async place => {
     const { code, errors } = await run(place.dir, ['status', '--json'])
     expect([code, errors.length]).to.deep.equal([1, 1])
     expect(JSON.parse(errors[0])).to.deep.include({ type: 'error' })
@@ -52,14 +53,14 @@ describe('sheaf, where something is wrong', function () {
   })
 
   for (const [name, damage] of [['was cut off', 20], ['is empty', 0]] as const) {
-    it(`does not start with a key that ${name}, and leaves it and the log as they are`, async () => {
+    test(`does not start with a key that ${name}, and leaves it and the log as they are`, async place => {
       await run(place.dir, ['append', 'x'])
       const key = join(place.dir, 'data/key')
       const whole = await readFile(key)
       await truncate(key, damage)
 
       for (const command of ['peer', 'status']) {
-        await expectFailure(1, /^data\/key does not hold a key \(.*\): put the right one back, or move it away/, [command])
+        await expectFailure(place, 1, /^data\/key does not hold a key \(.*\): put the right one back, or move it away/, [command])
       }
 
       expect(await readFile(key)).to.deep.equal(whole.subarray(0, damage))
@@ -68,14 +69,14 @@ describe('sheaf, where something is wrong', function () {
     })
   }
 
-  it('does not start a second node with a store', async () => {
+  test('does not start a second node with a store', async place => {
     const { terminal } = await start(place.dir)
-    await expectFailure(1, /^\.\/data is in use by another node that runs: give this one a store of its own, with --store \.\/data2$/, ['peer'])
+    await expectFailure(place, 1, /^\.\/data is in use by another node that runs: give this one a store of its own, with --store \.\/data2$/, ['peer'])
     terminal.type('still here')
     await terminal.sees('  (stored here; nobody else is there yet)')
   })
 
-  it('says so when a process has the store that answers no commands', async () => {
+  test('says so when a process has the store that answers no commands', async place => {
     // as a program of the user's does
     const { LevelDatastore } = await import('datastore-level')
     await mkdir(join(place.dir, 'data'))
@@ -83,13 +84,13 @@ describe('sheaf, where something is wrong', function () {
     await datastore.open()
 
     try {
-      await expectFailure(1, /^\.\/data is in use by another process, which does not answer: end that one, or --join its address/, ['status'])
+      await expectFailure(place, 1, /^\.\/data is in use by another process, which does not answer: end that one, or --join its address/, ['status'])
     } finally {
       await datastore.close()
     }
   })
 
-  it('goes on with a store whose node was killed, and whose socket lies there yet', async () => {
+  test('goes on with a store whose node was killed, and whose socket lies there yet', async place => {
     const { terminal } = await start(place.dir)
     terminal.type('before')
     await terminal.sees('  (stored here; nobody else is there yet)')
@@ -100,7 +101,7 @@ describe('sheaf, where something is wrong', function () {
     await (await start(place.dir)).terminal.stop()
   })
 
-  it('says so when the node that it asked is killed', async () => {
+  test('says so when the node that it asked is killed', async place => {
     const { terminal } = await start(place.dir)
     const following = new Terminal(place.dir, ['cat', '-f'])
     terminal.type('a line')
@@ -111,22 +112,22 @@ describe('sheaf, where something is wrong', function () {
     expect(following.errors[0]).to.match(/^The node that has the store ended before this was done/)
   })
 
-  it('runs with a store whose name is too long for a socket, and says what does not work there', async () => {
+  test('runs with a store whose name is too long for a socket, and says what does not work there', async place => {
     const long = 'x'.repeat(120)
     const { terminal } = await start(place.dir, '--store', long)
     expect(terminal.errors).to.have.lengthOf(1)
     expect(terminal.errors[0]).to.match(/^'sheaf status', 'append' and 'cat' cannot ask this node: a store with a shorter name may do/)
-    await expectFailure(1, /is in use by another process, which does not answer/, ['status', '--store', long])
+    await expectFailure(place, 1, /is in use by another process, which does not answer/, ['status', '--store', long])
   })
 
-  it('says which port is in use, for others and for metrics', async () => {
+  test('says which port is in use, for others and for metrics', async place => {
     const server = createServer()
     await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
     const { port } = server.address() as AddressInfo
 
     try {
-      await expectFailure(1, /^This node cannot listen on .*EADDRINUSE/, ['peer', '--store', 'memory', '--listen', `/ip4/127.0.0.1/tcp/${port}`])
-      await expectFailure(1, /^Metrics cannot be served on port .*EADDRINUSE/, ['peer', '--store', 'memory', '--metrics', `${port}`])
+      await expectFailure(place, 1, /^This node cannot listen on .*EADDRINUSE/, ['peer', '--store', 'memory', '--listen', `/ip4/127.0.0.1/tcp/${port}`])
+      await expectFailure(place, 1, /^Metrics cannot be served on port .*EADDRINUSE/, ['peer', '--store', 'memory', '--metrics', `${port}`])
     } finally {
       server.close()
     }

@@ -1,16 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
 const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/sheaf.ts' : '../../bin/sheaf.js', import.meta.url))
 
 /** Milliseconds that anything may take: a busy machine starts a process in five seconds */
 export const PATIENCE = 30_000
+
+/** Tests that are under way at the same time: each of them mostly waits for processes to start, or for one that waits itself */
+const AT_ONCE = 3
 
 /** Every process that a test started */
 const running = new Set<Terminal>()
@@ -19,11 +24,14 @@ const running = new Set<Terminal>()
 export class Terminal {
   readonly lines: string[] = []
   readonly errors: string[] = []
+  /** Where it runs */
+  readonly dir: string
   readonly #child: ChildProcessWithoutNullStreams
   readonly #closed: Promise<unknown[]>
   #onLine = (): void => {}
 
   constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+    this.dir = dir
     // what Node thinks of the way in which the tests were started is no news
     this.#child = spawn(process.execPath, [BIN, ...args], { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
     this.#closed = once(this.#child, 'close')
@@ -144,20 +152,55 @@ export async function run (dir: string, args: string[], { input = '', env }: { i
   return { code: await terminal.ended(), lines: terminal.lines, errors: terminal.errors }
 }
 
-/** A directory, another one for each test: when that is over, so is what runs in it */
-export function newPlace (): { readonly dir: string } {
-  const place = { dir: '' }
+/** Where a test is, and all that it starts */
+export interface Place {
+  readonly dir: string
+}
 
-  beforeEach(() => {
-    place.dir = temporaryDirectory()
-  })
+/** A directory of its own for some work: when that is over, so is what runs in it */
+async function inPlace (work: (place: Place) => Promise<void>): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'sheaf-'))
 
-  afterEach(async () => {
-    const left = [...running]
+  try {
+    await work({ dir })
+  } finally {
+    const left = [...running].filter(terminal => terminal.dir === dir)
     left.forEach(terminal => { terminal.signal('SIGKILL') })
     await Promise.all(left.map(async terminal => terminal.ended()))
-    await deleteStores()
-  })
+    await rm(dir, { recursive: true, force: true })
+  }
+}
 
-  return place
+/**
+ * What to call in the place of `it()`: each test has a directory to itself, and while it runs the next ones of its file have begun.
+ * They are reported one after the other
+ */
+export function testsInPlaces (): (title: string, work: (place: Place) => Promise<void>) => void {
+  const begun = new Map<number, Promise<PromiseSettledResult<void>>>()
+  const works: Array<(place: Place) => Promise<void>> = []
+
+  const outcomeOf = async (i: number): Promise<PromiseSettledResult<void>> => {
+    const outcome = begun.get(i) ?? Promise.allSettled([inPlace(works[i])]).then(([outcome]) => outcome)
+    begun.set(i, outcome)
+    return outcome
+  }
+
+  // where a word was asked for, some have begun that are not reported
+  after(async () => { await Promise.all(begun.values()) })
+
+  return (title, work) => {
+    const i = works.push(work) - 1
+
+    it(title, async () => {
+      for (let next = i; next < Math.min(i + AT_ONCE, works.length); next++) {
+        void outcomeOf(next)
+      }
+
+      const outcome = await outcomeOf(i)
+
+      if (outcome.status === 'rejected') {
+        throw outcome.reason
+      }
+    })
+  }
 }

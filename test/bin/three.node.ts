@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { newPlace, PATIENCE, run, start } from './terminal.ts'
+import { testsInPlaces, PATIENCE, run, start } from './terminal.ts'
 
 /** What must be the same whichever node says it */
 interface Story {
@@ -10,9 +10,9 @@ interface Story {
 
 describe('three nodes of sheaf', function () {
   this.timeout(8 * PATIENCE)
-  const place = newPlace()
+  const test = testsInPlaces()
 
-  it('tell the same story; one is killed, the others go on, and when it is back it has caught up', async () => {
+  test('tell the same story; one is killed, the others go on, and when it is back it has caught up', async place => {
     const { dir } = place
     const storyOf = async (args: string[]): Promise<Story & { safe: boolean, length: number }> => {
       const { lines, errors } = await run(dir, ['status', '--json', ...args])
