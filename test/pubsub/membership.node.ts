@@ -41,7 +41,7 @@ describe('who listens to what, over TCP', function () {
   })
 
   it('scenario 3: who was told of a pending subscription is untold when it is cancelled', async () => {
-    const a = await createPeer({ subscriptionDebounce: DEBOUNCE })
+    const a = await createPeer({ subscriptionDebounce: 4 * DEBOUNCE })
     const b = await createPeer()
     await meet(a, b)
     const seen = changes(b)

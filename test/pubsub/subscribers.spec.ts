@@ -231,11 +231,15 @@ describe('limits of what is remembered of peers', () => {
     const bench = new Bench({ maxTopicsPerPeer: count })
     const topics = (seq: number): string[] => Array.from({ length: count }, (_, i) => `${seq} ${i}`)
     bench.apply('far', [{ full: true, on: topics(0) }])
-    const began = performance.now()
-    bench.subscribers.apply('far', [{ origin: 'far', epoch: 1, seq: 1, full: true, on: topics(1), off: [] }], 'relay')
-    // 215 ms for each pair, 10 otherwise
-    expect(performance.now() - began).to.be.below(100)
-    expect(bench.subscribers.topicsOf('far')).to.deep.equal(topics(1))
+    const rounds = [1, 2, 3].map(seq => {
+      const on = topics(seq)
+      const began = performance.now()
+      bench.subscribers.apply('far', [{ origin: 'far', epoch: 1, seq, full: true, on, off: [] }], 'relay')
+      return performance.now() - began
+    })
+    // 215 ms for each pair, 10 otherwise; a busy machine takes the time of some of them for others
+    expect(Math.min(...rounds)).to.be.below(100)
+    expect(bench.subscribers.topicsOf('far')).to.deep.equal(topics(3))
   })
 
   it('topics of one peer, and subscribers of one topic: past them it is refused and named', () => {

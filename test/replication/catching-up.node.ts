@@ -1,12 +1,12 @@
 import { expect } from 'aegir/chai'
-import { COMPARED_BY_OTHER } from '../../src/replication/constants.ts'
+import { ANSWER_TIMEOUT, COMPARED_BY_OTHER } from '../../src/replication/constants.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { Cable, removeCables } from '../fixtures/cable.ts'
 import { eventually, isNeighbour, meet, range, stopPeers } from '../fixtures/directsub.ts'
 import { name, text, texts } from '../fixtures/logs.ts'
-import { added, allIn, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
+import { added, allIn, clockOfPace, createLogNode, eventuallyTrue, expectSame, filled, find, has, LONG, mesh, namesIn, openAt, overEachPubSub, part, saidIn, SHORT } from '../fixtures/sharedlogs.ts'
 import type { Entry, SharedLog } from '../../src/index.ts'
-import type { LogNode } from '../fixtures/sharedlogs.ts'
+import type { LogNode, LogNodeInit } from '../fixtures/sharedlogs.ts'
 
 const PATIENT = { maturity: LONG, grace: LONG }
 const HOUR = 3_600_000
@@ -49,8 +49,11 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
   })
 
   it('two know that they are in step as soon as they are, whichever of them had more', async () => {
+    // what they would wait for is long beside what a busy machine takes
+    const pace = 1 / 8
+
     for (const richer of [0, 1]) {
-      const { nodes: [a, b], logs } = await together(2, { maturity: LONG, grace: SHORT })
+      const { nodes: [a, b], logs } = await together(2, { maturity: LONG, grace: SHORT * pace }, { logs: { clock: clockOfPace(pace) } })
       await logs[0].appendMany(texts(100))
       await expectSame(logs, 100)
       await part(a, b)
@@ -59,7 +62,7 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
       const began = systemClock.now()
       await meet(a, b)
       await eventually('they are not in step', () => logs.every(log => log.length === 103 && log.synced().isSynced && log.synced().peers.length === 1))
-      expect(systemClock.now() - began, 'they waited').to.be.below(COMPARED_BY_OTHER)
+      expect(systemClock.now() - began, 'they waited').to.be.below(COMPARED_BY_OTHER / pace)
       await stopPeers()
     }
   })
@@ -97,7 +100,7 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
   })
 
   it('a late joiner is told by several at once, and does not wait for one that stops in the middle of it', async () => {
-    const length = 15_000
+    const length = 9_000
     const nodes = await mesh(3)
     const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
     await logs[0].appendMany(texts(length))
@@ -109,6 +112,12 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
     const late = await openAt(joiner, PATIENT)
     const told = nodes.map(() => ({ before: 0, now: 0 }))
     let frozenAt = 0
+    let lastAt = 0
+    let longestWait = 0
+    late.addEventListener('entry:add', () => {
+      longestWait = frozenAt === 0 ? 0 : Math.max(longestWait, performance.now() - Math.max(lastAt, frozenAt))
+      lastAt = performance.now()
+    })
     late.addEventListener('sync:progress', ({ detail: { peerId, done } }) => {
       const share = told[nodes.findIndex(node => node.peerId.equals(peerId))]
       // another comparison begins anew
@@ -122,12 +131,12 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
     })
     await filled(late, length)
     expect(frozenAt, 'it did not tell enough to be stopped').to.be.above(0)
-    // no answer is waited for for 20 seconds
-    expect(performance.now() - frozenAt).to.be.below(10_000)
+    // one that waited for the answer of the one that stopped would stand still for that long
+    expect(longestWait).to.be.above(0).and.below(ANSWER_TIMEOUT / 2)
     await expectSame([...logs, late], length)
 
     const shares = told.map(({ before, now }) => before + now)
-    expect(shares[2], `${shares}`).to.be.within(500, 5_000)
+    expect(shares[2], `${shares}`).to.be.within(500, length / 3)
     expect(Math.min(shares[0], shares[1]), `${shares}`).to.be.above(length / 5)
   })
 
@@ -270,8 +279,8 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
 })
 
 /** As many that know each other, with a log in which all of them are */
-async function together (count: number, options = PATIENT): Promise<{ nodes: LogNode[], logs: SharedLog[] }> {
-  const nodes = await mesh(count)
+async function together (count: number, options = PATIENT, init: LogNodeInit = {}): Promise<{ nodes: LogNode[], logs: SharedLog[] }> {
+  const nodes = await mesh(count, init)
   const logs = await Promise.all(nodes.map(async node => openAt(node, options)))
   await allIn(logs, nodes)
   return { nodes, logs }
