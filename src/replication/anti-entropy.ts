@@ -237,7 +237,7 @@ export class AntiEntropy {
       void this.#compare(peer, pair)
     }
 
-    this.#arm(true)
+    this.#arm(now)
   }
 
   /** Makes room for a comparison that is due: ends the one that brought nothing for longest, if that is long */
@@ -474,13 +474,15 @@ export class AntiEntropy {
     return { entries, looked, isEnd: spans.next(peer, clock.now()) == null }
   }
 
-  /** At the next one that is due. `isFull`: those that are due now found no room, until one that runs ends or is not lively any more */
-  #arm (isFull = false): void {
-    const now = this.#init.context.clock.now()
+  /**
+   * At the next one that is due. Those that were due at `full` found no room then, until one that runs ends or is not lively any more.
+   * One that became due since was not looked at: timers ring a little early
+   */
+  #arm (full = -Infinity): void {
     let next = Infinity
 
     for (const { at, run } of this.#pairs.values()) {
-      next = run != null ? next : Math.min(next, isFull && at <= now ? now + SILENT : at)
+      next = run != null ? next : Math.min(next, at <= full ? full + SILENT : at)
     }
 
     this.#alarm.set(next)
