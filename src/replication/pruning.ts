@@ -24,8 +24,8 @@ export interface PruningInit {
   keepers (position: number): Key[]
   /** Whether what it proves counts: it has been in for long enough to be relied on */
   isReliable (peer: Key): boolean
-  /** When the next replicator will be reliable; Infinity: none is waited for */
-  nextReliable (): number
+  /** When the next replicator after that moment will be reliable; Infinity: none is waited for */
+  nextReliable (after: number): number
   /** Copies that there have to be elsewhere before ours may go */
   copies (entry: Entry): number
   keep? (entry: Entry): boolean
@@ -106,6 +106,7 @@ export class Pruning {
       return
     }
 
+    const began = clock.now()
     const pruned = this.#pruned
     this.#isRunning = true
     this.#isAgain = this.#isMarked = this.#hasOffered = false
@@ -133,7 +134,8 @@ export class Pruning {
       const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : Math.min(limits.PRUNE_INTERVAL * 2 ** this.#vain, limits.VAIN_CAP)
       const at = clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait)
       this.#isMarked = this.#isAgain
-      this.#alarm.set(Math.min(at, this.#init.nextReliable()))
+      // one that became so since this look began may have answered before that
+      this.#alarm.set(Math.min(at, this.#init.nextReliable(began)))
     }
   }
 

@@ -436,9 +436,9 @@ export class Replica {
         kept,
         keepers: position => roster.keepers(position).filter(peer => roster.present.has(peer)),
         isReliable,
-        nextReliable: () => roster.replicators.reduce((next, { since, isPresent }) => {
+        nextReliable: after => roster.replicators.reduce((next, { since, isPresent }) => {
           const at = since + certain
-          return isPresent && at > clock.now() ? Math.min(next, at) : next
+          return isPresent && at > after ? Math.min(next, at) : next
         }, Infinity),
         copies: entry => this.#copies(entry),
         keep,
