@@ -30,7 +30,7 @@ describe('three nodes of sheaf', function () {
     await Promise.all([b, c].map(async ({ terminal }) => terminal.sees(`${a.name}> all are here`)))
 
     const story: Story = { keepers: [a.name, b.name, c.name].map(name => [name, 1]), copies: 3, coverage: 1 }
-    const stories = [await storyOf([]), await storyOf(['--store', './data2']), await storyOf(['--store', 'memory', '--join', c.address])]
+    const stories = await Promise.all([[], ['--store', './data2'], ['--store', 'memory', '--join', c.address]].map(storyOf))
 
     for (const { keepers, copies, coverage } of stories) {
       expect({ keepers: keepers.sort(), copies, coverage }).to.deep.equal({ ...story, keepers: story.keepers.sort() })
@@ -53,7 +53,7 @@ describe('three nodes of sheaf', function () {
     const log = ['all are here', 'one is dead', 'and the third one writes']
     await again.terminal.sees(/one is dead/)
     await again.terminal.sees(/and the third one writes/)
-    const [mine, theirs] = [await run(dir, ['cat']), await run(dir, ['cat', '--store', './data2'])]
+    const [mine, theirs] = await Promise.all([['cat'], ['cat', '--store', './data2']].map(async args => run(dir, args)))
     expect(mine.lines).to.have.members(log)
     expect(theirs.lines).to.deep.equal(mine.lines)
   })

@@ -8,15 +8,13 @@ import { decodeSymbols } from '../../src/replication/core/sketch.ts'
 import { readDocument } from '../../src/replication/documents.ts'
 import { decodeMessage, encodeMessage } from '../../src/replication/wire.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { LOG_HASH, makeCorpus } from './corpus.ts'
 import { Mutator } from './mutate.ts'
 import type { Corpus } from './corpus.ts'
 
-/** A browser decodes with the same code: it is asked less often */
-const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
-
 /** How many broken frames, all decoders together, and how chance begins: FUZZ_RUNS=... FUZZ_SEED=... replays a run */
-const RUNS = setting('FUZZ_RUNS', IS_NODE ? 1_000_000 : 50_000)
+const RUNS = setting('FUZZ_RUNS', IS_LONG ? 1_000_000 : 50_000)
 const SEED = setting('FUZZ_SEED', 1)
 
 function setting (name: string, otherwise: number): number {

@@ -6,6 +6,7 @@ import { keyOf } from '../../src/pubsub/keys.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { SILENCE } from '../fixtures/core.ts'
 import { eventually, inbox, isKnown, known, linkOf, meet, numbered, numbersOf, range, stopPeers } from '../fixtures/directsub.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { createPeer } from '../fixtures/peers.ts'
 import { Attacker, keysInOrder } from './attacker.ts'
 import { bytesOf, DEADLY, makeCorpus, SOURCES } from './corpus.ts'
@@ -18,7 +19,7 @@ import type { PrivateKey } from '@libp2p/interface'
 const TOPIC = 'topic'
 const SEED = Number(process.env.FUZZ_SEED ?? 1)
 /** Broken frames: each costs as much as fifty at a decoder */
-const FRAMES = Math.max(2000, Math.ceil(Number(process.env.FUZZ_RUNS ?? 1_000_000) / 50))
+const FRAMES = Math.max(2000, Math.ceil(Number(process.env.FUZZ_RUNS ?? (IS_LONG ? 1_000_000 : 200_000)) / 50))
 /** Attackers, one after the other: each is let be after so many faults */
 const MAX_ATTACKERS = 10 + FRAMES / 100
 const MAX_FAULTS = 100

@@ -102,7 +102,7 @@ describe('neighbours, over TCP', function () {
     await gather(TOPIC, a, b)
     const messages = inbox(b)
     cable.rate = 700_000
-    const count = 50
+    const count = 36
     const published = range(count).map(async i => a.services.pubsub.publish(TOPIC, numbered(i, 64_000)))
     await arrived(messages, count)
 
@@ -143,7 +143,7 @@ describe('neighbours, over TCP', function () {
     await gather('flood', a, b)
     await gather('chat', a, b)
     const [flood, chat] = [inbox(b, 'flood'), inbox(b, 'chat')]
-    cable.rate = 4_000_000
+    cable.rate = 8_000_000
     range(200).forEach(i => { void a.services.pubsub.publish('flood', numbered(i, 60_000)) })
     void a.services.pubsub.publish('chat', numbered(1))
     await arrived(chat, 1)

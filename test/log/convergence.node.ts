@@ -11,7 +11,7 @@ import type { Entry, Log, RingRange } from '../../src/log/index.ts'
 import type { Random } from '../../src/runtime/random.ts'
 import type { PrivateKey } from '@libp2p/interface'
 
-const RUNS = IS_LONG ? 100 : 30
+const RUNS = IS_LONG ? 100 : 15
 const RING = 2 ** 32
 const AUTHORS = 3
 

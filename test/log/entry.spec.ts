@@ -79,8 +79,9 @@ describe('the content of an entry', () => {
         mutated[i >> 3] ^= 1 << i % 8
         const content = readable(mutated)
 
-        if (content != null) {
-          expect(toString(encodeContent(content), 'base16')).to.equal(toString(mutated, 'base16'))
+        // an assertion for each would take longer than all else
+        if (content != null && compare(encodeContent(content), mutated) !== 0) {
+          expect.fail(`${vector.name}, bit ${i}: it is written otherwise than it was read`)
         }
       }
     }

@@ -5,7 +5,8 @@ import { concat } from 'uint8arrays/concat'
 import { toString } from 'uint8arrays/to-string'
 import { encodeContent } from '../../src/log/core/entry.ts'
 import { decodeEntry, Signer } from '../../src/log/signatures.ts'
-import { IS_NODE, turns, WatchedDatastore } from '../fixtures/datastores.ts'
+import { turns, WatchedDatastore } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { allOf, closeLogs, collect, expectSound, headsOf, idsOf, LOG_ID, name, nameOfError, newKey, newLog, outcomes, said, SetClock, text, texts, watched, WindClock } from '../fixtures/logs.ts'
 import { until } from '../fixtures/nodes.ts'
 import { rowsStored } from '../fixtures/stored-pages.ts'
@@ -204,7 +205,7 @@ describe('parents that never come', () => {
   it('are remembered up to a number: of more, those that were named longest ago are forgotten, and the others are no heads', async () => {
     const datastore = new WatchedDatastore()
     const [log, signer] = [await newLog({ datastore }, { checkpointEntries: 300, checkpointBytes: 1024 * 1024, mergeRuns: 2 }), new Signer(await newKey(), LOG_ID)]
-    const batches = IS_NODE ? 100 : 12
+    const batches = IS_LONG ? 100 : 12
     const late: Entry[] = []
     const wrong: number[] = []
     const rows: number[] = []
@@ -229,7 +230,7 @@ describe('parents that never come', () => {
 
     expect(wrong, 'batches whose parent became a head').to.deep.equal([])
     // a merge forgets what is more than 65,536 in the runs that it is of, which are not all there are: of 393,000 that is half
-    expect(rows.at(-1)).to.be.below(IS_NODE ? 260_000 : Infinity)
+    expect(rows.at(-1)).to.be.below(IS_LONG ? 260_000 : Infinity)
   }).timeout(120_000)
 })
 

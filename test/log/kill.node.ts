@@ -18,14 +18,14 @@ import type { Sizes } from '../../src/log/constants.ts'
 import type { PrivateKey } from '@libp2p/interface'
 
 /** How many processes are killed, and how chance begins: `KILLS=200 npx aegir test --build false -t node -f test/log/kill.node.ts` */
-const KILLS = Number(process.env.KILLS ?? (IS_LONG ? 60 : 8))
+const KILLS = Number(process.env.KILLS ?? (IS_LONG ? 40 : 4))
 const SEED = Number(process.env.SEED ?? 1)
 /** Deaths that one directory sees, one after the other */
 const DEATHS = 6
 /** Lines that a process says at most before it is killed: some hundred milliseconds of its life */
 const MAX_LINES = 3000
-/** Milliseconds that the next process may take to open the log: it must not wait for the lease of one that is dead */
-const MAX_OPENING = 2_000
+/** Milliseconds that the next process may take to open the log: it must not wait for the lease of one that is dead, of 30 s */
+const MAX_OPENING = 10_000
 /** Most directories have checkpoints and merges all the time, some have the real numbers. One store keeps to one set of them */
 const SMALL: Partial<Sizes> = {
   checkpointEntries: 300, checkpointRecords: 100, checkpointBytes: 100_000, pageBytes: 1_000, partPages: 4, mergeRuns: 3, recordEntries: 64, cacheBytes: 50_000

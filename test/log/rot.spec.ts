@@ -1,9 +1,9 @@
 import { expect } from 'aegir/chai'
-import { IS_NODE } from '../fixtures/datastores.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { rot } from './world/rot.ts'
 
 /** Places of each store, one damaged at a time. `npx node test/log/world/rot-run.ts --count 200` looks at more of them */
-const COUNT = IS_NODE ? 40 : 8
+const COUNT = IS_LONG ? 40 : 8
 const SEED = 1
 
 describe('a log on a disk that changed a byte or lost a value', () => {

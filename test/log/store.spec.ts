@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { Key } from 'interface-datastore/key'
-import { IS_NODE, WatchedDatastore } from '../fixtures/datastores.ts'
+import { WatchedDatastore } from '../fixtures/datastores.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { newStory, Story, tell } from '../fixtures/log-story.ts'
 import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, SMALL, text, texts } from '../fixtures/logs.ts'
@@ -15,10 +15,10 @@ import type { Change } from '../fixtures/datastores.ts'
  * many one is tried, and of fewer where there is less time
  */
 const CASES: Array<{ what: string, sizes: Partial<Sizes>, step: number }> = [
-  { what: 'a log in memory', sizes: {}, step: IS_LONG ? 1 : 5 },
-  { what: 'a log of many runs', sizes: SMALL, step: IS_LONG ? 9 : 31 }
+  { what: 'a log in memory', sizes: {}, step: IS_LONG ? 1 : 11 },
+  { what: 'a log of many runs', sizes: SMALL, step: IS_LONG ? 9 : 61 }
 ]
-const STEP = IS_NODE ? 1 : 7
+const STEP = IS_LONG ? 1 : 7
 
 /** All that there is to see of a log, but for what a program marked */
 interface Face {

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
+import { IS_LONG } from '../fixtures/effort.ts'
 import type { LogPage } from './two-pages.ts'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -41,6 +42,9 @@ const ROOT = new URL(IS_SOURCE ? '../../' : '../../../', import.meta.url)
 /** Milliseconds that a busy machine may take to start a browser, and to make the bundle */
 const PATIENCE = 60_000
 const ENTRIES = 50
+/** Times that all ask at once, and that a page is loaded anew */
+const ROUNDS = IS_LONG ? 5 : 1
+const RELOADS = IS_LONG ? 10 : 3
 
 /** Both come with aegir, as those with which it runs the tests in browsers */
 const aegir = createRequire(import.meta.resolve('aegir/chai'))
@@ -148,7 +152,7 @@ describe('two pages of a browser with one log', () => {
   it('do not both get it when they ask at the same moment', async () => {
     const pages = [await newPage(), await newPage(), await newPage()]
 
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const outcomes = await Promise.all(pages.map(async page => tell(page, 'open')))
       expect(outcomes.filter(outcome => outcome === 'open'), outcomes.join()).to.have.lengthOf(1)
       expect(outcomes.filter(outcome => outcome.startsWith('StoreInUseError'))).to.have.lengthOf(2)
@@ -170,13 +174,13 @@ describe('two pages of a browser with one log', () => {
   it('do not stand in their own way when they are loaded anew', async () => {
     const page = await newPage()
 
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < RELOADS; round++) {
       expect(await tell(page, 'open')).to.equal('open')
       await tell(page, 'append', 1, 'a')
       await page.reload()
     }
 
-    expect([await tell(page, 'open'), (await tell(page, 'read')).length]).to.deep.equal(['open', 10])
+    expect([await tell(page, 'open'), (await tell(page, 'read')).length]).to.deep.equal(['open', RELOADS])
   }).timeout(PATIENCE)
 
   it('get it when the other one has crashed', async () => {

@@ -10,8 +10,8 @@ import type { Explored } from '../fixtures/search.ts'
  * Worlds of each setup: all of them where there are fewer. What is past it differs only late. And walks at random, which see
  * that. MODEL_STATES=... MODEL_WALKS=... MODEL_SEED=... looks at more
  */
-const MAX_STATES = setting('MODEL_STATES', IS_LONG ? 300 : 100)
-const WALKS = setting('MODEL_WALKS', IS_LONG ? 400 : 150)
+const MAX_STATES = setting('MODEL_STATES', IS_LONG ? 300 : 40)
+const WALKS = setting('MODEL_WALKS', IS_LONG ? 400 : 50)
 const SEED = setting('MODEL_SEED', 1)
 /** Worlds and walks until a bug on purpose has to be found */
 const MAX_STATES_MUTANT = 400

@@ -144,7 +144,7 @@ describe('networks whose parts crash, freeze and are slow, over TCP', function (
     await Promise.all([publisher, slow].map(async node => node.services.pubsub.subscribe(TOPIC)))
     await publisher.services.pubsub.waitForSubscribers(TOPIC, { peers: [slow.peerId] })
     const messages = inbox(slow, TOPIC)
-    cable.rate = 4_000_000
+    cable.rate = 10_000_000
     let [underWay, held] = [0, 0]
 
     const publish = async (i: number): Promise<void> => {

@@ -2,11 +2,14 @@ import { expect } from 'aegir/chai'
 import { HOP_LIMIT } from '../../src/pubsub/constants.ts'
 import { Routing } from '../../src/pubsub/core/routing.ts'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
+import { IS_LONG } from '../fixtures/effort.ts'
 import type { Distance, Wanted } from '../../src/pubsub/core/routing.ts'
 import type { Key } from '../../src/pubsub/core/types.ts'
 import type { Random } from '../../src/runtime/random.ts'
 
 const MEMORY = 1000
+/** Networks at random, of each kind */
+const SEEDS = IS_LONG ? 300 : 60
 
 /** A table of ways, and what it asked for */
 class Bench {
@@ -497,7 +500,7 @@ describe('tables of ways that talk to each other', () => {
     it(`lead in a circle at no moment, and to everybody at rest: ${name}, links and crashes at random`, function () {
       this.timeout(60_000)
 
-      for (let seed = 1; seed <= 300; seed++) {
+      for (let seed = 1; seed <= SEEDS; seed++) {
         const random = seededRandom(seed)
         const net = new Net(random, count, leaves)
         const keys = [...net.nodes.keys()]

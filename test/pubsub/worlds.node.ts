@@ -11,10 +11,10 @@ const TOPIC = 'world'
 const OTHER = 'another one'
 const KIB = 1024
 /** How much of each world there is time for */
-const LARGE = IS_LONG ? 32 : 12
-const STOPS: Array<[seconds: number, isRelayed: boolean]> = IS_LONG ? [[5, false], [5, true], [12, true]] : [[5, true]]
-const DEATHS = IS_LONG ? 2 : 1
-const MEETINGS = IS_LONG ? 5 : 2
+const LARGE = IS_LONG ? 20 : 6
+const STOPS: Array<[seconds: number, isRelayed: boolean]> = IS_LONG ? [[5, false], [5, true], [12, true]] : [[2, true]]
+const DEATHS = 2
+const MEETINGS = IS_LONG ? 3 : 1
 const SECOND = 1000
 /** Milliseconds in which nobody may be believed in who is gone. From the spec */
 const GHOST_BOUND = 5 * SECOND
@@ -203,7 +203,7 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
     })
   }
 
-  it('relays of a network of processes die by kill -9, one after the other: all that is acked arrives by the other way, ghosts go within 5 s', async () => {
+  itLong('relays of a network of processes die by kill -9, one after the other: all that is acked arrives by the other way, ghosts go within 5 s', async () => {
     const ends = await Promise.all(range(3).map(async () => PeerProcess.start({ canRelay: false })))
     let relays = await Promise.all(range(2).map(async () => PeerProcess.start()))
     await relays[0].meet(relays[1])
@@ -290,7 +290,8 @@ describe('worlds of real sockets that throttle, sleep, die and part', function (
       // for somebody of the other half, for whom there is no way now
       across.push(outcomeOf(nodes[1].services.pubsub.publish(OTHER, numbered(round), { to: [nodes[4].peerId], ack: 'all' })))
 
-      if (round === 0) {
+      // it takes the ten seconds of an ack until that is said
+      if (round === 0 && IS_LONG) {
         const { failed } = await across[0]
         expect(failed.map(({ reason }) => reason)).to.deep.equal(['unreachable'])
       }

@@ -96,7 +96,7 @@ describe('comparing with a peer', function () {
       expect(within(came, segments)).to.deep.equal(came)
       expect(compared.reduce((sum, { missing }) => sum + missing, 0)).to.equal(0)
       expect(compared.slice(-2).every(({ came, isBehind, trips }) => came.length === 0 && !isBehind && trips <= 1)).to.equal(true)
-    }), { numRuns: 300 })
+    }), { numRuns: IS_LONG ? 300 : 100 })
   })
 
   it('says when the other lacks something, and only then, unless that cannot be told', () => {
@@ -106,7 +106,7 @@ describe('comparing with a peer', function () {
       const { isBehind, surplus, isEqual, added, missing } = compareWith({ us: pair.a, segments: WHOLE, limits: { ...SMALL, maxSketched: 5000 }, seed: sets.seed, answer: question => pair.b.answer(question) })
       expect(surplus.some(id => pair.b.has(id))).to.equal(false)
       expect({ isBehind: isBehind || surplus.length > 0, isEqual, added, missing }).to.deep.equal({ isBehind: lacks, isEqual: sets.onlyA + sets.onlyB === 0, added: sets.onlyB, missing: 0 })
-    }), { numRuns: 150 })
+    }), { numRuns: IS_LONG ? 150 : 50 })
   })
 
   it('ends with all of it also where entries are added on both sides all the while', () => {
@@ -126,7 +126,7 @@ describe('comparing with a peer', function () {
       between()
       untilEqual(pair, { limits: SMALL, seed: sets.seed + 100 })
       expect(sharedOf(pair.a, WHOLE)).to.deep.equal(sharedOf(pair.b, WHOLE))
-    }), { numRuns: 100 })
+    }), { numRuns: IS_LONG ? 100 : 30 })
   })
 
   it('counts what is refused, or gone, as missing, and each that came otherwise as here', () => {
@@ -143,7 +143,7 @@ describe('comparing with a peer', function () {
       expect(missing).to.equal(pair.b.ids.filter(id => !pair.a.has(id)).length)
       expect(isEqual).to.equal(sets.onlyA + sets.onlyB === 0 || (sets.onlyA === 0 && missing === 0 && progress.length === 0))
       expect(progress.every(({ done, total }, i) => done <= total && done >= (progress[i - 1]?.done ?? 0) && total >= (progress[i - 1]?.total ?? 0))).to.equal(true)
-    }), { numRuns: 150 })
+    }), { numRuns: IS_LONG ? 150 : 50 })
   })
 
   it('takes all that a fresh one lacks in the order of the log, and lists what little there is later', () => {
@@ -177,7 +177,7 @@ describe('comparing with a peer', function () {
   it('does not read all of a large log for the little that is shared of it', () => {
     const segments = [{ from: 0, width: 2 ** 20 }]
     const ours = makeIds(300, 3).map((id, i) => placed(id, i * 1000))
-    const ids = makeIds(400_000, 4)
+    const ids = makeIds(IS_LONG ? 400_000 : 100_000, 4)
     // at the end of what arrived
     const [us, them] = [new Holder(), new Holder([...ids, ...ours])]
     const { trips, missing } = compareWith({ us, segments, answer: question => them.answer(question) })
@@ -353,6 +353,6 @@ describe('a peer that answers what is not so', function () {
       } catch (err) {
         expect(err).to.be.instanceOf(MalformedError)
       }
-    }), { numRuns: 300 })
+    }), { numRuns: IS_LONG ? 300 : 100 })
   })
 })

@@ -3,9 +3,9 @@ import { IS_LONG } from '../fixtures/effort.ts'
 import { DEFAULTS, replay } from './options.ts'
 import { randomRun } from './random-run.ts'
 
-const SEEDS = IS_LONG ? 100 : 20
+const SEEDS = IS_LONG ? 60 : 6
 /** Runs in one test: so that none takes long */
-const SHARE = 10
+const SHARE = IS_LONG ? 10 : SEEDS
 /** Milliseconds: each run takes a tenth of a second on a machine that has nothing else to do */
 const TIMEOUT = 60_000
 

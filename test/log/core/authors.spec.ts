@@ -12,7 +12,8 @@ import { sha256 } from '../../../src/runtime/sha256.ts'
 import { successor } from '../../../src/storage/core/rows.ts'
 import { all } from '../../../src/storage/core/run.ts'
 import { Table } from '../../../src/storage/core/table.ts'
-import { IS_NODE, WatchedDatastore } from '../../fixtures/datastores.ts'
+import { WatchedDatastore } from '../../fixtures/datastores.ts'
+import { IS_LONG } from '../../fixtures/effort.ts'
 import { allOf, closeLogs, headsOf, inOrder, LOG_ID, name, newKey, newLog, SMALL, text } from '../../fixtures/logs.ts'
 import { makeRun, MemoryPages, pagesOf } from '../../fixtures/runs.ts'
 import type { Authored, AuthorsChange } from '../../../src/log/core/authors.ts'
@@ -180,7 +181,7 @@ describe('the latest entries of authors', () => {
     it(`and which of them are heads are right for ${what} authors, in whatever order entries come and go`, () => {
       const random = seededRandom(authors)
       const pair = new Pair()
-      const entries = shuffledNearby(someEntries(IS_NODE ? 9000 : 3000, authors, random), random)
+      const entries = shuffledNearby(someEntries(IS_LONG ? 9000 : 3000, authors, random), random)
       let checked = 700
 
       for (let at = 0; at < entries.length;) {
@@ -292,7 +293,7 @@ describe('a log of many authors', () => {
   afterEach(closeLogs)
 
   it('knows all heads, and stands on 64 of them at most', async () => {
-    const count = IS_NODE ? 2000 : 200
+    const count = IS_LONG ? 2000 : 200
     const log = await newLog({}, { ...SMALL, checkpointEntries: 300, checkpointRecords: 60, checkpointBytes: 256 * 1024, cacheBytes: 64 * 1024 })
     const raws = await Promise.all(Array.from({ length: count }, async (_, i) => {
       const signer = new Signer(await generateKeyPair('Ed25519'), LOG_ID)

@@ -13,15 +13,15 @@ import { ANONYMOUS, decodeLease, encodeLease } from '../../../src/runtime/store-
 import { LANES } from '../../../src/storage/core/fingerprint.ts'
 import { decodePage, encodePage } from '../../../src/storage/core/page.ts'
 import { decodePart, PartWriter } from '../../../src/storage/core/run.ts'
+import { IS_LONG } from '../../fixtures/effort.ts'
 import { LOG_ID, newKey, text } from '../../fixtures/logs.ts'
 import { finished, rowsOf, someKeys } from '../../fixtures/runs.ts'
 import { Mutator } from '../../fuzz/mutate.ts'
 import type { TableName } from '../../../src/log/core/rows.ts'
 import type { Run } from '../../../src/storage/core/run.ts'
 
-const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
 /** How many broken values of each kind */
-const RUNS = IS_NODE ? 20_000 : 2_000
+const RUNS = IS_LONG ? 20_000 : 2_000
 const SEQ = 5
 
 /** Broken as anything may be, with a checksum that is right: what comes behind the checksum is tried, too */

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Fences } from '../../../src/log/core/fences.ts'
 import { compareMoments } from '../../../src/log/core/hybrid-clock.ts'
 import { Reader, Writer } from '../../../src/runtime/codec.ts'
+import { IS_LONG } from '../../fixtures/effort.ts'
 import type { Moment } from '../../../src/log/core/hybrid-clock.ts'
 
 interface Stored {
@@ -118,7 +119,7 @@ describe('fences', () => {
       const pair = new Pair()
       steps.forEach(step => { pair.do(step) })
       pair.expectSame()
-    }), { seed: 1, numRuns: 300 })
+    }), { seed: 1, numRuns: IS_LONG ? 300 : 40 })
   })
 
   it('are as few as the stretches that they begin, and none for what is gone', () => {

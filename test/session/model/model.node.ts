@@ -1,5 +1,6 @@
 import { expect } from 'aegir/chai'
 import { seededRandom } from '../../../src/runtime/random.ts'
+import { IS_LONG } from '../../fixtures/effort.ts'
 import { explore, wander } from './explore.ts'
 import { mutants } from './mutants.ts'
 import { setups, wild } from './setups.ts'
@@ -9,12 +10,14 @@ import type { Explored } from '../../fixtures/search.ts'
  * Worlds of each setup. What is past it differs only late; `node test/session/model/run.ts --states 1000000` looks at
  * more. One in DRAIN_EVERY is watched until it comes to rest
  */
-const MAX_STATES = 3000
+const MAX_STATES = IS_LONG ? 3000 : 600
 const DRAIN_EVERY = 5
 /** Worlds until a bug on purpose has to be found. They are found within a few hundred */
 const MAX_STATES_MUTANT = 1500
 /** Walks at random through what is too much for every order: 85 steps each */
-const WALKS = 1500
+const WALKS = IS_LONG ? 1500 : 300
+/** And until a bug on purpose that only shows late has to be found */
+const WALKS_MUTANT = 1500
 const SEED = 7
 /** Milliseconds: each takes one to two seconds on a machine that has nothing else to do */
 const TIMEOUT = 60_000
@@ -61,7 +64,7 @@ describe('the model of two peers with a session', function () {
         const { isOnlyLate = false, shows } = mutant
         const found = isOnlyLate
           ? wander(
-            mutant, seededRandom(SEED), WALKS
+            mutant, seededRandom(SEED), WALKS_MUTANT
           )
           : explore(mutant, { maxStates: MAX_STATES_MUTANT })
         expect(tell(found)).to.include(shows)
