@@ -95,7 +95,7 @@ describe('sheaf append, cat, status and bench', function () {
   })
 
   test('end quietly when nobody reads them any more', async place => {
-    await run(place.dir, ['append'], { input: Array.from({ length: 20_000 }, (_, i) => `a line that is long enough for a pipe to be full soon ${i}\n`).join('') })
+    await run(place.dir, ['append'], { input: Array.from({ length: 6_000 }, (_, i) => `a line that is long enough for a pipe to be full soon ${i}\n`).join('') })
     const reading = new Terminal(place.dir, ['cat'])
     await reading.sees(/soon 0$/)
     reading.stopReading()

@@ -11,8 +11,8 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
 const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/sheaf.ts' : '../../bin/sheaf.js', import.meta.url))
 
-/** Milliseconds that anything may take: a busy machine starts a process in five seconds */
-export const PATIENCE = 30_000
+/** Milliseconds that anything may take: a busy machine starts a process in five seconds, and measures itself in twenty-five */
+export const PATIENCE = 60_000
 
 /** Tests that are under way at the same time: each of them mostly waits for processes to start, or for one that waits itself */
 const AT_ONCE = 3

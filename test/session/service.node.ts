@@ -10,6 +10,7 @@ import { eventually, meet, range, settles } from '../fixtures/directsub.ts'
 import {
   agreed, createSessionNode, dropped, heard, line, named, part, resyncs, say, stateOf, stopSessions
 } from '../fixtures/sessions.ts'
+import { clockOfPace } from '../fixtures/sharedlogs.ts'
 import type { SessionNode } from '../fixtures/sessions.ts'
 
 const KIB = 1024
@@ -237,7 +238,8 @@ describe('the sessions service, over TCP', function () {
   it('a second node on the same datastore has no sessions until the first one is gone', async () => {
     const datastore = new MemoryDatastore()
     const first = await createSessionNode({ datastore })
-    const second = await createSessionNode({ datastore, privateKey: undefined })
+    // it looks again every five seconds
+    const second = await createSessionNode({ datastore, privateKey: undefined, sessions: { clock: clockOfPace(10) } })
     const [outcome] = await Promise.allSettled([second.services.sessions.rekey(first.peerId)])
     expect(named(outcome)).to.equal(StoreInUseError.name)
     expect(second.services.sessions.diagnostics().problem).to.include('use that one')

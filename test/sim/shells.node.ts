@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import { IS_LONG } from '../fixtures/effort.ts'
 import { flood, framers, relaysDie } from './shell-worlds.ts'
 import type { Report } from './mesh-worlds.ts'
 
@@ -10,7 +11,7 @@ describe('whole DirectSubs under a virtual clock, beside one that is hostile', f
   this.timeout(120_000)
 
   it('bear a relay that breaks signatures, and one that says again what was signed long ago: nobody honest is blamed, all is acked', async () => {
-    for (const seed of [1, 2, 3]) {
+    for (const seed of IS_LONG ? [1, 2, 3] : [1]) {
       expectRight(await framers(seed))
     }
   })
@@ -20,7 +21,7 @@ describe('whole DirectSubs under a virtual clock, beside one that is hostile', f
   })
 
   it('get all acks while relays die and are replaced, though neighbours notice it late: an answer goes back by the way that was there', async () => {
-    for (const seed of [28, 46, 99, 144]) {
+    for (const seed of IS_LONG ? [28, 46, 99, 144] : [28]) {
       expectRight(await relaysDie(seed))
     }
   })
