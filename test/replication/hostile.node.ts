@@ -180,7 +180,8 @@ describe('a shared log among peers that lie, hide, or say nothing', function () 
   })
 
   it('three that have room for one and a half copies keep all there is between them', async () => {
-    const clock = clockOfPace(10)
+    // no faster: who hears late of what others do leaves more of a place, and a busy machine is that much slower by this clock
+    const clock = clockOfPace(4)
     const [writer, ...nodes] = await mesh(4, { logs: { clock } })
     const source = await openAt(writer, { replicate: true, maturity: 100 })
     await source.appendMany(Array.from({ length: 3_000 }, () => randomBytes(500)))
@@ -192,7 +193,7 @@ describe('a shared log among peers that lie, hide, or say nothing', function () 
     await eventually(() => `${logs.map(({ length }) => length)}, ${logs[0].coverage()}`, settled, 50_000)
     // two that move at once may both leave a place to the other one, for a moment
     let least = 1
-    const until = performance.now() + (IS_LONG ? 12_000 : 2_000)
+    const until = performance.now() + (IS_LONG ? 20_000 : 4_000)
     await eventually('time does not pass', () => {
       least = Math.min(least, logs[0].coverage())
       return performance.now() > until
