@@ -15,7 +15,7 @@ const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/s
 export const PATIENCE = 60_000
 
 /** Tests that are under way at the same time: each of them mostly waits for processes to start, or for one that waits itself */
-const AT_ONCE = 3
+const AT_ONCE = 2
 
 /** Every process that a test started */
 const running = new Set<Terminal>()
