@@ -42,6 +42,11 @@ export class Pace {
     return this.#window
   }
 
+  /** Bytes a millisecond; Infinity while none was measured */
+  get rate (): number {
+    return Math.max(...this.#rates) || Infinity
+  }
+
   /** So many bytes were sent in all, and so many of them dealt with */
   sent (sent: number, dealtWith: number, now: number): void {
     this.#samples.push({ end: sent, at: now, dealtWith })
@@ -50,6 +55,11 @@ export class Pace {
   /** More would have been sent if it might */
   limited (sent: number): void {
     this.#limitedUpTo = sent
+  }
+
+  /** What is on its way is lost, or is nobody's any more: how long it takes says nothing */
+  forget (): void {
+    this.#samples.clear()
   }
 
   granted (dealtWith: number, now: number): void {

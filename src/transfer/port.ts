@@ -1,0 +1,113 @@
+import { keyOf } from '../pubsub/keys.ts'
+import { LEAF_BYTES, MESSAGE_OVERHEAD, TOPIC } from './constants.ts'
+import type { DirectSub, Message, SubscriptionChange } from '../pubsub/index.ts'
+import type { Sessions } from '../session/index.ts'
+import type { Logger, PeerId } from '@libp2p/interface'
+
+/** In which lane a message goes */
+export type Lane = 'control' | 'data' | 'bulk'
+
+export interface PortEvents {
+  /** `data` is a view of what arrived */
+  onMessage (port: Port, from: PeerId, data: Uint8Array): void
+  onPresent (peer: string): void
+  onAbsent (peer: string): void
+}
+
+/** What carries the messages of transfers. Those of one lane to one peer arrive in their order, as long as no relay dies */
+export interface Port {
+  readonly isConfidential: boolean
+  /** Bytes of the largest piece of a payload that goes into one message */
+  readonly maxFragment: number
+  /** Rejects if it did not leave */
+  send (to: PeerId, message: Uint8Array, lane: Lane): Promise<void>
+  stop (): void
+}
+
+/** DirectSub: in the clear. It says who is there, for the other port, too */
+export class ClearPort implements Port {
+  readonly isConfidential = false
+  readonly maxFragment: number
+  readonly #pubsub: DirectSub
+  readonly #events: PortEvents
+  readonly #log: Logger
+
+  constructor (pubsub: DirectSub, events: PortEvents, log: Logger) {
+    this.#pubsub = pubsub
+    this.#events = events
+    this.#log = log
+    this.maxFragment = Math.min(LEAF_BYTES, pubsub.maxMessageSize - MESSAGE_OVERHEAD)
+  }
+
+  /** Nothing comes too early: events are listened to first */
+  start (): void {
+    this.#pubsub.addEventListener('message', this.#onMessage)
+    this.#pubsub.addEventListener('subscription-change', this.#onChange)
+    // resolves when all neighbours know it, which nobody here waits for. It fails only when DirectSub stops
+    this.#pubsub.subscribe(TOPIC).catch(err => { this.#log('not subscribed - %e', err) })
+    this.#pubsub.getSubscribers(TOPIC).forEach(peerId => { this.#events.onPresent(keyOf(peerId)) })
+  }
+
+  async send (to: PeerId, message: Uint8Array, priority: Lane): Promise<void> {
+    const { failed: [failure] } = await this.#pubsub.publish(TOPIC, message, { to: [to], priority })
+
+    if (failure != null) {
+      throw new Error(`DirectSub could not send it: ${failure.reason}`)
+    }
+  }
+
+  stop (): void {
+    this.#pubsub.removeEventListener('message', this.#onMessage)
+    this.#pubsub.removeEventListener('subscription-change', this.#onChange)
+    this.#pubsub.unsubscribe(TOPIC).catch(err => { this.#log('not unsubscribed - %e', err) })
+  }
+
+  readonly #onMessage = ({ detail }: CustomEvent<Message>): void => {
+    if (detail.topic === TOPIC) {
+      this.#events.onMessage(this, detail.from, detail.data)
+    }
+  }
+
+  readonly #onChange = ({ detail: { peerId, subscriptions } }: CustomEvent<SubscriptionChange>): void => {
+    for (const { topic, subscribe } of subscriptions) {
+      if (topic === TOPIC) {
+        subscribe ? this.#events.onPresent(keyOf(peerId)) : this.#events.onAbsent(keyOf(peerId))
+      }
+    }
+  }
+}
+
+/** Sessions: sealed from end to end. Who is there, the other port says */
+export class SealedPort implements Port {
+  readonly isConfidential = true
+  readonly maxFragment = LEAF_BYTES
+  readonly #sessions: Sessions
+  /** Ends the waits for one that is not there any more */
+  readonly #present = new Map<string, AbortController>()
+
+  constructor (sessions: Sessions, events: PortEvents) {
+    this.#sessions = sessions
+    sessions.handle(TOPIC, ({ from, data }) => { events.onMessage(this, from, data) })
+  }
+
+  async send (to: PeerId, message: Uint8Array): Promise<void> {
+    const { signal } = this.#controllerOf(keyOf(to))
+    await this.#sessions.send(to, message, { protocol: TOPIC, signal })
+  }
+
+  absent (peer: string): void {
+    this.#present.get(peer)?.abort(new Error('it is out of reach'))
+    this.#present.delete(peer)
+  }
+
+  stop (): void {
+    this.#sessions.unhandle(TOPIC)
+    ;[...this.#present.keys()].forEach(peer => { this.absent(peer) })
+  }
+
+  #controllerOf (peer: string): AbortController {
+    const controller = this.#present.get(peer) ?? new AbortController()
+    this.#present.set(peer, controller)
+    return controller
+  }
+}
