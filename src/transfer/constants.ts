@@ -47,8 +47,8 @@ export const ANSWERS = { rate: 100, burst: 200 }
 export const MAX_ENDED = 4096
 export const ENDED_FOR = 600_000
 
-/** Bytes that came until the sender is told, and milliseconds until it is told of fewer. From the spec, and a guess */
-export const STATUS_BYTES = 256 * 1024
+/** Bytes that came until the sender is told, and milliseconds until it is told of fewer. An eighth of a window, and a guess */
+export const STATUS_BYTES = 512 * 1024
 export const STATUS_AFTER = 20
 /** Milliseconds of the shortest, the first, and the longest wait for a status before the sender asks for one (RFC 9002) */
 export const PROBE_MIN = 200

@@ -1,12 +1,10 @@
 import { Backoff } from '../runtime/backoff.ts'
 import * as limits from './constants.ts'
 import { RateWindow, RoundTrip } from './core/window.ts'
-import { encodeMessage } from './wire.ts'
 import type { Context } from './context.ts'
 import type { WindowController } from './core/window.ts'
 import type { Outbound } from './outbound.ts'
 import type { Lane, Port } from './port.ts'
-import type { Message } from './wire.ts'
 import type { Random } from '../runtime/random.ts'
 import type { PeerId } from '@libp2p/interface'
 
@@ -112,11 +110,11 @@ export class Destination {
         break
       }
 
-      const { bytes: { byteLength } } = fragment
+      const bytes = fragment.to - fragment.from
       const inFlight = flight.bytesOn(this.key)
       const isCounted = flight.get(fragment) != null
 
-      if (!isCounted && inFlight > 0 && inFlight + byteLength > this.window.bytes) {
+      if (!isCounted && inFlight > 0 && inFlight + bytes > this.window.bytes) {
         this.window.limited()
         break
       }
@@ -132,8 +130,8 @@ export class Destination {
     this.#context.arm()
   }
 
-  async transmit (message: Message, lane: Lane): Promise<void> {
-    await this.port.send(this.#peerId, encodeMessage(message), lane)
+  async transmit (message: Uint8Array, lane: Lane): Promise<void> {
+    await this.port.send(this.#peerId, message, lane)
   }
 
   #next (): Outbound | undefined {

@@ -4,8 +4,9 @@ import { Layout } from './core/leaves.ts'
 import { Outgoing } from './core/outgoing.ts'
 import { failure, SourceFailedError, TransferRejectedError } from './errors.ts'
 import { Reporter } from './progress.ts'
-import { EndReason } from './wire.ts'
+import { encodeMessage, EndReason } from './wire.ts'
 import type { Context } from './context.ts'
+import type { Extent } from './core/extents.ts'
 import type { Fragment } from './core/outgoing.ts'
 import type { Destination } from './destination.ts'
 import type { TransferFailure } from './errors.ts'
@@ -119,14 +120,14 @@ export class Outbound implements OutboundTransfer {
 
   /** The fragment that `peek` returned leaves */
   send (fragment: Fragment): void {
-    const { context: { clock, flight }, destination, id } = this.#init
+    const { context: { clock, flight }, destination } = this.#init
     const now = clock.now()
     const outgoing = this.#outgoing
     const ticket = flight.beginResend(fragment)
 
     if (ticket == null) {
-      flight.register(fragment, outgoing, fragment.bytes.byteLength, destination.key, now)
-      destination.window.sent(fragment.bytes.byteLength, now)
+      flight.register(fragment, outgoing, fragment.to - fragment.from, destination.key, now)
+      destination.window.sent(fragment.to - fragment.from, now)
     } else {
       flight.commitResend(ticket, destination.key, now)
     }
@@ -139,7 +140,7 @@ export class Outbound implements OutboundTransfer {
       this.#prepare()
     }
 
-    this.#transmit({ type: 'data', id, offset: fragment.from, bytes: fragment.bytes }, this.lane).catch(() => {
+    destination.transmit(fragment.message, this.lane).catch(() => {
       const released = flight.abandon(fragment)
 
       // else the transfer is over, or the other side has it by another way
@@ -351,7 +352,7 @@ export class Outbound implements OutboundTransfer {
     const outgoing = this.#outgoing
 
     if (extent.from < layout.listBytes) {
-      this.#ready = { ...extent, bytes: (this.#survey as Survey).list.subarray(extent.from, extent.to) }
+      this.#ready = this.#fragment(extent, (this.#survey as Survey).list.subarray(extent.from, extent.to))
       return
     }
 
@@ -404,7 +405,12 @@ export class Outbound implements OutboundTransfer {
       return
     }
 
-    this.#ready = { ...extent, bytes: bytes.subarray(extent.from - start, extent.to - start) }
+    this.#ready = this.#fragment(extent, bytes.subarray(extent.from - start, extent.to - start))
+  }
+
+  /** The one copy: who made the bytes may use their memory again */
+  #fragment (extent: Extent, bytes: Uint8Array): Fragment {
+    return { ...extent, message: encodeMessage({ type: 'data', id: this.#init.id, offset: extent.from, bytes }) }
   }
 
   /** What was read is all that there is */
@@ -433,6 +439,6 @@ export class Outbound implements OutboundTransfer {
   }
 
   async #transmit (message: Message, lane: Lane): Promise<void> {
-    await this.#init.destination.transmit(message, lane)
+    await this.#init.destination.transmit(encodeMessage(message), lane)
   }
 }

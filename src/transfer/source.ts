@@ -18,7 +18,7 @@ export interface Source {
   readonly isRewindable: boolean
   /** Undefined: it is known when all is read */
   survey (pacer: Pacer): Promise<Survey | undefined>
-  /** The last leaf is shorter, and may be empty. Rejects with a SourceFailedError */
+  /** The last leaf is shorter, and may be empty. It is good until the next one is read. Rejects with a SourceFailedError */
   leaf (index: number): Uint8Array | Promise<Uint8Array>
   /** What the leaves that were read came to; for one that can be read once */
   root (size: number): Uint8Array
@@ -82,7 +82,7 @@ class BytesSource implements Source {
   async close (): Promise<void> {}
 }
 
-/** Chunks of any size, as leaves. What comes is copied: who makes chunks may use their memory again */
+/** Chunks of any size, as leaves. A leaf is good until the next one is read: who makes chunks may use their memory again */
 class Leaves {
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
   #chunk: Uint8Array = new Uint8Array(0)
@@ -93,21 +93,29 @@ class Leaves {
   }
 
   async next (): Promise<Uint8Array> {
-    let leaf = new Uint8Array(LEAF_BYTES)
+    await this.#hasChunk()
+    const whole = this.#take(LEAF_BYTES)
+
+    if (whole.byteLength === LEAF_BYTES) {
+      return whole
+    }
+
+    const leaf = new Uint8Array(LEAF_BYTES)
     let length = 0
 
-    while (length < LEAF_BYTES && await this.#hasChunk()) {
-      const part = this.#chunk.subarray(0, LEAF_BYTES - length)
+    for (let part = whole; part.byteLength > 0; part = this.#take(LEAF_BYTES - length)) {
       leaf.set(part, length)
       length += part.byteLength
-      this.#chunk = this.#chunk.subarray(part.byteLength)
+      length < LEAF_BYTES && await this.#hasChunk()
     }
 
-    if (length < LEAF_BYTES) {
-      leaf = leaf.slice(0, length)
-    }
+    return leaf.subarray(0, length)
+  }
 
-    return leaf
+  #take (bytes: number): Uint8Array {
+    const part = this.#chunk.subarray(0, bytes)
+    this.#chunk = this.#chunk.subarray(part.byteLength)
+    return part
   }
 
   async close (): Promise<void> {
@@ -117,7 +125,7 @@ class Leaves {
     }
   }
 
-  async #hasChunk (): Promise<boolean> {
+  async #hasChunk (): Promise<void> {
     while (this.#chunk.byteLength === 0 && !this.#isOver) {
       const { done, value } = await this.#iterator.next()
 
@@ -129,8 +137,6 @@ class Leaves {
         throw new SourceFailedError(`A source yields Uint8Arrays, and this one yielded ${typeof value}`)
       }
     }
-
-    return this.#chunk.byteLength > 0
   }
 }
 

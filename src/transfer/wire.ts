@@ -6,6 +6,8 @@ import type { Status } from './core/outgoing.ts'
 
 /** What the two sides of a transfer say to each other, byte by byte: see docs/protocol.md */
 const VERSION = 1
+/** Bytes before the piece of a payload in its message, at most */
+const DATA_HEAD = 2 + ID_BYTES + 8
 const Type = { OFFER: 0, STATUS: 1, DATA: 2, PROBE: 3, END: 4 } as const
 
 /** Why a side has ended a transfer */
@@ -59,8 +61,7 @@ export type Message = { id: Uint8Array } & (
 )
 
 export function encodeMessage (message: Message): Uint8Array {
-  // a piece of a payload is copied once, behind what is said of it
-  const writer = new Writer(message.type === 'data' ? 32 + message.bytes.byteLength : 128).byte(VERSION)
+  const writer = new Writer(message.type === 'data' ? DATA_HEAD + message.bytes.byteLength : 128).byte(VERSION)
 
   switch (message.type) {
     case 'offer': {

@@ -35,8 +35,9 @@ interface Source {
   assigned: Extents
   /** The end of what it was asked for so far */
   horizon: number
-  /** Bytes that came and were opened for it since it was last told where we stand */
-  untold: number
+  /** Bytes that came from it, and that it was asked for, since it was last told where we stand */
+  came: number
+  asked: number
 }
 
 /** A leaf of which some pieces are here */
@@ -135,7 +136,7 @@ export class Incoming {
 
   addSource (key: string): void {
     if (!this.#sources.has(key)) {
-      this.#sources.set(key, { assigned: new Extents(), horizon: 0, untold: 0 })
+      this.#sources.set(key, { assigned: new Extents(), horizon: 0, came: 0, asked: 0 })
       this.#assign()
     }
   }
@@ -176,7 +177,7 @@ export class Incoming {
 
     this.#here.add(extent)
     source.assigned.delete(extent)
-    source.untold += bytes.byteLength
+    source.came += bytes.byteLength
     return offset < this.layout.listBytes ? this.#storeList(offset, bytes) : this.#store(offset, bytes)
   }
 
@@ -226,15 +227,16 @@ export class Incoming {
       return
     }
 
-    source.untold = 0
+    source.came = source.asked = 0
     const { list } = source.assigned
     return { wanted: list.slice(0, MAX_EXTENTS), horizon: list[MAX_EXTENTS]?.from ?? source.horizon }
   }
 
   /** 'now': it may be waiting to hear where we stand; 'soon': there is something to say; undefined: there is nothing new */
   news (key: string): 'now' | 'soon' | undefined {
-    const { untold = 0, assigned } = this.#sources.get(key) ?? {}
-    return untold === 0 ? undefined : untold >= Math.min(STATUS_BYTES, this.#init.window / 4) || assigned?.isEmpty === true ? 'now' : 'soon'
+    const { came = 0, asked = 0 } = this.#sources.get(key) ?? {}
+    const most = Math.max(came, asked)
+    return most === 0 ? undefined : most >= Math.min(STATUS_BYTES, this.#init.window / 4) ? 'now' : 'soon'
   }
 
   /** Throws if an invariant does not hold: for tests */
@@ -284,7 +286,7 @@ export class Incoming {
       this.#unassigned.delete(part)
       source.assigned.add(part)
       source.horizon = Math.max(source.horizon, to)
-      source.untold += to - extent.from
+      source.asked += to - extent.from
     }
   }
 

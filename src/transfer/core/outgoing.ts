@@ -4,9 +4,10 @@ import type { Extent } from './extents.ts'
 import type { FlightTracker } from './flight.ts'
 import type { Layout } from './leaves.ts'
 
-/** A piece of a payload, or of the list of its hashes. It is kept while it is in flight: it may have to be sent again */
+/** A piece of a payload, or of the list of its hashes */
 export interface Fragment extends Extent {
-  readonly bytes: Uint8Array
+  /** As it is sent. It is kept while it is in flight: it may have to be sent again */
+  readonly message: Uint8Array
 }
 
 /** What the other side says of where it stands */
@@ -104,7 +105,7 @@ export class Outgoing {
       if (!isAsked && fragment.from < horizon) {
         arrived.push(fragment)
         this.#again.delete(fragment)
-        this.#acked += fragment.bytes.byteLength
+        this.#acked += fragment.to - fragment.from
       } else if (isAsked && order <= mark) {
         this.#again.add(fragment)
       }
