@@ -4,10 +4,10 @@ import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { directSub, sessions, transfers } from '../../src/index.ts'
+import { directSub, sessions, sharedLogs, transfers } from '../../src/index.ts'
 import { need, sharedNow, sleep } from '../clock.ts'
 import { serve } from '../workers.ts'
-import type { DirectSub, OutboundTransfer, Sessions, Transfers } from '../../src/index.ts'
+import type { DirectSub, OutboundTransfer, Sessions, SharedLogs, Transfers } from '../../src/index.ts'
 import type { Libp2p, PeerId, Stream } from '@libp2p/interface'
 
 const RAW = '/bench/raw/1'
@@ -17,7 +17,7 @@ const WRITE = 65_536
 /** Milliseconds between two small messages */
 const BEAT = 2
 
-type Node = Libp2p<{ pubsub: DirectSub, sessions: Sessions, transfers: Transfers }>
+type Node = Libp2p<{ pubsub: DirectSub, sessions: Sessions, transfers: Transfers, logs: SharedLogs }>
 
 let node: Node
 let far: PeerId
@@ -33,14 +33,7 @@ const chunk = new Uint8Array(WRITE).map((_, i) => i * 7)
 
 serve({
   async start () {
-    node = await createLibp2p({
-      addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-      transports: [tcp()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [yamux()],
-      connectionMonitor: { enabled: false },
-      services: { identify: identify(), pubsub: directSub(), sessions: sessions(), transfers: transfers() }
-    }) as unknown as Node
+    node = await createNode()
 
     await node.handle(RAW, stream => {
       stream.addEventListener('message', ({ data }) => { count(data.byteLength) })
@@ -50,12 +43,15 @@ serve({
       const outgoing = await node.dialProtocol(far, RAW)
       incoming.maxReadBufferLength = 32 * 1024 * 1024
       incoming.addEventListener('message', ({ data }) => {
-        if (!outgoing.send(data) && incoming.readStatus === 'readable') {
+        // what comes when nothing is handed on any more is of a round that is over
+        if (outgoing.writeStatus === 'writable' && !outgoing.send(data) && incoming.readStatus === 'readable') {
           incoming.pause()
           writable(outgoing).then(() => { incoming.readStatus === 'paused' && incoming.resume() }, err => { incoming.abort(err) })
         }
       })
-      incoming.addEventListener('remoteCloseWrite', () => { outgoing.close().catch(err => { outgoing.abort(err) }) })
+      incoming.addEventListener('remoteCloseWrite', () => {
+        writable(outgoing).then(async () => outgoing.close()).catch(err => { outgoing.abort(err) })
+      })
     })
     node.services.transfers.addEventListener('offer', ({ detail: offer }) => {
       const name = new TextDecoder().decode(offer.meta)
@@ -178,12 +174,57 @@ serve({
     return { p50: times[Math.floor(times.length / 2)], p99: times[Math.floor(times.length * 0.99)], count: times.length }
   },
 
+  /** A log with one entry, of so many bytes */
+  async append ({ bytes }: { bytes: number }) {
+    const log = await node.services.logs.open('large')
+
+    if (log.length === 0) {
+      await log.append(new Uint8Array(bytes).fill(1))
+    }
+
+    return { address: node.getMultiaddrs()[0].toString() }
+  },
+
+  /** Milliseconds that a new node takes to have the entry */
+  async join ({ address, bytes }: { address: string, bytes: number }) {
+    const late = await createNode()
+    const began = performance.now()
+    await late.dial(multiaddr(address))
+    const log = await late.services.logs.open('large')
+
+    if (log.length === 0) {
+      await new Promise(resolve => { log.addEventListener('entry:add', resolve, { once: true }) })
+    }
+
+    const took = performance.now() - began
+
+    for await (const { data } of log.entries()) {
+      if (data.byteLength !== bytes) {
+        throw new Error(`${data.byteLength} bytes came`)
+      }
+    }
+
+    await late.stop()
+    return took
+  },
+
   async stop () {
     await node?.stop()
   }
 })
 
 const running: OutboundTransfer[] = []
+
+async function createNode (): Promise<Node> {
+  return await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionMonitor: { enabled: false },
+    services: { identify: identify(), pubsub: directSub(), sessions: sessions(), transfers: transfers(), logs: sharedLogs() }
+  }) as unknown as Node
+}
 
 function begin (id: string, bytes: number, name: string): OutboundTransfer {
   const transfer = node.services.transfers.send(peers.get(id) as PeerId, payload(bytes), { meta: new TextEncoder().encode(name) })
