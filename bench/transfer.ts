@@ -111,17 +111,15 @@ class Nodes {
     const [a, b] = this.#workers
     const before = await b.call<number>('memory')
     await a.call('send', { id: this.#ids[1], bytes, names: ['stalled'], isWaiting: false })
-    let most = 0
     const names = Array.from({ length: 7 }, (_, i) => `${i}`)
-    let isOver = false
-    const sent = a.call('send', { id: this.#ids[1], bytes, names }, 3 * DEADLINE).finally(() => { isOver = true })
+    const sent = a.call('send', { id: this.#ids[1], bytes, names }, 3 * DEADLINE).then(() => true)
+    const later = async (): Promise<false> => new Promise(resolve => { setTimeout(() => { resolve(false) }, 50) })
+    let most = 0
 
-    while (!isOver) {
+    do {
       most = Math.max(most, await b.call<number>('memory'))
-      await new Promise(resolve => { setTimeout(resolve, 50) })
-    }
+    } while (!await Promise.race([sent, later()]))
 
-    await sent
     await a.call('abort')
     return (most - before) / MB
   }

@@ -155,14 +155,13 @@ serve({
   async echoes ({ id, beside, bytes }: { id: string, beside: 'idle' | 'ours' | 'drain only', bytes: number }) {
     const to = peers.get(id) as PeerId
     const times: number[] = []
-    let isOver = false
-    const load = beside === 'idle'
-      ? sleep(1000)
-      : beside === 'ours' ? begin(id, bytes, 'load').done : writeAll(await node.dialProtocol(to, RAW), bytes)
-    void load.finally(() => { isOver = true })
+    const over = new AbortController()
+    const load = beside === 'idle' ? sleep(1000) : send(to, beside, bytes)
+    const beat = async (): Promise<void> => new Promise(resolve => { echoed = resolve })
+    load.finally(() => { over.abort() }).catch(() => {})
 
-    while (!isOver) {
-      const back = new Promise<void>(resolve => { echoed = resolve })
+    while (!over.signal.aborted) {
+      const back = beat()
       const began = performance.now()
       await node.services.pubsub.publish(ECHO, Uint8Array.of(0), { to: [to] })
       await back
@@ -170,6 +169,7 @@ serve({
       await sleep(BEAT)
     }
 
+    await load
     times.sort((a, b) => a - b)
     return { p50: times[Math.floor(times.length / 2)], p99: times[Math.floor(times.length * 0.99)], count: times.length }
   },
@@ -214,6 +214,10 @@ serve({
 })
 
 const running: OutboundTransfer[] = []
+
+async function send (to: PeerId, by: 'ours' | 'drain only', bytes: number): Promise<void> {
+  await (by === 'ours' ? begin(to.toString(), bytes, 'load').done : writeAll(await node.dialProtocol(to, RAW), bytes))
+}
 
 async function createNode (): Promise<Node> {
   return await createLibp2p({

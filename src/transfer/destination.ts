@@ -62,6 +62,11 @@ export class Destination {
     this.#context.arm()
   }
 
+  heard (): void {
+    this.roundTrip.heard()
+    this.#backoff.reset()
+  }
+
   /** Something could not be sent: all wait a little, longer each time */
   pause (): void {
     const now = this.#context.clock.now()

@@ -1,6 +1,6 @@
-import { Bell } from '../runtime/bell.ts'
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
+import { Bell } from '../runtime/bell.ts'
 import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
@@ -318,7 +318,7 @@ export class Inbound {
       }
       if (whole == null && size > 0 && (length + value.byteLength) * 2 >= size) {
         whole = new Uint8Array(size)
-        chunks.splice(0).reduce((at, chunk) => (whole?.set(chunk, at), at + chunk.byteLength), 0)
+        whole.set(concat(chunks.splice(0), length))
       }
 
       whole == null ? chunks.push(value) : whole.set(value, length)
@@ -349,7 +349,11 @@ export class Inbound {
       dropped.add('duplicate')
     } else {
       this.#movedAt = clock.now()
-      neededList && !state.incoming.needsList && state.options.have != null && this.#from == null && void this.#checkWhatIsHere(state.incoming, state.options.have)
+
+      if (neededList && !state.incoming.needsList && state.options.have != null) {
+        this.#checkWhatIsHere(state.incoming, state.options.have).catch(err => { this.settle(EndReason.STOPPED, err) })
+      }
+
       state.incoming.canTake && this.#bell.ring()
       this.#sayNews()
     }

@@ -126,7 +126,7 @@ export class Outbound implements OutboundTransfer {
     const ticket = flight.beginResend(fragment)
 
     if (ticket == null) {
-      flight.register(fragment, outgoing, fragment.to - fragment.from, destination.key, now)
+      flight.register(fragment, outgoing.owner, fragment.to - fragment.from, destination.key, now)
       destination.window.sent(fragment.to - fragment.from, now)
     } else {
       flight.commitResend(ticket, destination.key, now)
@@ -165,8 +165,8 @@ export class Outbound implements OutboundTransfer {
     }
   }
 
-  owns (outgoing: Outgoing): boolean {
-    return this.#outgoing === outgoing
+  owns (owner: number): boolean {
+    return this.#outgoing.owner === owner
   }
 
   tick (now: number): void {
@@ -191,7 +191,7 @@ export class Outbound implements OutboundTransfer {
     }
 
     this.#heardAt = now
-    destination.roundTrip.heard()
+    destination.heard()
 
     if (message.type === 'end') {
       this.#onEnd(message.reason)
@@ -234,7 +234,7 @@ export class Outbound implements OutboundTransfer {
     this.#state = { type: 'over' }
     this.#ready = undefined
     this.#leaf = undefined
-    destination.window.discarded(flight.dropStream(this.#outgoing))
+    destination.window.discarded(flight.dropStream(this.#outgoing.owner))
     signal?.removeEventListener('abort', this.#onAbort)
     source.close().catch(err => { this.#init.context.log('a source did not close - %e', err) })
     onOver(this)
@@ -277,8 +277,8 @@ export class Outbound implements OutboundTransfer {
   }
 
   #newOutgoing (): Outgoing {
-    const { context: { flight }, destination: { port: { maxFragment } } } = this.#init
-    return new Outgoing({ layout: new Layout(this.#survey?.size), flight, maxFragment })
+    const { context: { flight, newOwner }, destination: { port: { maxFragment } } } = this.#init
+    return new Outgoing({ layout: new Layout(this.#survey?.size), flight, owner: newOwner(), maxFragment })
   }
 
   /** Says it again, or asks where the other side stands: a hop loses nothing, but a relay may die */
@@ -327,7 +327,7 @@ export class Outbound implements OutboundTransfer {
       return
     }
 
-    destination.window.discarded(flight.dropStream(this.#outgoing))
+    destination.window.discarded(flight.dropStream(this.#outgoing.owner))
     this.#ready = undefined
     this.#outgoing = this.#newOutgoing()
     this.#state = { type: 'offering' }

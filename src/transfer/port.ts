@@ -1,8 +1,7 @@
 import { keyOf } from '../pubsub/keys.ts'
 import { LEAF_BYTES, MESSAGE_OVERHEAD, TOPIC } from './constants.ts'
 import type { DirectSub, Message, SubscriptionChange } from '../pubsub/index.ts'
-import type { Sessions } from '../session/index.ts'
-import type { Logger, PeerId } from '@libp2p/interface'
+import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
 
 /** In which lane a message goes */
 export type Lane = 'control' | 'data' | 'bulk'
@@ -77,15 +76,23 @@ export class ClearPort implements Port {
   }
 }
 
+/** What seals messages from end to end, as sessions() does */
+export interface Sealing {
+  /** Resolves when the other side has it */
+  send (to: PeerId, data: Uint8Array, options: AbortOptions & { protocol: string }): Promise<void>
+  handle (protocol: string, handler: (message: { from: PeerId, data: Uint8Array }) => void): void
+  unhandle (protocol: string): void
+}
+
 /** Sessions: sealed from end to end. Who is there, the other port says */
 export class SealedPort implements Port {
   readonly isConfidential = true
   readonly maxFragment = LEAF_BYTES
-  readonly #sessions: Sessions
+  readonly #sessions: Sealing
   /** Ends the waits for one that is not there any more */
   readonly #present = new Map<string, AbortController>()
 
-  constructor (sessions: Sessions, events: PortEvents) {
+  constructor (sessions: Sealing, events: PortEvents) {
     this.#sessions = sessions
     sessions.handle(TOPIC, ({ from, data }) => { events.onMessage(this, from, data) })
   }

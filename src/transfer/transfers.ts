@@ -21,17 +21,16 @@ import { sourceOf } from './source.ts'
 import { Traffic } from './traffic.ts'
 import { decodeMessage, encodeMessage, EndReason } from './wire.ts'
 import type { Context } from './context.ts'
-import type { Fragment, Outgoing } from './core/outgoing.ts'
+import type { Fragment } from './core/outgoing.ts'
 import type { Origin } from './inbound.ts'
 import type {
   Offer, OfferHandler, OutboundTransfer, SendOptions, TransferEvents, Transfers as TransfersFace, TransfersComponents,
   TransfersDiagnostics, TransfersInit, TransferSource
 } from './index.ts'
 import type { Options } from './options.ts'
-import type { Port, PortEvents } from './port.ts'
+import type { Port, PortEvents, Sealing } from './port.ts'
 import type { Message, Terms } from './wire.ts'
 import type { DirectSub } from '../pubsub/index.ts'
-import type { Sessions } from '../session/index.ts'
 import type { PeerId, Startable } from '@libp2p/interface'
 
 /** What there is between start and stop */
@@ -63,6 +62,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
   /** How those ended that may still be asked about, and when */
   readonly #ended = new LruMap<string, { reason: EndReason, at: number }>(limits.MAX_ENDED)
   readonly #answers: TokenBucket
+  #lastOwner = 0
   #ports?: Ports
 
   constructor (components: TransfersComponents, init: TransfersInit) {
@@ -78,7 +78,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       log,
       pacer: new Pacer(options.clock, limits.HASH_TURN),
       dropped: new Counters(),
-      flight: new FlightTracker<Fragment, Outgoing, string>(),
+      flight: new FlightTracker<Fragment, number, string>(),
+      newOwner: () => ++this.#lastOwner,
       arm: () => { this.#arm() }
     }
 
@@ -98,7 +99,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     if (this.#ports == null) {
       const { pubsub, sessions } = this.#options
       const directSub = this.#find<DirectSub>(pubsub)
-      const sealing = this.#find<Sessions>(sessions)
+      const sealing = this.#find<Sealing>(sessions)
 
       if (typeof directSub?.publish !== 'function') {
         throw new InvalidOptionsError(`transfers() needs DirectSub: register it as '${pubsub}', or say under which name it is, transfers({ pubsub: 'name' })`)
@@ -106,7 +107,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
 
       this.#ports = {
         clear: new ClearPort(directSub as DirectSub, this, this.#context.log),
-        sealed: typeof sealing?.handle === 'function' ? new SealedPort(sealing as Sessions, this) : undefined
+        sealed: typeof sealing?.handle === 'function' ? new SealedPort(sealing as Sealing, this) : undefined
       }
       this.#ports.clear.start()
     }

@@ -9,8 +9,8 @@ import { compare } from 'uint8arrays/compare'
 import { directSub, sessions, sharedLogs, transfers } from '../../src/index.ts'
 import { eventually, stopPeers, track } from '../fixtures/directsub.ts'
 import { bytesOf, nextOffer, rests } from '../fixtures/transfers.ts'
-import type { TransferNode } from '../fixtures/transfers.ts'
 import type { SharedLogs } from '../../src/index.ts'
+import type { TransferNode } from '../fixtures/transfers.ts'
 import type { Libp2p } from '@libp2p/interface'
 
 const KIB = 1024

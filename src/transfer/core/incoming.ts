@@ -236,7 +236,10 @@ export class Incoming {
   news (key: string): 'now' | 'soon' | undefined {
     const { came = 0, asked = 0 } = this.#sources.get(key) ?? {}
     const most = Math.max(came, asked)
-    return most === 0 ? undefined : most >= Math.min(STATUS_BYTES, this.#init.window / 4) ? 'now' : 'soon'
+
+    if (most > 0) {
+      return most >= Math.min(STATUS_BYTES, this.#init.window / 4) ? 'now' : 'soon'
+    }
   }
 
   /** Throws if an invariant does not hold: for tests */

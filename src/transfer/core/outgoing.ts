@@ -22,7 +22,9 @@ export interface Status {
 
 export interface OutgoingInit {
   layout: Layout
-  flight: FlightTracker<Fragment, Outgoing, string>
+  flight: FlightTracker<Fragment, number, string>
+  /** Whose the fragments are that are in flight: a number that nobody had before */
+  owner: number
   /** Bytes of the largest piece */
   maxFragment: number
 }
@@ -42,6 +44,7 @@ export interface OutgoingInit {
  */
 export class Outgoing {
   readonly layout: Layout
+  readonly owner: number
   readonly #init: OutgoingInit
   /** Asked for, and never taken */
   readonly #wanted = new Extents()
@@ -59,6 +62,7 @@ export class Outgoing {
   constructor (init: OutgoingInit) {
     this.#init = init
     this.layout = init.layout
+    this.owner = init.owner
   }
 
   /** Bytes that the other side has */
@@ -82,7 +86,7 @@ export class Outgoing {
   }
 
   get isOwing (): boolean {
-    return this.#again.size > 0 || !this.#wanted.isEmpty || this.#init.flight.sizeOf(this) > 0
+    return this.#again.size > 0 || !this.#wanted.isEmpty || this.#init.flight.sizeOf(this.owner) > 0
   }
 
   /** The fragments that arrived. Undefined: a later status came before this one, or it asks for what cannot be */
@@ -99,7 +103,7 @@ export class Outgoing {
     const mark = this.#markOf(echo)
     const arrived: Fragment[] = []
 
-    for (const { id: fragment, order } of [...flight.of(this)]) {
+    for (const { id: fragment, order } of [...flight.of(this.owner)]) {
       const isAsked = asked.meets(fragment)
 
       if (!isAsked && fragment.from < horizon) {
@@ -176,7 +180,7 @@ export class Outgoing {
 
   /** Throws if an invariant does not hold: for tests */
   check (): void {
-    const ofFlight = [...this.#init.flight.of(this)].map(({ id }) => id)
+    const ofFlight = [...this.#init.flight.of(this.owner)].map(({ id }) => id)
 
     if (this.#wanted.list.some(extent => !this.#asked.has(extent))) {
       throw new Error('something is to be sent that nobody asked for')
@@ -196,7 +200,7 @@ export class Outgoing {
   #asksAnew (asked: Extents): readonly Extent[] {
     const known = new Extents(this.#wanted.list)
 
-    for (const { id } of this.#init.flight.of(this)) {
+    for (const { id } of this.#init.flight.of(this.owner)) {
       known.add(id)
     }
     for (const fragment of this.#again) {
