@@ -22,6 +22,7 @@
  * ```
  */
 
+export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
 export {
@@ -42,6 +43,7 @@ export {
   OfferOverError, SourceFailedError, TooManyTransfersError, TransferFailedError, TransferRejectedError
 } from './transfer/errors.ts'
 export { transfers } from './transfer/index.ts'
+export type { PeerDiagnostics, StayConnected, StayConnectedComponents, StayConnectedInit } from './connect/index.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
   RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
