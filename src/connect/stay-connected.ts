@@ -68,7 +68,6 @@ export class StayConnected implements StayConnectedFace, Startable {
       events.addEventListener('peer:disconnect', this.#onDisconnect)
       await registrar.handle(limits.PROTOCOL, (stream, { remotePeer }) => {
         answerWith(stream, async () => this.#isAnswered(keyOf(remotePeer)) ? this.#namedTo(remotePeer) : [])
-          .catch(err => { stream.abort(err) })
       })
     }
   }

@@ -67,7 +67,7 @@ describe('staying connected, over TCP', function () {
   })
 
   it('a connection that is closed is made again, and one that is removed is not', async () => {
-    const [a, b] = [await createNode(), await createNode()]
+    const [a, b] = [await createNode({ min: 0 }), await createNode({ min: 0 })]
     const node = await createNode({ known: [addressOf(a), addressOf(b)], min: 0 })
     await eventually('they are not connected', () => areConnected(node, a) && areConnected(node, b))
     await node.hangUp(a.peerId)
@@ -95,7 +95,7 @@ describe('staying connected, over TCP', function () {
       const entries = asked++ % 2 === 0 ? range(16) : range(10_000)
       // the record of one under the name of another
       writer.list(entries, () => writer.bytes(stranger.peerId.toMultihash().bytes).bytes(peerRecordEnvelope))
-      stream.send(writer.finish())
+      stream.send(new Writer().bytes(writer.finish()).finish())
       await stream.close()
     })
     await liar.dial(victim.getMultiaddrs())
