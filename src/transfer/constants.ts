@@ -11,6 +11,11 @@ export const MESSAGE_OVERHEAD = 512
 /** Bytes of the shortest pieces that a leaf is cut into, and milliseconds that a piece should take on its way. From the spec */
 export const MIN_FRAGMENT = 4096
 export const FRAGMENT_MS = 10
+/**
+ * Pieces that a leaf comes in at most: as many of MIN_FRAGMENT as fit, and one in each gap between them, twice. Who sends
+ * it byte by byte would have us keep count of each
+ */
+export const MAX_PIECES = 4 * LEAF_BYTES / MIN_FRAGMENT
 
 export const ID_BYTES = 16
 /** Bytes of what a program says of its transfer, and of the name of its protocol */

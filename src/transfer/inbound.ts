@@ -344,7 +344,7 @@ export class Inbound {
     if (arrival === 'over') {
       this.#drop(origin, 'protocol', EndReason.CREDIT)
     } else if (arrival === 'mismatch') {
-      this.#drop(origin, 'mismatch', EndReason.MISMATCH)
+      this.#dropLiars(state.incoming)
     } else if (arrival === 'duplicate') {
       dropped.add('duplicate')
     } else {
@@ -429,6 +429,13 @@ export class Inbound {
     say != null && transmit(origin, { type: 'end', id: origin.id, isSender: false, reason: say })
     onDropped(origin)
     this.#sayAll()
+  }
+
+  #dropLiars (incoming: Incoming): void {
+    for (const key of incoming.liars) {
+      const liar = this.#origins.get(key)
+      liar != null && this.#drop(liar, 'mismatch', EndReason.MISMATCH)
+    }
   }
 
   #sayNews (): void {

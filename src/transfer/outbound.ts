@@ -234,6 +234,7 @@ export class Outbound implements OutboundTransfer {
     this.#ready = undefined
     this.#leaf = undefined
     destination.window.discarded(flight.dropStream(this.#outgoing))
+    this.#outgoing.close()
     signal?.removeEventListener('abort', this.#onAbort)
     source.close().catch(err => { this.#init.context.log('a source did not close - %e', err) })
     onOver(this)
@@ -327,6 +328,7 @@ export class Outbound implements OutboundTransfer {
     }
 
     destination.window.discarded(flight.dropStream(this.#outgoing))
+    this.#outgoing.close()
     this.#ready = undefined
     this.#outgoing = this.#newOutgoing()
     this.#state = { type: 'offering' }
