@@ -1,3 +1,4 @@
+import { AbortError } from '@libp2p/interface'
 import { Bell } from '../runtime/bell.ts'
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
@@ -261,12 +262,17 @@ export class Inbound {
         return this.#from
       },
       bytes: async max => this.#all(iterator, max),
-      abort: (reason = new Error('The transfer was aborted')) => { this.settle(EndReason.STOPPED, reason) }
+      abort: reason => { this.#abort(reason) }
     }
   }
 
   readonly #onAbort = (): void => {
-    this.settle(EndReason.STOPPED, this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
+    this.#abort(this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
+  }
+
+  /** A reason may be null: that is no end of the payload */
+  #abort (reason?: Error): void {
+    this.settle(EndReason.STOPPED, reason ?? new AbortError('The transfer was aborted'))
   }
 
   /** The next chunk, when there is one; undefined at the end */

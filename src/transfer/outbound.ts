@@ -1,3 +1,4 @@
+import { AbortError } from '@libp2p/interface'
 import { aborted } from '../runtime/aborted.ts'
 import * as limits from './constants.ts'
 import { Layout } from './core/leaves.ts'
@@ -113,8 +114,8 @@ export class Outbound implements OutboundTransfer {
     return this.#state.type === 'sending' ? this.#outgoing.nextAgain() ?? this.#ready : undefined
   }
 
-  abort (reason: Error = new Error('The transfer was aborted')): void {
-    this.settle(EndReason.STOPPED, reason)
+  abort (reason?: Error): void {
+    this.settle(EndReason.STOPPED, reason ?? new AbortError('The transfer was aborted'))
   }
 
   /** The fragment that `peek` returned leaves */
@@ -254,7 +255,8 @@ export class Outbound implements OutboundTransfer {
   }
 
   readonly #onAbort = (): void => {
-    this.settle(EndReason.STOPPED, this.#init.options.signal?.reason)
+    // a reason may be null: that is no success
+    this.abort(this.#init.options.signal?.reason)
   }
 
   async #begin (): Promise<void> {
