@@ -1,7 +1,7 @@
 import type { FlightTracker } from './core/flight.ts'
 import type { Fragment, Outgoing } from './core/outgoing.ts'
-import type { Counters } from '../runtime/counters.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Counters } from '../runtime/counters.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 import type { Logger } from '@libp2p/interface'
 

@@ -132,7 +132,8 @@ export class Outbound implements OutboundTransfer {
       flight.commitResend(ticket, destination.key, now)
     }
 
-    outgoing.sent(fragment, flight.get(fragment)?.order ?? 0)
+    const { order } = flight.get(fragment) as NonNullable<ReturnType<typeof flight.get>>
+    outgoing.sent(fragment, order)
     this.#askAt = Math.min(this.#askAt, now + destination.roundTrip.timeout)
 
     if (fragment === this.#ready) {
@@ -141,11 +142,9 @@ export class Outbound implements OutboundTransfer {
     }
 
     this.#transmit({ type: 'data', id, offset: fragment.from, bytes: fragment.bytes }, this.lane).catch(() => {
-      const released = flight.abandon(fragment)
-
-      // else the transfer is over, or the other side has it by another way
-      if (released > 0) {
-        destination.window.discarded(released)
+      // else the transfer is over, or the other side has it by another way, or it was sent again meanwhile
+      if (flight.get(fragment)?.order === order) {
+        destination.window.discarded(flight.abandon(fragment))
         outgoing.unsent(fragment)
       }
 

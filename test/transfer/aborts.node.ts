@@ -1,8 +1,8 @@
 import { expect } from 'aegir/chai'
 import { TransferNet, breathe } from '../fixtures/transfer-net.ts'
 import { bytesOf } from '../fixtures/transfers.ts'
-import type { NetNode } from '../fixtures/transfer-net.ts'
 import type { IncomingTransfer, Offer, OutboundTransfer, SendOptions, TransferSource } from '../../src/transfer/index.ts'
+import type { NetNode } from '../fixtures/transfer-net.ts'
 
 const LEAF = 65_536
 /** Leaves of the payload: all of them fit into the first window */
@@ -161,11 +161,10 @@ const SITES: Record<string, Site> = {
 }
 
 /** Has as much in flight as is asked for */
-function judgeFor (flight: FlightKind, net: TransferNet, a: NetNode): void {
+function judgeFor (flight: FlightKind, net: TransferNet): void {
   let data = 0
-  let isBegun = false
 
-  net.judge = (from, _, message) => {
+  net.judge = (_, __, message) => {
     switch (flight) {
       case 'none':
         return
@@ -174,11 +173,13 @@ function judgeFor (flight: FlightKind, net: TransferNet, a: NetNode): void {
         return message.type === 'data' && message.offset > SIZE / 2 ? 'lose' : undefined
       case 'all':
         // what comes back is lost, once something may be sent
-        isBegun ||= message.type === 'status' && message.status.wanted.length > 0
-        return from === a || message.type !== 'status' || data === 0 ? (message.type === 'data' && data++, message.type === 'data' ? 'lose' : undefined) : 'lose'
+        data += message.type === 'data' ? 1 : 0
+        return message.type === 'data' || (message.type === 'status' && data > 0) ? 'lose' : undefined
       case 'one out for resend':
         // what is sent the first time is lost, the second time it does not leave yet
-        return message.type === 'data' && message.offset > SIZE / 2 ? (data++ < LEAVES / 2 ? 'lose' : 'hold') : undefined
+        if (message.type === 'data' && message.offset > SIZE / 2) {
+          return data++ < LEAVES / 2 ? 'lose' : 'hold'
+        }
     }
   }
 }
@@ -201,7 +202,7 @@ async function begin (site: Site, flight: FlightKind): Promise<Case> {
     yield payload.subarray(SIZE - LEAF)
   }
 
-  judgeFor(flight, net, a)
+  judgeFor(flight, net)
   const sources: Record<NonNullable<Site['source']>, TransferSource> = { bytes: payload, once: [payload], gated: gated(), opened: from => [payload.subarray(from)] }
   const sent = a.transfers.send(b.peerId, sources[site.source ?? 'bytes'], { signal: sender.signal, ...site.options })
   const offer = await b.offer()
@@ -221,7 +222,7 @@ async function begin (site: Site, flight: FlightKind): Promise<Case> {
     for await (const chunk of incoming) {
       taken.count += chunk.byteLength
       // one leaf, and no more: the rest is kept, or waits
-      await Promise.race([stopped, new Promise(resolve => { receiver.signal.addEventListener('abort', resolve) }), over.promise])
+      await Promise.race([stopped, new Promise(resolve => { receiver.signal.addEventListener('abort', resolve) }), isOver()])
 
       if (how === 'break') {
         break
@@ -238,6 +239,7 @@ async function begin (site: Site, flight: FlightKind): Promise<Case> {
 
 /** Rings when a test is over: programs that still wait go on */
 let over = Promise.withResolvers<void>()
+const isOver = async (): Promise<void> => over.promise
 
 async function comeTo (flight: FlightKind, { net, a, taken }: Case): Promise<void> {
   const inFlight = (): number => a.sizes.inFlightBytes
@@ -256,6 +258,10 @@ async function comeTo (flight: FlightKind, { net, a, taken }: Case): Promise<voi
       await net.until(() => net.held.length > 0 && taken.count > 0, 'nothing is sent again')
       break
   }
+}
+
+function goOn (): void {
+  over.resolve()
 }
 
 describe('the end of a transfer', function () {
@@ -288,7 +294,7 @@ describe('the end of a transfer', function () {
         expect(atEnd).to.equal(0)
         // the program hears of it before it goes on: what it has by then it might take
         await net.run(50)
-        over.resolve()
+        goOn()
         await net.until(() => taken.outcome != null, 'the receiver hears nothing', site.patience ?? 5000)
 
         // what was out for a resend comes back when all is over
@@ -374,9 +380,13 @@ describe('the end of a transfer', function () {
     const [a, b] = [await net.node(), await net.node()]
     let copies = 0
     // the first send of the last piece does not return; the second goes, and its ack is lost
-    net.judge = (_, __, message) => {
+    net.judge = (from, _, message) => {
       const isLast = message.type === 'data' && message.offset > SIZE - LEAF
-      return isLast && copies++ === 0 ? 'hold' : message.type === 'status' && copies > 1 ? 'lose' : undefined
+
+      if (isLast && copies++ === 0) {
+        return 'hold'
+      }
+      return from === b && copies > 1 ? 'lose' : undefined
     }
     const sent = a.transfers.send(b.peerId, bytesOf(SIZE))
     const got = (await b.offer()).accept().bytes(1e9)

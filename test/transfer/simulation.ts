@@ -1,9 +1,9 @@
+import { randomInt, seededRandom } from '../../src/runtime/random.ts'
+import { sha256 } from '../../src/runtime/sha256.ts'
 import { FlightTracker } from '../../src/transfer/core/flight.ts'
 import { Incoming } from '../../src/transfer/core/incoming.ts'
 import { Layout, LeafChain } from '../../src/transfer/core/leaves.ts'
 import { Outgoing } from '../../src/transfer/core/outgoing.ts'
-import { randomInt, seededRandom } from '../../src/runtime/random.ts'
-import { sha256 } from '../../src/runtime/sha256.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Random } from '../../src/runtime/random.ts'
 import type { Fragment, Status } from '../../src/transfer/core/outgoing.ts'
@@ -328,24 +328,28 @@ export function simulate (plan: Plan): Outcome {
   if (have > 0 && incoming.layout.listBytes === 0) {
     throw new Error('no list tells what of it is right')
   }
+  const join = (key: string, kind: Plan['sources'][number]): void => {
+    if (isOver == null) {
+      senders.set(key, new Sender(key, kind, plan, clock, random, flight, word => { arrive(key, word) }))
+      incoming.addSource(key)
+      incoming.check()
+      say(key)
+    }
+  }
+
   for (const [i, kind] of sources.entries()) {
     const key = `${i}`
     words.set(key, { number: 0, echo: 0, back: new Way(clock, random, plan) })
     // one that is honest is there from the beginning: a liar alone leaves nobody
-    clock.after(kind === 'honest' ? 0 : randomInt(random, 100), () => {
-      if (isOver == null) {
-        senders.set(key, new Sender(key, kind, plan, clock, random, flight, word => { arrive(key, word) }))
-        incoming.addSource(key)
-        incoming.check()
-        say(key)
-      }
-    })
+    clock.after(kind === 'honest' ? 0 : randomInt(random, 100), () => { join(key, kind) })
   }
 
   clock.after(1, read)
 
-  while (isOver == null && clock.now() < PATIENCE && clock.step()) {
-    // an event after the other
+  const step = (): boolean => isOver == null && clock.now() < PATIENCE && clock.step()
+
+  for (let isGoing = true; isGoing;) {
+    isGoing = step()
   }
 
   senders.forEach(sender => {
@@ -358,7 +362,11 @@ export function simulate (plan: Plan): Outcome {
   }
 
   const got = new Uint8Array(chunks.reduce((sum, { byteLength }) => sum + byteLength, 0))
-  chunks.reduce((at, chunk) => (got.set(chunk, at), at + chunk.byteLength), 0)
+  let at = 0
+  for (const chunk of chunks) {
+    got.set(chunk, at)
+    at += chunk.byteLength
+  }
   return {
     outcome: isOver ?? 'hangs',
     got,

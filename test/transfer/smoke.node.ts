@@ -21,7 +21,7 @@ describe('transfers, over TCP', function () {
           expect(offer.isConfidential).to.equal(confidential)
           const got = await offer.accept().bytes(1e9)
           await sent.done
-          if (size > 1e6) console.log(size / 1e3 / (performance.now() - began), 'MB/s')
+          if (size > 1e6) { console.log(size / 1e3 / (performance.now() - began), 'MB/s') }
           expect(got.byteLength).to.equal(size)
           expect(Buffer.compare(got, payload)).to.equal(0)
           await rests(...nodes)

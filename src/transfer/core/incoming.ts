@@ -293,7 +293,11 @@ export class Incoming {
   /** 'now': it may be waiting to hear where we stand; 'soon': there is something to say; undefined: there is nothing new */
   news (key: string): 'now' | 'soon' | undefined {
     const { untold = 0, assigned } = this.#sources.get(key) ?? {}
-    return untold === 0 ? undefined : untold >= Math.min(STATUS_BYTES, this.#window / 4) || assigned?.isEmpty === true ? 'now' : 'soon'
+    const isWaiting = untold >= Math.min(STATUS_BYTES, this.#window / 4) || assigned?.isEmpty === true
+
+    if (untold > 0) {
+      return isWaiting ? 'now' : 'soon'
+    }
   }
 
   /** Throws if an invariant does not hold: for tests */

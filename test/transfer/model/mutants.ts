@@ -1,5 +1,5 @@
-import { Real } from './subject.ts'
 import { BYTES } from './judge.ts'
+import { Real } from './subject.ts'
 import type { Id, Link, Owner, Subject } from './subject.ts'
 import type { ResendTicket } from '../../../src/transfer/core/flight.ts'
 
