@@ -11,6 +11,11 @@ export const MESSAGE_OVERHEAD = 512
 /** Bytes of the shortest pieces that a leaf is cut into, and milliseconds that a piece should take on its way. From the spec */
 export const MIN_FRAGMENT = 4096
 export const FRAGMENT_MS = 10
+/**
+ * Pieces that a leaf comes in at most: as many of MIN_FRAGMENT as fit, and one in each gap between them, twice. Who sends
+ * it byte by byte would have us keep count of each
+ */
+export const MAX_PIECES = 4 * LEAF_BYTES / MIN_FRAGMENT
 
 export const ID_BYTES = 16
 /** Bytes of what a program says of its transfer, and of the name of its protocol */
@@ -36,15 +41,27 @@ export const MAX_FLIGHT = 4 * 1024 * 1024
 /** Transfers that go out at once, and wait for their turn. A guess */
 export const MAX_OUTBOUND = 1024
 
+/** Peers that send one payload together, and ids under which one peer offers it: that of its present life, and the last */
+export const MAX_SOURCES = 16
+export const MAX_SOURCES_OF_PEER = 2
+/**
+ * Milliseconds that the program waits for a leaf of one source while there are others: then they are to send it. Each
+ * time that it was in vain it is twice as long, so that one that is slow, and not alone in that, gets somewhere. Guesses
+ */
+export const SWAP_FIRST = 3_000
+export const SWAP_CAP = 60_000
+
 /** Offers that wait for a program to decide: of one peer, and of all */
 export const MAX_OFFERS_OF_PEER = 16
 export const MAX_OFFERS = 256
 /** Milliseconds that a program has to decide: a person may be asked. A guess */
 export const DECISION = 300_000
-/** Answers a second to what nobody here knows, or has room for, and at once. A guess */
+/** Answers a second to what nobody here knows, or has room for, and at once: to one peer. A guess */
 export const ANSWERS = { rate: 100, burst: 200 }
-/** Transfers whose end is remembered, to be told again to who asks, and milliseconds. A guess */
-export const MAX_ENDED = 4096
+/** Peers of which it is known how many answers they had, and how their transfers ended. A guess */
+export const MAX_PEERS = 256
+/** Transfers of one peer whose end is remembered, to be told again to who asks, and milliseconds. A guess */
+export const MAX_ENDED = 256
 export const ENDED_FOR = 600_000
 
 /** Bytes that came until the sender is told, and milliseconds until it is told of fewer. An eighth of a window, and a guess */
@@ -67,5 +84,3 @@ export const RETRY_CAP = 5_000
 export const PROGRESS = 100
 /** Milliseconds of hashing until others have their turn */
 export const HASH_TURN = 2
-/** Milliseconds that the others get to hear that this node stops */
-export const STOP_PATIENCE = 250

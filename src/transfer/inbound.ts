@@ -1,3 +1,4 @@
+import { AbortError, InvalidParametersError } from '@libp2p/interface'
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
 import { Bell } from '../runtime/bell.ts'
@@ -6,6 +7,7 @@ import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
 import { failure, OfferOverError, TooManyTransfersError, TransferRejectedError } from './errors.ts'
 import { Reporter } from './progress.ts'
+import { Leaves } from './source.ts'
 import { EndReason } from './wire.ts'
 import type { Context } from './context.ts'
 import type { Budget, Share } from './core/budget.ts'
@@ -29,6 +31,8 @@ export interface Origin {
   number: number
   echo: number
   statusAt: number
+  /** Bytes that came and were never asked for: an earlier life of this node may have been */
+  strayBytes: number
 }
 
 type State =
@@ -43,7 +47,8 @@ export interface InboundInit {
   terms: Terms
   id: string
   transmit (origin: Origin, message: Message): void
-  onDropped (origin: Origin): void
+  /** It is a source no more, and was told why */
+  onDropped (origin: Origin, reason: EndReason): void
   onOver (inbound: Inbound, reason: EndReason): void
 }
 
@@ -69,6 +74,9 @@ export class Inbound {
   #movedAt: number
   /** Bytes of what the program had before, when that is known */
   #from?: number
+  /** What the program waits for, since when, and how long it does */
+  #awaited?: { from: number, key: string, since: number }
+  #patience = limits.SWAP_FIRST
 
   constructor (init: InboundInit) {
     this.#init = init
@@ -103,6 +111,7 @@ export class Inbound {
     }
 
     let at = state.type === 'offered' ? state.since + limits.DECISION : this.#movedAt + limits.STALL
+    at = Math.min(at, (this.#awaited?.since ?? Infinity) + this.#patience)
 
     for (const { statusAt, heardAt } of this.#origins.values()) {
       at = Math.min(at, statusAt, heardAt + limits.SILENCE)
@@ -125,6 +134,15 @@ export class Inbound {
       accept: options => this.#accept(options ?? {}),
       reject: () => { isOpen() && this.settle(EndReason.REJECTED) }
     }
+  }
+
+  /** Who was to decide, or had decided, failed */
+  fail (err: Error): void {
+    this.#state.type === 'offered' ? this.settle(EndReason.REJECTED) : this.#abort(err)
+  }
+
+  countOf (peer: string): number {
+    return [...this.#origins.values()].filter(origin => origin.peer === peer).length
   }
 
   /** One more that offers it, or the same one again */
@@ -156,10 +174,14 @@ export class Inbound {
         this.#drop(origin, FAILURES[message.reason] ?? 'stopped')
         break
     }
+
+    this.#watch()
   }
 
   tick (now: number): void {
     const state = this.#state
+
+    this.#watch()
 
     for (const origin of [...this.#origins.values()]) {
       if (now >= origin.heardAt + limits.SILENCE) {
@@ -178,8 +200,9 @@ export class Inbound {
 
   /** The one way to end: memory is free, who waits is told, and so are those who send */
   settle (reason: EndReason, err?: Error): void {
-    const { lists, transmit, onOver } = this.#init
+    const { lists, transmit, onDropped, onOver } = this.#init
     const state = this.#state
+    const peer = this.#someoneKey()
 
     if (state.type === 'over') {
       return
@@ -195,7 +218,10 @@ export class Inbound {
     }
 
     for (const origin of this.#origins.values()) {
-      transmit(origin, { type: 'end', id: origin.id, isSender: false, reason })
+      // the program saw the first, and did not want it of that one: the others are to offer it for themselves
+      const own = reason === EndReason.REJECTED && origin.peer !== peer ? EndReason.UNKNOWN : reason
+      transmit(origin, { type: 'end', id: origin.id, isSender: false, reason: own })
+      onDropped(origin, own)
     }
 
     onOver(this, reason)
@@ -261,12 +287,17 @@ export class Inbound {
         return this.#from
       },
       bytes: async max => this.#all(iterator, max),
-      abort: (reason = new Error('The transfer was aborted')) => { this.settle(EndReason.STOPPED, reason) }
+      abort: reason => { this.#abort(reason) }
     }
   }
 
   readonly #onAbort = (): void => {
-    this.settle(EndReason.STOPPED, this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
+    this.#abort(this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
+  }
+
+  /** A reason may be null: that is no end of the payload */
+  #abort (reason?: Error): void {
+    this.settle(EndReason.STOPPED, reason ?? new AbortError('The transfer was aborted'))
   }
 
   /** The next chunk, when there is one; undefined at the end */
@@ -287,6 +318,7 @@ export class Inbound {
         this.#movedAt = clock.now()
         state.reporter.changed()
         this.#sayNews()
+        this.#watch()
         return leaf
       }
       if (state.incoming.outcome === 'done') {
@@ -307,9 +339,16 @@ export class Inbound {
     let whole: Uint8Array | undefined
     let length = 0
 
+    if (typeof max !== 'number' || !(max >= 0)) {
+      const err = new InvalidParametersError(`bytes() takes the most that you have room for, a number, not ${String(max)}`)
+      this.#abort(err)
+      throw err
+    }
+
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
       const { value } = next
-      const { size = 0 } = this.progress
+      // what the program has is not among it
+      const size = Math.max(0, (this.progress.size ?? 0) - (this.#from ?? 0))
 
       if (Math.max(size, length + value.byteLength) > max) {
         const err = new TransferRejectedError(`More than ${max} bytes are offered`, 'too-large')
@@ -334,7 +373,7 @@ export class Inbound {
 
     if (state.type !== 'receiving') {
       // nothing was asked for yet
-      this.#drop(origin, 'protocol', EndReason.CREDIT)
+      this.#onStray(origin, bytes)
       return
     }
 
@@ -342,20 +381,51 @@ export class Inbound {
     const arrival = state.incoming.data(origin.key, offset, bytes)
 
     if (arrival === 'over') {
-      this.#drop(origin, 'protocol', EndReason.CREDIT)
+      this.#onStray(origin, bytes)
     } else if (arrival === 'mismatch') {
-      this.#drop(origin, 'mismatch', EndReason.MISMATCH)
+      this.#dropLiars(state.incoming)
     } else if (arrival === 'duplicate') {
       dropped.add('duplicate')
     } else {
       this.#movedAt = clock.now()
 
-      if (neededList && !state.incoming.needsList && state.options.have != null) {
+      if (neededList && !state.incoming.needsList && state.options.have != null && this.#from == null) {
         this.#checkWhatIsHere(state.incoming, state.options.have).catch(err => { this.settle(EndReason.STOPPED, err) })
       }
 
       state.incoming.canTake && this.#bell.ring()
       this.#sayNews()
+    }
+  }
+
+  /** It may be what an earlier life of this node asked for, and was on its way. That is not more than a window */
+  #onStray (origin: Origin, bytes: Uint8Array): void {
+    this.#init.context.dropped.add('stray')
+    origin.strayBytes += Math.max(limits.MIN_FRAGMENT, bytes.byteLength)
+
+    if (origin.strayBytes > limits.MAX_FLIGHT) {
+      this.#drop(origin, 'protocol', EndReason.CREDIT)
+    }
+  }
+
+  /** One source that the program waits for, while there are others, is not waited for without end */
+  #watch (): void {
+    const { context: { clock, arm } } = this.#init
+    const state = this.#state
+    const awaited = state.type === 'receiving' && this.#origins.size > 1 ? state.incoming.awaited : undefined
+    const now = clock.now()
+
+    if (state.type !== 'receiving' || awaited == null) {
+      this.#awaited = undefined
+    } else if (awaited.from !== this.#awaited?.from || awaited.key !== this.#awaited.key) {
+      this.#awaited = { ...awaited, since: now }
+      arm()
+    } else if (now >= this.#awaited.since + this.#patience) {
+      this.#patience = Math.min(limits.SWAP_CAP, 2 * this.#patience)
+      this.#init.context.dropped.add('source: slow')
+      this.#awaited = undefined
+      state.incoming.swap(awaited.key)
+      this.#sayAll()
     }
   }
 
@@ -377,33 +447,24 @@ export class Inbound {
     const { layout, list = new Uint8Array() } = incoming
     const leaves = Math.ceil((layout.size ?? 0) / limits.LEAF_BYTES)
     let leaf = 0
-    let bytes: Uint8Array<ArrayBufferLike> = new Uint8Array()
-
-    const check = (last: boolean): boolean => {
-      while (leaf < leaves && (bytes.byteLength >= layout.bytesOf(leaf))) {
-        const hash = sha256(bytes.subarray(0, layout.bytesOf(leaf)))
-
-        if (!equals(hash, list.subarray(leaf * limits.HASH_BYTES, (leaf + 1) * limits.HASH_BYTES))) {
-          return false
-        }
-
-        bytes = bytes.subarray(layout.bytesOf(leaf++))
-      }
-      return !last && leaf < leaves
-    }
 
     try {
-      for await (const chunk of have instanceof Uint8Array ? piecesOf(have) : have) {
-        bytes = bytes.byteLength === 0 ? chunk : concat([bytes, chunk])
+      const own = new Leaves(have instanceof Uint8Array ? piecesOf(have) : have)
+
+      for (; leaf < leaves && this.#state.type === 'receiving'; leaf++) {
+        const bytes = await own.next()
+        const hash = sha256(bytes.subarray(0, layout.bytesOf(leaf)))
         this.#movedAt = this.#init.context.clock.now()
 
-        if (this.#state.type !== 'receiving' || !check(false)) {
+        if (!equals(hash, list.subarray(leaf * limits.HASH_BYTES, (leaf + 1) * limits.HASH_BYTES))) {
           break
         }
         await pacer.pause()
       }
+
+      await own.close()
     } catch (err: any) {
-      this.settle(EndReason.STOPPED, err)
+      this.#abort(err)
       return
     }
 
@@ -431,8 +492,15 @@ export class Inbound {
     this.#origins.delete(origin.key)
     this.#state.type === 'receiving' && this.#state.incoming.dropSource(origin.key)
     say != null && transmit(origin, { type: 'end', id: origin.id, isSender: false, reason: say })
-    onDropped(origin)
+    onDropped(origin, say ?? EndReason.STOPPED)
     this.#sayAll()
+  }
+
+  #dropLiars (incoming: Incoming): void {
+    for (const key of incoming.liars) {
+      const liar = this.#origins.get(key)
+      liar != null && this.#drop(liar, 'mismatch', EndReason.MISMATCH)
+    }
   }
 
   #sayNews (): void {

@@ -1,3 +1,4 @@
+import { AbortError } from '@libp2p/interface'
 import { aborted } from '../runtime/aborted.ts'
 import * as limits from './constants.ts'
 import { Layout } from './core/leaves.ts'
@@ -114,8 +115,8 @@ export class Outbound implements OutboundTransfer {
     return this.#state.type === 'sending' ? this.#outgoing.nextAgain() ?? this.#ready : undefined
   }
 
-  abort (reason: Error = new Error('The transfer was aborted')): void {
-    this.settle(EndReason.STOPPED, reason)
+  abort (reason?: Error): void {
+    this.settle(EndReason.STOPPED, reason ?? new AbortError('The transfer was aborted'))
   }
 
   /** The fragment that `peek` returned leaves */
@@ -132,7 +133,8 @@ export class Outbound implements OutboundTransfer {
       flight.commitResend(ticket, destination.key, now)
     }
 
-    outgoing.sent(fragment, flight.get(fragment)?.order ?? 0)
+    const { order } = flight.get(fragment) as NonNullable<ReturnType<typeof flight.get>>
+    outgoing.sent(fragment, order)
     this.#askAt = Math.min(this.#askAt, now + destination.roundTrip.timeout)
 
     if (fragment === this.#ready) {
@@ -141,11 +143,9 @@ export class Outbound implements OutboundTransfer {
     }
 
     destination.transmit(fragment.message, this.lane).catch(() => {
-      const released = flight.abandon(fragment)
-
-      // else the transfer is over, or the other side has it by another way
-      if (released > 0) {
-        destination.window.discarded(released)
+      // else the transfer is over, or the other side has it by another way, or it was sent again meanwhile
+      if (flight.get(fragment)?.order === order) {
+        destination.window.discarded(flight.abandon(fragment))
         outgoing.unsent(fragment)
       }
 
@@ -235,6 +235,7 @@ export class Outbound implements OutboundTransfer {
     this.#ready = undefined
     this.#leaf = undefined
     destination.window.discarded(flight.dropStream(this.#outgoing.owner))
+    this.#outgoing.close()
     signal?.removeEventListener('abort', this.#onAbort)
     source.close().catch(err => { this.#init.context.log('a source did not close - %e', err) })
     onOver(this)
@@ -254,7 +255,8 @@ export class Outbound implements OutboundTransfer {
   }
 
   readonly #onAbort = (): void => {
-    this.settle(EndReason.STOPPED, this.#init.options.signal?.reason)
+    // a reason may be null: that is no success
+    this.abort(this.#init.options.signal?.reason)
   }
 
   async #begin (): Promise<void> {
@@ -328,6 +330,7 @@ export class Outbound implements OutboundTransfer {
     }
 
     destination.window.discarded(flight.dropStream(this.#outgoing.owner))
+    this.#outgoing.close()
     this.#ready = undefined
     this.#outgoing = this.#newOutgoing()
     this.#state = { type: 'offering' }

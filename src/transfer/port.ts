@@ -1,5 +1,6 @@
 import { keyOf } from '../pubsub/keys.ts'
-import { LEAF_BYTES, MESSAGE_OVERHEAD, TOPIC } from './constants.ts'
+import { InvalidOptionsError } from '../runtime/errors.ts'
+import { LEAF_BYTES, MESSAGE_OVERHEAD, MIN_FRAGMENT, TOPIC } from './constants.ts'
 import type { DirectSub, Message, SubscriptionChange } from '../pubsub/index.ts'
 import type { AbortOptions, Logger, PeerId } from '@libp2p/interface'
 
@@ -23,6 +24,13 @@ export interface Port {
   stop (): void
 }
 
+/** What transfers need of the service `sessions()`, which lives on the same floor */
+export interface Sealing {
+  handle (protocol: string, handler: (message: { from: PeerId, data: Uint8Array }) => void): void
+  unhandle (protocol: string): void
+  send (to: PeerId, message: Uint8Array, options: { protocol: string } & AbortOptions): Promise<unknown>
+}
+
 /** DirectSub: in the clear. It says who is there, for the other port, too */
 export class ClearPort implements Port {
   readonly isConfidential = false
@@ -36,6 +44,11 @@ export class ClearPort implements Port {
     this.#events = events
     this.#log = log
     this.maxFragment = Math.min(LEAF_BYTES, pubsub.maxMessageSize - MESSAGE_OVERHEAD)
+
+    if (this.maxFragment < MIN_FRAGMENT) {
+      const least = MIN_FRAGMENT + MESSAGE_OVERHEAD
+      throw new InvalidOptionsError(`transfers() need messages of at least ${least} bytes: directSub({ maxMessageSize: ${least} }), or more`)
+    }
   }
 
   /** Nothing comes too early: events are listened to first */

@@ -55,6 +55,7 @@ class Surveyor {
 class BytesSource implements Source {
   readonly isRewindable = true
   readonly #bytes: Uint8Array
+  #isClosed = false
 
   constructor (bytes: Uint8Array) {
     this.#bytes = bytes
@@ -63,7 +64,7 @@ class BytesSource implements Source {
   async survey (pacer: Pacer): Promise<Survey> {
     const surveyor = new Surveyor()
 
-    for (let at = 0; at < this.#bytes.byteLength; at += LEAF_BYTES) {
+    for (let at = 0; at < this.#bytes.byteLength && !this.#isClosed; at += LEAF_BYTES) {
       surveyor.add(this.#bytes.subarray(at, at + LEAF_BYTES))
       await pacer.pause()
     }
@@ -79,11 +80,13 @@ class BytesSource implements Source {
     throw new SourceFailedError('Its root is known before')
   }
 
-  async close (): Promise<void> {}
+  async close (): Promise<void> {
+    this.#isClosed = true
+  }
 }
 
 /** Chunks of any size, as leaves. A leaf is good until the next one is read: who makes chunks may use their memory again */
-class Leaves {
+export class Leaves {
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
   #chunk: Uint8Array = new Uint8Array(0)
   #isOver = false
@@ -179,6 +182,7 @@ class OpenedSource implements Source {
   readonly #open: (from: number) => Chunks
   #leaves?: Leaves
   #next = 0
+  #isClosed = false
 
   constructor (open: (from: number) => Chunks) {
     this.#open = open
@@ -203,7 +207,13 @@ class OpenedSource implements Source {
 
   async leaf (index: number): Promise<Uint8Array> {
     if (index !== this.#next || this.#leaves == null) {
-      await this.close()
+      await this.#leave()
+
+      // while its hashes were made, or it was read elsewhere: nobody would close what is opened now
+      if (this.#isClosed) {
+        throw new SourceFailedError('It is closed')
+      }
+
       this.#leaves = new Leaves(this.#open(index * LEAF_BYTES))
       this.#next = index
     }
@@ -217,6 +227,11 @@ class OpenedSource implements Source {
   }
 
   async close (): Promise<void> {
+    this.#isClosed = true
+    await this.#leave()
+  }
+
+  async #leave (): Promise<void> {
     const leaves = this.#leaves
     this.#leaves = undefined
     await leaves?.close()

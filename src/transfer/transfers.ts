@@ -59,9 +59,9 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
   readonly #origins = new Map<string, { origin: Origin, inbound: Inbound }>()
   /** By what is offered: several that offer the same serve one transfer */
   readonly #byContent = new Map<string, Inbound>()
-  /** How those ended that may still be asked about, and when */
-  readonly #ended = new LruMap<string, { reason: EndReason, at: number }>(limits.MAX_ENDED)
-  readonly #answers: TokenBucket
+  /** How those ended that may still be asked about, and when; of each peer, so that none has us forget those of others */
+  readonly #ended = new LruMap<string, LruMap<string, { reason: EndReason, at: number }>>(limits.MAX_PEERS)
+  readonly #answers = new LruMap<string, TokenBucket>(limits.MAX_PEERS)
   #lastOwner = 0
   #ports?: Ports
 
@@ -72,7 +72,6 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     this.#components = components
     this.#options = options
     this.#alarm = new Alarm(options.clock, () => { this.#tick() })
-    this.#answers = new TokenBucket(limits.ANSWERS, options.clock.now())
     this.#context = {
       clock: options.clock,
       log,
@@ -143,6 +142,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       throw new TooManyTransfersError(`${this.#outbound.size} transfers go out: wait for some of them to end`)
     }
 
+    // what is no source is said here, before anything is kept of it
+    const leaves = sourceOf(source)
     const id = globalThis.crypto.getRandomValues(new Uint8Array(limits.ID_BYTES))
     const key = nameOf(port, keyOf(peerId), id)
     const destination = this.#destination(port, peerId)
@@ -152,7 +153,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       id,
       key,
       peerId,
-      source: sourceOf(source),
+      source: leaves,
       options: { ...options, meta: options.meta?.slice() },
       onOver: outbound => {
         this.#outbound.delete(key)
@@ -198,7 +199,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
         keptBytes: incoming.reduce((sum, { keptBytes }) => sum + keptBytes, 0),
         budgetBytes: this.#budget.bytes,
         listBytes: this.#lists.held,
-        ended: this.#ended.size
+        ended: [...this.#ended.values()].reduce((sum, { size }) => sum + size, 0)
       },
       dropped: this.#context.dropped.toJSON(),
       transfers: [
@@ -257,7 +258,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
 
   #toInbound (port: Port, from: PeerId, name: string, message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>): void {
     const known = this.#origins.get(name)
-    const ended = this.#ended.get(name)
+    const ended = this.#ended.get(keyOf(from))?.get(name)
 
     if (known != null) {
       known.inbound.onMessage(known.origin, message)
@@ -291,22 +292,26 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
 
     const content = contentOf(port, terms)
     const same = content == null ? undefined : this.#byContent.get(content)
-    const origins = [...this.#origins.values()].filter(({ origin }) => origin.peer === peer)
+    // those that were accepted have their place in the budget
+    const offers = [...this.#inbound].filter(({ state }) => state === 'offered')
+    const isFull = same == null
+      ? offers.length >= limits.MAX_OFFERS || offers.filter(offer => offer.countOf(peer) > 0).length >= limits.MAX_OFFERS_OF_PEER
+      : [...same.origins].length >= limits.MAX_SOURCES || same.countOf(peer) >= limits.MAX_SOURCES_OF_PEER
 
-    if (same == null && (this.#inbound.size >= limits.MAX_OFFERS || origins.length >= limits.MAX_OFFERS_OF_PEER)) {
+    if (isFull) {
       refuse(EndReason.BUSY, 'too-many-offers')
       return
     }
 
     const now = this.#context.clock.now()
     // what came is a view, and this is kept
-    const origin: Origin = { key: name, id: id.slice(), peer, peerId: from, port, heardAt: now, number: 0, echo: 0, statusAt: Infinity }
+    const origin: Origin = { key: name, id: id.slice(), peer, peerId: from, port, heardAt: now, number: 0, echo: 0, statusAt: Infinity, strayBytes: 0 }
     const inbound = same ?? this.#newInbound(origin, { ...terms, root: terms.root?.slice(), meta: terms.meta.slice() }, content)
     this.#origins.set(name, { origin, inbound })
     inbound.addOrigin(origin)
 
     if (same == null) {
-      this.#offer(inbound.offerOf(origin), handler)
+      this.#offer(inbound, inbound.offerOf(origin), handler)
     }
   }
 
@@ -318,11 +323,10 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       terms,
       id: [...origin.id].map(byte => byte.toString(16).padStart(2, '0')).join(''),
       transmit: ({ port, peerId }, message) => { this.#transmit(port, peerId, message) },
-      onDropped: ({ key }) => { this.#forget(key, EndReason.STOPPED) },
+      onDropped: (origin, reason) => { this.#forget(origin, reason) },
       onOver: (inbound, reason) => {
         this.#inbound.delete(inbound)
         content != null && this.#byContent.delete(content)
-        ;[...inbound.origins].forEach(({ key }) => { this.#forget(key, reason) })
         this.#traffic.add(reason === EndReason.DONE ? 'received_transfers' : 'unreceived_transfers')
         reason === EndReason.DONE && this.#traffic.add('received_bytes', inbound.progress.bytes)
       }
@@ -332,10 +336,10 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     return inbound
   }
 
-  #offer (offer: Offer, handler?: OfferHandler): void {
-    const fail = (err: unknown): void => {
+  #offer (inbound: Inbound, offer: Offer, handler?: OfferHandler): void {
+    const fail = (err: any): void => {
       this.#context.log.error('who handles offers of %s threw - %e', offer.protocol, err)
-      offer.reject()
+      inbound.fail(err)
     }
 
     if (handler == null) {
@@ -343,21 +347,27 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       return
     }
 
-    try {
-      handler(offer)?.catch(fail)
-    } catch (err) {
-      fail(err)
-    }
+    // whatever it returns
+    void (async () => handler(offer))().catch(fail)
   }
 
-  #forget (key: string, reason: EndReason): void {
+  #forget ({ key, peer }: Origin, reason: EndReason): void {
     this.#origins.delete(key)
-    this.#ended.set(key, { reason, at: this.#context.clock.now() })
+
+    if (reason !== EndReason.UNKNOWN) {
+      const ended = this.#ended.get(peer) ?? new LruMap(limits.MAX_ENDED)
+      ended.set(key, { reason, at: this.#context.clock.now() })
+      this.#ended.set(peer, ended)
+    }
   }
 
   /** To one of whom nothing is known here: it may be anybody, and often */
   #answer (port: Port, to: PeerId, message: Message): void {
-    if (this.#answers.take(1, this.#context.clock.now())) {
+    const now = this.#context.clock.now()
+    const tokens = this.#answers.get(keyOf(to)) ?? new TokenBucket(limits.ANSWERS, now)
+    this.#answers.set(keyOf(to), tokens)
+
+    if (tokens.take(1, now)) {
       this.#transmit(port, to, message)
     } else {
       this.#context.dropped.add('unanswered')

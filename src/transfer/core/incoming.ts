@@ -1,7 +1,7 @@
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
 import { sha256 } from '../../runtime/sha256.ts'
-import { HASH_BYTES, LEAF_BYTES, MAX_EXTENTS, STATUS_BYTES } from '../constants.ts'
+import { HASH_BYTES, LEAF_BYTES, MAX_EXTENTS, MAX_PIECES, STATUS_BYTES } from '../constants.ts'
 import { Extents } from './extents.ts'
 import { Layout, LeafChain, rootOfList } from './leaves.ts'
 import type { Extent } from './extents.ts'
@@ -25,7 +25,7 @@ export interface Standing {
 
 /**
  * - stored: it is new. duplicate: it is here, or on its way from another source
- * - over: it was never asked for. mismatch: it is not what the root names
+ * - over: it was never asked for, or comes in crumbs. mismatch: something is not what the root names, see `liars`
  */
 export type Arrival = 'stored' | 'duplicate' | 'over' | 'mismatch'
 
@@ -38,12 +38,25 @@ interface Source {
   /** Bytes that came from it, and that it was asked for, since it was last told where we stand */
   came: number
   asked: number
+  /** It kept the program waiting while there were others */
+  isSlow: boolean
 }
 
-/** A leaf of which some pieces are here */
-interface Partial {
-  pieces: Map<number, Uint8Array>
+/**
+ * A leaf, or as much of the list, of which some is here. All of it is from one source: so it is known who lied. It is
+ * put together as it comes: pieces that are kept one by one would take, byte by byte, a hundred times their memory
+ */
+interface Part {
+  readonly from: string
+  readonly buffer: Uint8Array
   bytes: number
+  pieces: number
+}
+
+/** A leaf that is whole, and who sent it */
+interface Whole {
+  readonly from: string
+  readonly bytes: Uint8Array
 }
 
 /**
@@ -52,17 +65,20 @@ interface Partial {
  * | event        | what is asked for                       | what is kept                                           |
  * |--------------|-----------------------------------------|--------------------------------------------------------|
  * | addSource    | it gets what nobody sends               |                                                        |
- * | dropSource   | what it owed goes to the others         |                                                        |
+ * | dropSource   | what it owed goes to the others         | nothing of a leaf that it did not send to the end      |
+ * | swap         | as dropSource, but it stays a source    | the same                                               |
  * | data         | not that any more                       | a piece; a leaf that is whole is verified              |
  * | take         | as much more, of who owes least         | a leaf less                                            |
  * | mismatch     | the leaf again, of the others           | nothing of that leaf                                   |
  *
  * Invariants (`check`): what is kept and what is asked for are within the window behind what was taken; nothing is asked
- * of two sources; a leaf that is handed on is verified, if the root is known.
+ * of two sources, and no leaf is from two; a leaf that is handed on is verified, if the root is known.
  */
 export class Incoming {
   readonly layout: Layout
   readonly #init: IncomingInit
+  /** Whole leaves: so none is asked of two */
+  readonly #window: number
   readonly #sources = new Map<string, Source>()
   /** What is here: parts of the list, pieces and leaves, whether taken or not */
   readonly #here = new Extents()
@@ -70,10 +86,13 @@ export class Incoming {
   readonly #unassigned = new Extents()
   /** Up to which byte something may be asked for */
   #opened = 0
-  readonly #partial = new Map<number, Partial>()
+  /** By their first byte */
+  readonly #parts = new Map<number, Part>()
+  /** Parts of the list that are whole, by their first byte */
+  readonly #listParts = new Map<number, Whole>()
   /** Leaves that are whole: verified if there is something to verify them with */
-  readonly #whole = new Map<number, Uint8Array>()
-  readonly #listPieces = new Map<number, Uint8Array>()
+  readonly #whole = new Map<number, Whole>()
+  readonly #liars = new Set<string>()
   #list?: Uint8Array
   /** Of leaves that were taken, where the root comes at the end */
   readonly #chain = new LeafChain()
@@ -84,6 +103,7 @@ export class Incoming {
 
   constructor (init: IncomingInit) {
     this.#init = init
+    this.#window = Math.max(LEAF_BYTES, init.window - init.window % LEAF_BYTES)
     this.layout = new Layout(init.size)
     this.#hasBegun = init.hasSome !== true
     this.#open()
@@ -105,8 +125,8 @@ export class Incoming {
 
   /** Bytes that are kept for it */
   get kept (): number {
-    return [...this.#whole.values()].reduce((sum, { byteLength }) => sum + byteLength, 0) +
-      [...this.#partial.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    return [...this.#whole.values()].reduce((sum, { bytes }) => sum + bytes.byteLength, 0) +
+      [...this.#parts].reduce((sum, [at, { bytes }]) => sum + (at < this.layout.listBytes ? 0 : bytes), 0)
   }
 
   /** Whether the program can take a leaf */
@@ -134,9 +154,24 @@ export class Incoming {
     return this.#sources.size
   }
 
+  /** Which sources sent something else than the root names, since this was asked last */
+  get liars (): string[] {
+    const liars = [...this.#liars]
+    this.#liars.clear()
+    return liars.filter(key => this.#sources.has(key))
+  }
+
+  /** What the program waits for, where it begins, and who owes it; undefined when that is here, or nobody was asked */
+  get awaited (): { from: number, key: string } | undefined {
+    const from = this.needsList ? this.#missingInList() : this.layout.startOf(this.#next)
+    const extent = { from, to: Math.min(this.layout.boundary(from), this.layout.end ?? Infinity) }
+    const owing = [...this.#sources].find(([, { assigned }]) => assigned.meets(extent))
+    return owing == null ? undefined : { from, key: owing[0] }
+  }
+
   addSource (key: string): void {
     if (!this.#sources.has(key)) {
-      this.#sources.set(key, { assigned: new Extents(), horizon: 0, came: 0, asked: 0 })
+      this.#sources.set(key, { assigned: new Extents(), horizon: 0, came: 0, asked: 0, isSlow: false })
       this.#assign()
     }
   }
@@ -147,7 +182,20 @@ export class Incoming {
 
     if (source != null) {
       this.#sources.delete(key)
-      source.assigned.list.forEach(extent => { this.#unassigned.add(extent) })
+      this.#release(key, source)
+      this.#assign()
+    }
+  }
+
+  /** The program has waited for it for too long: the others are to send what it owes, and whatever they can */
+  swap (key: string): void {
+    const source = this.#sources.get(key)
+    const others = [...this.#sources].filter(([other]) => other !== key).map(([, other]) => other)
+
+    if (source != null && others.length > 0) {
+      source.isSlow = true
+      others.every(({ isSlow }) => isSlow) && others.forEach(other => { other.isSlow = false })
+      this.#release(key, source)
       this.#assign()
     }
   }
@@ -174,11 +222,22 @@ export class Incoming {
     if (!source.assigned.has(extent)) {
       return 'duplicate'
     }
+    if ((this.#parts.get(this.layout.partOf(offset))?.pieces ?? 0) >= MAX_PIECES) {
+      return 'over'
+    }
 
     this.#here.add(extent)
     source.assigned.delete(extent)
     source.came += bytes.byteLength
-    return offset < this.layout.listBytes ? this.#storeList(offset, bytes) : this.#store(offset, bytes)
+    this.#store(key, offset, bytes)
+
+    if (this.#liars.size > 0) {
+      return 'mismatch'
+    }
+
+    // a lie of one that is none of the sources any more: it is asked for again
+    this.#assign()
+    return 'stored'
   }
 
   /** The source has come to its end. False: that cannot be */
@@ -199,7 +258,7 @@ export class Incoming {
       this.#unassigned.delete(beyond)
       this.#sources.forEach(({ assigned }) => { assigned.delete(beyond) })
       // the last leaf is shorter than the others: it may be here
-      this.#complete(layout.leafAt(size === 0 ? 0 : size - 1))
+      this.#complete(layout.partOf(size === 0 ? 0 : size - 1))
     }
 
     return true
@@ -207,7 +266,7 @@ export class Incoming {
 
   /** The next leaf, for the program; it is taken by that, and something more is asked for */
   take (): Uint8Array | undefined {
-    const leaf = this.canTake ? this.#whole.get(this.#next) : undefined
+    const leaf = this.canTake ? this.#whole.get(this.#next)?.bytes : undefined
 
     if (leaf != null) {
       this.#whole.delete(this.#next)
@@ -238,7 +297,7 @@ export class Incoming {
     const most = Math.max(came, asked)
 
     if (most > 0) {
-      return most >= Math.min(STATUS_BYTES, this.#init.window / 4) ? 'now' : 'soon'
+      return most >= Math.min(STATUS_BYTES, this.#window / 4) ? 'now' : 'soon'
     }
   }
 
@@ -253,18 +312,26 @@ export class Incoming {
     if (bytes !== union.bytes || union.list.some(extent => this.#here.meets(extent))) {
       throw new Error('bytes are asked of two, or are here and asked for')
     }
-    if (this.kept + inFlight.bytes > this.#init.window) {
-      throw new Error(`${this.kept} kept and ${inFlight.bytes} asked for, of a window of ${this.#init.window}`)
+    if (this.kept + inFlight.bytes > this.#window) {
+      throw new Error(`${this.kept} kept and ${inFlight.bytes} asked for, of a window of ${this.#window}`)
     }
-    if ([...this.#whole.keys(), ...this.#partial.keys()].some(leaf => leaf < this.#next)) {
+    if ([...this.#whole.keys(), ...[...this.#parts.keys()].filter(at => at >= this.layout.listBytes).map(at => this.layout.leafAt(at))].some(leaf => leaf < this.#next)) {
       throw new Error('a leaf is kept that was taken')
+    }
+    for (const [at, { from, bytes }] of this.#parts) {
+      const missing = new Extents([{ from: at, to: at + this.layout.partBytes(at) }]).without(this.#here)
+      const isOwed = missing.list.every(extent => this.#sources.get(from)?.assigned.has(extent))
+
+      if (this.#liars.size === 0 && (!isOwed || missing.bytes + bytes !== this.layout.partBytes(at))) {
+        throw new Error(`a part at ${at} has ${bytes} bytes of one source, and ${missing.bytes} are missing that others owe`)
+      }
     }
   }
 
   /** As much as the window allows may be asked for */
   #open (): void {
     const { layout } = this
-    const limit = this.#hasBegun ? layout.startOf(this.#next) + this.#init.window : layout.listBytes
+    const limit = this.#hasBegun ? layout.startOf(this.#next) + this.#window : layout.listBytes
     const to = Math.min(limit, layout.end ?? Infinity)
 
     if (to > this.#opened) {
@@ -278,7 +345,9 @@ export class Incoming {
 
   /** To whom owes least: a leaf after the other, so that each gets as many as it brings */
   #assign (): void {
-    const sources = [...this.#sources.values()]
+    const all = [...this.#sources.values()]
+    const quick = all.filter(({ isSlow }) => !isSlow)
+    const sources = quick.length > 0 ? quick : all
 
     for (let extent = this.#unassigned.first; extent != null && sources.length > 0; extent = this.#unassigned.first) {
       const source = sources.length === 1 ? sources[0] : sources.reduce((a, b) => a.assigned.bytes <= b.assigned.bytes ? a : b)
@@ -293,56 +362,98 @@ export class Incoming {
     }
   }
 
-  #storeList (offset: number, bytes: Uint8Array): Arrival {
+  /** What it owed, nobody is asked for now. What is not whole goes with it: else it would lie in the name of another */
+  #release (key: string, source: Source): void {
+    source.assigned.list.forEach(extent => { this.#unassigned.add(extent) })
+    source.assigned = new Extents()
+
+    for (const [at, { from }] of this.#parts) {
+      if (from === key) {
+        this.#parts.delete(at)
+        this.#again({ from: at, to: Math.min(at + this.layout.partBytes(at), this.#opened) })
+      }
+    }
+    for (const [at, { from, bytes }] of this.#listParts) {
+      if (from === key) {
+        this.#listParts.delete(at)
+        this.#again({ from: at, to: at + bytes.byteLength })
+      }
+    }
+  }
+
+  #missingInList (): number {
+    const missing = new Extents([{ from: 0, to: this.layout.listBytes }]).without(this.#here)
+    return missing.first?.from ?? 0
+  }
+
+  #store (from: string, offset: number, bytes: Uint8Array): void {
+    const at = this.layout.partOf(offset)
+    const length = this.layout.partBytes(at)
+
+    // most come whole: they are not copied
+    if (bytes.byteLength === length) {
+      this.#completed(at, { from, bytes })
+      return
+    }
+
+    const part = this.#parts.get(at) ?? { from, buffer: new Uint8Array(length), bytes: 0, pieces: 0 }
+    part.buffer.set(bytes, offset - at)
+    part.bytes += bytes.byteLength
+    part.pieces++
+    this.#parts.set(at, part)
+    this.#complete(at)
+  }
+
+  #complete (at: number): void {
+    const part = this.#parts.get(at)
+    const length = this.layout.partBytes(at)
+
+    if (part?.bytes === length) {
+      this.#parts.delete(at)
+      this.#completed(at, { from: part.from, bytes: part.buffer.subarray(0, length) })
+    }
+  }
+
+  #completed (at: number, whole: Whole): void {
     const { layout } = this
-    this.#listPieces.set(offset, bytes)
 
-    if (!this.#here.has({ from: 0, to: layout.listBytes })) {
-      return 'stored'
+    if (at >= layout.listBytes) {
+      const leaf = layout.leafAt(at)
+      this.#whole.set(leaf, whole)
+      !this.needsList && this.#verify(leaf, whole)
+      return
     }
 
-    const list = concat([...this.#listPieces].sort(([a], [b]) => a - b).map(([, piece]) => piece), layout.listBytes)
-    this.#listPieces.clear()
+    this.#listParts.set(at, whole)
 
-    if (!equals(rootOfList(list, layout.size as number), this.#init.root as Uint8Array)) {
+    if (this.#here.has({ from: 0, to: layout.listBytes })) {
+      this.#completeList()
+    }
+  }
+
+  #completeList (): void {
+    const { layout } = this
+    const parts = [...this.#listParts].sort(([a], [b]) => a - b).map(([, part]) => part)
+    const list = concat(parts.map(({ bytes }) => bytes), layout.listBytes)
+    this.#listParts.clear()
+
+    if (equals(rootOfList(list, layout.size as number), this.#init.root as Uint8Array)) {
+      this.#list = list
+      // leaves that were faster than the list
+      this.#whole.forEach((whole, leaf) => { this.#verify(leaf, whole) })
+    } else {
       this.#again({ from: 0, to: layout.listBytes })
-      return 'mismatch'
+      parts.forEach(({ from }) => { this.#lied(from) })
     }
-
-    this.#list = list
-    // leaves that were faster than the list
-    const wrong = [...this.#whole].filter(([leaf, bytes]) => !this.#isRight(leaf, bytes))
-    wrong.forEach(([leaf]) => { this.#forget(leaf) })
-    return wrong.length === 0 ? 'stored' : 'mismatch'
   }
 
-  #store (offset: number, bytes: Uint8Array): Arrival {
-    const leaf = this.layout.leafAt(offset)
-    const partial = this.#partial.get(leaf) ?? { pieces: new Map<number, Uint8Array>(), bytes: 0 }
-    partial.pieces.set(offset, bytes)
-    partial.bytes += bytes.byteLength
-    this.#partial.set(leaf, partial)
-    return this.#complete(leaf)
-  }
-
-  #complete (leaf: number): Arrival {
-    const partial = this.#partial.get(leaf)
-
-    if (partial == null || partial.bytes !== this.layout.bytesOf(leaf)) {
-      return 'stored'
+  #verify (leaf: number, { from, bytes }: Whole): void {
+    if (!this.#isRight(leaf, bytes)) {
+      const start = this.layout.startOf(leaf)
+      this.#whole.delete(leaf)
+      this.#again({ from: start, to: start + bytes.byteLength })
+      this.#lied(from)
     }
-
-    const pieces = [...partial.pieces].sort(([a], [b]) => a - b).map(([, piece]) => piece)
-    const bytes = pieces.length === 1 ? pieces[0] : concat(pieces, partial.bytes)
-    this.#partial.delete(leaf)
-    this.#whole.set(leaf, bytes)
-
-    if (this.needsList || this.#isRight(leaf, bytes)) {
-      return 'stored'
-    }
-
-    this.#forget(leaf)
-    return 'mismatch'
   }
 
   #isRight (leaf: number, bytes: Uint8Array): boolean {
@@ -359,9 +470,8 @@ export class Incoming {
     return equals(hash, this.#list.subarray(leaf * HASH_BYTES, (leaf + 1) * HASH_BYTES))
   }
 
-  #forget (leaf: number): void {
-    this.#whole.delete(leaf)
-    this.#again({ from: this.layout.startOf(leaf), to: this.layout.startOf(leaf) + this.layout.bytesOf(leaf) })
+  #lied (key: string): void {
+    this.#sources.has(key) && this.#liars.add(key)
   }
 
   /** It is not here after all. Who is still a source is asked for it, when the one to blame is none any more */

@@ -86,6 +86,17 @@ export class Layout {
     return Math.min(LEAF_BYTES, (this.#size ?? Infinity) - leaf * LEAF_BYTES)
   }
 
+  /** Where the leaf, or the part of the list, begins that this byte is in */
+  partOf (offset: number): number {
+    const base = offset < this.listBytes ? 0 : this.listBytes
+    return offset - (offset - base) % LEAF_BYTES
+  }
+
+  /** Bytes of a leaf, or a part of the list, that begins here; of the last leaf only when the size is known */
+  partBytes (at: number): number {
+    return at < this.listBytes ? Math.min(LEAF_BYTES, this.listBytes - at) : this.bytesOf(this.leafAt(at))
+  }
+
   /** Where the leaf, or the part of the list, ends that this byte is in: no piece goes across */
   boundary (offset: number): number {
     const [base, end] = offset < this.listBytes ? [0, this.listBytes] : [this.listBytes, this.end ?? Infinity]

@@ -58,6 +58,10 @@ export class Outgoing {
   #orders: Array<{ question: number, order: number }> = []
   #lastOrder = 0
   #acked = 0
+  /** What it took to send what arrived: a byte that is asked for alone costs as much as the shortest piece */
+  #spent = 0
+  /** The end of what was sent */
+  #reached = 0
 
   constructor (init: OutgoingInit) {
     this.#init = init
@@ -79,12 +83,12 @@ export class Outgoing {
     return this.#again.size > 0
   }
 
-  /** Whether the other side has asked for something that it does not have yet */
   /** The other side asks for the same again and again: it is not to have us send for ever */
   get isInsatiable (): boolean {
-    return this.#acked > 3 * (this.layout.end ?? Infinity) + MAX_FLIGHT
+    return this.#spent > 3 * (this.layout.end ?? this.#reached) + MAX_FLIGHT
   }
 
+  /** Whether the other side has asked for something that it does not have yet */
   get isOwing (): boolean {
     return this.#again.size > 0 || !this.#wanted.isEmpty || this.#init.flight.sizeOf(this.owner) > 0
   }
@@ -110,6 +114,7 @@ export class Outgoing {
         arrived.push(fragment)
         this.#again.delete(fragment)
         this.#acked += fragment.to - fragment.from
+        this.#spent += Math.max(MIN_FRAGMENT, fragment.to - fragment.from)
       } else if (isAsked && order <= mark) {
         this.#again.add(fragment)
       }
@@ -171,11 +176,19 @@ export class Outgoing {
     this.#wanted.delete(fragment)
     this.#again.delete(fragment)
     this.#lastOrder = order
+    this.#reached = Math.max(this.#reached, fragment.to)
   }
 
   /** It did not leave, or was lost with what carried it */
   unsent (fragment: Fragment): void {
     this.#again.add(fragment)
+  }
+
+  /** The transfer is over. Who remembers it holds none of its bytes */
+  close (): void {
+    this.#again.clear()
+    this.#wanted.delete({ from: 0, to: Infinity })
+    this.#asked.delete({ from: 0, to: Infinity })
   }
 
   /** Throws if an invariant does not hold: for tests */
