@@ -178,6 +178,13 @@ export class Inbound {
     this.#watch()
   }
 
+  /** A sender has stopped */
+  onGone (peer: string): void {
+    for (const origin of [...this.#origins.values()]) {
+      origin.peer === peer && this.#drop(origin, 'node-stopped', EndReason.NODE_STOP)
+    }
+  }
+
   tick (now: number): void {
     const state = this.#state
 
