@@ -272,8 +272,8 @@ describe('transfers on links that die and are slow, over TCP', function () {
       }
       return took.sort((x, y) => x - y)[count >> 1]
     }
-    await small(50)
-    const idle = await small(100)
+    await small(30)
+    const idle = await small(50)
     const controller = new AbortController()
     const big = a.services.transfers.send(remotePeer, (function * () {
       const chunk = new Uint8Array(LEAF)
@@ -283,7 +283,7 @@ describe('transfers on links that die and are slow, over TCP', function () {
     })())
     await eventually('it does not begin', () => big.progress.bytes > MIB)
     const [from, began] = [big.progress.bytes, performance.now()]
-    const busy = await small(100)
+    const busy = await small(50)
     const rate = (big.progress.bytes - from) / MIB / (performance.now() - began) * 1000
     controller.abort()
     await big.done
