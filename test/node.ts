@@ -62,5 +62,10 @@ import './sim/random-run.node.ts'
 import './sim/replication-run.node.ts'
 import './sim/shells.node.ts'
 import './soak/hostile.node.ts'
+import './transfer/aborts.node.ts'
+import './transfer/canaries.node.ts'
+import './transfer/hostile.node.ts'
+import './transfer/links.node.ts'
+import './transfer/service.node.ts'
 
 guardProcess()

@@ -5,6 +5,7 @@ import { Bell } from '../runtime/bell.ts'
 import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
+import { Layout } from './core/leaves.ts'
 import { failure, OfferOverError, TooManyTransfersError, TransferRejectedError } from './errors.ts'
 import { Reporter } from './progress.ts'
 import { Leaves } from './source.ts'
@@ -178,6 +179,13 @@ export class Inbound {
     this.#watch()
   }
 
+  /** A sender has stopped */
+  onGone (peer: string): void {
+    for (const origin of [...this.#origins.values()]) {
+      origin.peer === peer && this.#drop(origin, 'node-stopped', EndReason.NODE_STOP)
+    }
+  }
+
   tick (now: number): void {
     const state = this.#state
 
@@ -236,8 +244,7 @@ export class Inbound {
     }
 
     options.signal?.throwIfAborted()
-    const incoming = (window: number): Incoming => new Incoming({ size, root, window, hasSome: options.have != null })
-    const { listBytes } = incoming(limits.WINDOW).layout
+    const { listBytes } = new Layout(size)
     const share = lists.held + listBytes > limits.LIST_BUDGET ? undefined : budget.take(this.#someoneKey())
 
     if (share == null) {
@@ -246,7 +253,7 @@ export class Inbound {
     }
 
     lists.held += listBytes
-    const receiving = incoming(share.window)
+    const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
     const reporter = new Reporter(clock, () => ({ bytes: receiving.taken, size: receiving.layout.size }), options.onProgress, log)
     this.#state = { type: 'receiving', share, incoming: receiving, options, reporter }
     this.#movedAt = clock.now()

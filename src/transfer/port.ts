@@ -12,6 +12,8 @@ export interface PortEvents {
   onMessage (port: Port, from: PeerId, data: Uint8Array): void
   onPresent (peer: string): void
   onAbsent (peer: string): void
+  /** It said that it takes no part any more, as a node does that stops: nothing that was under way goes on */
+  onGone (peer: string): void
 }
 
 /** What carries the messages of transfers. Those of one lane to one peer arrive in their order, as long as no relay dies */
@@ -80,10 +82,11 @@ export class ClearPort implements Port {
     }
   }
 
-  readonly #onChange = ({ detail: { peerId, subscriptions } }: CustomEvent<SubscriptionChange>): void => {
+  readonly #onChange = ({ detail: { peerId, subscriptions, reason } }: CustomEvent<SubscriptionChange>): void => {
     for (const { topic, subscribe } of subscriptions) {
       if (topic === TOPIC) {
         subscribe ? this.#events.onPresent(keyOf(peerId)) : this.#events.onAbsent(keyOf(peerId))
+        !subscribe && reason === 'retracted' && this.#events.onGone(keyOf(peerId))
       }
     }
   }

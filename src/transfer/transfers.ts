@@ -227,6 +227,15 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     }
   }
 
+  /** libp2p stops all services of a node at once: DirectSub takes no more of our words then, but says that it goes */
+  onGone (peer: string): void {
+    for (const outbound of [...this.#outbound.values()]) {
+      keyOf(outbound.peerId) === peer && outbound.settle(EndReason.NODE_STOP, failure(outbound.peerId, 'node-stopped'))
+    }
+
+    [...this.#inbound].forEach(inbound => { inbound.onGone(peer) })
+  }
+
   onMessage (port: Port, from: PeerId, data: Uint8Array): void {
     const message = orMalformed(() => decodeMessage(data))
 

@@ -9,12 +9,13 @@ import { Outgoing } from '../../src/transfer/core/outgoing.ts'
 import { RateWindow, RoundTrip } from '../../src/transfer/core/window.ts'
 import { simulate, surveyOf } from './simulation.ts'
 import type { Plan } from './simulation.ts'
+import type { Share } from '../../src/transfer/core/budget.ts'
 import type { Extent } from '../../src/transfer/core/extents.ts'
 import type { Fragment, Status } from '../../src/transfer/core/outgoing.ts'
 
 /** A browser runs the same code: it looks at less of it */
 const IS_NODE = typeof process !== 'undefined' && process.versions?.node != null
-const RUNS = IS_NODE ? 300 : 30
+const RUNS = IS_NODE ? 200 : 30
 /** Where chance begins: TRANSFER_SEED=... replays from there */
 const SEED = Number((IS_NODE ? process.env.TRANSFER_SEED : undefined) ?? 1)
 const LEAF = 65_536
@@ -111,7 +112,7 @@ describe('the budget', () => {
     for (let seed = SEED; seed < SEED + RUNS; seed++) {
       const random = seededRandom(seed)
       const budget = new Budget(init)
-      const held: Array<{ peer: string, window: number, end (): void }> = []
+      const held: Array<Share & { peer: string }> = []
       const of = (peer?: string): number => held.filter(share => peer == null || share.peer === peer).reduce((sum, { window }) => sum + window, 0)
 
       for (let step = 0; step < 200; step++) {
@@ -122,8 +123,12 @@ describe('the budget', () => {
           const share = budget.take(peer)
           const hasRoom = (held.length + 1) * init.min <= init.node / 2 && (count + 1) * init.min <= init.peer / 2
           expect(share != null, `seed ${seed}`).to.equal(hasRoom)
-          share != null && held.push({ peer, window: share.window, end: () => { share.end() } })
+          share != null && held.push({ peer, ...share, get window () { return share.window } })
           share != null && expect(share.window).to.be.within(init.min, init.max)
+        } else if (random() < 0.7 && held.length > 0) {
+          const share = held[randomInt(random, held.length)]
+          const granted = randomInt(random, share.window + 1)
+          expect(share.resize(granted)).to.equal(share.window).and.within(Math.max(init.min, granted), init.max)
         } else if (held.length > 0) {
           const [share] = held.splice(randomInt(random, held.length), 1)
           share.end()
@@ -135,12 +140,32 @@ describe('the budget', () => {
         expect(budget.size).to.equal(held.length)
       }
 
-      held.forEach(share => { share.end() })
+      held.forEach(share => {
+        share.end()
+        share.resize(50)
+      })
       expect([budget.bytes, budget.size]).to.deep.equal([0, 0])
       // half of what is left of the peer's share, and the least
       expect(budget.take('anybody')?.window).to.equal(init.min + init.peer / 4)
     }
   })
+})
+
+describe('the budget of some that take what they have', () => {
+  for (const count of [2, 4, 7]) {
+    it(`is shared evenly by ${count}, whoever came first`, () => {
+      const budget = new Budget({ node: 64_000, peer: 16_000, min: 128, max: 4096 })
+      const shares = Array.from({ length: count }, () => budget.take('peer') as Share)
+      const even = 128 + Math.min(4096 - 128, 8000 / count)
+      expect(shares[0].window - shares[count - 1].window).to.be.above(0)
+
+      for (let round = 0; round < 50; round++) {
+        shares.forEach(share => { share.resize(0) })
+      }
+
+      shares.forEach(({ window }) => { expect(window).to.be.within(even * 0.95, even * 1.01) })
+    })
+  }
 })
 
 describe('the window', () => {
@@ -261,7 +286,7 @@ describe('a payload on its way', function () {
 describe('what comes in', () => {
   const payload = bytesOf(3 * LEAF + 10)
   const { list, root } = surveyOf(payload)
-  const create = (): Incoming => new Incoming({ size: payload.byteLength, root, window: 8 * LEAF })
+  const create = (): Incoming => new Incoming({ size: payload.byteLength, root, window: () => 8 * LEAF })
   const start = list.byteLength
 
   function feed (incoming: Incoming, key: string, from: number, to: number, bytes = payload): string[] {
@@ -330,7 +355,7 @@ describe('what comes in', () => {
   })
 
   it('is over when nobody asked for it: beyond the window, across a leaf, empty, or from a stranger', () => {
-    const incoming = new Incoming({ size: payload.byteLength, root, window: LEAF })
+    const incoming = new Incoming({ size: payload.byteLength, root, window: () => LEAF })
     incoming.addSource('a')
     expect([
       incoming.data('b', 0, list),

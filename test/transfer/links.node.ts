@@ -14,23 +14,27 @@ import { deleteStores, temporaryDirectory } from '../fixtures/datastores.ts'
 import { eventually, meet, stopPeers } from '../fixtures/directsub.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { bytesOf, chain, createTransferNode, nextOffer, rests } from '../fixtures/transfers.ts'
-import type { TransferNode } from '../fixtures/transfers.ts'
+import type { OutboundTransfer } from '../../src/index.ts'
 import type { Message } from '../../src/transfer/wire.ts'
+import type { TransferNode } from '../fixtures/transfers.ts'
 import type { ChildProcess } from 'node:child_process'
 
+const SMALL = 'small'
 const KIB = 1024
 const MIB = 1024 * KIB
 const LEAF = 64 * KIB
 /** Bytes on their way to one peer at most: what a relay takes with it when it dies */
 const WINDOW = 4 * MIB
 /** Bytes of a payload over a relay that dies */
-const RELAYED = (IS_LONG ? 64 : 12) * MIB
-/** Where it dies, in percent: npm test looks at two of these */
-const DEATHS = IS_LONG ? [0, 1, 50, 99, 100] : [0, 50]
+const RELAYED = (IS_LONG ? 64 : 6) * MIB
+/** Where it dies, in percent, and by what it goes on: npm test looks at some of these */
+const LAST = 'the last word'
+const DEATHS = IS_LONG ? [0, 1, 50, 99, 100, LAST] as const : [50, LAST] as const
+const DEATHS_DIRECT = IS_LONG ? DEATHS : [0] as const
 /** Milliseconds in which nothing comes: until a probe is answered by another way, and that is dialled. From the spec */
 const STALL = 5000
 /** Bytes of what is sent beside others */
-const BESIDE = (IS_LONG ? 64 : 6) * MIB
+const BESIDE = (IS_LONG ? 64 : 4) * MIB
 const PROCESS = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './transfer-process.ts' : './transfer-process.js', import.meta.url))
 
 /** What a node sends of transfers from now on, counted, and looked at before it goes */
@@ -74,15 +78,40 @@ function tell (what: string): void {
   console.info(`      ${what}`)
 }
 
+const children: ChildProcess[] = []
+
+interface Child {
+  child: ChildProcess
+  closed: Promise<unknown>
+  address: string
+  /** The last number that it said */
+  said (): number
+  isDone (): boolean
+}
+
+async function start (...args: string[]): Promise<Child> {
+  const child = spawn(process.execPath, [PROCESS, ...args], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
+  children.push(child)
+  let [said, isDone, address] = [0, false, '']
+  createInterface({ input: child.stdout }).on('line', line => {
+    address ||= line.startsWith('/') ? line : ''
+    isDone ||= line === 'done'
+    said = Number(line) > 0 ? Number(line) : said
+  })
+  await eventually(`${args[0]} does not start`, () => address !== '', 30_000)
+  return { child, closed: once(child, 'close'), address, said: () => said, isDone: () => isDone }
+}
+
 describe('transfers on links that die and are slow, over TCP', function () {
   this.timeout(IS_LONG ? 300_000 : 60_000)
   afterEach(async () => {
+    children.splice(0).forEach(child => { child.kill('SIGKILL') })
     await stopPeers()
     await deleteStores()
   })
 
   for (const by of ['another relay', 'a direct dial'] as const) {
-    for (const percent of by === 'another relay' || IS_LONG ? [...DEATHS, 'at the last word'] as const : [50]) {
+    for (const percent of by === 'another relay' ? DEATHS : DEATHS_DIRECT) {
       it(`go on by ${by} when their relay dies at ${percent}${typeof percent === 'number' ? ' %' : ''}`, async () => {
         const [a, relay, b] = await chain(3)
         const other = await createTransferNode()
@@ -95,7 +124,7 @@ describe('transfers on links that die and are slow, over TCP', function () {
           })()
         }
         const sent = tap(a)
-        tap(b, message => { percent === 'at the last word' && message.type === 'end' && die() })
+        tap(b, message => { percent === LAST && message.type === 'end' && die() })
         const offered = nextOffer(b)
         const transfer = a.services.transfers.send(b.peerId, payload)
         const offer = await offered
@@ -142,17 +171,14 @@ describe('transfers on links that die and are slow, over TCP', function () {
     const offered = nextOffer(b)
     const slow = a.services.transfers.send(b.peerId, made(BESIDE, 2))
     const reader = (await offered).accept()[Symbol.asyncIterator]()
-    let isOver = false
-    const reading = (async () => {
-      while (!isOver) {
-        const { value } = await reader.next()
-        // 64 KiB at 1 KB/s
-        await Promise.race([next(64_000), eventually('', () => isOver, 60_000)])
-        expect(value.byteLength).to.equal(LEAF)
-      }
-    })()
+    const { promise: over, resolve: end } = Promise.withResolvers<void>()
+    // a leaf at 1 KB/s is longer than this test
+    const reading = reader.next().then(async ({ value }) => {
+      expect(value.byteLength).to.equal(LEAF)
+      await over
+    })
     const beside = Math.min(await fast(), await fast())
-    isOver = true
+    end()
     const { sizes } = b.services.transfers.diagnostics()
     tell(`${alone.toFixed(0)} ms alone, ${beside.toFixed(0)} ms beside it, which holds ${(sizes.keptBytes / KIB).toFixed(0)} KiB`)
     expect(sizes.keptBytes).to.be.at.most(WINDOW)
@@ -165,6 +191,7 @@ describe('transfers on links that die and are slow, over TCP', function () {
   it('share a link: of four at once each has the same when the first ends', async () => {
     const [a, b] = await chain(2)
     const got = [0, 0, 0, 0]
+    let atBegin: number[] | undefined
     let atFirstEnd: number[] | undefined
     const tasks: Array<Promise<void>> = []
     b.services.transfers.addEventListener('offer', ({ detail: offer }) => {
@@ -172,6 +199,8 @@ describe('transfers on links that die and are slow, over TCP', function () {
       tasks.push((async () => {
         for await (const { byteLength } of offer.accept()) {
           got[i] += byteLength
+          // one that begins earlier has more: what counts is what each gets while there are four
+          atBegin ??= got.every(bytes => bytes > 0) ? [...got] : undefined
         }
         atFirstEnd ??= [...got]
       })())
@@ -179,7 +208,7 @@ describe('transfers on links that die and are slow, over TCP', function () {
     const sent = got.map((_, i) => a.services.transfers.send(b.peerId, made(2 * BESIDE, i), { meta: Uint8Array.of(i) }))
     await Promise.all(sent.map(async ({ done }) => done))
     await Promise.all(tasks)
-    const shares = atFirstEnd ?? []
+    const shares = (atFirstEnd ?? []).map((bytes, i) => bytes - (atBegin?.[i] ?? 0))
     const sum = shares.reduce((sum, bytes) => sum + bytes, 0)
     const jain = sum ** 2 / (shares.length * shares.reduce((sum, bytes) => sum + bytes ** 2, 0))
     tell(`Jain ${jain.toFixed(4)}: ${shares.map(bytes => `${(bytes / MIB).toFixed(1)} MiB`).join(', ')}`)
@@ -209,8 +238,12 @@ describe('transfers on links that die and are slow, over TCP', function () {
         }
       })())
     })
-    const size = IS_LONG ? 64 * MIB : 4 * MIB
-    const sent = Array.from({ length: 8 }, (_, i) => a.services.transfers.send(b.peerId, made(size, i), { meta: Uint8Array.of(i) }))
+    const size = IS_LONG ? 64 * MIB : 3 * MIB
+    const send = (i: number): OutboundTransfer => a.services.transfers.send(b.peerId, made(size, i), { meta: Uint8Array.of(i) })
+    // the one that nobody reads is first: it has the largest window
+    const sent = [send(0)]
+    await eventually('it is not kept', () => b.services.transfers.diagnostics().sizes.keptBytes > 2 * MIB)
+    sent.push(...[1, 2, 3, 4, 5, 6, 7].map(send))
     await Promise.all(sent.slice(1).map(async ({ done }) => done))
     await Promise.all(tasks)
     clearInterval(watch)
@@ -223,75 +256,47 @@ describe('transfers on links that die and are slow, over TCP', function () {
   })
 
   it('leave small messages their way', async () => {
-    const [a, b] = await chain(2)
-    const topic = 'small'
-    await b.services.pubsub.subscribe(topic)
-    await a.services.pubsub.waitForSubscribers(topic, { peers: [b.peerId] })
+    const a = await createTransferNode()
+    const key = toString(privateKeyToProtobuf(await generateKeyPair('Ed25519')), 'base64url')
+    const b = await start('receive', key, join(temporaryDirectory(), 'got'))
+    const { remotePeer } = await a.dial(multiaddr(b.address))
+    await a.services.pubsub.waitForSubscribers(SMALL, { peers: [remotePeer] })
+    await a.services.pubsub.waitForSubscribers(TOPIC, { peers: [remotePeer] })
     const small = async (count: number): Promise<number> => {
       const took: number[] = []
       for (let i = 0; i < count; i++) {
         const began = performance.now()
-        await a.services.pubsub.publish(topic, new Uint8Array(64), { to: [b.peerId], ack: 'all' })
+        await a.services.pubsub.publish(SMALL, new Uint8Array(64), { to: [remotePeer], ack: 'all' })
         took.push(performance.now() - began)
         await next(2)
       }
       return took.sort((x, y) => x - y)[count >> 1]
     }
-    await small(50)
-    const idle = await small(100)
-    let isOver = false
-    b.services.transfers.addEventListener('offer', ({ detail: offer }) => {
-      void (async () => {
-        for await (const { byteLength } of offer.accept()) {
-          expect(byteLength).to.be.above(0)
-        }
-      })().catch(() => {})
-    })
-    const big = a.services.transfers.send(b.peerId, (function * () {
+    await small(30)
+    const idle = await small(50)
+    const controller = new AbortController()
+    const big = a.services.transfers.send(remotePeer, (function * () {
       const chunk = new Uint8Array(LEAF)
-      while (!isOver) {
+      while (!controller.signal.aborted) {
         yield chunk
       }
     })())
     await eventually('it does not begin', () => big.progress.bytes > MIB)
-    const busy = await small(100)
-    isOver = true
+    const [from, began] = [big.progress.bytes, performance.now()]
+    const busy = await small(50)
+    const rate = (big.progress.bytes - from) / MIB / (performance.now() - began) * 1000
+    controller.abort()
     await big.done
-    tell(`p50 of small messages: ${idle.toFixed(2)} ms idle, ${busy.toFixed(2)} ms beside a transfer`)
-    // the figure of the bench is 5 times, with two processes; here both sides, and the hashing, share one
-    expect(busy).to.be.below(10 * idle + 20)
-    await rests(a, b)
+    tell(`p50 of small messages: ${idle.toFixed(2)} ms idle, ${busy.toFixed(2)} ms beside a transfer of ${rate.toFixed(0)} MiB/s`)
+    // a guard, not the figure: that is of the bench, on a machine that does nothing else
+    expect(busy).to.be.below(10 * idle + 200)
+    await rests(a)
   })
 
   describe('whose process is killed at half', () => {
-    const SIZE = (IS_LONG ? 64 : 16) * MIB
-    const children: ChildProcess[] = []
-    afterEach(() => { children.splice(0).forEach(child => { child.kill('SIGKILL') }) })
-
-    interface Child {
-      child: ChildProcess
-      closed: Promise<unknown>
-      address: string
-      /** The last number that it said */
-      said (): number
-      isDone (): boolean
-    }
-
-    async function start (...args: string[]): Promise<Child> {
-      const child = spawn(process.execPath, [PROCESS, ...args], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
-      children.push(child)
-      let [said, isDone, address] = [0, false, '']
-      createInterface({ input: child.stdout }).on('line', line => {
-        address ||= line.startsWith('/') ? line : ''
-        isDone ||= line === 'done'
-        said = Number(line) > 0 ? Number(line) : said
-      })
-      await eventually(`${args[0]} does not start`, () => address !== '', 30_000)
-      return { child, closed: once(child, 'close'), address, said: () => said, isDone: () => isDone }
-    }
-
+    const SIZE = (IS_LONG ? 64 : 10) * MIB
     it('the receiver goes on from its file: no more than a window is sent again', async () => {
-      const directory = await temporaryDirectory()
+      const directory = temporaryDirectory()
       const file = join(directory, 'got')
       const key = toString(privateKeyToProtobuf(await generateKeyPair('Ed25519')), 'base64url')
       const a = await createTransferNode()
@@ -319,7 +324,7 @@ describe('transfers on links that die and are slow, over TCP', function () {
     })
 
     it('the sender, started anew, goes on where the receiver is', async () => {
-      const directory = await temporaryDirectory()
+      const directory = temporaryDirectory()
       const file = join(directory, 'payload')
       const payload = bytesOf(SIZE, 9)
       await writeFile(file, payload)

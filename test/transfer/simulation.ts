@@ -245,7 +245,7 @@ export function simulate (plan: Plan): Outcome {
   const random = seededRandom(seed)
   const { root } = surveyOf(payload)
   const flight = new FlightTracker<Fragment, number, string>()
-  const incoming = new Incoming({ size: isSizeKnown ? payload.byteLength : undefined, root: isSizeKnown ? root : undefined, window, hasSome: have > 0 })
+  const incoming = new Incoming({ size: isSizeKnown ? payload.byteLength : undefined, root: isSizeKnown ? root : undefined, window: granted => Math.max(granted, window * (0.5 + random())), hasSome: have > 0 })
   const chunks: Uint8Array[] = have > 0 ? [payload.subarray(0, have * LEAF)] : []
   const senders = new Map<string, Sender>()
   const words = new Map<string, { number: number, echo: number, back: Way }>()

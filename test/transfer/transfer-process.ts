@@ -38,6 +38,7 @@ if (role === 'receive') {
       say('done')
     })()
   })
+  await pubsub.subscribe('small')
   say(node.getMultiaddrs()[0].toString())
 } else {
   const publish = pubsub.publish.bind(pubsub)

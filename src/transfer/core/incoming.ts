@@ -10,8 +10,8 @@ export interface IncomingInit {
   /** Undefined: known when the source has come to its end */
   size?: number
   root?: Uint8Array
-  /** Bytes that may be under way to the program, and verified, before it has taken them */
-  window: number
+  /** Bytes that may be under way to the program, and verified, before it has taken them, when so many are: no fewer */
+  window (granted: number): number
   /** Whether the program has some of it already: nothing but the list of hashes is asked for before `begin` */
   hasSome?: boolean
 }
@@ -78,7 +78,7 @@ export class Incoming {
   readonly layout: Layout
   readonly #init: IncomingInit
   /** Whole leaves: so none is asked of two */
-  readonly #window: number
+  #window = 0
   readonly #sources = new Map<string, Source>()
   /** What is here: parts of the list, pieces and leaves, whether taken or not */
   readonly #here = new Extents()
@@ -103,7 +103,6 @@ export class Incoming {
 
   constructor (init: IncomingInit) {
     this.#init = init
-    this.#window = Math.max(LEAF_BYTES, init.window - init.window % LEAF_BYTES)
     this.layout = new Layout(init.size)
     this.#hasBegun = init.hasSome !== true
     this.#open()
@@ -331,6 +330,9 @@ export class Incoming {
   /** As much as the window allows may be asked for */
   #open (): void {
     const { layout } = this
+    const granted = Math.max(0, this.#opened - layout.startOf(this.#next))
+    const window = this.#init.window(granted)
+    this.#window = Math.max(LEAF_BYTES, granted, window - window % LEAF_BYTES)
     const limit = this.#hasBegun ? layout.startOf(this.#next) + this.#window : layout.listBytes
     const to = Math.min(limit, layout.end ?? Infinity)
 
