@@ -29,6 +29,8 @@ export class Arrival {
   readonly root: string
   /** Another one waits to send the same */
   isAwaited = false
+  /** There is no way to its sender */
+  isOrphaned = false
   readonly #init: ArrivalInit
   readonly #since = performance.now()
   readonly #over = Promise.withResolvers<void>()

@@ -4,7 +4,7 @@ import { nameIn, PROTOCOL } from './file-offer.ts'
 import { short } from './text.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
-import type { Offer } from '../src/index.ts'
+import type { Offer, SubscriptionChange } from '../src/index.ts'
 
 /**
  * A directory that takes the files that others send
@@ -22,9 +22,7 @@ export class Inbox {
     this.#terminal = terminal
     this.#signal = signal
     node.services.transfers.handle(PROTOCOL, async offer => this.#onOffer(offer))
-    node.services.pubsub.addEventListener('subscription-change', () => {
-      this.#arrivals.forEach(arrival => { this.#giveWay(arrival) })
-    })
+    node.services.pubsub.addEventListener('subscription-change', ({ detail }) => { this.#onChange(detail) })
   }
 
   /** Resolves when no file is open any more: the signal has ended them */
@@ -53,33 +51,39 @@ export class Inbox {
       print: async event => this.#terminal.print(event)
     })
 
-    if (await this.#hasTurn(arrival)) {
+    // the same bytes under the same name come once at a time: they lie in the same place meanwhile
+    for (let same = this.#sameAs(arrival); same != null; same = this.#sameAs(arrival)) {
+      same.isAwaited = true
+      giveWay(same)
+      await same.over
+    }
+
+    if (offer.isOpen && !this.#signal.aborted) {
       this.#arrivals.add(arrival)
       await arrival.receive()
       this.#arrivals.delete(arrival)
     }
   }
 
-  /** The same bytes under the same name come once at a time: they lie in the same place meanwhile */
-  async #hasTurn ({ offer, name, root }: Arrival): Promise<boolean> {
-    for (;;) {
-      const same = [...this.#arrivals].find(other => other.name === name && other.root === root)
-
-      if (same == null) {
-        return offer.isOpen && !this.#signal.aborted
-      }
-      same.isAwaited = true
-      this.#giveWay(same)
-      await same.over
-    }
+  #sameAs ({ name, root }: Arrival): Arrival | undefined {
+    return [...this.#arrivals].find(other => other.name === name && other.root === root)
   }
 
-  /** Its sender is gone, and another one, or the same one started again, sends it now */
-  #giveWay (arrival: Arrival): void {
-    const { isAwaited, offer: { from } } = arrival
+  #onChange ({ peerId, subscriptions }: SubscriptionChange): void {
+    const change = subscriptions.find(({ topic }) => topic === TOPIC)
 
-    if (isAwaited && !this.#node.services.pubsub.getSubscribers(TOPIC).some(peer => peer.equals(from))) {
-      arrival.abort()
+    for (const arrival of change == null ? [] : this.#arrivals) {
+      if (arrival.offer.from.equals(peerId)) {
+        arrival.isOrphaned = change?.subscribe === false
+        giveWay(arrival)
+      }
     }
+  }
+}
+
+/** Its sender may come back, but another one, or the same one started again, is here */
+function giveWay (arrival: Arrival): void {
+  if (arrival.isAwaited && arrival.isOrphaned) {
+    arrival.abort()
   }
 }
