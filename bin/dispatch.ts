@@ -34,6 +34,8 @@ export class Dispatch {
   #transfer?: OutboundTransfer
   /** It is read for its hashes at first, and then from where the receiver wants it */
   #isSurveyed = false
+  /** The receiver was out of reach meanwhile */
+  #wasGone = false
   /** Bytes that the receiver had before; undefined: it has not said so */
   #from?: number
   /** What is there beside the bytes that this transfer counts */
@@ -50,7 +52,23 @@ export class Dispatch {
 
   /** Resolves when the receiver has stored all of it */
   async run (): Promise<void> {
-    const { name, size } = this.#file
+    const { size } = this.#file
+    let isStored = false
+
+    while (!isStored) {
+      isStored = await this.#send()
+    }
+
+    await this.#terminal.print({ type: 'progress', what: this.#what, done: size, total: size })
+    await this.#terminal.print({ ...this.#event, is: 'stored', seconds: (performance.now() - this.#since) / 1_000 })
+  }
+
+  /** False: the receiver was started again, and confuses what it gets with what its earlier life was to get */
+  async #send (): Promise<boolean> {
+    const { name } = this.#file
+    this.#isSurveyed = false
+    this.#wasGone = false
+    this.#from = undefined
     const transfer = this.#transfer = this.#node.services.transfers.send(this.#peerId, from => this.#open(from), {
       protocol: PROTOCOL,
       meta: metaOf(name),
@@ -63,16 +81,18 @@ export class Dispatch {
 
     try {
       await transfer.done
+      return true
     } catch (err: any) {
       this.#signal.throwIfAborted()
+
+      if (this.#wasGone && err.reason === 'protocol') {
+        return false
+      }
       throw this.#failure(err)
     } finally {
       over.abort()
       this.#node.services.pubsub.removeEventListener('subscription-change', sayIfGone)
     }
-
-    await this.#terminal.print({ type: 'progress', what: this.#what, done: size, total: size })
-    await this.#terminal.print({ ...this.#event, is: 'stored', seconds: (performance.now() - this.#since) / 1_000 })
   }
 
   get #what (): string {
@@ -130,6 +150,7 @@ export class Dispatch {
     const change = subscriptions.find(({ topic }) => topic === TOPIC)
 
     if (peerId.equals(this.#peerId) && change?.subscribe === false && !over.aborted) {
+      this.#wasGone = true
       void this.#terminal.print({ type: 'note', message: `${short(peerId)} is out of reach; it has a minute to come back` })
       void redial(this.#node, peerId, AbortSignal.any([over, this.#signal]))
     }
