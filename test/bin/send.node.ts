@@ -12,8 +12,8 @@ import type { OutboundTransfer } from '../../src/index.ts'
 
 const LEAF = 65_536
 /** So much that a process is killed before all of it is there, wherever that is */
-const LARGE = 40 * 1024 ** 2
-const MIDDLE = 16 * 1024 ** 2
+const LARGE = 32 * 1024 ** 2
+const MIDDLE = 12 * 1024 ** 2
 
 interface Receiving {
   terminal: Terminal
