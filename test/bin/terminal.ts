@@ -23,9 +23,12 @@ export class Terminal {
   readonly #closed: Promise<unknown[]>
   #onLine = (): void => {}
 
-  constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+  /** `shell`: what a shell does first, and then becomes the command: "$0" "$@" */
+  constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}, shell?: string) {
+    const command = [process.execPath, BIN, ...args]
+    const [program, ...rest] = shell == null ? command : ['bash', '-c', shell, ...command]
     // what Node thinks of the way in which the tests were started is no news
-    this.#child = spawn(process.execPath, [BIN, ...args], { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
+    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
     this.#closed = once(this.#child, 'close')
     createInterface({ input: this.#child.stdout }).on('line', line => { this.#hear(this.lines, line) })
     createInterface({ input: this.#child.stderr }).on('line', line => { this.#hear(this.errors, line) })
