@@ -9,7 +9,7 @@ import type { FileEvent } from './events.ts'
 import type { Node } from './node.ts'
 import type { Receiver, SentFile } from './send.ts'
 import type { Terminal } from './terminal.ts'
-import type { Chunks, OutboundTransfer, SubscriptionChange, TransferProgress } from '../src/index.ts'
+import type { Chunks, SubscriptionChange, TransferProgress } from '../src/index.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -31,15 +31,10 @@ export class Dispatch {
   readonly #peerId: PeerId
   readonly #terminal: Terminal
   readonly #signal: AbortSignal
-  #transfer?: OutboundTransfer
   /** It is read for its hashes at first, and then from where the receiver wants it */
   #isSurveyed = false
-  /** The receiver was out of reach meanwhile */
-  #wasGone = false
   /** Bytes that the receiver had before; undefined: it has not said so */
   #from?: number
-  /** What is there beside the bytes that this transfer counts */
-  #before = 0
   #since = performance.now()
 
   constructor (node: Node, file: SentFile, peerId: PeerId, terminal: Terminal, signal: AbortSignal) {
@@ -53,23 +48,14 @@ export class Dispatch {
   /** Resolves when the receiver has stored all of it */
   async run (): Promise<void> {
     const { size } = this.#file
-    let isStored = false
-
-    while (!isStored) {
-      isStored = await this.#send()
-    }
-
+    await this.#send()
     await this.#terminal.print({ type: 'progress', what: this.#what, done: size, total: size })
     await this.#terminal.print({ ...this.#event, is: 'stored', seconds: (performance.now() - this.#since) / 1_000 })
   }
 
-  /** False: the receiver was started again, and confuses what it gets with what its earlier life was to get */
-  async #send (): Promise<boolean> {
+  async #send (): Promise<void> {
     const { name } = this.#file
-    this.#isSurveyed = false
-    this.#wasGone = false
-    this.#from = undefined
-    const transfer = this.#transfer = this.#node.services.transfers.send(this.#peerId, from => this.#open(from), {
+    const transfer = this.#node.services.transfers.send(this.#peerId, from => this.#open(from), {
       protocol: PROTOCOL,
       meta: metaOf(name),
       signal: this.#signal,
@@ -81,13 +67,8 @@ export class Dispatch {
 
     try {
       await transfer.done
-      return true
     } catch (err: any) {
       this.#signal.throwIfAborted()
-
-      if (this.#wasGone && err.reason === 'protocol') {
-        return false
-      }
       throw this.#failure(err)
     } finally {
       over.abort()
@@ -113,8 +94,6 @@ export class Dispatch {
       return this.#survey()
     }
 
-    this.#before = from - (this.#transfer?.progress.bytes ?? 0)
-
     if (this.#from == null) {
       this.#from = from
       this.#since = performance.now()
@@ -138,11 +117,9 @@ export class Dispatch {
   #show ({ bytes }: TransferProgress): void {
     const { size } = this.#file
 
-    const done = Math.max(0, this.#before + bytes)
-
     // that all is there is said when it is stored
-    if (this.#from != null && done < size) {
-      void this.#terminal.print({ type: 'progress', what: this.#what, done, total: size })
+    if (this.#from != null && bytes < size) {
+      void this.#terminal.print({ type: 'progress', what: this.#what, done: bytes, total: size })
     }
   }
 
@@ -150,7 +127,6 @@ export class Dispatch {
     const change = subscriptions.find(({ topic }) => topic === TOPIC)
 
     if (peerId.equals(this.#peerId) && change?.subscribe === false && !over.aborted) {
-      this.#wasGone = true
       void this.#terminal.print({ type: 'note', message: `${short(peerId)} is out of reach; it has a minute to come back` })
       void redial(this.#node, peerId, AbortSignal.any([over, this.#signal]))
     }

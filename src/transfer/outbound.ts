@@ -95,9 +95,8 @@ export class Outbound implements OutboundTransfer {
   }
 
   get progress (): TransferProgress {
-    const { layout: { listBytes, size }, acked } = this.#outgoing
-    const bytes = this.#survey != null ? acked - listBytes : acked
-    return { bytes: Math.max(0, Math.min(bytes, size ?? Infinity)), size }
+    const { layout: { listBytes, size }, there } = this.#outgoing
+    return { bytes: Math.max(0, Math.min(there - listBytes, size ?? Infinity)), size }
   }
 
   /** When to call `tick` */
@@ -302,6 +301,7 @@ export class Outbound implements OutboundTransfer {
     const { peerId } = this
 
     if (reason === EndReason.DONE) {
+      this.#outgoing.done()
       this.settle(reason)
     } else if (reason === EndReason.UNKNOWN) {
       this.#beginAnew()

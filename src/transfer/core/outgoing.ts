@@ -57,7 +57,8 @@ export class Outgoing {
   #questions = 0
   #orders: Array<{ question: number, order: number }> = []
   #lastOrder = 0
-  #acked = 0
+  /** Up to which byte the other side wants nothing any more */
+  #there = 0
   /** What it took to send what arrived: a byte that is asked for alone costs as much as the shortest piece */
   #spent = 0
   /** The end of what was sent */
@@ -69,9 +70,9 @@ export class Outgoing {
     this.owner = init.owner
   }
 
-  /** Bytes that the other side has */
-  get acked (): number {
-    return this.#acked
+  /** Up to which byte the other side has all, whoever sent it */
+  get there (): number {
+    return this.#there
   }
 
   /** The first byte that is to be sent and is not in a fragment yet */
@@ -104,6 +105,7 @@ export class Outgoing {
     }
 
     this.#number = number
+    this.#there = Math.max(this.#there, asked.first?.from ?? Math.min(horizon, end))
     const mark = this.#markOf(echo)
     const arrived: Fragment[] = []
 
@@ -113,7 +115,6 @@ export class Outgoing {
       if (!isAsked && fragment.from < horizon) {
         arrived.push(fragment)
         this.#again.delete(fragment)
-        this.#acked += fragment.to - fragment.from
         this.#spent += Math.max(MIN_FRAGMENT, fragment.to - fragment.from)
       } else if (isAsked && order <= mark) {
         this.#again.add(fragment)
@@ -182,6 +183,11 @@ export class Outgoing {
   /** It did not leave, or was lost with what carried it */
   unsent (fragment: Fragment): void {
     this.#again.add(fragment)
+  }
+
+  /** The other side has all of it */
+  done (): void {
+    this.#there = this.layout.end ?? this.#there
   }
 
   /** The transfer is over. Who remembers it holds none of its bytes */
