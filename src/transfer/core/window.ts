@@ -1,5 +1,5 @@
 import { Pace } from '../../link/core/pace.ts'
-import { LEAF_BYTES, MAX_FLIGHT, PROBE_CAP, PROBE_FIRST, PROBE_MIN, STATUS_AFTER } from '../constants.ts'
+import { LEAF_BYTES, MAX_FLIGHT, PROBE_CAP, PROBE_FIRST, PROBE_MIN, STATUS_AFTER, STATUS_BYTES } from '../constants.ts'
 
 /** How many bytes may be in flight to one peer. It may slow a transfer down, and never stops one: a leaf may always go */
 export interface WindowController {
@@ -31,7 +31,8 @@ export class FixedWindow implements WindowController {
 
 /** As many as the peer deals with in the time that a round trip takes, and a little more: see `Pace` */
 export class RateWindow implements WindowController {
-  readonly #pace = new Pace()
+  /** The other side says where it stands after STATUS_BYTES, or STATUS_AFTER: so much has to be on its way until then */
+  readonly #pace = new Pace({ target: STATUS_AFTER + 5, floor: 2 * STATUS_BYTES })
   #sent = 0
   #released = 0
 
