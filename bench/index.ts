@@ -5,10 +5,11 @@ import { pubsub } from './pubsub.ts'
 import { replication } from './replication.ts'
 import { tableHead, tableRow } from './report.ts'
 import { session } from './session.ts'
+import { transfer } from './transfer.ts'
 import { killWorkers } from './workers.ts'
 import type { Suite, SuiteRun } from './suite.ts'
 
-const suites: Record<string, Suite> = { pubsub, log, replication, database, session }
+const suites: Record<string, Suite> = { pubsub, log, replication, database, session, transfer }
 
 /** Milliseconds after which no other case begins: on a busy machine a run gets shorter, not longer */
 const LAST_BEGIN = { long: 14 * 60_000, full: 5.5 * 60_000, quick: 37_000 }

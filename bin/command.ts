@@ -1,6 +1,6 @@
 import { FLAGS, variableOf } from './flags.ts'
 import type { Event } from './events.ts'
-import type { Flag, Options } from './flags.ts'
+import type { Flag, Initially, Options } from './flags.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
 import type { SharedLog } from '../src/index.ts'
@@ -10,10 +10,12 @@ interface CommandFace {
   takes?: string
   /** In a few words */
   about: string
-  /** More about it, in whole lines */
+  /** More about it, in whole sentences */
   more: string
   examples: Array<[line: string, does: string]>
   flags: readonly Flag[]
+  /** Of those flags that have another value here than elsewhere when nobody sets them */
+  initially?: Initially
   /** Ctrl-C is how it ends, and no failure */
   isEndless (options: Options): boolean
   /** How a person reads what it says */
@@ -57,28 +59,31 @@ export interface ProcessCommand extends CommandFace {
 
 export type Command = LogCommand | ProcessCommand
 
-const WIDTH = 110
+/** Letters of a line, and of its first column */
+const WIDTH = 80
+const FIRST_WIDTH = 30
 
 /** Of all commands */
 export function helpOfAll (commands: Record<string, Command>): string {
-  return `A log that several peers share.
+  return `A log that several peers share, and files from one peer to another.
 
 ${table(Object.entries(commands).map(([name, { about }]) => [`sheaf ${name}`, about]))}
 
 'sheaf COMMAND --help' says more, with examples.`
 }
 
-export function helpOf (name: string, { takes, more, flags, examples }: Command): string {
+export function helpOf (name: string, { takes, more, flags, examples, initially = {} }: Command): string {
   return `sheaf ${[name, takes, '[FLAGS]'].filter(part => part != null).join(' ')}
 
-${more}
+${inLines(more, WIDTH).join('\n')}
 
-${table(flags.map(flag => [nameOf(flag), aboutOf(flag)]))}
+${table(flags.map(flag => [nameOf(flag), aboutOf(flag, initially)]))}
 
 ${table(examples.map(([line, does]) => [line, does]))}
 
-A flag can be set in the environment, too: ${variableOf(flags[0])} is --${flags[0]}, and so on. What is typed goes before it; on and off are 1 and 0,
-and where a flag may be repeated there are commas between.`
+A flag can be set in the environment, too: ${variableOf(flags[0])} is --${flags[0]}, and so on.
+What is typed goes before it; on and off are 1 and 0, and where a flag may be
+repeated there are commas between.`
 }
 
 function nameOf (flag: Flag): string {
@@ -86,27 +91,33 @@ function nameOf (flag: Flag): string {
   return [short == null ? `--${flag}` : `-${short}, --${flag}`, takes].filter(part => part != null).join(' ')
 }
 
-function aboutOf (flag: Flag): string {
-  const { about, initially = [] } = FLAGS[flag]
-  return initially.length === 1 ? `${about} (default: ${initially[0]})` : about
+function aboutOf (flag: Flag, initially: Initially): string {
+  const { about } = FLAGS[flag]
+  const counts = initially[flag] ?? FLAGS[flag].initially ?? []
+  return counts.length === 1 ? `${about} (default: ${counts[0]})` : about
 }
 
-/** Two columns, of which the second is broken into lines */
+/** Two columns, of which the second is broken into lines. What is too long for the first has a line of its own */
 function table (rows: Array<[string, string]>): string {
-  const left = Math.max(...rows.map(([name]) => name.length)) + 2
+  const left = Math.min(FIRST_WIDTH, Math.max(...rows.map(([name]) => name.length))) + 2
 
   return rows.map(([name, about]) => {
-    const lines = ['']
-
-    for (const word of about.split(' ')) {
-      const last = lines[lines.length - 1]
-
-      if (last.length + word.length + left > WIDTH && last !== '') {
-        lines.push(word)
-      } else {
-        lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
-      }
-    }
-    return lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(left)}${line}`).join('\n')
+    const lines = inLines(about, WIDTH - left - 2).map(line => `  ${''.padEnd(left)}${line}`)
+    return name.length > left - 2 ? [`  ${name}`, ...lines].join('\n') : [`  ${name.padEnd(left)}${lines[0].slice(left + 2)}`, ...lines.slice(1)].join('\n')
   }).join('\n')
+}
+
+function inLines (text: string, width: number): string[] {
+  const lines = ['']
+
+  for (const word of text.split(/\s+/)) {
+    const last = lines[lines.length - 1]
+
+    if (last.length + word.length + 1 > width && last !== '') {
+      lines.push(word)
+    } else {
+      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+    }
+  }
+  return lines
 }

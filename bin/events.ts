@@ -50,17 +50,38 @@ export interface ProgressEvent {
   total?: number
 }
 
+/** A file that goes from one peer to another */
+export interface FileEvent {
+  type: 'file'
+  direction: 'in' | 'out'
+  /** 'stored': the receiver has all of it, verified, under its name */
+  is: 'begun' | 'stored'
+  /** The other side */
+  peer: string
+  name: string
+  /** Bytes in all, and those that the receiver had before */
+  size: number
+  from: number
+  /** Where it lies; at the receiver, when it is stored */
+  path?: string
+  /** That it took; when it is stored */
+  seconds?: number
+}
+
 /** What a command has to say: a line of JSON each, or in words */
 export type Event =
   | EntryEvent
   | StatusEvent
   | ProgressEvent
+  | FileEvent
   /** An entry that was appended is stored here, and at so many others of which that was waited for; `missing`: not all of so many have said so in time */
   | { type: 'stored', id: string, others: number }
   | { type: 'stored', others: 0, missing: number }
   /** Without a `share` it is gone */
   | { type: 'replicator', peer: string, is: 'here' | 'changed' | 'gone', share?: number }
   | { type: 'listening', peer: string, log: string, length: number, store?: string, addresses: string[], join?: string, metrics?: string }
+  /** Files are taken here; `send` is the line with which another one sends some */
+  | { type: 'receiving', peer: string, dir: string, addresses: string[], send: string }
   | { type: 'closing' }
   | { type: 'measured', case: string, value: number, unit: string }
   | { type: 'note', message: string }

@@ -92,19 +92,22 @@ export const variableOf = (flag: Flag): string => `SHEAF_${flag.toUpperCase()}`
 
 const isMany = (flag: Flag): boolean => flag === 'join' || flag === 'listen'
 
+/** What counts for one command where nobody says anything, and for others not */
+export type Initially = Partial<Record<Flag, string[]>>
+
 /** What was typed counts, then the environment, then what counts where nobody says anything */
-export function parse (args: string[], flags: readonly Flag[], takesTexts: boolean, env: NodeJS.ProcessEnv): Options {
+export function parse (args: string[], flags: readonly Flag[], takesTexts: boolean, env: NodeJS.ProcessEnv, initially: Initially = {}): Options {
   const { values, positionals } = parsed(args, flags, takesTexts)
   const options: Record<string, unknown> = { texts: positionals }
 
   for (const flag of Object.keys(FLAGS) as Flag[]) {
-    const { initially = [], read } = FLAGS[flag]
+    const { read } = FLAGS[flag]
     const isWanted = flags.includes(flag)
     const typed = values[flag]?.map(String)
     const set = isWanted ? setIn(env, flag) : undefined
 
     try {
-      options[flag] = read(typed ?? set ?? initially)
+      options[flag] = read(typed ?? set ?? initially[flag] ?? FLAGS[flag].initially ?? [])
     } catch (err: any) {
       throw new UsageError(`${typed == null ? variableOf(flag) : `--${flag}`} takes ${oneLine(err)}`)
     }

@@ -10,14 +10,14 @@ import { Key } from 'interface-datastore'
 import { createLibp2p } from 'libp2p'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
-import { directSub, sharedLogs } from '../src/index.ts'
+import { directSub, sharedLogs, transfers } from '../src/index.ts'
 import { FailedError, oneLine, UsageError } from './errors.ts'
 import { shared } from './flags.ts'
 import { REPLICAS } from './log.ts'
 import { openStore } from './store.ts'
 import type { Share } from './flags.ts'
 import type { Store } from './store.ts'
-import type { DirectSub, SharedLog, SharedLogs } from '../src/index.ts'
+import type { DirectSub, SharedLog, SharedLogs, Transfers } from '../src/index.ts'
 import type { Libp2p, Metrics } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -30,7 +30,7 @@ const HELLO_TIMEOUT = 1_000
 /** Milliseconds for which it is remembered where others are: they may be off for a while. A guess: a month */
 const REMEMBERED = 30 * 24 * 3_600_000
 
-export type Node = Libp2p<{ pubsub: DirectSub, logs: SharedLogs }>
+export type Node = Libp2p<{ pubsub: DirectSub, logs: SharedLogs, transfers: Transfers }>
 
 export interface OpenNode {
   node: Node
@@ -65,7 +65,9 @@ export async function openNode ({ store: dir, listen, isOffline = false, metrics
       // nodes that one node leads to each other find out where the others are
       dht: kadDHT({ protocol: '/libp2p-sheaf/kad/1.0.0', clientMode: listen.length === 0, peerInfoMapper: passthroughMapper }),
       pubsub: directSub(),
-      logs: sharedLogs()
+      logs: sharedLogs(),
+      // also where none is taken: who sends a file to such a node hears that at once
+      transfers: transfers()
     }
   })
   let closing: Promise<void> | undefined
@@ -111,18 +113,22 @@ export async function openLog ({ node, store: { dir, datastore } }: Pick<OpenNod
   }
 }
 
-/** Connects to them, and waits for what they keep */
-export async function join (node: Node, log: SharedLog, addresses: Multiaddr[], signal: AbortSignal): Promise<void> {
+/** Connects to them, and again when a connection is lost */
+export async function connect (node: Node, addresses: Multiaddr[], signal: AbortSignal): Promise<void> {
   for (const address of addresses) {
     try {
       const { remotePeer } = await node.dial(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT)]) })
-      // when it is lost, it is looked for again
       await node.peerStore.merge(remotePeer, { tags: { [KEEP_ALIVE]: {} } })
     } catch (err: any) {
       signal.throwIfAborted()
       throw new FailedError(`Nobody answers at ${address}: is the other node still running? (${causeOf(err)})`)
     }
   }
+}
+
+/** Connects to them, and waits for what they keep */
+export async function join (node: Node, log: SharedLog, addresses: Multiaddr[], signal: AbortSignal): Promise<void> {
+  await connect(node, addresses, signal)
 
   if (addresses.length > 0) {
     // so that the first line that is typed finds somebody. They may be on other logs, or keep nothing
@@ -132,7 +138,7 @@ export async function join (node: Node, log: SharedLog, addresses: Multiaddr[], 
 }
 
 /** The message of libp2p is about all addresses and what to do in a program: of the parts, the last tells why */
-function causeOf (err: any): string {
+export function causeOf (err: any): string {
   const last = err.errors?.at(-1) ?? err
   const [, reason] = /\b(\w+ E[A-Z]+\b[^\n]*|E[A-Z]{5,}[^\n]*)/.exec(last.message) ?? []
   return reason ?? oneLine(last)

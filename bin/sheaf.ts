@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command: a log that several peers share, from a terminal
+ * The command: a log that several peers share, and files from one peer to another, from a terminal
  */
 import module from 'node:module'
 import { bench } from './bench.ts'
@@ -8,12 +8,14 @@ import { helpOf, helpOfAll } from './command.ts'
 import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
 import { parse, variableOf } from './flags.ts'
 import { peer } from './peer.ts'
+import { receive } from './receive.ts'
+import { send } from './send.ts'
 import { Terminal } from './terminal.ts'
 import { WORKS } from './works.ts'
 import type { Command } from './command.ts'
 import type { Options } from './flags.ts'
 
-const COMMANDS: Record<string, Command> = { peer, ...WORKS, bench }
+const COMMANDS: Record<string, Command> = { peer, ...WORKS, send, receive, bench }
 
 /** As a shell says it of who was ended by Ctrl-C */
 const INTERRUPTED = 130
@@ -68,7 +70,7 @@ function read (name: string | undefined, args: string[]): { command: Command, op
   }
 
   const command = COMMANDS[name]
-  return { command, options: parse(args, command.flags, command.takes != null, process.env) }
+  return { command, options: parse(args, command.flags, command.takes != null, process.env, command.initially) }
 }
 
 async function run (name: string, command: Command, options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,10 @@
+import { basename } from 'node:path'
 import { RING } from '../src/replication/core/ring.ts'
+import type { FileEvent } from './events.ts'
 import type { Segment } from '../src/index.ts'
+
+/** Letters of the name of a file in a line: with a bar and two long numbers behind it, a line has 80 */
+export const NAME_WIDTH = 20
 
 /** The last letters of a peer id tell peers apart; the first ones are all the same */
 export const short = (peer: { toString(): string }): string => peer.toString().slice(-6)
@@ -39,4 +44,36 @@ export async function * linesOf (stream: AsyncIterable<Uint8Array>): AsyncGenera
   if (rest !== '') {
     yield rest
   }
+}
+
+/** No wider than so many columns: what is longer loses its end. A letter that is not Latin may take two */
+export function clipped (text: string, columns: number): string {
+  let width = 0
+
+  for (let at = 0; at < text.length; at++) {
+    width += text.charCodeAt(at) < 0x300 ? 1 : 2
+
+    if (width > columns) {
+      return `${text.slice(0, Math.max(0, at - 1)).replace(/[\uD800-\uDBFF]$/, '')}…`
+    }
+  }
+  return text
+}
+
+export function secondsInWords (seconds: number): string {
+  return seconds < 60 ? `${Number(seconds.toPrecision(2))} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+}
+
+export function fileInWords ({ direction, is, peer, name, size, from, path, seconds = 0 }: FileEvent): string {
+  const what = clipped(name, NAME_WIDTH)
+
+  if (is === 'begun') {
+    const rest = from === 0 ? '' : `; ${bytesInWords(from)} ${direction === 'in' ? 'are here' : 'of it are there'} already`
+    const who = direction === 'in' ? `${short(peer)} sends ${what}` : `Sending ${what} to ${short(peer)}`
+    return `${who}, ${bytesInWords(size)}${rest}`
+  }
+
+  const came = size - from
+  const rate = came === 0 ? '' : `: ${bytesInWords(came)} in ${secondsInWords(seconds)}, ${bytesInWords(came / Math.max(seconds, 0.001))}/s`
+  return direction === 'in' ? `${clipped(basename(path ?? name), NAME_WIDTH)} is here${rate}` : `${what} is stored there${rate}`
 }

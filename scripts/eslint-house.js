@@ -11,6 +11,7 @@ const FLOORS = new Map(Object.entries({
   storage: 1,
   log: 2,
   pubsub: 2,
+  connect: 3,
   session: 3,
   transfer: 3,
   replication: 4,

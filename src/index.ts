@@ -22,6 +22,7 @@
  * ```
  */
 
+export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
 export {
@@ -38,6 +39,11 @@ export {
   ProtocolHandledError, QueueFullError, RekeyFailedError, RekeyTimeoutError, SessionClosedError, TooManyRekeysError, TooManySessionsError
 } from './session/errors.ts'
 export { sessions } from './session/index.ts'
+export {
+  OfferOverError, SourceFailedError, TooManyTransfersError, TransferFailedError, TransferRejectedError
+} from './transfer/errors.ts'
+export { transfers } from './transfer/index.ts'
+export type { PeerDiagnostics, StayConnected, StayConnectedComponents, StayConnectedInit } from './connect/index.ts'
 export type {
   ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
   RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
@@ -54,3 +60,8 @@ export type {
   CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode, Sessions, SessionsComponents, SessionsDiagnostics,
   SessionsInit, SessionState
 } from './session/index.ts'
+export type {
+  AcceptOptions, Chunks, IncomingTransfer, Offer, OfferHandler, OutboundTransfer, SendOptions as TransferOptions, TransferEvents, TransferProgress, Transfers,
+  TransfersComponents, TransfersDiagnostics, TransfersInit, TransferSource
+} from './transfer/index.ts'
+export type { TransferFailure } from './transfer/errors.ts'

@@ -67,6 +67,8 @@ export const CLOCKS_REMEMBERED = 300_000
 export const LATER_RETRY = 1_000
 /** Milliseconds after which what was not answered is taken for lost. Longer than a slow disk takes */
 export const ANSWER_TIMEOUT = 20_000
+/** The same while something large is on its way to or from the peer */
+export const LARGE_TIMEOUT = 600_000
 /** Questions of one peer, and messages with entries from it, that may wait for our disk */
 export const MAX_QUESTIONS = 32
 

@@ -287,6 +287,12 @@ export interface SharedLogsInit {
    * @default 'sessions'
    */
   sessions?: string
+  /**
+   * The name under which transfers() is registered, if it is: then an entry may have 16 MiB, else what fits a message
+   *
+   * @default 'transfers'
+   */
+  transfers?: string
   /** For tests: where time comes from */
   clock?: Clock
   /** For tests: where chance comes from */

@@ -42,6 +42,7 @@ const OPEN: Rules<OpenOptions> = {
 const SERVICE: Rules<SharedLogsInit> = {
   pubsub: [NAME],
   sessions: [NAME],
+  transfers: [NAME],
   clock: [ANYTHING],
   random: [ANYTHING]
 }

@@ -1,3 +1,4 @@
+import type { Key } from './core/types.ts'
 import type { AbortOptions, PeerId } from '@libp2p/interface'
 
 export interface PortEvents {
@@ -17,6 +18,8 @@ export interface PortTopic {
   broadcast (data: Uint8Array): void
   /** To one of them. Resolves when it is on its way, and waits while that peer is too slow; rejects if it cannot be sent */
   send (to: PeerId, data: Uint8Array, options?: AbortOptions): Promise<void>
+  /** Whether a message is on its way to or from this peer that takes its time: answers may be late. Not of each port */
+  isBusy? (peer: Key): boolean
   /** No event comes after this is called */
   leave (): Promise<void>
 }

@@ -19,6 +19,8 @@ import type { AbortOptions } from '@libp2p/interface'
 export interface PushInit {
   context: Pick<ReplicationContext, 'clock' | 'trust' | 'sizes'>
   send (to: Key, message: Message): Promise<void>
+  /** Whether something large is on its way to or from this peer */
+  isBusy (peer: Key): boolean
   /** How many others hear of a new entry at once, for all that we know */
   reach (): number
 }
@@ -307,7 +309,8 @@ export class Push {
     this.#isNew = false
 
     for (const [peer, way] of this.#ways) {
-      if (way.outgoing.expire(now)) {
+      // an answer comes behind what is large
+      if (!this.#init.isBusy(peer) && way.outgoing.expire(now)) {
         this.#timedOut(peer)
       }
       this.#pump(peer, way)
@@ -327,7 +330,7 @@ export class Push {
     for (let batch = way.outgoing.take(now); batch != null; batch = way.outgoing.take(now)) {
       const { number, items } = batch
 
-      send(peer, { type: 'entries', number, reach: reach(), entries: items.map(({ entry }) => entry) }).catch(() => {
+      send(peer, { type: 'entries', number, reach: reach(), entries: items.map(({ entry }) => entry) }).then(() => { way.outgoing.left(number, clock.now()) }, () => {
         // it is out of reach for the moment, or for longer: then it leaves
         way.outgoing.lost(number)
         way.pausedUntil = clock.now() + Math.min(limits.RETRY_FIRST * 2 ** way.failures++, limits.RETRY_CAP)
@@ -351,9 +354,10 @@ export class Push {
       return
     }
 
-    for (const { outgoing, pausedUntil } of this.#ways.values()) {
+    for (const [peer, { outgoing, pausedUntil }] of this.#ways) {
       if (outgoing.size > 0) {
-        next = Math.min(next, outgoing.nextTimeout(), pausedUntil > now ? pausedUntil : Infinity)
+        const timeout = this.#init.isBusy(peer) ? Math.max(outgoing.nextTimeout(), now + limits.ANSWER_TIMEOUT) : outgoing.nextTimeout()
+        next = Math.min(next, timeout, pausedUntil > now ? pausedUntil : Infinity)
       }
     }
 

@@ -4,18 +4,18 @@ import { NoAnswerError } from './errors.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Key } from './core/types.ts'
 import type { Answer, Message, Question } from './wire.ts'
-import type { Timer } from '../runtime/clock.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 export interface QuestionsInit {
   context: Pick<ReplicationContext, 'clock' | 'trust'>
+  /** Whether something large is on its way to or from this peer */
+  isBusy (peer: Key): boolean
   send (to: Key, message: Message, options?: AbortOptions): Promise<void>
 }
 
 interface Open {
   to: Key
   kind: Question['kind']
-  timer: Timer
   resolve (answer: Answer): void
   reject (err: Error): void
 }
@@ -43,15 +43,22 @@ export class Questions {
     signal?.throwIfAborted()
     const number = ++this.#number
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-    const { context: { clock, trust }, send } = this.#init
+    const { context: { clock, trust }, isBusy, send } = this.#init
     const askedAt = clock.now()
-    const timer = clock.after(limits.ANSWER_TIMEOUT, () => {
+    const late = (): void => {
+      // the answer may be large, or behind something that is
+      if (isBusy(to) && clock.now() < askedAt + limits.LARGE_TIMEOUT) {
+        timer = clock.after(limits.ANSWER_TIMEOUT, late)
+        return
+      }
+
       trust.timedOut(to, askedAt, clock.now())
-      reject(new NoAnswerError(`no answer within ${limits.ANSWER_TIMEOUT} ms`))
-    })
+      reject(new NoAnswerError(`no answer within ${clock.now() - askedAt} ms`))
+    }
+    let timer = clock.after(limits.ANSWER_TIMEOUT, late)
     const onAbort = (): void => { reject(signal?.reason ?? new AbortError()) }
     signal?.addEventListener('abort', onAbort)
-    this.#open.set(number, { to, kind: question.kind, timer, resolve, reject })
+    this.#open.set(number, { to, kind: question.kind, resolve, reject })
 
     try {
       send(to, { type: 'question', number, question }, { signal }).catch(err => { reject(new NoAnswerError(`it could not be asked: ${err.message}`)) })

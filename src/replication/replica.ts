@@ -100,7 +100,8 @@ export class Replica {
     const { context, replicas, onTransition } = init
     this.#init = init
     this.#nudges = new Alarm(context.clock, () => { this.#nudgeAll() })
-    this.questions = new Questions({ context, send: async (to, message, options) => this.#send(to, message, options) })
+    const isBusy = (peer: Key): boolean => this.#topic?.isBusy?.(peer) === true
+    this.questions = new Questions({ context, isBusy, send: async (to, message, options) => this.#send(to, message, options) })
     this.roster = new Roster({
       ...init,
       ...context,
@@ -415,7 +416,7 @@ export class Replica {
       ingest,
       answers: new Answers({ context, log, digests, kept, removals: () => this.#parts?.pruning.removals ?? 0, isSynced: () => syncReport(this).isSynced }),
       spotChecks: new SpotChecks({ context, log, questions, shared, suspects: () => roster.reliable }),
-      push: new Push({ context, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
+      push: new Push({ context, isBusy: peer => this.#topic?.isBusy?.(peer) === true, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
       antiEntropy: new AntiEntropy({
         context,
         log,

@@ -423,7 +423,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const max = this.#init.port.maxMessageSize - limits.MAX_ENTRY_OVERHEAD
 
     if (byteLength > max) {
-      throw new EntryTooLargeError(`${byteLength} bytes where at most ${max} go into one message: split them into several entries`)
+      throw new EntryTooLargeError(`${byteLength} bytes where at most ${max} go into one entry: split them into several, or register transfers(), with which an entry may have 16 MiB`)
     }
   }
 

@@ -8,6 +8,7 @@ import { handleOf } from './handle.ts'
 import { checkInit, checkOpenOptions, expectSame } from './options.ts'
 import { directSubPort } from './ports/direct-sub.ts'
 import { GossipSubPort } from './ports/gossipsub.ts'
+import { largePort } from './ports/large.ts'
 import { sealedPort } from './ports/sealed.ts'
 import { SharedLog } from './shared-log.ts'
 import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
@@ -15,7 +16,11 @@ import type { Port } from './port.ts'
 import type { GossipSub } from './ports/gossipsub.ts'
 import type { DirectSub } from '../pubsub/index.ts'
 import type { Sessions } from '../session/index.ts'
+import type { Transfers } from '../transfer/index.ts'
 import type { Startable } from '@libp2p/interface'
+
+/** What may be registered that a log makes use of */
+type Service = DirectSub & GossipSub & Pick<Sessions, 'rekey'> & Pick<Transfers, 'handle' | 'unhandle'>
 
 /** Calls of open, close and drop for one log that may wait for each other */
 const LIFECYCLE_CAPACITY = 1024
@@ -180,7 +185,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       throw new InvalidParametersError('A confidential log needs directSub() and sessions(): register both in services')
     }
 
-    return sealedPort(pubsub as DirectSub, sessions as unknown as Sessions, this.#clock)
+    return this.#withLarge(sealedPort(pubsub as DirectSub, sessions as unknown as Sessions, this.#clock), true)
   }
 
   #choosePort (): Port {
@@ -189,7 +194,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
     const pubsub = this.#find(name)
 
     if (isFunction(pubsub?.requestSubscribers)) {
-      return directSubPort(pubsub as DirectSub, this.#clock)
+      return this.#withLarge(directSubPort(pubsub as DirectSub, this.#clock), false)
     }
     if ([pubsub?.subscribe, pubsub?.unsubscribe, pubsub?.publish, pubsub?.getSubscribers].every(isFunction)) {
       return new GossipSubPort(pubsub as GossipSub, {
@@ -204,9 +209,20 @@ export class SharedLogs implements SharedLogsFace, Startable {
     throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
   }
 
-  #find (name: string): Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined {
+  /** Entries that are too large for a message go as transfers, if those are registered */
+  #withLarge (port: Port, confidential: boolean): Port {
+    const transfers = this.#find(this.#init.transfers ?? 'transfers')
+
+    if (!isFunction(transfers?.handle) || !isFunction(transfers?.unhandle)) {
+      return port
+    }
+
+    return largePort(port, { transfers: transfers as unknown as Transfers, clock: this.#clock, confidential })
+  }
+
+  #find (name: string): Partial<Service> | undefined {
     try {
-      return (this.#components as unknown as Record<string, Partial<DirectSub & GossipSub & Pick<Sessions, 'rekey'>> | undefined>)[name]
+      return (this.#components as unknown as Record<string, Partial<Service> | undefined>)[name]
     } catch {
       // how libp2p says that nothing has this name
       return undefined

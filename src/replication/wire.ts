@@ -17,7 +17,7 @@ export const KEY_BYTES = 16
 export const PROOF_BYTES = 16
 export const FINGERPRINT_BYTES = 8
 /** Of an entry: see log/core/entry.ts and log/core/merkle.ts */
-const MAX_ENTRY_BYTES = 2 ** 23
+const MAX_ENTRY_BYTES = 2 ** 25
 /** With the most segments, signed by an Ed25519 key, it has less than 1024; an RSA key of 8192 bits adds 2,100 */
 const MAX_DOCUMENT_BYTES = 4096
 const MAX_REASON_BYTES = 1024

@@ -6,9 +6,11 @@ import { testsInPlaces, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { Place } from './terminal.ts'
 import type { AddressInfo } from 'node:net'
 
+const ID = '12D3KooWQT8JTDHCBTJE3UvNmiFCLUu7HvtrA9YLGymZTP4vw6k8'
+
 /** What they do not begin with, and the one line that they say about it. Nothing is left behind */
 const WRONG: Array<[name: string, code: 1 | 2, says: RegExp, args: string[], env?: NodeJS.ProcessEnv]> = [
-  ['no command', 2, /^Say what to do: peer, append, cat, status, bench/, []],
+  ['no command', 2, /^Say what to do: peer, append, cat, status, send, receive, bench/, []],
   ['a command that is unknown', 2, /^There is no command 'pear'/, ['pear']],
   ['a flag that is unknown', 2, /^Unknown option '--topic' \(--help/, ['peer', '--topic', 'x']],
   ['a flag of another command', 2, /^Unknown option '--metrics' \(--help/, ['cat', '--metrics', '1']],
@@ -24,7 +26,15 @@ const WRONG: Array<[name: string, code: 1 | 2, says: RegExp, args: string[], env
   ['a store that is not there', 1, /^There is no store in \.\/data: 'sheaf peer --store \.\/data' makes one/, ['status']],
   ['a store that cannot be one', 1, /^The store in \/dev\/null\/data cannot be opened/, ['peer', '--store', '/dev/null/data']],
   ['a place where it cannot listen', 1, /^This node cannot listen on/, ['peer', '--store', 'memory', '--listen', '/ip4/192.0.2.1/tcp/1']],
-  ['nobody at an address', 1, /^Nobody answers at \/ip4\/127.0.0.1\/tcp\/1: is the other node still running/, ['cat', '--store', 'memory', '--join', '/ip4/127.0.0.1/tcp/1']]
+  ['nobody at an address', 1, /^Nobody answers at \/ip4\/127.0.0.1\/tcp\/1: is the other node still running/, ['cat', '--store', 'memory', '--join', '/ip4/127.0.0.1/tcp/1']],
+  ['a file without an address', 2, /^send takes a FILE and the ADDRESS that 'sheaf receive' prints/, ['send', 'x']],
+  ['an address that says not whose it is', 2, /^send takes an ADDRESS that ends with \/p2p\/ID/, ['send', 'x', '/ip4/127.0.0.1/tcp/1']],
+  ['an id without a way to it', 2, /^send takes an ADDRESS that begins with a slash.* an id alone goes with --join/, ['send', 'x', ID]],
+  ['a file that is not there', 1, /^There is no file x$/, ['send', 'x', `/ip4/127.0.0.1/tcp/1/p2p/${ID}`]],
+  ['a directory in place of a file', 1, /^\/etc is a directory: pack it, as with tar -czf etc.tar.gz \/etc, and/, ['send', '/etc', `/ip4/127.0.0.1/tcp/1/p2p/${ID}`]],
+  ['nobody who takes a file', 1, /^Nobody takes files at \/ip4\/127.*: does 'sheaf receive' still run there/, ['send', '/etc/hostname', `/ip4/127.0.0.1/tcp/1/p2p/${ID}`]],
+  ['a directory that is not there', 1, /^There is no directory \.\/none: make it, or name another one$/, ['receive', './none']],
+  ['more directories than one', 2, /^receive takes one directory, not 2$/, ['receive', '.', '.']]
 ]
 
 describe('sheaf, where something is wrong', function () {

@@ -30,10 +30,13 @@ export class Terminal {
   readonly #closed: Promise<unknown[]>
   #onLine = (): void => {}
 
-  constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+  /** `shell`: what a shell does first, and then becomes the command: "$0" "$@" */
+  constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}, shell?: string) {
     this.dir = dir
+    const command = [process.execPath, BIN, ...args]
+    const [program, ...rest] = shell == null ? command : ['bash', '-c', shell, ...command]
     // what Node thinks of the way in which the tests were started is no news
-    this.#child = spawn(process.execPath, [BIN, ...args], { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
+    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
     this.#closed = once(this.#child, 'close')
     createInterface({ input: this.#child.stdout }).on('line', line => { this.#hear(this.lines, line) })
     createInterface({ input: this.#child.stderr }).on('line', line => { this.#hear(this.errors, line) })
@@ -159,16 +162,32 @@ export interface Place {
 
 /** A directory of its own for some work: when that is over, so is what runs in it */
 async function inPlace (work: (place: Place) => Promise<void>): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'sheaf-'))
+  const dir = await makePlace()
 
   try {
     await work({ dir })
   } finally {
-    const left = [...running].filter(terminal => terminal.dir === dir)
-    left.forEach(terminal => { terminal.signal('SIGKILL') })
-    await Promise.all(left.map(async terminal => terminal.ended()))
-    await rm(dir, { recursive: true, force: true })
+    await clear(dir)
   }
+}
+
+async function makePlace (): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'sheaf-'))
+}
+
+async function clear (dir: string): Promise<void> {
+  const left = [...running].filter(terminal => terminal.dir === dir)
+  left.forEach(terminal => { terminal.signal('SIGKILL') })
+  await Promise.all(left.map(async terminal => terminal.ended()))
+  await rm(dir, { recursive: true, force: true })
+}
+
+/** The same for tests that have both cores busy: one after the other */
+export function newPlace (): Place {
+  const place = { dir: '' }
+  beforeEach(async () => { place.dir = await makePlace() })
+  afterEach(async () => { await clear(place.dir) })
+  return place
 }
 
 /**

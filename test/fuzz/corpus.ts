@@ -10,6 +10,7 @@ import { keyOf } from '../../src/pubsub/keys.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { Author } from '../../src/replication/documents.ts'
 import { encodeMessage } from '../../src/replication/wire.ts'
+import * as transfers from '../../src/transfer/wire.ts'
 import { SILENCE } from '../fixtures/core.ts'
 import { MESSAGES } from '../fixtures/replication-v1.ts'
 import type { Frame } from '../../src/link/core/frames.ts'
@@ -31,7 +32,23 @@ export interface Corpus {
   /** What peers of a log say to each other, and what they say they keep of the log whose hash is LOG_HASH */
   logMessages: Uint8Array[]
   documents: Uint8Array[]
+  /** What peers say to each other about a transfer */
+  transferMessages: Uint8Array[]
 }
+
+const ID = new Uint8Array(16).fill(9)
+const ROOT = new Uint8Array(32).fill(8)
+const TRANSFER_MESSAGES: transfers.Message[] = [
+  { type: 'offer', id: ID, terms: { size: 2 ** 33, root: ROOT, protocol: 'photos', meta: new Uint8Array(20) } },
+  { type: 'offer', id: ID, terms: { protocol: '', meta: new Uint8Array() } },
+  { type: 'status', id: ID, status: { number: 3, echo: 2 ** 40, horizon: 300_000, wanted: [{ from: 0, to: 9 }, { from: 100, to: 70_000 }] } },
+  { type: 'status', id: ID, status: { number: 1, echo: 0, horizon: 0, wanted: [] } },
+  { type: 'data', id: ID, offset: 131_072, bytes: new Uint8Array(300) },
+  { type: 'probe', id: ID, question: 5 },
+  { type: 'probe', id: ID, question: 5, end: { size: 2 ** 53 - 1, root: ROOT } },
+  { type: 'end', id: ID, isSender: true, reason: transfers.EndReason.SOURCE },
+  { type: 'end', id: ID, isSender: false, reason: transfers.EndReason.DONE }
+]
 
 /** What a kind of frame is made of */
 export const SOURCES: Array<[number, keyof Corpus]> = [
@@ -95,6 +112,7 @@ export async function makeCorpus (topic: string): Promise<Corpus> {
     flows: flowFrames.map(bodyOf),
     logMessages: [...MESSAGES.map(({ bytes }) => fromString(bytes, 'base16')), encodeMessage({ type: 'hello', isAsking: true, documents: documents.flat() })],
     documents: documents.flat(),
+    transferMessages: TRANSFER_MESSAGES.map(transfers.encodeMessage),
     frames: [
       ...[...gossipFrames, ...messageFrames, ...parcelFrames, ...flowFrames, piece].map(bytesOf),
       ...receipts.map(receipt => bytesOf(frameOf(wire.Kind.RECEIPT, receipt))),

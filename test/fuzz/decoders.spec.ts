@@ -8,6 +8,7 @@ import { decodeSymbols } from '../../src/replication/core/sketch.ts'
 import { readDocument } from '../../src/replication/documents.ts'
 import { decodeMessage, encodeMessage } from '../../src/replication/wire.ts'
 import { MalformedError } from '../../src/runtime/errors.ts'
+import * as transfers from '../../src/transfer/wire.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { LOG_HASH, makeCorpus } from './corpus.ts'
 import { Mutator } from './mutate.ts'
@@ -120,6 +121,28 @@ const targets: Record<string, Target> = {
       }
       if (message.type === 'answer' && message.answer.kind === 'symbols') {
         decodeSymbols(message.answer.symbols)
+      }
+    }
+  },
+  'a message about a transfer': {
+    share: 4,
+    corpus: corpus => corpus.transferMessages,
+    decode: bytes => {
+      const message = transfers.decodeMessage(bytes)
+      const numbers = {
+        offer: (): number[] => message.type === 'offer' ? [message.terms.size ?? 0] : [],
+        status: () => message.type === 'status'
+          ? [message.status.number, message.status.echo, message.status.horizon, ...message.status.wanted.flatMap(({ from, to }) => [from, to, to - from - 1])]
+          : [],
+        data: () => message.type === 'data' ? [message.offset, message.bytes.byteLength - 1, 65_536 - message.bytes.byteLength] : [],
+        probe: () => message.type === 'probe' ? [message.question, message.end?.size ?? 0] : [],
+        end: () => message.type === 'end' ? [message.reason, transfers.EndReason.TOO_LARGE - message.reason] : []
+      }
+      numbers[message.type]().forEach(isSane)
+
+      // it has one spelling, but for reasons that a later version may have
+      if (message.type !== 'end' && compare(transfers.encodeMessage(message), bytes) !== 0) {
+        throw new Error('it is written otherwise than it was read')
       }
     }
   },

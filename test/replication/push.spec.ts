@@ -33,6 +33,7 @@ describe('pushing entries to those who keep them', () => {
     const push = new Push({
       context: contextOf(clock),
       send: async (_, message: Message) => { message.type === 'entries' && sent.push(message.number) },
+      isBusy: () => false,
       reach: () => 1
     })
     const acked: number[] = []

@@ -8,7 +8,7 @@ describe('questions to other peers', () => {
   it('leave nothing behind when they are called off before they are asked', async () => {
     const clock = new VirtualClock(0)
     let sent = 0
-    const questions = new Questions({ context: contextOf(clock), send: async () => { sent++ } })
+    const questions = new Questions({ isBusy: () => false, context: contextOf(clock), send: async () => { sent++ } })
     const reason = new Error('called off')
     await expect(questions.ask('a peer', { kind: 'weight' }, { signal: AbortSignal.abort(reason) })).to.be.rejectedWith(reason)
     // a timer would reject what nobody waits for: that ends a process
@@ -17,7 +17,7 @@ describe('questions to other peers', () => {
 
   it('are given up when nobody answers', async () => {
     const clock = new VirtualClock(0)
-    const questions = new Questions({ context: contextOf(clock), send: async () => {} })
+    const questions = new Questions({ isBusy: () => false, context: contextOf(clock), send: async () => {} })
     const asked = questions.ask('a peer', { kind: 'weight' })
     expect(questions.size).to.equal(1)
     clock.advance(20_000)

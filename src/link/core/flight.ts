@@ -30,6 +30,9 @@ interface Mark {
   onLost (): void
 }
 
+/** Bytes that were dealt with and are granted at once. A guess: a sender that keeps little on its way waits for them */
+const GRANT_BYTES = 128 * 1024
+
 export interface FlightInit {
   /** Bytes that the other side may send before this side has dealt with them */
   window: number
@@ -256,7 +259,7 @@ export class Flight {
 
   /** Whether they are so many that the other side may be waiting to hear of them */
   get isWorthAGrant (): boolean {
-    return this.ungranted >= this.#window / 4
+    return this.ungranted >= Math.min(GRANT_BYTES, this.#window / 4)
   }
 
   /** What to tell the other side now: how many bytes were dealt with in all */

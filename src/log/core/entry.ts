@@ -18,8 +18,8 @@ export const MAX_PARENTS = 64
 /** As much as the multihash of a SHA-512 and some more: a guess */
 export const MAX_GROUP_BYTES = 64
 export const MAX_REPLICAS = 255
-/** What is larger is for transfers. A guess */
-export const MAX_DATA_BYTES = 4 * 1024 * 1024
+/** From the specification: what is larger is no entry of a log, but a payload that an entry names */
+export const MAX_DATA_BYTES = 16 * 1024 * 1024
 export const MAX_TIME = 2 ** 48 - 1
 export const MAX_COUNTER = 2 ** 16 - 1
 

@@ -105,6 +105,15 @@ export class Outgoing {
     return { number, items: queued.map(({ item }) => item) }
   }
 
+  /** A batch has left only now: its answer is expected later */
+  left (number: number, now: number): void {
+    const batch = this.#underWay.get(number)
+
+    if (batch != null) {
+      batch.until = now + this.#init.timeout
+    }
+  }
+
   /** A batch was answered: what was in it */
   answered (number: number): Item[] {
     return this.#ended(number).map(({ item }) => item)
@@ -120,9 +129,9 @@ export class Outgoing {
 
   /** The first answer that is under way was expected by then */
   nextTimeout (): number {
-    // they were sent one after the other
-    const [first] = this.#underWay.values()
-    return first?.until ?? Infinity
+    let at = Infinity
+    this.#underWay.forEach(({ until }) => { at = Math.min(at, until) })
+    return at
   }
 
   /** Whether a batch was not answered in time */
