@@ -1,23 +1,20 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { identify } from '@libp2p/identify'
-import { KEEP_ALIVE } from '@libp2p/interface'
-import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { Key } from 'interface-datastore'
 import { createLibp2p } from 'libp2p'
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
-import { directSub, sharedLogs, transfers } from '../src/index.ts'
+import { directSub, sharedLogs, stayConnected, transfers } from '../src/index.ts'
 import { FailedError, oneLine, UsageError } from './errors.ts'
 import { shared } from './flags.ts'
 import { REPLICAS } from './log.ts'
 import { openStore } from './store.ts'
 import type { Share } from './flags.ts'
 import type { Store } from './store.ts'
-import type { DirectSub, SharedLog, SharedLogs, Transfers } from '../src/index.ts'
+import type { DirectSub, SharedLog, SharedLogs, StayConnected, Transfers } from '../src/index.ts'
 import type { Libp2p, Metrics } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
@@ -25,12 +22,12 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 const DIAL_TIMEOUT = 10_000
 
 /** Milliseconds that somebody who was joined may take to say what he keeps */
-const HELLO_TIMEOUT = 1_000
+const HELLO_TIMEOUT = 2_000
 
 /** Milliseconds for which it is remembered where others are: they may be off for a while. A guess: a month */
 const REMEMBERED = 30 * 24 * 3_600_000
 
-export type Node = Libp2p<{ pubsub: DirectSub, logs: SharedLogs, transfers: Transfers }>
+export type Node = Libp2p<{ connected: StayConnected, pubsub: DirectSub, logs: SharedLogs, transfers: Transfers }>
 
 export interface OpenNode {
   node: Node
@@ -61,9 +58,8 @@ export async function openNode ({ store: dir, listen, isOffline = false, metrics
     peerStore: { maxAddressAge: REMEMBERED, maxPeerAge: REMEMBERED },
     services: {
       identify: identify(),
-      ping: ping(),
-      // nodes that one node leads to each other find out where the others are
-      dht: kadDHT({ protocol: '/libp2p-sheaf/kad/1.0.0', clientMode: listen.length === 0, peerInfoMapper: passthroughMapper }),
+      // nodes that one node leads to each other meet, and find each other again
+      connected: stayConnected(),
       pubsub: directSub(),
       logs: sharedLogs(),
       // also where none is taken: who sends a file to such a node hears that at once
@@ -117,8 +113,8 @@ export async function openLog ({ node, store: { dir, datastore } }: Pick<OpenNod
 export async function connect (node: Node, addresses: Multiaddr[], signal: AbortSignal): Promise<void> {
   for (const address of addresses) {
     try {
-      const { remotePeer } = await node.dial(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT)]) })
-      await node.peerStore.merge(remotePeer, { tags: { [KEEP_ALIVE]: {} } })
+      await node.dial(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT)]) })
+      node.services.connected.add(address)
     } catch (err: any) {
       signal.throwIfAborted()
       throw new FailedError(`Nobody answers at ${address}: is the other node still running? (${causeOf(err)})`)

@@ -1,4 +1,3 @@
-import { KEEP_ALIVE } from '@libp2p/interface'
 import { oneLine } from './errors.ts'
 import { spoken } from './events.ts'
 import { DEFAULT_LOG, MEMORY, otherStore } from './flags.ts'
@@ -10,9 +9,6 @@ import type { Options } from './flags.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
 import type { SharedLog } from '../src/index.ts'
-
-/** Milliseconds that it may take to find somebody, and to connect */
-const DIAL_TIMEOUT = 10_000
 
 export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',
@@ -43,7 +39,6 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
     try {
       const { node, store: { dir } } = opened
       const log = await openLog(opened, options.log, options.replicate)
-      remember(node, log)
 
       if (dir != null) {
         stop = await serve(dir, opened).catch(async err => {
@@ -66,18 +61,6 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
   } finally {
     metrics?.close()
   }
-}
-
-/** Who shares the log is dialled, as whoever leads to him may go, and looked for when this node starts again */
-function remember (node: Node, log: SharedLog): void {
-  log.addEventListener('replicator:join', ({ detail: { peerId } }) => {
-    if (!peerId.equals(node.peerId)) {
-      // it is only a help: where it fails, somebody has to be joined again
-      node.peerStore.merge(peerId, { tags: { [KEEP_ALIVE]: {} } })
-        .then(async () => node.dial(peerId, { signal: AbortSignal.timeout(DIAL_TIMEOUT) }))
-        .catch(() => {})
-    }
-  })
 }
 
 async function introduce (node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string): Promise<void> {

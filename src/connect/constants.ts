@@ -3,6 +3,9 @@
 /** Asks a peer who else is there. The version is in the id: one that means something else gets another number */
 export const PROTOCOL = '/libp2p-sheaf/peers/1.0.0'
 
+/** What the peer store remembers of a peer that ran this service when it was connected: it is looked for in the next life, too */
+export const TAG = 'libp2p-sheaf-connected'
+
 /** Peers that a node wants to be connected to. From what a gossip mesh keeps at least */
 export const WANTED = 4
 /** Milliseconds of the first and the longest wait before a peer is dialled again that could not be reached. Guesses */

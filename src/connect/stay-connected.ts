@@ -73,7 +73,11 @@ export class StayConnected implements StayConnectedFace, Startable {
   }
 
   /** What dials needs the whole node */
-  afterStart (): void {
+  async afterStart (): Promise<void> {
+    for (const { id } of await this.#components.peerStore.all({ filters: [({ tags }) => tags.has(limits.TAG)], limit: limits.MAX_MET })) {
+      this.#candidates.met(keyOf(id), this.#clock.now())
+    }
+
     // browsers say so, and a page that is shown again may have slept
     globalThis.addEventListener?.('online', this.#onBack)
     globalThis.document?.addEventListener('visibilitychange', this.#onBack)
@@ -176,6 +180,8 @@ export class StayConnected implements StayConnectedFace, Startable {
       this.#candidates.met(keyOf(peerId), this.#clock.now())
       this.#candidates.connectedTo(keyOf(peerId))
       this.#ask(peerId)
+      // the next life looks for it. Where that cannot be stored, it has to be named again
+      this.#components.peerStore.merge(peerId, { tags: { [limits.TAG]: {} } }).catch(err => { this.#log('%p is not remembered - %e', peerId, err) })
     }
   }
 
