@@ -12,14 +12,14 @@ describe('the door of a log', () => {
     const log = await newLog()
     const before = await log.append(text('before'))
     const refused = await Promise.all([
-      nameOfError(log.append(new Uint8Array(4 * 1024 * 1024 + 1))),
+      nameOfError(log.append(new Uint8Array(16 * 1024 * 1024 + 1))),
       nameOfError(log.append(text('x'), { group: new Uint8Array(65) })),
       nameOfError(log.append(text('x'), { replicas: 256 })),
       nameOfError(log.append(text('x'), { replicas: -1 })),
       nameOfError(log.append(text('x'), { replicas: 1.5 })),
       nameOfError(log.append(text('x'), { replicas: NaN })),
       nameOfError(log.appendMany([text('a'), text('b')], { replicas: 256 })),
-      nameOfError(log.appendMany([new Uint8Array(4 * 1024 * 1024 + 1), text('b')]))
+      nameOfError(log.appendMany([new Uint8Array(16 * 1024 * 1024 + 1), text('b')]))
     ])
 
     expect(refused).to.deep.equal(refused.map(() => 'InvalidContentError'))
@@ -30,7 +30,7 @@ describe('the door of a log', () => {
 
   it('takes content as large as an entry may have', async () => {
     const log = await newLog()
-    const largest = new Uint8Array(4 * 1024 * 1024)
+    const largest = new Uint8Array(16 * 1024 * 1024)
     const entry = await log.append(largest, { group: new Uint8Array(64).fill(1), replicas: 255 })
 
     expect((await log.get(entry.id))?.data.byteLength).to.equal(largest.byteLength)

@@ -136,7 +136,7 @@ describe('the content of an entry', () => {
   it('is refused past each of its limits', () => {
     const ids = Array.from({ length: 65 }, (_, i) => i.toString(16).padStart(2, '0').repeat(32)).join('')
 
-    for (const wrong of [{ author: `cd08${'00'.repeat(1101)}` }, { parents: `41${ids}` }, { group: `41${'00'.repeat(65)}` }, { replicas: '8002' }, { data: '81808002' }]) {
+    for (const wrong of [{ author: `cd08${'00'.repeat(1101)}` }, { parents: `41${ids}` }, { group: `41${'00'.repeat(65)}` }, { replicas: '8002' }, { data: '81808008' }]) {
       expect(() => decodeContent(spelled(wrong))).to.throw(MalformedError, 'at most')
     }
   })

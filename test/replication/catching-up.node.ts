@@ -100,7 +100,7 @@ overEachPubSub('entries come to all that keep them', function (pubsub) {
   })
 
   it('a late joiner is told by several at once, and does not wait for one that stops in the middle of it', async () => {
-    const length = 9_000
+    const length = 15_000
     const nodes = await mesh(3)
     const logs = await Promise.all(nodes.map(async node => openAt(node, PATIENT)))
     await logs[0].appendMany(texts(length))
