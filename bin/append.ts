@@ -13,13 +13,16 @@ const ACK_TIMEOUT = 10_000
 export const append: LogCommand = {
   takes: '[TEXT ...]',
   about: 'append to a log what is said, or the lines of stdin',
-  more: `Appends each TEXT, or else each line of stdin, and prints the ids of the entries, in order, once they are stored: here, and
-with --join at another node, too. Where a node runs with the store, it is the one that appends, and sees to it that others get them. A TEXT
-that begins with a dash stands behind a '--'.`,
+  more: `Appends each TEXT, or else each line of stdin, and prints the ids of the entries, in order, once they are
+stored: here, and with --join at another node, too. Where a node runs with the store, it is the one that appends, and
+sees to it that others get them. A TEXT that begins with a dash stands behind a '--'.`,
   examples: [
     ["sheaf append 'hello' 'hello again'", 'two entries, to the log of the store in ./data'],
     ['sheaf append --log notes < notes.txt', 'an entry for each line of a file'],
-    ['sheaf append --store memory --join /ip4/127.0.0.1/tcp/4001 hi', 'keeps nothing here: another node has it when this ends']
+    [
+      'sheaf append --store memory --join /ip4/127.0.0.1/tcp/4001 hi',
+      'keeps nothing here: another node has it when this ends'
+    ]
   ],
   flags: ['log', 'store', 'join', 'json', 'help'],
   isWriting: true,
@@ -33,7 +36,8 @@ async function * work (context: WorkContext): AsyncGenerator<Event> {
   const { log, isJoined, options: { total }, input, signal } = context
 
   if (isJoined && others(log).length === 0) {
-    throw new FailedError(`Nobody who was joined keeps '${log.id}', so nothing is appended: is it the --log that they have?`)
+    throw new FailedError(`Nobody who was joined keeps '${log.id}', so nothing is appended: ` +
+      'is it the --log that they have?')
   }
 
   const patience = new AbortController()
@@ -62,7 +66,8 @@ async function * work (context: WorkContext): AsyncGenerator<Event> {
     signal.throwIfAborted()
     const before = `${count(done, 'entry', 'entries')} ${done === 1 ? 'is' : 'are'} stored`
     throw new FailedError(patience.signal.aborted
-      ? `${before}; of what followed, no other node has said within ${ACK_TIMEOUT / 1_000} s that it has it: ${context.store == null ? 'append it again' : `it is in ${context.store}, and goes there when it can`}`
+      ? `${before}; of what followed, no other node has said within ${ACK_TIMEOUT / 1_000} s that it has it: ` +
+        `${context.store == null ? 'append it again' : `it is in ${context.store}, and goes there when it can`}`
       : `${before}; the next one is not: ${oneLine(err)}`)
   } finally {
     clearTimeout(timer)
@@ -75,7 +80,9 @@ async function appendOne ({ log, isJoined }: WorkContext, text: string, signal: 
   return { type: 'stored', id: id.toString(), others: isJoined ? 1 : 0 }
 }
 
-/** Begins with the next ones while the first are under way, and hands out what comes of them as soon as it can, in order */
+/**
+ * Begins with the next ones while the first are under way, and hands out what comes of them as soon as it can, in order
+ */
 async function * inOrder<T, R> (input: AsyncIterable<T>, start: (item: T) => Promise<R>): AsyncGenerator<R> {
   const items = input[Symbol.asyncIterator]()
   const underWay: Array<Promise<R>> = []

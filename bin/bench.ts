@@ -8,8 +8,8 @@ import type { Terminal } from './terminal.ts'
 
 export const bench: ProcessCommand = {
   about: 'measure this machine, in some seconds',
-  more: `Appends to a log in a temporary directory, alone and with a second node in a thread of its own, over loopback; then a third node catches
-up. Entries of 100 bytes, LevelDB. It is over in some seconds and leaves nothing behind.`,
+  more: `Appends to a log in a temporary directory, alone and with a second node in a thread of its own, over loopback;
+then a third node catches up. Entries of 100 bytes, LevelDB. It is over in some seconds and leaves nothing behind.`,
   examples: [
     ['sheaf bench', 'a small table'],
     ['sheaf bench --json', 'for a script']

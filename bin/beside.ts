@@ -13,9 +13,9 @@ import type { OpenNode } from './node.ts'
 import type { Server, Socket } from 'node:net'
 
 /**
- * A store has one process at a time. Whoever has it does what other commands ask for, over a socket that lies beside the store:
- * who may not enter the directory cannot ask. A line of JSON for the request, one for each entry of the input, and null behind
- * the last; back comes a line for each event, and the last one says how it ended.
+ * A store has one process at a time. Whoever has it does what other commands ask for, over a socket that lies beside
+ * the store: who may not enter the directory cannot ask. A line of JSON for the request, one for each entry of the
+ * input, and null behind the last; back comes a line for each event, and the last one says how it ended.
  */
 export interface Request {
   work: keyof typeof WORKS
@@ -82,7 +82,9 @@ async function answer (socket: Socket, opened: OpenNode): Promise<void> {
   }
 }
 
-async function doWork (socket: Socket, opened: OpenNode, signal: AbortSignal, say: (event: Event) => Promise<void>): Promise<void> {
+async function doWork (
+  socket: Socket, opened: OpenNode, signal: AbortSignal, say: (event: Event) => Promise<void>
+): Promise<void> {
   const { node, store } = opened
   const lines = linesOf(socket)
   const { work, log: id, join, options } = JSON.parse((await lines.next()).value as string) as Request
@@ -91,7 +93,9 @@ async function doWork (socket: Socket, opened: OpenNode, signal: AbortSignal, sa
   try {
     await joinNodes(node, log, join.map(address => multiaddr(address)), signal)
 
-    for await (const event of WORKS[work].work({ node, log, isJoined: join.length > 0, isRunning: true, store: store.dir, options, input: textsOf(lines), signal })) {
+    for await (const event of WORKS[work].work({
+      node, log, isJoined: join.length > 0, isRunning: true, store: store.dir, options, input: textsOf(lines), signal
+    })) {
       await say(event)
     }
   } finally {
@@ -118,7 +122,9 @@ export async function reach (dir: string): Promise<Socket | undefined> {
   }
 }
 
-export async function * ask (socket: Socket, request: Request, input: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<Event> {
+export async function * ask (
+  socket: Socket, request: Request, input: AsyncIterable<string>, signal: AbortSignal
+): AsyncGenerator<Event> {
   const stop = (): void => { socket.destroy() }
   signal.addEventListener('abort', stop)
   socket.on('error', () => {})
@@ -166,4 +172,5 @@ async function send (socket: Socket, input: AsyncIterable<string>): Promise<void
   socket.write('null\n')
 }
 
-const cutOff = (): FailedError => new FailedError('The node that has the store ended before this was done: what was printed holds, go on behind it')
+const cutOff = (): FailedError => new FailedError('The node that has the store ended before this was done: ' +
+  'what was printed holds, go on behind it')

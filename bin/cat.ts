@@ -13,8 +13,9 @@ const MAX_WAITING = 65_536
 
 export const cat: LogCommand = {
   about: 'print a log, and with -f what arrives',
-  more: `Prints the entries of a log in its order, which is the same at all nodes: a line each, as it was appended. With --join it first catches up
-with the nodes that are joined; with --store memory, or where there is no store, it reads from them and keeps nothing.`,
+  more: `Prints the entries of a log in its order, which is the same at all nodes: a line each, as it was appended. With
+--join it first catches up with the nodes that are joined; with --store memory, or where there is no store, it reads
+from them and keeps nothing.`,
   examples: [
     ['sheaf cat', 'what is in ./data, whether a node runs with it or not'],
     ['sheaf cat -f --log notes', 'and what arrives from now on'],
@@ -56,7 +57,10 @@ async function * work ({ node, log, isJoined, options: { follow }, signal }: Wor
   }
   if (arriving != null) {
     if (keptHere(log) < 1) {
-      yield { type: 'note', message: `This node is to keep ${percent(keptHere(log))} of the entries: only those are shown as they arrive` }
+      yield {
+        type: 'note',
+        message: `This node is to keep ${percent(keptHere(log))} of the entries: only those are shown as they arrive`
+      }
     }
     for await (const entry of arriving.read(signal)) {
       yield entryEvent(entry, node.peerId)
@@ -97,7 +101,8 @@ async function * all (log: SharedLog, signal: AbortSignal): AsyncGenerator<Entry
   yield * elsewhere.slice(next)
 
   if (!isAll) {
-    throw new FailedError(`That is not all: ${percent(1 - keptHere(log))} of the entries are for others to keep, and nobody shows all of those. --join somebody who keeps them`)
+    throw new FailedError(`That is not all: ${percent(1 - keptHere(log))} of the entries are for others to keep, ` +
+      'and nobody shows all of those. --join somebody who keeps them')
   }
 }
 
@@ -138,7 +143,8 @@ class Arriving {
       while (!signal.aborted) {
         for (const [name, id] of this.#ids) {
           if (this.#ids.size > MAX_WAITING) {
-            throw new FailedError(`${count(this.#ids.size, 'entry', 'entries')} wait for whoever reads this: begin again with one that is faster`)
+            throw new FailedError(`${count(this.#ids.size, 'entry', 'entries')} wait for whoever reads this: ` +
+              'begin again with one that is faster')
           }
 
           this.#ids.delete(name)

@@ -13,7 +13,9 @@ export async function * caughtUp (log: SharedLog, signal: AbortSignal): AsyncGen
   let progress: Event | undefined
   let length = log.length
   let deadline = performance.now() + PATIENCE
-  const onProgress = ({ detail: { peerId, done, total } }: CustomEvent): void => { progress = { type: 'progress', what: `from ${short(peerId)}`, done, total } }
+  const onProgress = ({ detail: { peerId, done, total } }: CustomEvent): void => {
+    progress = { type: 'progress', what: `from ${short(peerId)}`, done, total }
+  }
   log.addEventListener('sync:progress', onProgress)
 
   try {
@@ -32,7 +34,10 @@ export async function * caughtUp (log: SharedLog, signal: AbortSignal): AsyncGen
         progress = undefined
       }
       if (performance.now() > deadline) {
-        yield { type: 'note', message: `For ${PATIENCE / 1_000} s nothing has arrived, though others may have more: this is what is here` }
+        yield {
+          type: 'note',
+          message: `For ${PATIENCE / 1_000} s nothing has arrived, though others may have more: this is what is here`
+        }
         return
       }
       await setTimeout(LOOK_INTERVAL, undefined, { signal })

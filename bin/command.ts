@@ -103,7 +103,9 @@ function table (rows: Array<[string, string]>): string {
 
   return rows.map(([name, about]) => {
     const lines = inLines(about, WIDTH - left - 2).map(line => `  ${''.padEnd(left)}${line}`)
-    return name.length > left - 2 ? [`  ${name}`, ...lines].join('\n') : [`  ${name.padEnd(left)}${lines[0].slice(left + 2)}`, ...lines.slice(1)].join('\n')
+    return name.length > left - 2
+      ? [`  ${name}`, ...lines].join('\n')
+      : [`  ${name.padEnd(left)}${lines[0].slice(left + 2)}`, ...lines.slice(1)].join('\n')
   }).join('\n')
 }
 

@@ -127,7 +127,9 @@ export class Dispatch {
     const change = subscriptions.find(({ topic }) => topic === TOPIC)
 
     if (peerId.equals(this.#peerId) && change?.subscribe === false && !over.aborted) {
-      void this.#terminal.print({ type: 'note', message: `${short(peerId)} is out of reach; it has a minute to come back` })
+      void this.#terminal.print({
+        type: 'note', message: `${short(peerId)} is out of reach; it has a minute to come back`
+      })
       void redial(this.#node, peerId, AbortSignal.any([over, this.#signal]))
     }
   }
@@ -146,7 +148,8 @@ export class Dispatch {
           ? `${path} changed while it was sent: send it again when it stays as it is`
           : `Interrupted: ${oneLine(err).replace(this.#peerId.toString(), who)}. Run it again, it goes on where it was`)
       case 'SourceFailedError':
-        return new FailedError(`${path} cannot be read to its end (${oneLine(err.cause ?? err)}): run it again when it can`)
+        return new FailedError(`${path} cannot be read to its end (${oneLine(err.cause ?? err)}): ` +
+          'run it again when it can')
       default:
         return err
     }

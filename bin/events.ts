@@ -28,8 +28,13 @@ export interface StatusEvent {
   length: number
   bytes: number
   heads: number
-  /** `here`: not lost and waited for; `ring`: what it announced; `entries`: the share of all entries that it keeps with that, from 0 to 1 */
-  replicators: Array<{ peer: string, self: boolean, state: 'joined' | 'mature', here: boolean, ring: number, entries: number }>
+  /**
+   * `here`: not lost and waited for; `ring`: what it announced; `entries`: the share of all entries that it keeps with
+   * that, from 0 to 1
+   */
+  replicators: Array<{
+    peer: string, self: boolean, state: 'joined' | 'mature', here: boolean, ring: number, entries: number
+  }>
   /** The share of all entries that somebody keeps who is here, and how many keep those that fewest keep */
   coverage: number
   copies: number
@@ -74,12 +79,24 @@ export type Event =
   | StatusEvent
   | ProgressEvent
   | FileEvent
-  /** An entry that was appended is stored here, and at so many others of which that was waited for; `missing`: not all of so many have said so in time */
+  /**
+   * An entry that was appended is stored here, and at so many others of which that was waited for; `missing`: not all
+   * of so many have said so in time
+   */
   | { type: 'stored', id: string, others: number }
   | { type: 'stored', others: 0, missing: number }
   /** Without a `share` it is gone */
   | { type: 'replicator', peer: string, is: 'here' | 'changed' | 'gone', share?: number }
-  | { type: 'listening', peer: string, log: string, length: number, store?: string, addresses: string[], join?: string, metrics?: string }
+  | {
+    type: 'listening',
+    peer: string,
+    log: string,
+    length: number,
+    store?: string,
+    addresses: string[],
+    join?: string,
+    metrics?: string
+  }
   /** Files are taken here; `send` is the line with which another one sends some */
   | { type: 'receiving', peer: string, dir: string, addresses: string[], send: string }
   | { type: 'closing' }
@@ -90,7 +107,9 @@ export type Event =
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function entryEvent ({ id, author, clock, data }: Entry, self: PeerId): EntryEvent {
-  const event: EntryEvent = { type: 'entry', id: id.toString(), author: author.toString(), own: author.equals(self), time: Number(clock.time) }
+  const event: EntryEvent = {
+    type: 'entry', id: id.toString(), author: author.toString(), own: author.equals(self), time: Number(clock.time)
+  }
 
   try {
     return { ...event, text: strict.decode(data) }
@@ -101,7 +120,8 @@ export function entryEvent ({ id, author, clock, data }: Entry, self: PeerId): E
 }
 
 /** As text, whatever it is */
-export const textOf = ({ text, data = '' }: EntryEvent): string => text ?? new TextDecoder().decode(fromString(data, 'base64'))
+export const textOf = ({ text, data = '' }: EntryEvent): string =>
+  text ?? new TextDecoder().decode(fromString(data, 'base64'))
 
 /** As in a conversation */
 export const spoken = (event: EntryEvent): string => `${event.own ? 'you' : short(event.author)}> ${textOf(event)}`

@@ -8,7 +8,8 @@ const bytesOf = (text: string): number => new TextEncoder().encode(text).byteLen
 
 /** Whether it names a file in a directory, and one that a person sees there. A stranger may have chosen it */
 export function isSafeName (name: unknown): name is string {
-  return typeof name === 'string' && name !== '' && !name.startsWith('.') && !UNSAFE.test(name) && name.isWellFormed() &&
+  return typeof name === 'string' && name !== '' && !name.startsWith('.') && !UNSAFE.test(name) &&
+    name.isWellFormed() &&
     bytesOf(name) <= MAX_BYTES
 }
 

@@ -4,8 +4,8 @@ import { isSafeName } from './file-name.ts'
 export const PROTOCOL = 'sheaf/file'
 
 /**
- * What is said of a file beside its bytes. `run` is another one each time: else a sender that was killed and comes again
- * would be one more source of a transfer that waits a minute for what the dead one was asked for
+ * What is said of a file beside its bytes. `run` is another one each time: else a sender that was killed and comes
+ * again would be one more source of a transfer that waits a minute for what the dead one was asked for
  */
 export function metaOf (name: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ name, run: crypto.randomUUID() }))

@@ -34,7 +34,8 @@ export const FLAGS = {
   } as FlagType<string>,
   store: {
     takes: 'DIR',
-    about: `where the log and the key of the node are kept; each node has a store of its own; '${MEMORY}' keeps nothing`,
+    about: 'where the log and the key of the node are kept; each node has a store of its own; ' +
+      `'${MEMORY}' keeps nothing`,
     initially: ['./data'],
     read: texts => named(texts)
   } as FlagType<string>,
@@ -45,7 +46,9 @@ export const FLAGS = {
   } as FlagType<Multiaddr[]>,
   replicate: {
     takes: 'SHARE',
-    about: 'what to keep: full, none, auto (as much as is needed for two copies of everything) or a part of the ring such as 0.25, which is about half of the entries, as each lies at two places (default: as the time before, at first full)',
+    about: 'what to keep: full, none, auto (as much as is needed for two copies of everything) or a part of the ring ' +
+      'such as 0.25, which is about half of the entries, as each lies at two places (default: as the time before, ' +
+      'at first full)',
     read: texts => texts.length === 0 ? undefined : shared(texts[texts.length - 1])
   } as FlagType<Share | undefined>,
   listen: {
@@ -96,7 +99,9 @@ const isMany = (flag: Flag): boolean => flag === 'join' || flag === 'listen'
 export type Initially = Partial<Record<Flag, string[]>>
 
 /** What was typed counts, then the environment, then what counts where nobody says anything */
-export function parse (args: string[], flags: readonly Flag[], takesTexts: boolean, env: NodeJS.ProcessEnv, initially: Initially = {}): Options {
+export function parse (
+  args: string[], flags: readonly Flag[], takesTexts: boolean, env: NodeJS.ProcessEnv, initially: Initially = {}
+): Options {
   const { values, positionals } = parsed(args, flags, takesTexts)
   const options: Record<string, unknown> = { texts: positionals }
 
@@ -124,10 +129,16 @@ function setIn (env: NodeJS.ProcessEnv, flag: Flag): string[] | undefined {
   }
 }
 
-function parsed (args: string[], flags: readonly Flag[], takesTexts: boolean): { values: Partial<Record<Flag, Array<string | boolean>>>, positionals: string[] } {
+function parsed (
+  args: string[], flags: readonly Flag[], takesTexts: boolean
+): { values: Partial<Record<Flag, Array<string | boolean>>>, positionals: string[] } {
   const known = flags.map(flag => {
     const { takes, short } = FLAGS[flag]
-    return [flag, { type: takes == null ? 'boolean' as const : 'string' as const, multiple: true as const, ...(short == null ? {} : { short }) }] as const
+    return [flag, {
+      type: takes == null ? 'boolean' as const : 'string' as const,
+      multiple: true as const,
+      ...(short == null ? {} : { short })
+    }] as const
   })
 
   try {

@@ -90,7 +90,9 @@ export class Lines {
     this.#typed.push(line)
 
     try {
-      const { id } = await this.#log.append(new TextEncoder().encode(line), wanted === 0 ? {} : { ack: wanted, signal: AbortSignal.timeout(ACK_TIMEOUT) })
+      const { id } = await this.#log.append(new TextEncoder().encode(line), wanted === 0
+        ? {}
+        : { ack: wanted, signal: AbortSignal.timeout(ACK_TIMEOUT) })
       await this.#terminal.print({ type: 'stored', id: id.toString(), others: wanted })
     } catch (err: any) {
       if (err.name === 'TimeoutError') {
@@ -122,7 +124,9 @@ export class Lines {
     const replicator = this.#log.replicators().find(replicator => replicator.peerId.equals(peerId))
 
     if (replicator != null && !replicator.self) {
-      void this.#terminal.print({ type: 'replicator', peer: peerId.toString(), is, share: widthOf(replicator.segments) })
+      void this.#terminal.print({
+        type: 'replicator', peer: peerId.toString(), is, share: widthOf(replicator.segments)
+      })
     }
   }
 }

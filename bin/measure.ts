@@ -11,7 +11,9 @@ import type { SharedLog } from '../src/index.ts'
 const LOG = 'bench'
 const LISTEN = ['/ip4/127.0.0.1/tcp/0']
 
-/** Entries that are appended before it is measured, then at once, one after the other, and while another node is there */
+/**
+ * Entries that are appended before it is measured, then at once, one after the other, and while another node is there
+ */
 const WARM_UP = 5_000
 const MANY = 10_000
 const SINGLE = 1_000
@@ -36,8 +38,13 @@ export async function * measure (root: string, signal: AbortSignal): AsyncGenera
     const log = await openLog(opened, LOG)
     // code that has not run yet is slow
     await append(log, WARM_UP, UNDER_WAY, signal)
-    yield figure(`append, ${UNDER_WAY.toLocaleString('en')} under way`, MANY / await seconds(async () => append(log, MANY, UNDER_WAY, signal)), 'entries/s')
-    yield figure('append, one after the other', SINGLE / await seconds(async () => append(log, SINGLE, 1, signal)), 'entries/s')
+    yield figure(
+      `append, ${UNDER_WAY.toLocaleString('en')} under way`,
+      MANY / await seconds(async () => append(log, MANY, UNDER_WAY, signal)), 'entries/s'
+    )
+    yield figure(
+      'append, one after the other', SINGLE / await seconds(async () => append(log, SINGLE, 1, signal)), 'entries/s'
+    )
 
     yield * withOther(opened, log, address, signal)
     const length = log.length
@@ -49,13 +56,21 @@ export async function * measure (root: string, signal: AbortSignal): AsyncGenera
   }
 }
 
-async function * withOther ({ node }: OpenNode, log: SharedLog, address: string, signal: AbortSignal): AsyncGenerator<Event> {
+async function * withOther (
+  { node }: OpenNode, log: SharedLog, address: string, signal: AbortSignal
+): AsyncGenerator<Event> {
   await node.dial(multiaddr(address), { signal })
   await log.waitForReplicators({ count: 2, signal })
   // until it has all that was there before
   yield * caughtUp(log, signal)
-  yield figure(`append, ${LIVE.toLocaleString('en')} at once, until another node has stored them`, 1_000 * await seconds(async () => append(log, LIVE, UNDER_WAY, signal, 1)), 'ms')
-  yield figure('append, one after the other, each stored by another node', ACKED / await seconds(async () => append(log, ACKED, 1, signal, 1)), 'entries/s')
+  yield figure(
+    `append, ${LIVE.toLocaleString('en')} at once, until another node has stored them`,
+    1_000 * await seconds(async () => append(log, LIVE, UNDER_WAY, signal, 1)), 'ms'
+  )
+  yield figure(
+    'append, one after the other, each stored by another node',
+    ACKED / await seconds(async () => append(log, ACKED, 1, signal, 1)), 'entries/s'
+  )
 }
 
 async function catchUp (store: string, address: string, length: number, signal: AbortSignal): Promise<Event> {
@@ -87,7 +102,9 @@ async function seconds (work: () => Promise<void>): Promise<number> {
   return (performance.now() - began) / 1_000
 }
 
-async function append (log: SharedLog, count: number, underWay: number, signal: AbortSignal, ack?: number): Promise<void> {
+async function append (
+  log: SharedLog, count: number, underWay: number, signal: AbortSignal, ack?: number
+): Promise<void> {
   let left = count
   await Promise.all(Array.from({ length: underWay }, async () => {
     while (left > 0) {
@@ -98,7 +115,9 @@ async function append (log: SharedLog, count: number, underWay: number, signal: 
   }))
 }
 
-const figure = (title: string, value: number, unit: string): Event => ({ type: 'measured', case: title, value: Number(value.toPrecision(3)), unit })
+const figure = (title: string, value: number, unit: string): Event => ({
+  type: 'measured', case: title, value: Number(value.toPrecision(3)), unit
+})
 
 /** The other node: it listens, says where, and ends with the thread */
 async function serve (store: string): Promise<void> {

@@ -26,7 +26,8 @@ export async function serveMetrics (port: number): Promise<MetricsServer> {
   try {
     await once(server, 'listening')
   } catch (err: any) {
-    throw new FailedError(`Metrics cannot be served on port ${port}: end who listens there, or take another one with --metrics (${oneLine(err)})`)
+    throw new FailedError(`Metrics cannot be served on port ${port}: ` +
+      `end who listens there, or take another one with --metrics (${oneLine(err)})`)
   }
 
   return {
@@ -39,7 +40,9 @@ export async function serveMetrics (port: number): Promise<MetricsServer> {
   }
 }
 
-async function answer ({ method, url, headers: { host = '' } }: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer (
+  { method, url, headers: { host = '' } }: IncomingMessage, response: ServerResponse
+): Promise<void> {
   // a page that a browser got from elsewhere may have led it here under another name
   if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(host)) {
     response.writeHead(403).end('ask for 127.0.0.1 or localhost\n')

@@ -77,7 +77,8 @@ export async function openNode ({ store: dir, listen, isOffline = false, metrics
     return { node, store, close }
   } catch (err: any) {
     await close()
-    throw new FailedError(`This node cannot listen on ${listen.join(' or ')}: end who listens there, or name another place with --listen (${causeOf(err)})`)
+    throw new FailedError(`This node cannot listen on ${listen.join(' or ')}: ` +
+      `end who listens there, or name another place with --listen (${causeOf(err)})`)
   }
 }
 
@@ -90,9 +91,13 @@ async function stop (node: Node, store: Store): Promise<void> {
 }
 
 /** Keeps what it is told to, or else what this store kept of it the last time */
-export async function openLog ({ node, store: { dir, datastore } }: Pick<OpenNode, 'node' | 'store'>, id: string, share?: Share): Promise<SharedLog> {
+export async function openLog (
+  { node, store: { dir, datastore } }: Pick<OpenNode, 'node' | 'store'>, id: string, share?: Share
+): Promise<SharedLog> {
   const key = new Key(`/command/replicate/${toString(fromString(id), 'base64url')}`, false)
-  const { replicate } = share ?? (await datastore.has(key) ? shared(toString(await datastore.get(key))) : shared('full'))
+  const { replicate } = share ?? (await datastore.has(key)
+    ? shared(toString(await datastore.get(key)))
+    : shared('full'))
 
   try {
     const log = await node.services.logs.open(id, { replicate, replicas: { min: REPLICAS } })
@@ -129,7 +134,8 @@ export async function join (node: Node, log: SharedLog, addresses: Multiaddr[], 
   if (addresses.length > 0) {
     // so that the first line that is typed finds somebody. They may be on other logs, or keep nothing
     const count = log.replicators().some(({ self }) => self) ? 2 : 1
-    await log.waitForReplicators({ count, signal: AbortSignal.any([signal, AbortSignal.timeout(HELLO_TIMEOUT)]) }).catch(() => { signal.throwIfAborted() })
+    await log.waitForReplicators({ count, signal: AbortSignal.any([signal, AbortSignal.timeout(HELLO_TIMEOUT)]) })
+      .catch(() => { signal.throwIfAborted() })
   }
 }
 

@@ -77,7 +77,10 @@ export class Part {
   }
 }
 
-/** Goes on with what is there, or begins. Undefined: what is there is none of ours: a link, a directory, a file with two names */
+/**
+ * Goes on with what is there, or begins. Undefined: what is there is none of ours: a link, a directory, a file with two
+ * names
+ */
 export async function openPart (path: string): Promise<Part | undefined> {
   const found = await lstat(path).catch(err => {
     if (err.code !== 'ENOENT') {

@@ -12,9 +12,9 @@ import type { SharedLog } from '../src/index.ts'
 
 export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',
-  more: `Runs a node that keeps a log with others, and prints the line with which another one joins it. What was appended before is shown first,
-what others append as it arrives. Type a line to append it. Ctrl-C ends; a second one ends at once. While it runs, 'sheaf status', 'append'
-and 'cat' with the same store ask it.`,
+  more: `Runs a node that keeps a log with others, and prints the line with which another one joins it. What was
+appended before is shown first, what others append as it arrives. Type a line to append it. Ctrl-C ends; a second one
+ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same store ask it.`,
   examples: [
     ['sheaf peer', 'the log lobby in ./data'],
     ['sheaf peer --store ./data2 --join /ip4/127.0.0.1/tcp/4001', 'a second node on this machine'],
@@ -30,7 +30,9 @@ and 'cat' with the same store ask it.`,
 async function run (options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
   // all that takes a while to load: help and mistakes do without it
   const [{ join, openLog, openNode }, { serve }] = await Promise.all([import('./node.ts'), import('./beside.ts')])
-  const metrics = options.metrics == null ? undefined : await (await import('./metrics.ts')).serveMetrics(options.metrics)
+  const metrics = options.metrics == null
+    ? undefined
+    : await (await import('./metrics.ts')).serveMetrics(options.metrics)
 
   try {
     const opened = await openNode({ store: options.store, listen: options.listen, metrics: metrics?.component })
@@ -42,7 +44,11 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
 
       if (dir != null) {
         stop = await serve(dir, opened).catch(async err => {
-          await terminal.print({ type: 'note', message: `'sheaf status', 'append' and 'cat' cannot ask this node: a store with a shorter name may do (${oneLine(err)})` })
+          await terminal.print({
+            type: 'note',
+            message: "'sheaf status', 'append' and 'cat' cannot ask this node: " +
+              `a store with a shorter name may do (${oneLine(err)})`
+          })
           return undefined
         })
       }
@@ -63,11 +69,25 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
   }
 }
 
-async function introduce (node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string): Promise<void> {
+async function introduce (
+  node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string
+): Promise<void> {
   const addresses = node.getMultiaddrs().map(address => address.toString())
   // two nodes cannot have one store
-  const join = addresses.length === 0 ? undefined : `${nameOfThis()} --join ${quote(addresses[0])} --store ${quote(otherStore(store))}${id === DEFAULT_LOG ? '' : ` --log ${quote(id)}`}`
-  await terminal.print({ type: 'listening', peer: node.peerId.toString(), log: id, length: log.length, store: store === MEMORY ? undefined : store, addresses, join, metrics })
+  const join = addresses.length === 0
+    ? undefined
+    : `${nameOfThis()} --join ${quote(addresses[0])} --store ` +
+      `${quote(otherStore(store))}${id === DEFAULT_LOG ? '' : ` --log ${quote(id)}`}`
+  await terminal.print({
+    type: 'listening',
+    peer: node.peerId.toString(),
+    log: id,
+    length: log.length,
+    store: store === MEMORY ? undefined : store,
+    addresses,
+    join,
+    metrics
+  })
 }
 
 /** As it was called: in a clone of this repository by npm */
@@ -88,10 +108,14 @@ function words (event: Event): string | undefined {
     case 'stored':
       return `  (${storedInWords(event)})`
     case 'replicator':
-      return event.is === 'gone' ? `* ${short(event.peer)} is gone` : `* ${short(event.peer)} ${event.is === 'here' ? 'is here, and' : 'now'} keeps ${ringInWords(event.share ?? 0)}`
+      return event.is === 'gone'
+        ? `* ${short(event.peer)} is gone`
+        : `* ${short(event.peer)} ${event.is === 'here' ? 'is here, and' : 'now'} keeps ` +
+          `${ringInWords(event.share ?? 0)}`
     case 'listening':
       return [
-        `This is ${short(event.peer)}, with ${count(event.length, 'line')} of '${event.log}' ${event.store == null ? 'in memory, and gone when this ends' : `in ${event.store}`}, listening on`,
+        `This is ${short(event.peer)}, with ${count(event.length, 'line')} of '${event.log}' ` +
+          `${event.store == null ? 'in memory, and gone when this ends' : `in ${event.store}`}, listening on`,
         ...event.addresses.map(address => `  ${address}`),
         ...(event.join == null ? [] : ['In another terminal:', `  ${event.join}`]),
         ...(event.metrics == null ? [] : ['Metrics:', `  ${event.metrics}`])
@@ -105,9 +129,12 @@ function words (event: Event): string | undefined {
 
 function storedInWords (event: Extract<Event, { type: 'stored' }>): string {
   if ('missing' in event) {
-    return `stored here; ${event.missing === 1 ? 'no other has' : `not all of ${event.missing} others have`} said within ${ACK_TIMEOUT / 1_000} s that they stored it: they get it when they can`
+    return `stored here; ${event.missing === 1 ? 'no other has' : `not all of ${event.missing} others have`} said ` +
+      `within ${ACK_TIMEOUT / 1_000} s that they stored it: they get it when they can`
   }
 
   const { others } = event
-  return others === 0 ? 'stored here; nobody else is there yet' : `${others} ${others === 1 ? 'other has' : 'others have'} stored it`
+  return others === 0
+    ? 'stored here; nobody else is there yet'
+    : `${others} ${others === 1 ? 'other has' : 'others have'} stored it`
 }

@@ -11,12 +11,16 @@ import type { Event } from './events.ts'
 import type { Options } from './flags.ts'
 import type { OpenNode } from './node.ts'
 
-/** Milliseconds for which somebody may have the store and not answer: a node that starts or ends, and another command */
+/**
+ * Milliseconds for which somebody may have the store and not answer: a node that starts or ends, and another command
+ */
 const PATIENCE = 5_000
 const RETRY_INTERVAL = 100
 
 /** On the store, or by whoever has it */
-export async function * perform (work: keyof typeof WORKS, options: Options, signal: AbortSignal): AsyncGenerator<Event> {
+export async function * perform (
+  work: keyof typeof WORKS, options: Options, signal: AbortSignal
+): AsyncGenerator<Event> {
   const store = await storeFor(work, options)
   const { texts, log, follow } = options
   const workOptions: WorkOptions = { follow, total: texts.length > 0 ? texts.length : undefined }
@@ -36,11 +40,15 @@ export async function * perform (work: keyof typeof WORKS, options: Options, sig
       const socket = await reach(store)
 
       if (socket != null) {
-        yield * ask(socket, { work, log, join: options.join.map(String), options: workOptions }, inputOf(work, texts, signal), signal)
+        yield * ask(
+          socket, { work, log, join: options.join.map(String), options: workOptions }, inputOf(work, texts, signal),
+          signal
+        )
         return
       }
       if (performance.now() > deadline) {
-        throw new FailedError(`${store} is in use by another process, which does not answer: end that one, or --join its address and give this command a store of its own, such as --store ${MEMORY}`)
+        throw new FailedError(`${store} is in use by another process, which does not answer: ` +
+          `end that one, or --join its address and give this command a store of its own, such as --store ${MEMORY}`)
       }
       await setTimeout(RETRY_INTERVAL, undefined, { signal })
     }
@@ -57,13 +65,16 @@ async function storeFor (work: keyof typeof WORKS, { store, join }: Options): Pr
     return store
   }
   if (!isJoining) {
-    throw new FailedError(`There is no store in ${store}: 'sheaf peer --store ${quote(store)}' makes one; or name a node with --join`)
+    throw new FailedError(`There is no store in ${store}: 'sheaf peer --store ${quote(store)}' makes one; ` +
+      'or name a node with --join')
   }
   // who only looks leaves nothing behind
   return MEMORY
 }
 
-async function * here (work: keyof typeof WORKS, opened: OpenNode, workOptions: WorkOptions, options: Options, signal: AbortSignal): AsyncGenerator<Event> {
+async function * here (
+  work: keyof typeof WORKS, opened: OpenNode, workOptions: WorkOptions, options: Options, signal: AbortSignal
+): AsyncGenerator<Event> {
   const { node, store: { dir } } = opened
   let close = opened.close
 
@@ -80,7 +91,14 @@ async function * here (work: keyof typeof WORKS, opened: OpenNode, workOptions: 
     const log = await openLog(opened, options.log, share)
     await join(node, log, options.join, signal)
     yield * WORKS[work].work({
-      node, log, isJoined: options.join.length > 0, isRunning: false, store: dir, options: workOptions, input: inputOf(work, options.texts, signal), signal
+      node,
+      log,
+      isJoined: options.join.length > 0,
+      isRunning: false,
+      store: dir,
+      options: workOptions,
+      input: inputOf(work, options.texts, signal),
+      signal
     })
   } finally {
     await close()

@@ -12,9 +12,9 @@ import type { Terminal } from './terminal.ts'
 export const receive: ProcessCommand = {
   takes: '[DIR]',
   about: 'take files that others send, into a directory',
-  more: `Takes the files that others send, into DIR or else the current directory, and prints the line with which they do.
-Whoever knows the address can send something. A file that is not all there is called NAME.part, and NAME when all of it
-is verified. When either side was interrupted and the file is sent again, it goes on where it was. No file is ever
+  more: `Takes the files that others send, into DIR or else the current directory, and prints the line with which they
+do. Whoever knows the address can send something. A file that is not all there is called NAME.part, and NAME when all of
+it is verified. When either side was interrupted and the file is sent again, it goes on where it was. No file is ever
 overwritten: the second one is called NAME-2. The address is a new one each time, and nothing but files is left behind;
 with --store and --listen the address stays. Ctrl-C ends; a second one ends at once.`,
   examples: [
@@ -87,7 +87,9 @@ function words (event: Event): string | undefined {
       return [
         `This is ${short(event.peer)}, and takes files into ${event.dir}. To send one:`,
         `  ${event.send}`,
-        ...(event.addresses.every(isLoopback) ? ['That is for this machine only; --listen lets in others, see --help.'] : [])
+        ...(event.addresses.every(isLoopback)
+          ? ['That is for this machine only; --listen lets in others, see --help.']
+          : [])
       ].join('\n')
     case 'file':
       return fileInWords(event)

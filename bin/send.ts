@@ -16,10 +16,10 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 export const send: ProcessCommand = {
   takes: 'FILE ADDRESS',
   about: 'send a file to whoever runs sheaf receive',
-  more: `Sends a file to a node that runs 'sheaf receive', which prints the ADDRESS. The command ends when the other side
-has all of the file, verified and stored. If either side is interrupted, run it again: what is there already is not sent
-again. Where the other side cannot be reached, --join a node that both can reach, such as a 'sheaf peer', which hands on
-what goes from one to the other; then ADDRESS may be the id of the other side alone.`,
+  more: `Sends a file to a node that runs 'sheaf receive', which prints the ADDRESS. The command ends when the other
+side has all of the file, verified and stored. If either side is interrupted, run it again: what is there already is not
+sent again. Where the other side cannot be reached, --join a node that both can reach, such as a 'sheaf peer', which
+hands on what goes from one to the other; then ADDRESS may be the id of the other side alone.`,
   examples: [
     ['sheaf send photo.jpg /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...', 'as the other side prints it'],
     ['sheaf send photo.jpg 12D3KooW... --join /ip4/192.0.2.1/tcp/4001', 'by way of another node']
@@ -65,7 +65,9 @@ async function run ({ texts, join }: Options, terminal: Terminal, signal: AbortS
 
 async function fileAt (path: string): Promise<SentFile> {
   const found = await stat(path).catch(err => {
-    throw new FailedError(err.code === 'ENOENT' ? `There is no file ${path}` : `${path} cannot be read (${oneLine(err)})`)
+    throw new FailedError(err.code === 'ENOENT'
+      ? `There is no file ${path}`
+      : `${path} cannot be read (${oneLine(err)})`)
   })
   const name = basename(path)
 
@@ -80,7 +82,8 @@ async function fileAt (path: string): Promise<SentFile> {
     throw new FailedError(`${path} has a name that is hidden or has strange letters: rename it, and send that`)
   }
   if (found.size > MAX_SIZE) {
-    throw new FailedError(`${path} has ${bytesInWords(found.size)}, and ${bytesInWords(MAX_SIZE)} is the most: split it`)
+    throw new FailedError(`${path} has ${bytesInWords(found.size)}, ` +
+      `and ${bytesInWords(MAX_SIZE)} is the most: split it`)
   }
 
   await access(path, constants.R_OK).catch(err => { throw new FailedError(`${path} cannot be read (${oneLine(err)})`) })

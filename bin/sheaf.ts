@@ -59,21 +59,26 @@ async function main ([name, ...args]: string[]): Promise<number> {
     await terminal.end()
   }
 
-  return stop.signal.aborted && !(stop.signal.reason instanceof ReaderGoneError) && !command.isEndless(options) ? INTERRUPTED : 0
+  return stop.signal.aborted && !(stop.signal.reason instanceof ReaderGoneError) && !command.isEndless(options)
+    ? INTERRUPTED
+    : 0
 }
 
 function read (name: string | undefined, args: string[]): { command: Command, options: Options } {
   const names = Object.keys(COMMANDS).join(', ')
 
   if (name == null || !Object.hasOwn(COMMANDS, name)) {
-    throw new UsageError(`${name == null ? 'Say what to do' : `There is no command '${name}'`}: ${names} (sheaf --help says more)`)
+    throw new UsageError(`${name == null ? 'Say what to do' : `There is no command '${name}'`}: ` +
+      `${names} (sheaf --help says more)`)
   }
 
   const command = COMMANDS[name]
   return { command, options: parse(args, command.flags, command.takes != null, process.env, command.initially) }
 }
 
-async function run (name: string, command: Command, options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
+async function run (
+  name: string, command: Command, options: Options, terminal: Terminal, signal: AbortSignal
+): Promise<void> {
   if ('run' in command) {
     await command.run(options, terminal, signal)
     return

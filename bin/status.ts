@@ -5,14 +5,16 @@ import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
 import type { SharedLog } from '../src/index.ts'
 
-/** Milliseconds for which nobody new may be heard of until those are all: some are only known through others. A guess */
+/**
+ * Milliseconds for which nobody new may be heard of until those are all: some are only known through others. A guess
+ */
 const QUIET = 500
 
 export const status: LogCommand = {
   about: 'what is in a log, who keeps it, and whether it is safe',
-  more: `Says how much is in a log, who keeps which share of it, with whom it was compared, and whether every entry has as many copies as it
-should. It asks the node that runs with the store; where none runs, it looks at the store alone, and can tell of nobody else. With --join and
-without a store it says what can be seen of a log from outside.`,
+  more: `Says how much is in a log, who keeps which share of it, with whom it was compared, and whether every entry has
+as many copies as it should. It asks the node that runs with the store; where none runs, it looks at the store alone,
+and can tell of nobody else. With --join and without a store it says what can be seen of a log from outside.`,
   examples: [
     ['sheaf status', 'of the log in ./data'],
     ['sheaf status --store ./data2', 'of another node on this machine'],
@@ -34,7 +36,13 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
   const { log: { length, bytes, heads }, peers: present, problems } = log.diagnostics()
   const { isSynced, peers } = log.synced()
   const replicators = log.replicators().map(({ peerId, self, state, segments }) => {
-    return { peer: peerId.toString(), self, state, here: self || present.some(({ peerId: other }) => other.equals(peerId)), segments }
+    return {
+      peer: peerId.toString(),
+      self,
+      state,
+      here: self || present.some(({ peerId: other }) => other.equals(peerId)),
+      segments
+    }
   })
   // those who are gone are waited for a while, but have no copy to show
   const here = replicators.filter(({ here }) => here).map(({ peer, segments }) => ({ key: peer, segments }))
@@ -50,7 +58,9 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
     bytes,
     heads,
     replicators: replicators
-      .map(({ segments, ...replicator }) => ({ ...replicator, ring: widthOf(segments), entries: shareOf(segments, REPLICAS) }))
+      .map(({ segments, ...replicator }) => ({
+        ...replicator, ring: widthOf(segments), entries: shareOf(segments, REPLICAS)
+      }))
       .sort((a, b) => a.peer < b.peer ? -1 : 1),
     coverage: coverageOf(here, REPLICAS),
     copies,
@@ -83,7 +93,9 @@ async function introduced (log: SharedLog, signal: AbortSignal): Promise<void> {
 function inWords (event: StatusEvent): string {
   return [
     `'${event.log}' ${whereOf(event)}`,
-    ...row('Here', event.store == null ? ['nothing: this is how it looks from outside'] : [`${count(event.length, 'entry', 'entries')}, ${bytesInWords(event.bytes)}, ${count(event.heads, 'head')}`]),
+    ...row('Here', event.store == null
+      ? ['nothing: this is how it looks from outside']
+      : [`${count(event.length, 'entry', 'entries')}, ${bytesInWords(event.bytes)}, ${count(event.heads, 'head')}`]),
     ...row('Kept by', event.replicators.length === 0 ? ['nobody who is here'] : event.replicators.map(keeperInWords)),
     ...row('Compared', event.peers.length === 0 ? ['with nobody'] : event.peers.map(comparedInWords)),
     ...row('Safe?', [safetyInWords(event)]),
@@ -104,16 +116,21 @@ function row (name: string, lines: string[]): string[] {
 }
 
 function keeperInWords ({ peer, self, state, here, ring, entries }: StatusEvent['replicators'][number]): string {
-  const what = ring === 1 ? ringInWords(ring) : `${ringInWords(ring)}, so ${entries === 1 ? 'all' : percent(entries)} of the entries`
+  const what = ring === 1
+    ? ringInWords(ring)
+    : `${ringInWords(ring)}, so ${entries === 1 ? 'all' : percent(entries)} of the entries`
   const news = state === 'mature' ? '' : '; it has just come'
-  return `${short(peer)}${self ? ' (this one)' : ''}: ${what}${here ? news : '; it was lost just now, and is waited for'}`
+  return `${short(peer)}${self ? ' (this one)' : ''}: ` +
+    `${what}${here ? news : '; it was lost just now, and is waited for'}`
 }
 
 function comparedInWords ({ peer, equalAt, missing }: StatusEvent['peers'][number]): string {
   if (missing > 0) {
     return `${short(peer)} has ${count(missing, 'entry', 'entries')} that ${missing === 1 ? 'is' : 'are'} not here yet`
   }
-  return equalAt == null ? `${short(peer)}: not yet` : `${short(peer)} has the same, ${count(Math.max(0, Math.round((Date.now() - equalAt) / 1_000)), 'second')} ago`
+  return equalAt == null
+    ? `${short(peer)}: not yet`
+    : `${short(peer)} has the same, ${count(Math.max(0, Math.round((Date.now() - equalAt) / 1_000)), 'second')} ago`
 }
 
 function safetyInWords ({ running, store, replicators, coverage, copies, wanted, synced, safe }: StatusEvent): string {
@@ -121,10 +138,12 @@ function safetyInWords ({ running, store, replicators, coverage, copies, wanted,
     return 'nobody can be asked while no node runs: what is here is one copy'
   }
   if (coverage < 1) {
-    return `no: nobody who is here keeps ${percent(1 - coverage)} of the entries. Start more nodes, or let them keep more`
+    return `no: nobody who is here keeps ${percent(1 - coverage)} of the entries. ` +
+      'Start more nodes, or let them keep more'
   }
   if (copies < wanted) {
-    return `not yet: of some entries there ${copies === 1 ? 'is 1 copy' : `are ${copies} copies`}, where there should be ${wanted}. Start another node that joins this one`
+    return `not yet: of some entries there ${copies === 1 ? 'is 1 copy' : `are ${copies} copies`}, ` +
+      `where there should be ${wanted}. Start another node that joins this one`
   }
   if (!synced) {
     return 'not yet: those who keep it have not all been found to have the same. That takes a moment; look again'

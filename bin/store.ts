@@ -56,9 +56,11 @@ async function openLevel (dir: string): Promise<LevelDatastore> {
     return datastore
   } catch (err: any) {
     if (err.cause?.code === 'LEVEL_LOCKED') {
-      throw new StoreInUseError(`${dir} is in use by another node that runs: give this one a store of its own, with --store ${quote(otherStore(dir))}`)
+      throw new StoreInUseError(`${dir} is in use by another node that runs: ` +
+        `give this one a store of its own, with --store ${quote(otherStore(dir))}`)
     }
-    throw new FailedError(`The store in ${dir} cannot be opened (${oneLine(err.cause ?? err)}): name another place with --store`)
+    throw new FailedError(`The store in ${dir} cannot be opened (${oneLine(err.cause ?? err)}): ` +
+      'name another place with --store')
   }
 }
 
@@ -76,7 +78,8 @@ async function loadKey (path: string): Promise<PrivateKey> {
   try {
     return privateKeyFromProtobuf(bytes)
   } catch (err: any) {
-    throw new FailedError(`${path} does not hold a key (${oneLine(err)}): put the right one back, or move it away, and this node gets a new one`)
+    throw new FailedError(`${path} does not hold a key (${oneLine(err)}): put the right one back, or move it away, ` +
+      'and this node gets a new one')
   }
 }
 

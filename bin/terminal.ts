@@ -132,5 +132,6 @@ function bar (what: string, done: number, total?: number): string {
   }
 
   const full = Math.round(BAR_WIDTH * Math.min(1, total === 0 ? 1 : done / total))
-  return `${what} [${'#'.repeat(full)}${'-'.repeat(BAR_WIDTH - full)}] ${done.toLocaleString('en')} of ${total.toLocaleString('en')}`
+  return `${what} [${'#'.repeat(full)}${'-'.repeat(BAR_WIDTH - full)}] ${done.toLocaleString('en')} of ` +
+    `${total.toLocaleString('en')}`
 }

@@ -17,7 +17,8 @@ export function quote (word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
-export const count = (number: number, one: string, many = `${one}s`): string => `${number.toLocaleString('en')} ${number === 1 ? one : many}`
+export const count = (number: number, one: string, many = `${one}s`): string =>
+  `${number.toLocaleString('en')} ${number === 1 ? one : many}`
 
 export const percent = (share: number): string => `${Number((share * 100).toPrecision(2))} %`
 
@@ -61,19 +62,27 @@ export function clipped (text: string, columns: number): string {
 }
 
 export function secondsInWords (seconds: number): string {
-  return seconds < 60 ? `${Number(seconds.toPrecision(2))} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+  return seconds < 60
+    ? `${Number(seconds.toPrecision(2))} s`
+    : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
 }
 
 export function fileInWords ({ direction, is, peer, name, size, from, path, seconds = 0 }: FileEvent): string {
   const what = clipped(name, NAME_WIDTH)
 
   if (is === 'begun') {
-    const rest = from === 0 ? '' : `; ${bytesInWords(from)} ${direction === 'in' ? 'are here' : 'of it are there'} already`
+    const rest = from === 0
+      ? ''
+      : `; ${bytesInWords(from)} ${direction === 'in' ? 'are here' : 'of it are there'} already`
     const who = direction === 'in' ? `${short(peer)} sends ${what}` : `Sending ${what} to ${short(peer)}`
     return `${who}, ${bytesInWords(size)}${rest}`
   }
 
   const came = size - from
-  const rate = came === 0 ? '' : `: ${bytesInWords(came)} in ${secondsInWords(seconds)}, ${bytesInWords(came / Math.max(seconds, 0.001))}/s`
-  return direction === 'in' ? `${clipped(basename(path ?? name), NAME_WIDTH)} is here${rate}` : `${what} is stored there${rate}`
+  const rate = came === 0
+    ? ''
+    : `: ${bytesInWords(came)} in ${secondsInWords(seconds)}, ${bytesInWords(came / Math.max(seconds, 0.001))}/s`
+  return direction === 'in'
+    ? `${clipped(basename(path ?? name), NAME_WIDTH)} is here${rate}`
+    : `${what} is stored there${rate}`
 }

@@ -26,17 +26,21 @@ export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
 export {
-  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError, InvalidMarkError, LogClosedError,
-  StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError, WriteFailedError
+  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError,
+  InvalidMarkError, LogClosedError, StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError,
+  WriteFailedError
 } from './log/errors.ts'
 export { directSub } from './pubsub/index.ts'
-export { InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError } from './pubsub/errors.ts'
+export {
+  InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError
+} from './pubsub/errors.ts'
 export { EntryTooLargeError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
 export { sharedLogs } from './replication/index.ts'
 export { InvalidOptionsError } from './runtime/errors.ts'
 export { mailboxes } from './runtime/mailbox.ts'
 export {
-  ProtocolHandledError, QueueFullError, RekeyFailedError, RekeyTimeoutError, SessionClosedError, TooManyRekeysError, TooManySessionsError
+  ProtocolHandledError, QueueFullError, RekeyFailedError, RekeyTimeoutError, SessionClosedError, TooManyRekeysError,
+  TooManySessionsError
 } from './session/errors.ts'
 export { sessions } from './session/index.ts'
 export {
@@ -45,23 +49,26 @@ export {
 export { transfers } from './transfer/index.ts'
 export type { PeerDiagnostics, StayConnected, StayConnectedComponents, StayConnectedInit } from './connect/index.ts'
 export type {
-  ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason, Message, PublishOptions, PublishResult,
-  RequestOptions, SignedMessage, SubscriptionChange, TopicValidator, UnsignedMessage, UnsubscribeOptions, WaitOptions
+  ChangeReason, DirectSub, DirectSubComponents, DirectSubDiagnostics, DirectSubEvents, DirectSubInit, FailureReason,
+  Message, PublishOptions, PublishResult, RequestOptions, SignedMessage, SubscriptionChange, TopicValidator,
+  UnsignedMessage, UnsubscribeOptions, WaitOptions
 } from './pubsub/index.ts'
 export type {
-  AppendOptions as LogAppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit, RingRange, TrimOptions
+  AppendOptions as LogAppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit,
+  RingRange, TrimOptions
 } from './log/index.ts'
 export type {
-  AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, ReplicatorDetail, Segment, SharedLog, SharedLogDiagnostics, SharedLogEvents, SharedLogs, SharedLogsComponents,
-  SharedLogsInit, Shelf, SyncReport, WaitForReplicatorsOptions
+  AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, ReplicatorDetail, Segment, SharedLog,
+  SharedLogDiagnostics, SharedLogEvents, SharedLogs, SharedLogsComponents, SharedLogsInit, Shelf, SyncReport,
+  WaitForReplicatorsOptions
 } from './replication/index.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'
 export type {
-  CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode, Sessions, SessionsComponents, SessionsDiagnostics,
-  SessionsInit, SessionState
+  CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode,
+  Sessions, SessionsComponents, SessionsDiagnostics, SessionsInit, SessionState
 } from './session/index.ts'
 export type {
-  AcceptOptions, Chunks, IncomingTransfer, Offer, OfferHandler, OutboundTransfer, SendOptions as TransferOptions, TransferEvents, TransferProgress, Transfers,
-  TransfersComponents, TransfersDiagnostics, TransfersInit, TransferSource
+  AcceptOptions, Chunks, IncomingTransfer, Offer, OfferHandler, OutboundTransfer, SendOptions as TransferOptions,
+  TransferEvents, TransferProgress, Transfers, TransfersComponents, TransfersDiagnostics, TransfersInit, TransferSource
 } from './transfer/index.ts'
 export type { TransferFailure } from './transfer/errors.ts'

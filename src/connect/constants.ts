@@ -3,7 +3,10 @@
 /** Asks a peer who else is there. The version is in the id: one that means something else gets another number */
 export const PROTOCOL = '/libp2p-sheaf/peers/1.0.0'
 
-/** What the peer store remembers of a peer that ran this service when it was connected: it is looked for in the next life, too */
+/**
+ * What the peer store remembers of a peer that ran this service when it was connected: it is looked for in the next
+ * life, too
+ */
 export const TAG = 'libp2p-sheaf-connected'
 
 /** Peers that a node wants to be connected to. From what a gossip mesh keeps at least */
@@ -34,5 +37,8 @@ export const ANSWERS = { burst: 8, rate: 0.1 }
 /** Milliseconds between two looks at what is connected; and after which the machine has slept, if one comes so late */
 export const LOOK = 1_000
 export const SLEPT = 10_000
-/** Milliseconds in which a connection answers a ping after the machine has slept, or has come online. From the spec: 15 s */
+/**
+ * Milliseconds in which a connection answers a ping after the machine has slept, or has come online. From the spec:
+ * 15 s
+ */
 export const PING_TIMEOUT = 5_000

@@ -47,7 +47,9 @@ export async function ask (stream: Stream, signal: AbortSignal): Promise<Named[]
       reject(named)
     }
   })
-  stream.addEventListener('close', ({ error }) => { reject(error ?? new Error('The stream ended before the answer did')) }, { once: true })
+  stream.addEventListener('close', ({ error }) => {
+    reject(error ?? new Error('The stream ended before the answer did'))
+  }, { once: true })
   signal.addEventListener('abort', onAbort, { once: true })
 
   try {

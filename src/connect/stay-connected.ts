@@ -13,14 +13,18 @@ import * as limits from './constants.ts'
 import { Candidates } from './core/candidates.ts'
 import { answerWith, ask } from './exchange.ts'
 import type { Named } from './exchange.ts'
-import type { PeerDiagnostics, StayConnected as StayConnectedFace, StayConnectedComponents, StayConnectedInit } from './index.ts'
+import type {
+  PeerDiagnostics, StayConnected as StayConnectedFace, StayConnectedComponents, StayConnectedInit
+} from './index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Rule } from '../runtime/options.ts'
 import type { IdentifyResult, Logger, PeerId, Startable } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 const MIN: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number']
-const ADDRESSES: Rule = [value => typeof value !== 'string' && typeof value?.[Symbol.iterator] === 'function', 'addresses']
+const ADDRESSES: Rule = [
+  value => typeof value !== 'string' && typeof value?.[Symbol.iterator] === 'function', 'addresses'
+]
 
 /** The service: which peers there are, and what becomes of their connections */
 export class StayConnected implements StayConnectedFace, Startable {
@@ -74,7 +78,9 @@ export class StayConnected implements StayConnectedFace, Startable {
 
   /** What dials needs the whole node */
   async afterStart (): Promise<void> {
-    for (const { id } of await this.#components.peerStore.all({ filters: [({ tags }) => tags.has(limits.TAG)], limit: limits.MAX_MET })) {
+    for (const { id } of await this.#components.peerStore.all({
+      filters: [({ tags }) => tags.has(limits.TAG)], limit: limits.MAX_MET
+    })) {
       this.#candidates.met(keyOf(id), this.#clock.now())
     }
 
@@ -118,7 +124,11 @@ export class StayConnected implements StayConnectedFace, Startable {
       wanted: this.#wanted,
       connected: this.#candidates.connected,
       peers: this.#candidates.list.map(({ name, isKnown, state, failures, nextAt }) => ({
-        name: isKnown ? name : peerOf(name).toString(), isKnown, state, failures, retryIn: Math.max(0, Math.ceil(nextAt - now))
+        name: isKnown ? name : peerOf(name).toString(),
+        isKnown,
+        state,
+        failures,
+        retryIn: Math.max(0, Math.ceil(nextAt - now))
       }))
     }
   }
@@ -126,7 +136,8 @@ export class StayConnected implements StayConnectedFace, Startable {
   #know (address: Multiaddr | string): void {
     const known = read(address)
     const id = known.getComponents().findLast(({ name }) => name === 'p2p')?.value
-    const connected = this.#components.connectionManager.getConnections().find(({ remotePeer }) => remotePeer.toString() === id)
+    const connected = this.#components.connectionManager.getConnections()
+      .find(({ remotePeer }) => remotePeer.toString() === id)
     const peer = connected == null ? undefined : keyOf(connected.remotePeer)
     this.#candidates.know(known.toString(), peer, this.#clock.now())
     peer != null && this.#candidates.connectedTo(peer)
@@ -164,7 +175,9 @@ export class StayConnected implements StayConnectedFace, Startable {
 
     try {
       const signal = AbortSignal.any([life, late.signal])
-      const { remotePeer } = await connectionManager.openConnection(isKnown ? multiaddr(name) : peerOf(name), { signal })
+      const { remotePeer } = await connectionManager.openConnection(
+        isKnown ? multiaddr(name) : peerOf(name), { signal }
+      )
       this.#candidates.connectedTo(keyOf(remotePeer), name)
     } catch (err) {
       this.#log('could not dial %s - %e', isKnown ? name : peerOf(name), err)
@@ -181,7 +194,9 @@ export class StayConnected implements StayConnectedFace, Startable {
       this.#candidates.connectedTo(keyOf(peerId))
       this.#ask(peerId)
       // the next life looks for it. Where that cannot be stored, it has to be named again
-      this.#components.peerStore.merge(peerId, { tags: { [limits.TAG]: {} } }).catch(err => { this.#log('%p is not remembered - %e', peerId, err) })
+      this.#components.peerStore.merge(peerId, { tags: { [limits.TAG]: {} } }).catch(err => {
+        this.#log('%p is not remembered - %e', peerId, err)
+      })
     }
   }
 
@@ -236,13 +251,16 @@ export class StayConnected implements StayConnectedFace, Startable {
   #ask (peerId: PeerId): void {
     const peer = keyOf(peerId)
     const now = this.#clock.now()
-    const isCandidate = this.#candidates.list.some(candidate => candidate.peer === peer && candidate.state === 'connected')
+    const isCandidate = this.#candidates.list.some(candidate =>
+      candidate.peer === peer && candidate.state === 'connected')
 
     const { times, nextAt } = this.#asked.get(peer) ?? { times: 0, nextAt: now }
 
     if (isCandidate && nextAt <= now) {
       this.#asked.set(peer, { times: times + 1, nextAt: now + Math.min(limits.ASK_CAP, limits.ASK_FIRST * 2 ** times) })
-      this.#exchange(peerId, limits.ANSWER_TIMEOUT).catch(err => { this.#log('%p did not say who is there - %e', peerId, err) })
+      this.#exchange(peerId, limits.ANSWER_TIMEOUT).catch(err => {
+        this.#log('%p did not say who is there - %e', peerId, err)
+      })
     }
   }
 
@@ -272,7 +290,8 @@ export class StayConnected implements StayConnectedFace, Startable {
       const peerId = peerOf(keyOfBytes(peer))
 
       // false: it is not of that peer, or is known
-      if (!peerId.equals(self) && (await peerStore.consumePeerRecord(record, { expectedPeer: peerId }) || await peerStore.has(peerId))) {
+      if (!peerId.equals(self) &&
+        (await peerStore.consumePeerRecord(record, { expectedPeer: peerId }) || await peerStore.has(peerId))) {
         this.#candidates.met(keyOf(peerId), this.#clock.now())
       }
     } catch (err) {
@@ -292,7 +311,8 @@ export class StayConnected implements StayConnectedFace, Startable {
 
     for (const { peer, state } of this.#candidates.list) {
       if (peer != null && state === 'connected' && peer !== keyOf(peerId) && named.length < limits.MAX_NAMED) {
-        const { peerRecordEnvelope: record } = await this.#components.peerStore.get(peerOf(peer)).catch(() => ({ peerRecordEnvelope: undefined }))
+        const { peerRecordEnvelope: record } = await this.#components.peerStore.get(peerOf(peer))
+          .catch(() => ({ peerRecordEnvelope: undefined }))
 
         if (record != null && record.byteLength <= limits.MAX_RECORD) {
           named.push({ peer: bytesOfKey(peer), record })
@@ -309,6 +329,7 @@ function read (address: Multiaddr | string): Multiaddr {
   try {
     return multiaddr(address)
   } catch (err: any) {
-    throw new InvalidOptionsError(`An address is such as /dns4/relay.example.org/tcp/4001, not '${String(address)}': ${err.message}`)
+    throw new InvalidOptionsError(`An address is such as /dns4/relay.example.org/tcp/4001, not '${String(address)}': ` +
+      `${err.message}`)
   }
 }

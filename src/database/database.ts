@@ -17,7 +17,9 @@ import { Rows } from './rows.ts'
 import { watch } from './watch.ts'
 import type { Operation } from './core/operation.ts'
 import type { OnRow } from './core/table.ts'
-import type { Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions } from './index.ts'
+import type {
+  Change, CompactOptions, DatabaseDiagnostics, Item, PutOptions, ReadOptions, WatchOptions
+} from './index.ts'
 import type { Codec } from './json.ts'
 import type { Stored } from './rows.ts'
 import type { Entry } from '../log/index.ts'
@@ -51,8 +53,8 @@ const taken = new WeakSet<Shelf>()
 const LOOKUPS = 64
 
 /**
- * A table of keys on a shared log: each entry of it sets a key or deletes it, and the last one in the order of the log counts. What is
- * in memory is which entry that is; values are read from the log.
+ * A table of keys on a shared log: each entry of it sets a key or deletes it, and the last one in the order of the log
+ * counts. What is in memory is which entry that is; values are read from the log.
  */
 export abstract class Database<T> {
   /** The shared log below: it says who keeps the entries, and whether they are in sync */
@@ -202,7 +204,9 @@ export abstract class Database<T> {
     await this.#feed.stop()
   }
 
-  /** All that the log has is in the table, and nothing else: a crash may come between a removal and the next checkpoint */
+  /**
+   * All that the log has is in the table, and nothing else: a crash may come between a removal and the next checkpoint
+   */
   async #catchUp ({ entries }: Stored, options: AbortOptions): Promise<void> {
     await this.#feed.caughtUp(options)
 
@@ -233,7 +237,9 @@ export abstract class Database<T> {
     return entry
   }
 
-  /** Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing */
+  /**
+   * Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing
+   */
   #apply (entry: Entry, arrival: number): void {
     this.#came++
 
@@ -316,7 +322,8 @@ function expectKey (key: string, group: Uint8Array): void {
   const bytes = group.byteLength < MAX_GROUP_BYTES ? group.byteLength : encodeString(key).byteLength
 
   if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
-    throw new InvalidKeyError(`A key is a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without half characters: this one has ${bytes}`)
+    throw new InvalidKeyError(`A key is a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without half characters: ` +
+      `this one has ${bytes}`)
   }
 }
 

@@ -11,13 +11,15 @@ import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
 
 /**
- * Documents that several peers write: objects with an id. Of two with one id the one counts that comes last in the order of the log,
- * for all of them.
+ * Documents that several peers write: objects with an id. Of two with one id the one counts that comes last in the
+ * order of the log, for all of them.
  *
  * @example
  *
  * ```ts
- * const posts = await Documents.open<{ id: string, author: string }>(node.services.logs, 'posts', { indexes: ['author'] })
+ * const posts = await Documents.open<{ id: string, author: string }>(node.services.logs, 'posts', {
+ *   indexes: ['author']
+ * })
  *
  * await posts.put({ id: '1', author: 'ada' })
  *
@@ -31,7 +33,9 @@ export class Documents<T extends object> extends Database<T> {
   readonly #id: string
 
   /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
-  static async open<T extends object> (logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}): Promise<Documents<T>> {
+  static async open<T extends object> (
+    logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}
+  ): Promise<Documents<T>> {
     checkOptions('open()', { codec, id, indexes: names }, OPEN)
     const field = id ?? 'id'
     const indexes = new Indexes(names)
@@ -63,15 +67,16 @@ export class Documents<T extends object> extends Database<T> {
     const id = idOf(document, this.#id)
 
     if (id == null) {
-      throw new InvalidDocumentError(`A document has a string for its '${this.#id}': give it one, or name another field with the option 'id'`)
+      throw new InvalidDocumentError(`A document has a string for its '${this.#id}': ` +
+        "give it one, or name another field with the option 'id'")
     }
 
     return this.set(id, document, options)
   }
 
   /**
-   * Those whose fields have these values, in no order: what is kept here, then what others keep. An index finds the first without reading
-   * others, where one of the fields has one; the second is read in full
+   * Those whose fields have these values, in no order: what is kept here, then what others keep. An index finds the
+   * first without reading others, where one of the fields has one; the second is read in full
    */
   query (options: QueryOptions<T> = {}): AsyncGenerator<T> {
     checkOptions('query()', options, QUERY)

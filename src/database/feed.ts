@@ -13,8 +13,9 @@ export interface FeedInit {
 }
 
 /**
- * Hands over all entries of a log in the order in which they came, each once. What it reads is what the log has, from where it is:
- * events only say that there is more. So it makes no difference what came before it listened, or while it was busy.
+ * Hands over all entries of a log in the order in which they came, each once. What it reads is what the log has, from
+ * where it is: events only say that there is more. So it makes no difference what came before it listened, or while it
+ * was busy.
  */
 export class Feed {
   readonly #init: FeedInit

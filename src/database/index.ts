@@ -38,7 +38,9 @@ import type { AbortOptions } from '@libp2p/interface'
 export { Documents } from './documents.ts'
 export { KeyValue } from './key-value.ts'
 export { json } from './json.ts'
-export { DatabaseClosedError, DatabaseOpenError, InvalidDocumentError, InvalidKeyError, InvalidValueError, WatchOpenError } from './errors.ts'
+export {
+  DatabaseClosedError, DatabaseOpenError, InvalidDocumentError, InvalidKeyError, InvalidValueError, WatchOpenError
+} from './errors.ts'
 export type { Codec, FieldValue }
 
 /** Beside those of the log */
@@ -58,7 +60,10 @@ export interface DocumentsOptions<T extends object> extends DatabaseOptions<T> {
    * @default 'id'
    */
   id?: keyof T & string
-  /** Fields by which documents are found without reading the others. Other ones than before: the index is made again, once */
+  /**
+   * Fields by which documents are found without reading the others. Other ones than before: the index is made again,
+   * once
+   */
   indexes?: Array<keyof T & string>
 }
 
@@ -67,8 +72,8 @@ export type PutOptions = Omit<AppendOptions, 'group'>
 
 export interface ReadOptions extends AbortOptions {
   /**
-   * Only what is here: of a database of which this node does not keep all, what others keep is asked for otherwise. Where none of them
-   * answers, that throws a NoReplicatorError
+   * Only what is here: of a database of which this node does not keep all, what others keep is asked for otherwise.
+   * Where none of them answers, that throws a NoReplicatorError
    *
    * @default false
    */
@@ -102,14 +107,17 @@ export interface WatchOptions extends AbortOptions {
    */
   from?: 'now' | 'start'
   /**
-   * One of a name goes on where it was, also after a restart: with the first change after which no other one was asked for. `from`
-   * counts the first time
+   * One of a name goes on where it was, also after a restart: with the first change after which no other one was asked
+   * for. `from` counts the first time
    */
   name?: string
 }
 
 export interface CompactOptions extends AbortOptions {
-  /** Milliseconds since another version took its place after which one goes. All who keep the database should say the same */
+  /**
+   * Milliseconds since another version took its place after which one goes. All who keep the database should say the
+   * same
+   */
   age: number
 }
 

@@ -3,7 +3,10 @@ import { InvalidValueError } from './errors.ts'
 
 /** How values are written as bytes. The codecs of multiformats have this form */
 export interface Codec<T> {
-  /** Give a codec another name when it writes or reads otherwise: a database that has another one than before makes its table again */
+  /**
+   * Give a codec another name when it writes or reads otherwise: a database that has another one than before makes its
+   * table again
+   */
   readonly name?: string
   encode (value: T): Uint8Array
   /** Throws where it was not `encode` that wrote them: such an entry is passed over */

@@ -7,8 +7,8 @@ import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
 
 /**
- * Keys and their values, which several peers write: of two values for one key the one counts that comes last in the order of the log,
- * for all of them.
+ * Keys and their values, which several peers write: of two values for one key the one counts that comes last in the
+ * order of the log, for all of them.
  *
  * @example
  *
@@ -21,7 +21,9 @@ import type { SharedLogs } from '../replication/index.ts'
  */
 export class KeyValue<T> extends Database<T> {
   /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
-  static async open<T> (logs: SharedLogs, name: string, { codec = json, ...options }: DatabaseOptions<T> = {}): Promise<KeyValue<T>> {
+  static async open<T> (
+    logs: SharedLogs, name: string, { codec = json, ...options }: DatabaseOptions<T> = {}
+  ): Promise<KeyValue<T>> {
     return Database.opened(logs, name, { codec }, options, opened => new KeyValue(opened))
   }
 
@@ -30,7 +32,10 @@ export class KeyValue<T> extends Database<T> {
     return this.set(key, value, options)
   }
 
-  /** All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as it is */
+  /**
+   * All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as
+   * it is
+   */
   entries (options: ReadOptions = {}): AsyncGenerator<Item<T>> {
     checkOptions('entries()', options, READ)
     return this.items(() => undefined, options)

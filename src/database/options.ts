@@ -7,7 +7,9 @@ type Rules<T> = { [Name in keyof T]-?: [Rule] }
 
 const STRING: Rule = [value => typeof value === 'string', 'a string']
 const STRINGS: Rule = [value => Array.isArray(value) && value.every(STRING[0]), 'an array of strings']
-const FIELDS: Rule = [value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields']
+const FIELDS: Rule = [
+  value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields'
+]
 const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
 const FROM: Rule = [value => value === 'now' || value === 'start', "'now' or 'start'"]
 const CODEC: Rule = [

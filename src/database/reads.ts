@@ -70,7 +70,9 @@ export class Reads<T> {
     // what lies here only until others have it: they may know better
     const passing = new Set<string>()
 
-    for await (const item of keys == null && this.#isDense ? this.#scan({ signal }) : this.#lookUp(keys ?? this.#init.table.keys(), { signal })) {
+    for await (const item of keys == null && this.#isDense
+      ? this.#scan({ signal })
+      : this.#lookUp(keys ?? this.#init.table.keys(), { signal })) {
       if (local || await log.keeps(groupOf(item.key))) {
         yield item
       } else {
@@ -101,7 +103,8 @@ export class Reads<T> {
 
   /** All there is when it begins, as the log has it one behind the other */
   async * #scan ({ signal }: AbortOptions): AsyncGenerator<Item<T>> {
-    const rows = [...this.#init.table.rows()].filter(([, { isDeleted }]) => !isDeleted).sort(([, a], [, b]) => a.arrival - b.arrival)
+    const rows = [...this.#init.table.rows()]
+      .filter(([, { isDeleted }]) => !isDeleted).sort(([, a], [, b]) => a.arrival - b.arrival)
     let at = 0
 
     for await (const { arrival, entry } of this.#init.log.arrivals(rows[0]?.[1].arrival, { signal })) {
@@ -162,7 +165,9 @@ export class Reads<T> {
         }
         if (change != null) {
           const { key, value } = change
-          latest.set(key, later(latest.get(key), { version: versionOf(entry), item: value === undefined ? undefined : { key, value, entry } }))
+          latest.set(key, later(latest.get(key), {
+            version: versionOf(entry), item: value === undefined ? undefined : { key, value, entry }
+          }))
         }
       }
     } catch (err) {

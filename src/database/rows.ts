@@ -12,9 +12,9 @@ export interface Stored extends Pick<Head, 'next' | 'entries'> {
 }
 
 /**
- * The checkpoints of a table: the rows that changed since the one before, in a record, and how far they go, written at once. When there
- * are more old rows than others in the records, the whole table is written anew. They say nothing that is not in the log: what is no
- * good is read from there again.
+ * The checkpoints of a table: the rows that changed since the one before, in a record, and how far they go, written at
+ * once. When there are more old rows than others in the records, the whole table is written anew. They say nothing that
+ * is not in the log: what is no good is read from there again.
  */
 export class Rows {
   readonly #shelf: Shelf

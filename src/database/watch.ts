@@ -17,10 +17,12 @@ export interface Watched<T> {
 }
 
 /**
- * Tells of changes in the order in which their entries came. It reads them from the log, so it needs no queue: who is slow is not told of
- * what was overwritten before he came to it. Where one with a name is, is kept with the log.
+ * Tells of changes in the order in which their entries came. It reads them from the log, so it needs no queue: who is
+ * slow is not told of what was overwritten before he came to it. Where one with a name is, is kept with the log.
  */
-export async function * watch<T> (watched: Watched<T>, { name, signal }: AbortOptions & { name?: string }): AsyncGenerator<Change<T>> {
+export async function * watch<T> (
+  watched: Watched<T>, { name, signal }: AbortOptions & { name?: string }
+): AsyncGenerator<Change<T>> {
   const { watching } = watched
 
   if (name == null) {
@@ -49,7 +51,9 @@ export async function * watch<T> (watched: Watched<T>, { name, signal }: AbortOp
   }
 }
 
-async function * changes<T> ({ log, feed, changeOf }: Watched<T>, from: number, mark: (next: number) => Promise<void>, { signal }: AbortOptions): AsyncGenerator<Change<T>> {
+async function * changes<T> (
+  { log, feed, changeOf }: Watched<T>, from: number, mark: (next: number) => Promise<void>, { signal }: AbortOptions
+): AsyncGenerator<Change<T>> {
   for (let at = from; ;) {
     await feed.reached(at, { signal })
 

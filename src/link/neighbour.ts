@@ -375,7 +375,9 @@ export class Neighbour implements ChannelOwner {
 
   #channel (connection: Connection, number?: number): Channel {
     const { clock, slowAfter } = this.#context
-    const channel = new Channel({ clock, owner: this, connection, number, slowAfter, outbox: this.#outbox, flight: this.#flight })
+    const channel = new Channel({
+      clock, owner: this, connection, number, slowAfter, outbox: this.#outbox, flight: this.#flight
+    })
     this.#channels.add(channel)
     return channel
   }
@@ -408,10 +410,14 @@ export class Neighbour implements ChannelOwner {
 
   #hello (channel: number): Hello {
     const { maxFrame, handlers } = this.#context
-    return { ...this.#flight.standing, channel, window: limits.RECEIVE_WINDOW, maxFrame, greeting: handlers.greet(this) }
+    return {
+      ...this.#flight.standing, channel, window: limits.RECEIVE_WINDOW, maxFrame, greeting: handlers.greet(this)
+    }
   }
 
-  #disconnect (connection: Connection, reason: string, NamedError: new (message: string) => Error = SlowPeerError): void {
+  #disconnect (
+    connection: Connection, reason: string, NamedError: new (message: string) => Error = SlowPeerError
+  ): void {
     this.#context.log.error('%p %s: disconnecting from it', this.peerId, reason)
     connection.abort(new NamedError(`${this.peerId} ${reason}`))
   }

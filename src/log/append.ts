@@ -51,7 +51,9 @@ export interface Batch {
 const NOTHING = new Uint8Array(0)
 const NO_PROOF = new SharedProof({ size: 1, first: 0, count: 1, beside: NOTHING, signature: NOTHING, ids: () => [] })
 
-/** Entries of our own that become one record, each with its id behind it: arrays of their own cost garbage collection */
+/**
+ * Entries of our own that become one record, each with its id behind it: arrays of their own cost garbage collection
+ */
 class Drafts extends Packed implements EntrySource {
   override bytesAt (slot: number): Uint8Array {
     return super.bytesAt(2 * slot)

@@ -78,7 +78,9 @@ export class Checkpoints {
     this.#bytes += bytes
   }
 
-  /** Resolves when there is room for another record. Throws a StoreFailedError when the disk does not take what is there */
+  /**
+   * Resolves when there is room for another record. Throws a StoreFailedError when the disk does not take what is there
+   */
   async ready (): Promise<void> {
     if (this.#isFull && this.#cut != null) {
       await this.#flushing
@@ -87,7 +89,8 @@ export class Checkpoints {
         await this.#flush()
       }
       if (this.#cut != null) {
-        throw new StoreFailedError(`The log cannot write what it holds in memory (${this.failure?.message}): make room on the disk, and write again`)
+        throw new StoreFailedError(`The log cannot write what it holds in memory (${this.failure?.message}): ` +
+          'make room on the disk, and write again')
       }
     }
 
@@ -195,7 +198,8 @@ export class Checkpoints {
       await this.#flush()
 
       if (this.#cut != null) {
-        throw new StoreFailedError(`The checkpoint of the log could not be written (${this.failure?.message}): nothing is lost, but the next open takes longer`)
+        throw new StoreFailedError(`The checkpoint of the log could not be written (${this.failure?.message}): ` +
+          'nothing is lost, but the next open takes longer')
       }
     }
   }

@@ -11,7 +11,9 @@ export const MAX_PENDING = 65_536
 export const MAX_PENDING_BYTES = 256 * 1024 * 1024
 /** Bytes of entries that are written at once. `Sizes.recordEntries` is how many */
 export const COMMIT_BYTES = 1024 * 1024
-/** Bytes of an array that are copied at once. A guess: small items hold the loop for 10 ms then, and large ones for 1 */
+/**
+ * Bytes of an array that are copied at once. A guess: small items hold the loop for 10 ms then, and large ones for 1
+ */
 export const ARRAY_BYTES = 4 * 1024 * 1024
 /** Records of appends that are written until something else gets a turn. A guess */
 export const COMMITS_A_TURN = 16

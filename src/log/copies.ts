@@ -13,7 +13,8 @@ export function copyOf (item: Uint8Array): Packed {
 
 /**
  * Copies items, as many together as one record takes: a piece of memory for each would hold the event loop for too
- * long. Of an array, the first `ARRAY_BYTES` are copied before the first `next` returns; the others as they are asked for.
+ * long. Of an array, the first `ARRAY_BYTES` are copied before the first `next` returns; the others as they are asked
+ * for.
  */
 export async function * copiesOf (items: Items, recordEntries: number): AsyncGenerator<Packed> {
   const copies = new Copies(recordEntries)

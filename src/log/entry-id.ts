@@ -24,7 +24,8 @@ export class EntryId {
 
   constructor (bytes: Uint8Array) {
     if (bytes.byteLength !== ID_BYTES) {
-      throw new InvalidEntryIdError(`an id has ${ID_BYTES} bytes, not ${bytes.byteLength}: hand over the SHA-256 of an entry`)
+      throw new InvalidEntryIdError(`an id has ${ID_BYTES} bytes, not ${bytes.byteLength}: ` +
+        'hand over the SHA-256 of an entry')
     }
 
     // our own: whoever handed it in may use those again
@@ -66,14 +67,16 @@ function digestIn (text: string): Uint8Array {
   }
 
   if (cid.version !== 1 || cid.code !== RAW || cid.multihash.code !== SHA2_256) {
-    throw new InvalidEntryIdError(`${text} is the CID of something else: the one of an entry has version 1, codec raw and hash sha2-256`)
+    throw new InvalidEntryIdError(`${text} is the CID of something else: ` +
+      'the one of an entry has version 1, codec raw and hash sha2-256')
   }
 
   return cid.multihash.digest
 }
 
 /**
- * An id and where its entry lies on the ring: from here a walk over the ring goes on, also when the entry is gone meanwhile.
+ * An id and where its entry lies on the ring: from here a walk over the ring goes on, also when the entry is gone
+ * meanwhile.
  */
 export class RingId extends EntryId {
   readonly position: number

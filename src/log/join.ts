@@ -178,7 +178,8 @@ export class Joins {
       return 'waiting'
     }
 
-    return new FutureEntryError(`Its clock is ${entry.time - Math.floor(now)} ms ahead of ours, at most ${limits.MAX_AHEAD} are allowed, and there is no room for it to wait: offer it again later`)
+    return new FutureEntryError(`Its clock is ${entry.time - Math.floor(now)} ms ahead of ours, ` +
+      `at most ${limits.MAX_AHEAD} are allowed, and there is no room for it to wait: offer it again later`)
   }
 
   #setTimer (atLeast = 1): void {
@@ -188,7 +189,9 @@ export class Joins {
     if (next != null) {
       // a timer takes 31 bits
       const wait = Math.min(next - limits.MAX_AHEAD - this.#init.clock.now(), 2 ** 30)
-      this.#timer = this.#init.clock.after(Math.max(wait, atLeast), () => { this.#letIn().catch(err => { this.#init.logger.error('entries that had waited could not be stored - %e', err) }) })
+      this.#timer = this.#init.clock.after(Math.max(wait, atLeast), () => {
+        this.#letIn().catch(err => { this.#init.logger.error('entries that had waited could not be stored - %e', err) })
+      })
     }
   }
 

@@ -89,7 +89,9 @@ export class Reads {
         // one that was removed, and came again, may be met in both
         const next = taken[1].length === 0 ? taken[0] : withoutRepeats(taken.flat().sort(inOrder), last)
         last = next.at(-1) ?? last
-        yield from == null ? next : next.filter(entry => ('id' in from ? compareEntries(entry, from) : compareMoments(entry, from)) * sign >= 0)
+        yield from == null
+          ? next
+          : next.filter(entry => ('id' in from ? compareEntries(entry, from) : compareMoments(entry, from)) * sign >= 0)
         await this.#pacer.pause()
       }
     } finally {
@@ -113,7 +115,8 @@ export class Reads {
       await this.#pacer.pause()
     }
 
-    const parts = await Promise.all(partsOf(range).map(async ([from, to]) => this.#store.read(({ tables }) => tables.ring.summary(from, to))))
+    const parts = await Promise.all(partsOf(range)
+      .map(async ([from, to]) => this.#store.read(({ tables }) => tables.ring.summary(from, to))))
     const sum = new Uint32Array(LANES)
     parts.forEach(part => { addLanes(sum, 0, part.sum) })
     const count = parts.reduce((sum, { count }) => sum + count, 0)
@@ -145,7 +148,9 @@ export class Reads {
     const ids: RingId[] = []
 
     for (const [first, to] of parts) {
-      const scan = async ({ from = first, limit }: ScanOptions): Promise<Uint8Array[]> => this.#store.scan('ring', { from, to, limit })
+      const scan = async ({ from = first, limit }: ScanOptions): Promise<Uint8Array[]> => this.#store.scan('ring', {
+        from, to, limit
+      })
 
       for await (const rows of walk(scan, Math.max(1, Math.min(limit, limits.READ_AHEAD * 4)))) {
         rows.map(readRingRow).forEach(({ id, position }) => { ids.push(new RingId(id, position)) })
@@ -238,7 +243,8 @@ export class Reads {
   async * #living (from: number, to: number, reverse: boolean): AsyncGenerator<StoredEntry[]> {
     const { removals } = this.#store.index
     const dead = await this.#deadIn(from, to)
-    const records = await Promise.all(Array.from({ length: to - from }, async (_, i) => this.#store.records.read(from + i)))
+    const records = await Promise.all(Array.from({ length: to - from }, async (_, i) =>
+      this.#store.records.read(from + i)))
 
     for (const record of reverse ? records.reverse() : records) {
       if (record == null) {
@@ -303,7 +309,9 @@ function clamp ({ time, counter }: Moment): Moment {
   if (time < 0) {
     return { time: 0, counter: 0 }
   }
-  return time > MAX_TIME ? { time: MAX_TIME, counter: MAX_COUNTER } : { time, counter: Math.min(Math.max(counter, 0), MAX_COUNTER) }
+  return time > MAX_TIME
+    ? { time: MAX_TIME, counter: MAX_COUNTER }
+    : { time, counter: Math.min(Math.max(counter, 0), MAX_COUNTER) }
 }
 
 /** A range that wraps has two parts */

@@ -7,7 +7,10 @@ import type { StoreState } from './state.ts'
 
 /** Rows of the table `dead` that are read at once: of several records, which have at most 256 each */
 const ROWS = 4096
-/** One entry of so many may be dead before the room of all that are is taken back: what stays is copied for less than it costs */
+/**
+ * One entry of so many may be dead before the room of all that are is taken back: what stays is copied for less than it
+ * costs
+ */
 const SHARE = 4
 
 /**
@@ -36,7 +39,9 @@ export async function reclaim (state: StoreState, before: number, isStopped: () 
     await pacer.pause()
   }
 
-  for await (const some of walk(async options => pages.read(() => dead.scan({ ...options, to: seqPrefix(before) })), ROWS)) {
+  for await (const some of walk(
+    async options => pages.read(() => dead.scan({ ...options, to: seqPrefix(before) })), ROWS
+  )) {
     for (const row of some) {
       if (isStopped()) {
         return hasFound

@@ -19,7 +19,10 @@ import type { RemovedRows } from './core/record.ts'
 import type { StoreState } from './state.ts'
 import type { Disk } from '../storage/disk.ts'
 
-/** Numbers that a disk that fails may leave empty between two that it does not: those of pages that two runs write at once, and some more */
+/**
+ * Numbers that a disk that fails may leave empty between two that it does not: those of pages that two runs write at
+ * once, and some more
+ */
 const MAX_GAP = 64
 
 /** The newest manifest that can be read. Throws a StoreVersionError */
@@ -54,7 +57,9 @@ export interface Tail {
 export async function readTail (disk: Disk, manifest?: Manifest): Promise<Tail> {
   if (manifest == null) {
     const { record, page } = await disk.seqs()
-    return { records: [{ seqs: record }], useless: page, nextSeq: Math.max(-1, record.at(-1) ?? -1, page.at(-1) ?? -1) + 1 }
+    return {
+      records: [{ seqs: record }], useless: page, nextSeq: Math.max(-1, record.at(-1) ?? -1, page.at(-1) ?? -1) + 1
+    }
   }
 
   const { tail, nextSeq, unfinished } = manifest
@@ -89,7 +94,9 @@ const ROWS = 4096
 const AT_ONCE = 256
 
 /** Tells the index of records, as if they were written now */
-export async function replay (state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions): Promise<void> {
+export async function replay (
+  state: StoreState, index: LogIndex, tail: Tail['records'], options: ReplayOptions
+): Promise<void> {
   const { disk, pages, clock } = state
   const { dead, onApplied, onDamaged, onMissing } = options
   const pacer = new Pacer(clock)
@@ -190,10 +197,13 @@ function decoded<T> (decode: () => T): T | MalformedError {
  * Makes the index anew from all records that can be read. A removed entry whose bytes are still there comes back only
  * where both the record that removed it and the table `dead` are damaged. `freed`: pages that the index before lay in
  */
-export async function rebuild (state: StoreState, before?: LogIndex): Promise<{ index: LogIndex, freed: number[], damaged: number[] }> {
+export async function rebuild (
+  state: StoreState, before?: LogIndex
+): Promise<{ index: LogIndex, freed: number[], damaged: number[] }> {
   const dead = before == null ? [] : await deadOf(state, before)
   const { record, page } = await state.disk.seqs()
-  const index = new LogIndex(state.pages, before && { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })
+  const index = new LogIndex(state.pages, before &&
+    { ...before.counters, bytes: 0, top: undefined, fences: new Fences() })
   const damaged: number[] = []
   let entries = 0
 

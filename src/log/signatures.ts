@@ -52,11 +52,15 @@ export class Signer {
   /** Proves entries with these ids, which it does not keep, with one signature: at once in Node, later in browsers */
   prove (size: number, ids: () => Uint8Array[]): SharedProof | Promise<SharedProof> {
     const signature = this.#sign(messageOf(this.#log, size, new Subtree(size, 0, ids(), NOTHING).root))
-    return then(signature, signature => new SharedProof({ size, first: 0, count: size, beside: NOTHING, signature, ids }))
+    return then(signature, signature => new SharedProof({
+      size, first: 0, count: size, beside: NOTHING, signature, ids
+    }))
   }
 }
 
-/** Takes an entry apart, without looking whether it is true. Throws a MalformedError. Large ones are hashed in slices */
+/**
+ * Takes an entry apart, without looking whether it is true. Throws a MalformedError. Large ones are hashed in slices
+ */
 export function decodeEntry (raw: RawEntry, pacer?: Pacer): DecodedEntry | Promise<DecodedEntry> {
   const content = decodeContent(raw.bytes)
   // the same bytes for all entries of the author: whoever compares them is done at once
@@ -66,7 +70,9 @@ export function decodeEntry (raw: RawEntry, pacer?: Pacer): DecodedEntry | Promi
 
 /** At once, or of large ones in slices */
 export function hashOf (bytes: Uint8Array, pacer?: Pacer): Uint8Array | Promise<Uint8Array> {
-  return pacer == null || bytes.byteLength <= LARGE_BYTES ? sha256(bytes) : sha256Sliced(bytes, async () => pacer.yield())
+  return pacer == null || bytes.byteLength <= LARGE_BYTES
+    ? sha256(bytes)
+    : sha256Sliced(bytes, async () => pacer.yield())
 }
 
 /** What one signature is for, as far as it was handed in */
@@ -205,7 +211,8 @@ export class Verifier {
 }
 
 function falseProof (): FalseProofError {
-  return new FalseProofError('the signature is not one of its author for this entry in this log: ask somebody else for the entry')
+  return new FalseProofError('the signature is not one of its author for this entry in this log: ' +
+    'ask somebody else for the entry')
 }
 
 function messageOf (log: Uint8Array, size: number, root: Uint8Array): Uint8Array {

@@ -26,7 +26,21 @@ export interface StoreState {
 /** What the index is to know of an entry */
 export function additionOf (entry: TrueEntry, { seq, slot }: Place, absent: Uint8Array[], isLate = false): Addition {
   const { id, time, counter, author, previous, parents, group } = entry
-  return { seq, slot, id, time, counter, author, previous, parents, group, position: positionIn(entry), size: sizeOf(entry), absent, isLate }
+  return {
+    seq,
+    slot,
+    id,
+    time,
+    counter,
+    author,
+    previous,
+    parents,
+    group,
+    position: positionIn(entry),
+    size: sizeOf(entry),
+    absent,
+    isLate
+  }
 }
 
 /** What the index is to know of a stored record, but for entries that are out of it */

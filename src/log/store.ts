@@ -92,7 +92,8 @@ export class Store {
   /** Throws a StoreInUseError, or a StoreVersionError */
   static async open ({ datastore, logId, clock, logger, sizes, onDamaged }: StoreInit): Promise<Store> {
     if (mayStillWrite(datastore)) {
-      throw new StoreInUseError(`The datastore of the log '${logId}' has not ended a write that was given up: wait for it, or open the datastore again`)
+      throw new StoreInUseError(`The datastore of the log '${logId}' has not ended a write that was given up: ` +
+        'wait for it, or open the datastore again')
     }
 
     const base = baseOf(logId)
@@ -104,7 +105,9 @@ export class Store {
       disk.own(ownership)
       const pages = new Pages(disk, sizes.cacheBytes)
       const records = new Records(disk, sizes.cacheBytes / 2, (seq, why) => { store.#noteDamaged(seq, why) })
-      const store = new Store({ clock, logger, sizes, disk, pages, records, index: new LogIndex(pages) }, ownership, onDamaged)
+      const store = new Store(
+        { clock, logger, sizes, disk, pages, records, index: new LogIndex(pages) }, ownership, onDamaged
+      )
       await store.#open()
       return store
     } catch (err) {
@@ -121,7 +124,9 @@ export class Store {
     const { failure } = this.#checkpoints
     return [
       ...this.#problems.map(message => ({ kind: 'damage', message })),
-      ...failure == null ? [] : [{ kind: 'disk', message: `a checkpoint could not be written (${failure.message}): make room on the disk` }]
+      ...failure == null
+        ? []
+        : [{ kind: 'disk', message: `a checkpoint could not be written (${failure.message}): make room on the disk` }]
     ]
   }
 
@@ -199,7 +204,10 @@ export class Store {
     this.#onDamaged()
   }
 
-  /** Adds and removes: all of it is stored when this resolves, or nothing. Nothing else may be written meanwhile. Returns the arrival of the first one */
+  /**
+   * Adds and removes: all of it is stored when this resolves, or nothing. Nothing else may be written meanwhile.
+   * Returns the arrival of the first one
+   */
   async write ({ added: entries, absent = [], removed = {} }: Write): Promise<number> {
     const { disk } = this.#state
     disk.check()
@@ -227,7 +235,12 @@ export class Store {
     const arrival = index.arrivals
     const seq = this.#failed ?? disk.nextSeq++
     added.forEach(addition => { addition.seq = seq })
-    const bytes = encodeRecord({ seq, arrival, removed: prepared.removed, entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent })) })
+    const bytes = encodeRecord({
+      seq,
+      arrival,
+      removed: prepared.removed,
+      entries: entries.map((entry, i) => ({ entry, isLate: added[i].isLate, absent: added[i].absent }))
+    })
     const writing = disk.putRecord(seq, bytes)
     // whoever makes the index anew waits for it, whatever becomes of it
     this.#writing = writing.catch(() => {})
@@ -311,7 +324,10 @@ export class Store {
     })
   }
 
-  /** Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with it */
+  /**
+   * Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with
+   * it
+   */
   async drop (): Promise<void> {
     await this.#letGo(async () => {
       await this.#checkpoints.stop()
@@ -333,7 +349,8 @@ export class Store {
     const { disk, pages } = this.#state
 
     if (await disk.getNamed('state') != null) {
-      throw new StoreVersionError('The log was stored by a release before the first, in a form that this one does not read: open it with the release that wrote it')
+      throw new StoreVersionError('The log was stored by a release before the first, ' +
+        'in a form that this one does not read: open it with the release that wrote it')
     }
     if (await disk.getNamed(DROPPED) != null) {
       await disk.clear(DROPPED, 'owner')
@@ -381,13 +398,17 @@ export class Store {
   }
 
   readonly #onDamagedIndex = (err: Error): void => {
-    this.#rebuild(this.index, err).catch(err => { this.#state.logger.error('the index could not be made anew - %e', err) })
+    this.#rebuild(this.index, err).catch(err => {
+      this.#state.logger.error('the index could not be made anew - %e', err)
+    })
   }
 
   /** `before`: the index that is damaged. Whoever else found that out waits for the same */
   async #rebuild (before: LogIndex, { message }: Error, hasCounters = true): Promise<void> {
     if (before === this.index) {
-      this.#rebuilding ??= this.#rebuildNow(hasCounters ? before : undefined).finally(() => { this.#rebuilding = undefined })
+      this.#rebuilding ??= this.#rebuildNow(hasCounters ? before : undefined).finally(() => {
+        this.#rebuilding = undefined
+      })
       this.#tell(`${message}: the index was made anew from the records`)
       await this.#rebuilding
     }
@@ -399,7 +420,9 @@ export class Store {
     const { index, freed, damaged } = await rebuild(this.#state, before)
     // if it is stored after all, it is a record now
     this.#failed = undefined
-    damaged.forEach(seq => { this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`) })
+    damaged.forEach(seq => {
+      this.#tell(`record ${seq} is damaged: its entries are lost, until others send them again`)
+    })
     await this.#state.disk.delete(damaged, 'record')
     this.records.clear()
     this.#state.index = index

@@ -50,7 +50,8 @@ export class Bundling {
     const name = `${lane}${wantsAck ? '!' : ' '}${topic.length} ${topic}${to.join('')}`
     let bundle = this.#bundles.get(name)
 
-    if (bundle != null && (bundle.first.ways !== ways || bundle.bytes + data.byteLength > limits.BUNDLE_BYTES || bundle.outgoing.length === limits.BUNDLE_MESSAGES)) {
+    if (bundle != null && (bundle.first.ways !== ways || bundle.bytes + data.byteLength > limits.BUNDLE_BYTES ||
+      bundle.outgoing.length === limits.BUNDLE_MESSAGES)) {
       this.#bundles.delete(name)
       this.#sign(bundle)
       bundle = undefined

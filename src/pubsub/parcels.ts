@@ -12,7 +12,9 @@ import type { Handover } from './handover.ts'
 import type { Entry } from '../link/index.ts'
 import type { Queued } from '../runtime/fair-queue.ts'
 
-/** What becomes of a copy: it is written to a neighbour, for which somebody waits; it has left by one; or it will not */
+/**
+ * What becomes of a copy: it is written to a neighbour, for which somebody waits; it has left by one; or it will not
+ */
 export type Fate = { writtenTo: Key } | { via: Key } | { reason: FailureReason, via?: Key }
 
 /** An envelope on its way to some destinations */
@@ -146,7 +148,9 @@ export class Parcels {
   #wait (to: Key, passing: Passing): void {
     const { lane, flow, envelope: { byteLength: bytes }, isOwn, handover, onFate } = passing
     const name = nameOf({ to, lane })
-    const line = this.#lines.get(name) ?? { to, queue: new FairQueue(), since: this.#context.clock.now(), avoid: new Set() }
+    const line = this.#lines.get(name) ?? {
+      to, queue: new FairQueue(), since: this.#context.clock.now(), avoid: new Set()
+    }
 
     if (isOwn && this.#ownWaiting + bytes > limits.MAX_OWN_WAITING) {
       onFate(to, { reason: 'congested' })
@@ -181,7 +185,8 @@ export class Parcels {
 
     for (let item = queue.next(); item != null; item = queue.next()) {
       const { bytes, passing: { lane, mayNot }, passing } = item
-      const via = core.routing.next(to, via => avoid.has(via) || mayNot?.(via) === true) ?? core.routing.next(to, mayNot)
+      const via = core.routing.next(to, via => avoid.has(via) || mayNot?.(via) === true) ??
+        core.routing.next(to, mayNot)
 
       if (via != null && via !== to && peers.get(via)?.flows.bring({ to, lane, bytes }) === false) {
         if (line.since <= clock.now() - limits.FLOW_TICK) {

@@ -78,7 +78,11 @@ export class Publisher {
 
   get sizes (): Record<string, number> {
     return {
-      unacked: this.acks.size, unackedBytes: this.acks.bytes, unannounced: this.unannounced.size, missed: this.unannounced.missed, published: this.#seqs.size
+      unacked: this.acks.size,
+      unackedBytes: this.acks.bytes,
+      unannounced: this.unannounced.size,
+      missed: this.unannounced.missed,
+      published: this.#seqs.size
     }
   }
 
@@ -95,7 +99,9 @@ export class Publisher {
     }
 
     const rooms = this.#send(copy)
-    return rooms.length === 0 ? Promise.resolve(recipients.result) : this.#waitForRoom(copy, rooms).then(failures => resultOf(recipients, failures))
+    return rooms.length === 0
+      ? Promise.resolve(recipients.result)
+      : this.#waitForRoom(copy, rooms).then(failures => resultOf(recipients, failures))
   }
 
   /** A receipt about our own messages */
@@ -174,10 +180,14 @@ export class Publisher {
   }
 
   /** Waits for acks from before the first byte leaves. 'congested': too many wait already */
-  #track ({ recipients: { topic, all }, data, lane, to, seq }: Copy, wanted: number, signal?: AbortSignal): Promise<Outcome> | 'congested' {
+  #track (
+    { recipients: { topic, all }, data, lane, to, seq }: Copy, wanted: number, signal?: AbortSignal
+  ): Promise<Outcome> | 'congested' {
     const call = ++this.#lastCall
     const { promise, resolve } = Promise.withResolvers<Outcome>()
-    const tracked = this.acks.track({ call, topic, seq, content: { data, lane, to }, bytes: data.byteLength, to: all, wanted }, this.#now)
+    const tracked = this.acks.track(
+      { call, topic, seq, content: { data, lane, to }, bytes: data.byteLength, to: all, wanted }, this.#now
+    )
 
     if (tracked === 'congested') {
       return tracked
@@ -438,10 +448,14 @@ function resultOf ({ all, result }: Recipients, failures: Map<Key, FailureReason
 }
 
 function withAcks ({ recipients }: PublishResult, { acked, failed }: Outcome): PublishResult {
-  const result = { recipients, acked: acked.map(peerOf), failed: failed.map(({ key, reason }) => ({ peerId: peerOf(key), reason })) }
+  const result = {
+    recipients, acked: acked.map(peerOf), failed: failed.map(({ key, reason }) => ({ peerId: peerOf(key), reason }))
+  }
 
   if (acked.length === 0) {
-    throw new NotDeliveredError(`Nobody acked: ${result.failed.map(({ peerId, reason }) => `${peerId} ${reason}`).join(', ')}`, result)
+    throw new NotDeliveredError(
+      `Nobody acked: ${result.failed.map(({ peerId, reason }) => `${peerId} ${reason}`).join(', ')}`, result
+    )
   }
 
   return result

@@ -103,7 +103,9 @@ export class Relaying {
     const others = parcel.destinations.filter(key => key !== this.#context.self)
 
     for (const [via, destinations] of this.#waysOf(from, parcel, others, envelope).ways) {
-      const frame = wire.encodeParcel({ ...parcel, trace: [...parcel.trace, this.#trace], lane: Lane.CONTROL, destinations })
+      const frame = wire.encodeParcel({
+        ...parcel, trace: [...parcel.trace, this.#trace], lane: Lane.CONTROL, destinations
+      })
       const entry: Entry = { frame, lane: Lane.CONTROL }
       const neighbour = this.#context.peers.get(via)?.neighbour
 
@@ -114,7 +116,9 @@ export class Relaying {
     }
   }
 
-  #waysOf (from: Peer, parcel: wire.Parcel, destinations: Key[], envelope: Envelope): { ways: Map<Key, Key[]>, lost: Key[] } {
+  #waysOf (
+    from: Peer, parcel: wire.Parcel, destinations: Key[], envelope: Envelope
+  ): { ways: Map<Key, Key[]>, lost: Key[] } {
     const { core } = this.#context
     const isAllowed = core.greeting.isRelay && parcel.trace.length < limits.HOP_LIMIT
     const ways = new Map<Key, Key[]>()
@@ -140,7 +144,9 @@ export class Relaying {
 
     if (about.length > 0) {
       counters.add(status === 'unreachable' ? 'parcel to nowhere' : 'parcel to somebody congested', about.length)
-      const bundle = envelope.type === EnvelopeType.BUNDLE ? orMalformed(() => wire.decodeBundle(envelope.content)) : undefined
+      const bundle = envelope.type === EnvelopeType.BUNDLE
+        ? orMalformed(() => wire.decodeBundle(envelope.content))
+        : undefined
 
       if (bundle instanceof MalformedError) {
         this.#context.fault(envelope.origin, 'malformed envelope')

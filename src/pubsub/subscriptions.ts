@@ -95,7 +95,9 @@ export class Subscriptions {
       // also a part without announcements takes time
       all.push(undefined)
 
-      this.#context.deal({ ...arrived, bytes: upTo - granted }, all, item => item && this.#check(from, ...item), all => {
+      this.#context.deal({
+        ...arrived, bytes: upTo - granted
+      }, all, item => item && this.#check(from, ...item), all => {
         this.#receive(from, part, all)
 
         if (part === parts.at(-1)) {

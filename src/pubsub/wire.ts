@@ -327,5 +327,7 @@ export function encodeFlows (flows: Flow[]): Frame {
 
 export function decodeFlows (body: Uint8Array): Flow[] {
   const reader = new Reader(body)
-  return reader.list(limits.MAX_DESTINATIONS, () => ({ lane: readLane(reader), to: readKey(reader), bytes: reader.uvarint() }))
+  return reader.list(limits.MAX_DESTINATIONS, () => ({
+    lane: readLane(reader), to: readKey(reader), bytes: reader.uvarint()
+  }))
 }

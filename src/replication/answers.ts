@@ -34,8 +34,8 @@ const ANSWERS_AT_ONCE = 4
 const NO_PROOF = new Uint8Array(0)
 
 /**
- * Answers what others ask: one question of each after the other, and few at once, so that nobody keeps our disk or our memory from
- * the rest.
+ * Answers what others ask: one question of each after the other, and few at once, so that nobody keeps our disk or our
+ * memory from the rest.
  */
 export class Answers {
   readonly #init: AnswersInit
@@ -44,7 +44,9 @@ export class Answers {
 
   constructor (init: AnswersInit) {
     this.#init = init
-    this.#turns = new Mailboxes({ name: 'questions', clock: init.context.clock, deadline: limits.ANSWER_TIMEOUT, capacity: limits.MAX_QUESTIONS })
+    this.#turns = new Mailboxes({
+      name: 'questions', clock: init.context.clock, deadline: limits.ANSWER_TIMEOUT, capacity: limits.MAX_QUESTIONS
+    })
   }
 
   /** Its turn ends when the answer is on its way: a peer that does not take answers gets no more of them */
@@ -77,8 +79,11 @@ export class Answers {
 
     switch (kind) {
       case 'summaries':
-        if (question.parts < 1 || question.parts > MAX_PARTS || question.segments.length * question.parts > limits.MAX_ASKED * 2) {
-          return { kind: 'refused', reason: `${question.segments.length} segments in ${question.parts} parts each are too many` }
+        if (question.parts < 1 || question.parts > MAX_PARTS ||
+          question.segments.length * question.parts > limits.MAX_ASKED * 2) {
+          return {
+            kind: 'refused', reason: `${question.segments.length} segments in ${question.parts} parts each are too many`
+          }
         }
         return { kind, summaries: await digests.summaries(question.segments, question.parts, question.key) }
       case 'symbols':
@@ -95,8 +100,11 @@ export class Answers {
       case 'list':
         return { kind, ...await digests.list(question.segment, question.after) }
       case 'keep':
-        if (new Set(question.ids.map(keyOfBytes)).size < question.ids.length || question.ids.length > limits.MAX_PROVEN) {
-          return { kind: 'refused', reason: `${question.ids.length} ids are too many, or one of them stands there twice` }
+        if (new Set(question.ids.map(keyOfBytes)).size < question.ids.length ||
+          question.ids.length > limits.MAX_PROVEN) {
+          return {
+            kind: 'refused', reason: `${question.ids.length} ids are too many, or one of them stands there twice`
+          }
         }
         return { kind, proofs: await this.#prove(question) }
       case 'weight':
@@ -108,8 +116,8 @@ export class Answers {
   }
 
   /**
-   * Proofs for as many of the ids as MAX_PROVEN_BYTES of entries go for. The places are looked at when all was read, and nothing comes
-   * after that. None is proven if anything was being let go of meanwhile: who asks does so again
+   * Proofs for as many of the ids as MAX_PROVEN_BYTES of entries go for. The places are looked at when all was read,
+   * and nothing comes after that. None is proven if anything was being let go of meanwhile: who asks does so again
    */
   async #prove ({ nonce, ids }: Extract<Question, { kind: 'keep' }>): Promise<Uint8Array[]> {
     const { log, context: { self, pacer }, removals } = this.#init
@@ -125,7 +133,9 @@ export class Answers {
       const entry = await log.get(new EntryId(id))
       const raw = entry == null ? NO_PROOF : rawOf(entry).bytes
       bytes += raw.byteLength
-      proven.push(entry == null ? { proof: NO_PROOF } : { proof: await proofOf(nonce, self, raw, pacer), position: placeOf(entry) })
+      proven.push(entry == null
+        ? { proof: NO_PROOF }
+        : { proof: await proofOf(nonce, self, raw, pacer), position: placeOf(entry) })
     }
 
     const isStill = before % 2 === 0 && removals() === before

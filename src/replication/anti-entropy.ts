@@ -102,23 +102,29 @@ class ToldByOthers extends Error {
   name = 'ToldByOthers'
 }
 
-/** Comparisons that may begin at once: of those that are lively, and of those with peers that did not answer the last time */
+/**
+ * Comparisons that may begin at once: of those that are lively, and of those with peers that did not answer the last
+ * time
+ */
 const LIVELY_AT_ONCE = limits.MAX_SESSIONS
 const SUSPECTS_AT_ONCE = limits.MAX_SESSIONS / 2
-/** Milliseconds without an answer, and without anything new, after which a comparison is not lively any more. Guesses */
+/**
+ * Milliseconds without an answer, and without anything new, after which a comparison is not lively any more. Guesses
+ */
 const SILENT = 1_000
 const USELESS = 5_000
 /** Milliseconds between two comparisons with one peer, at least, however often it nudges */
 const NUDGED_AT_MOST = 8_000
 
 /**
- * Keeps us in step with every replicator that keeps what we keep: compares when one joins or changes, when it says that it has
- * news, and now and then; and again until nothing differs.
+ * Keeps us in step with every replicator that keeps what we keep: compares when one joins or changes, when it says that
+ * it has news, and now and then; and again until nothing differs.
  *
- * A comparison is lively while its peer answers within a second, and brings something new every five. Four lively ones run at once,
- * and the one that is due for longest begins first. One that is not lively goes on, but holds up nobody: others begin beside it, up
- * to MAX_RUNNING in all, and then one that is due for five seconds takes the place of the one that was of no use for longest. A nudge
- * makes a comparison begin earlier, but never before the time that its peer has to wait for after a failure.
+ * A comparison is lively while its peer answers within a second, and brings something new every five. Four lively ones
+ * run at once, and the one that is due for longest begins first. One that is not lively goes on, but holds up nobody:
+ * others begin beside it, up to MAX_RUNNING in all, and then one that is due for five seconds takes the place of the
+ * one that was of no use for longest. A nudge makes a comparison begin earlier, but never before the time that its peer
+ * has to wait for after a failure.
  */
 export class AntiEntropy {
   readonly #init: AntiEntropyInit
@@ -149,7 +155,21 @@ export class AntiEntropy {
     const pair = this.#pairs.get(peer)
 
     if (pair == null) {
-      this.#pairs.set(peer, { at, notBefore: 0, segments: [], hasAll: [], missing: 0, failures: 0, vain: 0, calm: 0, hasMoved: false, isAgain: false, isWaiting: false, offered: new Set(), controller: new AbortController() })
+      this.#pairs.set(peer, {
+        at,
+        notBefore: 0,
+        segments: [],
+        hasAll: [],
+        missing: 0,
+        failures: 0,
+        vain: 0,
+        calm: 0,
+        hasMoved: false,
+        isAgain: false,
+        isWaiting: false,
+        offered: new Set(),
+        controller: new AbortController()
+      })
     } else {
       pair.isAgain = pair.run != null
       pair.at = Math.min(pair.at, Math.max(at, pair.notBefore))
@@ -216,7 +236,8 @@ export class AntiEntropy {
   #next (): void {
     const now = this.#init.context.clock.now()
     const runs = [...this.#pairs].filter(([, { run }]) => run != null && this.#isLively(run))
-    const due = [...this.#pairs].filter(([, { at, run }]) => at <= now && run == null).sort(([, a], [, b]) => a.at - b.at)
+    const due = [...this.#pairs]
+      .filter(([, { at, run }]) => at <= now && run == null).sort(([, a], [, b]) => a.at - b.at)
     let lively = runs.length
     let suspects = runs.filter(([peer, pair]) => this.#isSuspect(peer, pair)).length
 
@@ -258,7 +279,13 @@ export class AntiEntropy {
     pair.at = Infinity
 
     try {
-      const outcome = await this.#reconcile({ peer, run, segments, key: this.#init.context.randomBytes(KEY_BYTES), signal: AbortSignal.any([pair.controller.signal, run.controller.signal]) })
+      const outcome = await this.#reconcile({
+        peer,
+        run,
+        segments,
+        key: this.#init.context.randomBytes(KEY_BYTES),
+        signal: AbortSignal.any([pair.controller.signal, run.controller.signal])
+      })
       pair.failures = 0
       pair.hasAll = outcome.missing + outcome.added === 0 ? segments : pair.hasAll
       this.#settle(peer, pair, segments, outcome)
@@ -269,7 +296,8 @@ export class AntiEntropy {
       } else if (!pair.controller.signal.aborted) {
         logger('comparing with a replicator failed - %e', err)
         pair.failure = err.message
-        pair.at = pair.notBefore = clock.now() + jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
+        pair.at = pair.notBefore = clock.now() +
+          jitter(random, Math.min(limits.RETRY_FIRST * 2 ** pair.failures++, limits.RETRY_CAP))
       }
     } finally {
       pair.run = undefined
@@ -301,7 +329,9 @@ export class AntiEntropy {
     this.#arm()
   }
 
-  #settle (peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled): void {
+  #settle (
+    peer: Key, pair: Pair, segments: Segment[], { isEqual, added, missing, surplus, isBehind }: Reconciled
+  ): void {
     const { context: { clock }, nudge, onLearned, shared } = this.#init
     const isOffered = this.#offer(peer, pair, surplus)
     pair.missing = missing
@@ -321,11 +351,18 @@ export class AntiEntropy {
     }
 
     const isChanged = added > 0 || !sameSegments(segments, shared(peer))
-    this.#schedule(pair, { isEqual, isChanged, missing, isMoving: isOffered || isBehind || (!isEqual && missing === 0) })
+    this.#schedule(pair, {
+      isEqual, isChanged, missing, isMoving: isOffered || isBehind || (!isEqual && missing === 0)
+    })
   }
 
-  /** Again until nothing differs, soon where one of us may be getting what it lacks; but what is refused is fetched in vain */
-  #schedule (pair: Pair, { isEqual, isChanged, missing, isMoving }: { isEqual: boolean, isChanged: boolean, missing: number, isMoving: boolean }): void {
+  /**
+   * Again until nothing differs, soon where one of us may be getting what it lacks; but what is refused is fetched in
+   * vain
+   */
+  #schedule (pair: Pair, { isEqual, isChanged, missing, isMoving }: {
+    isEqual: boolean, isChanged: boolean, missing: number, isMoving: boolean
+  }): void {
     const { clock, random } = this.#init.context
     const now = clock.now()
     pair.calm = isEqual && !isChanged ? pair.calm + 1 : 0
@@ -377,7 +414,13 @@ export class AntiEntropy {
       key,
       cursor: await log.marked(mark),
       isCatchingUp: () => this.#catchUp?.spans.tellers.some(other => other !== peer) === true,
-      limits: { parts: limits.PARTS, rangeEntries: limits.RANGE_ENTRIES, maxAsked: limits.MAX_ASKED, maxSketched: limits.MAX_SKETCHED, maxSymbols: sizes.symbols }
+      limits: {
+        parts: limits.PARTS,
+        rangeEntries: limits.RANGE_ENTRIES,
+        maxAsked: limits.MAX_ASKED,
+        maxSketched: limits.MAX_SKETCHED,
+        maxSymbols: sizes.symbols
+      }
     })
     const work = reconcile.run()
     const before = reconcile.cursor
@@ -407,10 +450,14 @@ export class AntiEntropy {
     switch (need.type) {
       case 'summaries': {
         const { segments, parts } = need
-        return need.from === 'us' ? digests.summaries(segments, parts, key) : (await this.#ask<'summaries'>(comparison, { kind: 'summaries', key, parts, segments })).summaries
+        return need.from === 'us'
+          ? digests.summaries(segments, parts, key)
+          : (await this.#ask<'summaries'>(comparison, { kind: 'summaries', key, parts, segments })).summaries
       }
       case 'symbols':
-        return (await this.#ask<'symbols'>(comparison, { kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count })).symbols
+        return (await this.#ask<'symbols'>(comparison, {
+          kind: 'symbols', key, segments: need.segments, from: need.from, count: need.count
+        })).symbols
       case 'fetch':
         return this.#ask<'fetch'>(comparison, { kind: 'fetch', key, segments: need.segments, shortIds: need.shortIds })
       case 'pull':
@@ -433,7 +480,9 @@ export class AntiEntropy {
     }
   }
 
-  async #ask<K extends Question['kind']> ({ peer, run, signal }: Comparison, question: Extract<Question, { kind: K }>): Promise<Extract<Answer, { kind: K }>> {
+  async #ask<K extends Question['kind']> (
+    { peer, run, signal }: Comparison, question: Extract<Question, { kind: K }>
+  ): Promise<Extract<Answer, { kind: K }>> {
     run.askedAt ??= this.#init.context.clock.now()
     // it is looked at again when it has been silent for so long
     this.#arm()
@@ -442,13 +491,16 @@ export class AntiEntropy {
     return answer
   }
 
-  /** The next piece that nobody else is at. Who has other segments than those who are at it waits until they are through */
+  /**
+   * The next piece that nobody else is at. Who has other segments than those who are at it waits until they are through
+   */
   async #askForWindow (segments: Segment[], comparison: Comparison): Promise<Given['window']> {
     const { context: { clock } } = this.#init
     const { peer } = comparison
     const isSame = this.#catchUp != null && sameSegments(this.#catchUp.segments, comparison.segments)
 
-    if (this.#catchUp == null || this.#catchUp.spans.isDone || (!isSame && !this.#catchUp.spans.tellers.some(other => other !== peer && this.#isTelling(other)))) {
+    if (this.#catchUp == null || this.#catchUp.spans.isDone ||
+      (!isSame && !this.#catchUp.spans.tellers.some(other => other !== peer && this.#isTelling(other)))) {
       this.#catchUp = { segments: comparison.segments, spans: new Spans() }
     } else if (!isSame) {
       throw new ToldByOthers()
@@ -475,8 +527,8 @@ export class AntiEntropy {
   }
 
   /**
-   * At the next one that is due. Those that were due at `full` found no room then, until one that runs ends or is not lively any more.
-   * One that became due since was not looked at: timers ring a little early
+   * At the next one that is due. Those that were due at `full` found no room then, until one that runs ends or is not
+   * lively any more. One that became due since was not looked at: timers ring a little early
    */
   #arm (full = -Infinity): void {
     let next = Infinity

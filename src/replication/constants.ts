@@ -23,8 +23,8 @@ export const TURN_DEADLINE = 30_000
 export const LOAD_PATIENCE = 1_000
 
 /**
- * Documents that a peer may send and that are news: so many at once, so many a second. At once means all that a message of
- * BATCH_BYTES holds, and half as much again. A forged one costs its sender as much as so many others. Guesses
+ * Documents that a peer may send and that are news: so many at once, so many a second. At once means all that a message
+ * of BATCH_BYTES holds, and half as much again. A forged one costs its sender as much as so many others. Guesses
  */
 export const DOCUMENT_BURST = 2_048
 export const DOCUMENT_RATE = 100
@@ -55,11 +55,16 @@ export const BATCH_ENTRIES = 1024
 export const WINDOW = 8
 export const MAX_QUEUED = 8192
 export const MAX_QUEUED_BYTES = 8 * 1024 * 1024
-/** Bytes that one peer may have under way to us, and all of them together. A guess: what a sender may have under way, and as much again */
+/**
+ * Bytes that one peer may have under way to us, and all of them together. A guess: what a sender may have under way,
+ * and as much again
+ */
 export const MAX_UNDER_WAY_BYTES = 2 * 1024 * 1024
 export const MAX_WAITING_OF_PEER = 2 * MAX_UNDER_WAY_BYTES
 export const MAX_WAITING_OF_ALL = 32 * 1024 * 1024
-/** Bytes of entries of which somebody wants to know who stored them: the next one waits until they are fewer. A guess */
+/**
+ * Bytes of entries of which somebody wants to know who stored them: the next one waits until they are fewer. A guess
+ */
 export const MAX_AWAITED_BYTES = 64 * 1024 * 1024
 /** Milliseconds that `problems` tells of a clock that was wrong */
 export const CLOCKS_REMEMBERED = 300_000
@@ -90,11 +95,14 @@ export const SKETCH_TTL = 30_000
 export const COMPARE_INTERVAL = 30_000
 /** And at most, where nothing has differed for long: a thousand logs that rest are to cost little. A guess */
 export const COMPARE_CAP = 240_000
-/** And at most, where all comparisons find entries that we do not get: those that we refuse. Or where nobody takes what is not ours to keep */
+/**
+ * And at most, where all comparisons find entries that we do not get: those that we refuse. Or where nobody takes what
+ * is not ours to keep
+ */
 export const VAIN_CAP = 300_000
 /**
- * Milliseconds that the one with the larger key leaves the other to begin when they meet: as long as its question takes around the
- * world, or from a process that has just started. And that one waits that is being compared with
+ * Milliseconds that the one with the larger key leaves the other to begin when they meet: as long as its question takes
+ * around the world, or from a process that has just started. And that one waits that is being compared with
  */
 export const COURTESY = 250
 export const COMPARED_BY_OTHER = 1_000
@@ -103,7 +111,10 @@ export const NUDGE_DELAY = 100
 /** Milliseconds until a comparison that failed is tried again: the first time, and at most */
 export const RETRY_FIRST = 500
 export const RETRY_CAP = 30_000
-/** Comparisons that go on at once, and those with them that do not: each takes memory for its sketches. The second is a guess */
+/**
+ * Comparisons that go on at once, and those with them that do not: each takes memory for its sketches. The second is a
+ * guess
+ */
 export const MAX_SESSIONS = 4
 export const MAX_RUNNING = 16
 
@@ -113,29 +124,46 @@ export const PRUNE_ENTRIES = 1024
 /** Bytes of entries that are held for one look */
 export const PRUNE_BYTES = 4 * 1024 * 1024
 
-/** Milliseconds that a peer on the topic has to say what it keeps before nobody waits for that, and between two looks. Guesses */
+/**
+ * Milliseconds that a peer on the topic has to say what it keeps before nobody waits for that, and between two looks.
+ * Guesses
+ */
 export const INTRODUCTION = 5_000
 export const LOOK_AGAIN = 100
-/** Milliseconds that listeners of 'closing' are waited for. A guess: what a disk takes to store a batch, and much more */
+/**
+ * Milliseconds that listeners of 'closing' are waited for. A guess: what a disk takes to store a batch, and much more
+ */
 export const CLOSING_PATIENCE = 10_000
 /** Milliseconds that opening, closing or dropping a log may take */
 export const LIFECYCLE_DEADLINE = 180_000
 
-/** Milliseconds after a change of who keeps what until a peer that adapts looks at its share, and between two looks. A guess */
+/**
+ * Milliseconds after a change of who keeps what until a peer that adapts looks at its share, and between two looks. A
+ * guess
+ */
 export const ADAPT_DELAY = 1_000
 export const ADAPT_INTERVAL = 30_000
 
 /** Bytes that an entry takes beside its data, in a message, at most */
 export const MAX_ENTRY_OVERHEAD = 16_384
 
-/** Milliseconds between two spot checks, at most so many where all was proven, and how old an entry has to be for one. Guesses */
+/**
+ * Milliseconds between two spot checks, at most so many where all was proven, and how old an entry has to be for one.
+ * Guesses
+ */
 export const AUDIT_INTERVAL = 10_000
 export const AUDIT_CAP = 60_000
 export const AUDIT_AGE = 60_000
-/** Ids that one question asks proofs of, and bytes of entries that are read for one answer: then the next question asks for the rest */
+/**
+ * Ids that one question asks proofs of, and bytes of entries that are read for one answer: then the next question asks
+ * for the rest
+ */
 export const MAX_PROVEN = 1024
 export const MAX_PROVEN_BYTES = 2 * 1024 * 1024
-/** Times its maturity that a replicator has to be in to let others' copies go, where nobody said that it may replicate. A guess */
+/**
+ * Times its maturity that a replicator has to be in to let others' copies go, where nobody said that it may replicate.
+ * A guess
+ */
 export const STRANGER_MATURITY = 6
 
 /** Over GossipSub: what is for one peer goes over a stream of this protocol. The version is in the id */
@@ -148,7 +176,10 @@ export const MAX_SEND_FRAME = MAX_SENT + 2 * MAX_SEND_TOPIC
 export const MAX_WAITING_BYTES = 16 * 1024 * 1024
 /** Streams that one connection may open to us: the one in use, and some that it has not seen the end of. A guess */
 export const MAX_INBOUND_STREAMS = 8
-/** Milliseconds that opening a stream may take, that a peer may take in nothing while something waits, and that stopping waits for it */
+/**
+ * Milliseconds that opening a stream may take, that a peer may take in nothing while something waits, and that stopping
+ * waits for it
+ */
 export const OPEN_TIMEOUT = 10_000
 export const SLOW_TIMEOUT = 30_000
 export const STOP_TIMEOUT = 1_000

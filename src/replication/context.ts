@@ -38,9 +38,13 @@ const SYMBOL_BYTES = 16
 
 export function sizesFor (maxMessageSize: number): MessageSizes {
   if (maxMessageSize < MIN_MESSAGE) {
-    throw new InvalidOptionsError(`The pubsub sends messages of at most ${maxMessageSize} bytes, and a shared log needs ${MIN_MESSAGE}: raise maxMessageSize on all peers`)
+    throw new InvalidOptionsError(`The pubsub sends messages of at most ${maxMessageSize} bytes, ` +
+      `and a shared log needs ${MIN_MESSAGE}: raise maxMessageSize on all peers`)
   }
 
   const half = Math.floor(maxMessageSize / 2)
-  return { batchBytes: Math.min(limits.BATCH_BYTES, half), symbols: Math.min(limits.MAX_SYMBOLS, Math.floor(half / SYMBOL_BYTES)) }
+  return {
+    batchBytes: Math.min(limits.BATCH_BYTES, half),
+    symbols: Math.min(limits.MAX_SYMBOLS, Math.floor(half / SYMBOL_BYTES))
+  }
 }

@@ -21,7 +21,10 @@ import type { Moment } from '../log/core/hybrid-clock.ts'
 import type { RawEntry } from '../log/core/types.ts'
 import type { Entry, Log } from '../log/index.ts'
 
-/** Entries, and bytes of them, that are looked at for one answer: one more than that, so that there is always a next step */
+/**
+ * Entries, and bytes of them, that are looked at for one answer: one more than that, so that there is always a next
+ * step
+ */
 const MAX_SCANNED = 8192
 const MAX_SCANNED_BYTES = 16 * 1024 * 1024
 
@@ -102,7 +105,10 @@ export class Digests {
     return encodeSymbols(encoder.symbols(from, count))
   }
 
-  /** As many of those that are named as go into one message; `asked`: how many of the names that is for, as some may be gone */
+  /**
+   * As many of those that are named as go into one message; `asked`: how many of the names that is for, as some may be
+   * gone
+   */
   async byShortIds (peer: Key, { segments, key, shortIds }: OfSketch<'fetch'>): Promise<Given['fetch']> {
     const { ids } = await this.#sketch(peer, segments, key)
     const batch = new Batch(this.#context.sizes.batchBytes)
@@ -120,7 +126,10 @@ export class Digests {
     return { asked, entries: batch.entries }
   }
 
-  /** As many as go into one message, in the order of the ring, behind this one. If it is gone, it lay where the segment begins */
+  /**
+   * As many as go into one message, in the order of the ring, behind this one. If it is gone, it lay where the segment
+   * begins
+   */
   async list (segment: Segment, after?: Uint8Array): Promise<{ entries: RawEntry[], isEnd: boolean }> {
     const last = after == null ? undefined : await this.#log.get(new EntryId(after))
     const from = after == null ? undefined : new RingId(after, last == null ? segment.from : placeOf(last))
@@ -159,7 +168,10 @@ export class Digests {
     return { entries: batch.entries, next, isEnd: true }
   }
 
-  /** In the order of the log, from one moment on and before another one, of these segments: as many as go into one message */
+  /**
+   * In the order of the log, from one moment on and before another one, of these segments: as many as go into one
+   * message
+   */
   async window (from: Moment, to: Moment, segments: Segment[]): Promise<Extract<Answer, { kind: 'window' }>> {
     const isAsked = within(segments)
     const batch = new Batch(this.#context.sizes.batchBytes)
@@ -175,7 +187,9 @@ export class Digests {
       bytes += entrySize(rawOf(entry))
       if (looked++ >= MAX_SCANNED || bytes > MAX_SCANNED_BYTES || (isAsked(placeOf(entry)) && !batch.add(entry))) {
         // where more are of one moment than go into a message, what is left out is found by comparing
-        return { kind: 'window', entries: batch.entries, looked, next: compareMoments(at, from) > 0 ? at : nextMoment(from) }
+        return {
+          kind: 'window', entries: batch.entries, looked, next: compareMoments(at, from) > 0 ? at : nextMoment(from)
+        }
       }
     }
 

@@ -33,7 +33,9 @@ import type { EntryId } from '../log/entry-id.ts'
 import type { EntriesOptions, Entry, LogDiagnostics, TrimOptions } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { AbortOptions, ComponentLogger, Libp2pEvents, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type {
+  AbortOptions, ComponentLogger, Libp2pEvents, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget
+} from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 import type { Datastore } from 'interface-datastore'
 
@@ -43,9 +45,11 @@ export type { LeaveReason, Segment }
  * What this node keeps of a log:
  *
  * - true: all of it; false: only what was appended here, until others have it
- * - factor: that part of the ring, from `offset` on (both from 0 to 1); without one it begins where the key of this node says
+ * - factor: that part of the ring, from `offset` on (both from 0 to 1); without one it begins where the key of this
+ * node says
  * - segments: these
- * - limits: as much as is its share, and not more than `storage` bytes, or the part `cpu` (0 to 1) of all; it follows the others
+ * - limits: as much as is its share, and not more than `storage` bytes, or the part `cpu` (0 to 1) of all; it follows
+ * the others
  */
 export type Replicate =
   | boolean
@@ -55,7 +59,8 @@ export type Replicate =
 
 export interface OpenOptions extends AbortOptions {
   /**
-   * When open() resolves: once the log can be used, or once nothing differs from any replicator that is here, see `waitForSync`
+   * When open() resolves: once the log can be used, or once nothing differs from any replicator that is here, see
+   * `waitForSync`
    *
    * @default 'open'
    */
@@ -85,8 +90,9 @@ export interface OpenOptions extends AbortOptions {
   /** Asked about every entry before it is added, our own and others' */
   canAppend? (entry: Entry): boolean | Promise<boolean>
   /**
-   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Asked with no segments about a peer that
-   * keeps nothing, and wants to read. Without this, or `replicators`, a log is for friends: everybody who finds its topic may keep a part
+   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Asked with no segments
+   * about a peer that keeps nothing, and wants to read. Without this, or `replicators`, a log is for friends: everybody
+   * who finds its topic may keep a part
    */
   canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
   /** The same, where they are known: these peers, and nobody else */
@@ -104,8 +110,8 @@ export interface OpenOptions extends AbortOptions {
 
 export interface AppendOptions extends AbortOptions {
   /**
-   * When the promise resolves: once it is stored here; once all leaders that are here have stored it; or once so many others have.
-   * It is in the log, and on its way, also when the signal aborts before that
+   * When the promise resolves: once it is stored here; once all leaders that are here have stored it; or once so many
+   * others have. It is in the log, and on its way, also when the signal aborts before that
    *
    * @default 'stored'
    */
@@ -146,8 +152,8 @@ export interface WaitForReplicatorsOptions extends AbortOptions {
 
 export interface SyncReport {
   /**
-   * With every replicator that is here, answers, and keeps what we keep, a comparison has found no difference. `problems` names those
-   * that do not answer, or that comparing with fails again and again
+   * With every replicator that is here, answers, and keeps what we keep, a comparison has found no difference.
+   * `problems` names those that do not answer, or that comparing with fails again and again
    */
   isSynced: boolean
   peers: Array<{
@@ -199,8 +205,8 @@ export interface SharedLogEvents {
   /** Entries that came from a peer, of those that it had and this node had not: others may bring some of them */
   'sync:progress': CustomEvent<{ peerId: PeerId, done: number, total: number }>
   /**
-   * It is about to be closed, by whomever. What is handed to `waitUntil` is waited for, and what lies on shelves can be read and written
-   * meanwhile; nothing is appended any more
+   * It is about to be closed, by whomever. What is handed to `waitUntil` is waited for, and what lies on shelves can be
+   * read and written meanwhile; nothing is appended any more
    */
   closing: CustomEvent<{ waitUntil (work: Promise<unknown>): void }>
   /** It is closed, by whomever: who opened it, or the node that stops */
@@ -221,12 +227,15 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   heads (): Promise<Entry[]>
   /** In their total order, which is the same for all who hold them: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
-  /** Whether all entries of this group are for this node to keep, and here, as far as those know who are here: none is on its way */
+  /**
+   * Whether all entries of this group are for this node to keep, and here, as far as those know who are here: none is
+   * on its way
+   */
   keeps (group: Uint8Array): Promise<boolean>
   /**
-   * What this node does not keep, from those who keep it, of one group or of all: those of one group come one after the other. They
-   * are verified, and not stored. As many are asked as there are copies; when there are fewer who answer, that throws a
-   * NoReplicatorError after all that they tell: there may be more
+   * What this node does not keep, from those who keep it, of one group or of all: those of one group come one after the
+   * other. They are verified, and not stored. As many are asked as there are copies; when there are fewer who answer,
+   * that throws a NoReplicatorError after all that they tell: there may be more
    */
   elsewhere (options?: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry>
   /** In the order in which they came here, from the one with this number on */
@@ -247,7 +256,10 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   coverage (): number
   /** Resolves when there are enough; use a signal to give up */
   waitForReplicators (options?: WaitForReplicatorsOptions): Promise<Replicator[]>
-  /** Resolves when nothing differs from any replicator that is here and keeps what this node keeps; use a signal to give up */
+  /**
+   * Resolves when nothing differs from any replicator that is here and keeps what this node keeps; use a signal to give
+   * up
+   */
   waitForSync (options?: AbortOptions): Promise<void>
   /** What can be said about who has the same as we do */
   synced (segment?: Segment): SyncReport
@@ -300,8 +312,8 @@ export interface SharedLogsInit {
 }
 
 /**
- * The service: register it beside `directSub()` in `createLibp2p({ services })`, or beside the `gossipsub()` that a node runs already.
- * All who share a log have the same one of the two
+ * The service: register it beside `directSub()` in `createLibp2p({ services })`, or beside the `gossipsub()` that a
+ * node runs already. All who share a log have the same one of the two
  *
  * @example
  *

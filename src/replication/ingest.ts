@@ -18,7 +18,10 @@ export interface IngestInit {
   log: Log
   /** Where the entries lie that are for this node to keep; another array when it changes */
   kept (): Segment[]
-  /** Makes room for so many bytes of what is for this node to keep; false: there is none. And how many of them are here then */
+  /**
+   * Makes room for so many bytes of what is for this node to keep; false: there is none. And how many of them are here
+   * then
+   */
   take (bytes: number): boolean
   settle (taken: number, added: number): void
   /** Some of what was just stored may be for others to keep by now */
@@ -32,8 +35,9 @@ export interface IngestInit {
 const MAX_CLOCKS = 64
 
 /**
- * What others send is stored, if it is for this node to keep: of each peer one batch after the other, and it hears what became of each
- * entry. What waits is bounded in bytes, for each peer and for all: a peer that sends more than it may have under way is not answered.
+ * What others send is stored, if it is for this node to keep: of each peer one batch after the other, and it hears what
+ * became of each entry. What waits is bounded in bytes, for each peer and for all: a peer that sends more than it may
+ * have under way is not answered.
  */
 export class Ingest {
   readonly #init: IngestInit
@@ -41,12 +45,20 @@ export class Ingest {
   /** Bytes that wait, by peer, and of all */
   readonly #waiting = new Map<Key, number>()
   #bytes = 0
-  /** By how many milliseconds the entries of a peer were ahead of our clock, further than the log takes them, and when that was */
+  /**
+   * By how many milliseconds the entries of a peer were ahead of our clock, further than the log takes them, and when
+   * that was
+   */
   readonly #ahead = new LruMap<Key, { by: number, at: number }>(MAX_CLOCKS)
 
   constructor (init: IngestInit) {
     this.#init = init
-    this.#batches = new Mailboxes({ name: 'entries of peers', clock: init.context.clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: 2 * limits.WINDOW })
+    this.#batches = new Mailboxes({
+      name: 'entries of peers',
+      clock: init.context.clock,
+      deadline: limits.LIFECYCLE_DEADLINE,
+      capacity: 2 * limits.WINDOW
+    })
   }
 
   /** Peers whose entries were too far ahead of our clock lately, and by how many milliseconds */

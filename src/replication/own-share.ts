@@ -46,12 +46,13 @@ export interface OwnShareInit {
 }
 
 /**
- * The share that this node is asked to keep. Where it is to follow what the others do, it does so a while after they have changed, and
- * now and then.
+ * The share that this node is asked to keep. Where it is to follow what the others do, it does so a while after they
+ * have changed, and now and then.
  *
- * A limit of bytes is kept in two ways. The share is as wide as goes into it by what all who answer say that their shares weigh: so it
- * is known before anything is fetched, and begins at nothing. And where that was wrong, what is stored is counted, and nothing more is
- * taken once the limit is reached: then the share becomes smaller. What lies here only until others have it does not count.
+ * A limit of bytes is kept in two ways. The share is as wide as goes into it by what all who answer say that their
+ * shares weigh: so it is known before anything is fetched, and begins at nothing. And where that was wrong, what is
+ * stored is counted, and nothing more is taken once the limit is reached: then the share becomes smaller. What lies
+ * here only until others have it does not count.
  */
 export class OwnShare {
   readonly #init: OwnShareInit
@@ -63,8 +64,8 @@ export class OwnShare {
   /** Bytes that there is room for, and that are being stored: some of them may be here already */
   #taken = 0
   /**
-   * By how much what lies in this share is heavier than the average: a large group lies in one place. It grows while there is no room
-   * for what comes though the limit is far, and shrinks when there was room for long, and ever longer
+   * By how much what lies in this share is heavier than the average: a large group lies in one place. It grows while
+   * there is no room for what comes though the limit is far, and shrinks when there was room for long, and ever longer
    */
   #density = 1
   #refusals = 0
@@ -103,7 +104,10 @@ export class OwnShare {
     }
   }
 
-  /** Makes room for so many bytes of what is for this node to keep. False: the limit is reached, or would be if all came that is on its way */
+  /**
+   * Makes room for so many bytes of what is for this node to keep. False: the limit is reached, or would be if all came
+   * that is on its way
+   */
   take (bytes: number): boolean {
     const limit = limitOf(this.#replicate)
 
@@ -177,10 +181,15 @@ export class OwnShare {
       return bytesIn(WHOLE)
     }
 
-    return this.#weighed(isFull) * Math.max(least, middle(others.map(({ bytes, share }) => ({ value: bytes / share, weight: share }))))
+    return this.#weighed(isFull) * Math.max(least, middle(others.map(({ bytes, share }) => ({
+      value: bytes / share, weight: share
+    }))))
   }
 
-  /** The density, after what has happened since it was looked at last. A change of it is given some time to have its effect */
+  /**
+   * The density, after what has happened since it was looked at last. A change of it is given some time to have its
+   * effect
+   */
   #weighed (isFull: boolean): number {
     const now = this.#init.context.clock.now()
     const limit = limitOf(this.#replicate)
@@ -203,7 +212,9 @@ export class OwnShare {
     return segmentsOf(replicate, totalBytes, {
       self: { key: self, segments },
       // what somebody says that it keeps, and does not show, is still to be kept by others
-      members: replicators.filter(({ peer }) => !trust.isFailing(peer)).map(({ peer, segments }) => ({ key: peer, segments })),
+      members: replicators.filter(({ peer }) => !trust.isFailing(peer)).map(({ peer, segments }) => ({
+        key: peer, segments
+      })),
       replicas
     })
   }
@@ -226,10 +237,12 @@ function middle (values: Array<{ value: number, weight: number }>): number {
 }
 
 /**
- * What a node is to keep, by what its user asked for and, if that follows the others, by what they say. Without the bytes of the log
- * what follows them stays as it is. Throws an InvalidOptionsError
+ * What a node is to keep, by what its user asked for and, if that follows the others, by what they say. Without the
+ * bytes of the log what follows them stays as it is. Throws an InvalidOptionsError
  */
-function segmentsOf (replicate: Replicate, totalBytes: number | undefined, adapting: Omit<Adapting, 'limits' | 'totalBytes'>): Segment[] {
+function segmentsOf (
+  replicate: Replicate, totalBytes: number | undefined, adapting: Omit<Adapting, 'limits' | 'totalBytes'>
+): Segment[] {
   if (replicate === true) {
     return WHOLE
   }
@@ -259,7 +272,8 @@ function segmentsOf (replicate: Replicate, totalBytes: number | undefined, adapt
   }
 
   // what does not go into a document is the least of it
-  return segmentsFor({ ...adapting, totalBytes, limits: replicate.limits }).sort((a, b) => b.width - a.width).slice(0, limits.MAX_SEGMENTS)
+  return segmentsFor({ ...adapting, totalBytes, limits: replicate.limits })
+    .sort((a, b) => b.width - a.width).slice(0, limits.MAX_SEGMENTS)
 }
 
 /** Whether it follows what others do */
@@ -274,7 +288,8 @@ function limitOf (replicate: Replicate): number {
 function checked (segments: Segment[]): Segment[] {
   for (const { from, width } of segments) {
     if (!Number.isInteger(from) || from < 0 || from >= RING || !Number.isInteger(width) || width < 1 || width > RING) {
-      throw new InvalidOptionsError(`A segment from ${from}, ${width} wide, does not lie on the ring: from is a whole number below 2^32, width one from 1 to 2^32`)
+      throw new InvalidOptionsError(`A segment from ${from}, ${width} wide, does not lie on the ring: ` +
+        'from is a whole number below 2^32, width one from 1 to 2^32')
     }
   }
   if (segments.length > limits.MAX_SEGMENTS) {

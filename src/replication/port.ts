@@ -16,7 +16,9 @@ export interface PortTopic {
   subscribers (): PeerId[]
   /** To all that are on it. Nobody says whether it arrived */
   broadcast (data: Uint8Array): void
-  /** To one of them. Resolves when it is on its way, and waits while that peer is too slow; rejects if it cannot be sent */
+  /**
+   * To one of them. Resolves when it is on its way, and waits while that peer is too slow; rejects if it cannot be sent
+   */
   send (to: PeerId, data: Uint8Array, options?: AbortOptions): Promise<void>
   /** Whether a message is on its way to or from this peer that takes its time: answers may be late. Not of each port */
   isBusy? (peer: Key): boolean

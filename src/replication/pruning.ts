@@ -36,12 +36,13 @@ export interface PruningInit {
 const WHOLE: Segment[] = [{ from: 0, width: RING }]
 
 /**
- * Lets go of what lies here and is for others to keep: each entry only after enough of them have proven that they have its bytes,
- * and so said that they will keep it. Who does not have it is offered it.
+ * Lets go of what lies here and is for others to keep: each entry only after enough of them have proven that they have
+ * its bytes, and so said that they will keep it. Who does not have it is offered it.
  *
- * Who confirms keeps the entry's place at that moment, and we had given it up before we asked. So of any that rely on each other
- * the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies than there should be. Nor
- * does anybody confirm while it removes: a disk takes its time, and the place may be its own again by then.
+ * Who confirms keeps the entry's place at that moment, and we had given it up before we asked. So of any that rely on
+ * each other the one that gave it up last keeps its copy until as many others confirm: there are never fewer copies
+ * than there should be. Nor does anybody confirm while it removes: a disk takes its time, and the place may be its own
+ * again by then.
  */
 export class Pruning {
   readonly #init: PruningInit
@@ -51,7 +52,10 @@ export class Pruning {
   #isAgain = false
   /** A look comes soon, not only with the next interval */
   #isMarked = false
-  /** Whether somebody was offered something in this look, and in how many in a row: who is offered has it soon, or refuses it */
+  /**
+   * Whether somebody was offered something in this look, and in how many in a row: who is offered has it soon, or
+   * refuses it
+   */
   #hasOffered = false
   #offers = 0
   /** Looks in a row that found all where it was, and nobody who lacks something */
@@ -70,12 +74,18 @@ export class Pruning {
     return { pruned: this.#pruned, waiting: this.#waiting }
   }
 
-  /** How often a removal has begun or ended: odd while one is under way. What is confirmed must not go by one that was decided before */
+  /**
+   * How often a removal has begun or ended: odd while one is under way. What is confirmed must not go by one that was
+   * decided before
+   */
   get removals (): number {
     return this.#removals
   }
 
-  /** Something new lies here that is not ours to keep. While nobody takes what lies here, it waits for the next look as all of that does */
+  /**
+   * Something new lies here that is not ours to keep. While nobody takes what lies here, it waits for the next look as
+   * all of that does
+   */
   added (): void {
     if (this.#vain === 0) {
       this.mark()
@@ -131,7 +141,9 @@ export class Pruning {
     this.#vain = this.#hasOffered || this.#isAgain || this.#waiting === 0 || this.#pruned > pruned ? 0 : this.#vain + 1
 
     if (!this.#controller.signal.aborted && (this.#waiting > 0 || this.#isAgain)) {
-      const wait = this.#hasOffered ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL) : Math.min(limits.PRUNE_INTERVAL * 2 ** this.#vain, limits.VAIN_CAP)
+      const wait = this.#hasOffered
+        ? Math.min(limits.RETRY_FIRST * 2 ** (this.#offers - 1), limits.PRUNE_INTERVAL)
+        : Math.min(limits.PRUNE_INTERVAL * 2 ** this.#vain, limits.VAIN_CAP)
       const at = clock.now() + jitter(random, this.#isAgain ? limits.NUDGE_DELAY : wait)
       this.#isMarked = this.#isAgain
       // one that became so since this look began may have answered before that
@@ -224,7 +236,8 @@ export class Pruning {
       }
     }))
 
-    return entries.filter(entry => (confirmed.get(keyOfBytes(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
+    return entries.filter(entry =>
+      (confirmed.get(keyOfBytes(entry.id.bytes)) ?? 0) >= copies(entry) && keep?.(entry) !== true)
   }
 
   /** The entries that the peer has proven, asked for one question after the other. The peer is offered the others */
@@ -236,7 +249,9 @@ export class Pruning {
       for (let i = 0; i < entries.length;) {
         const nonce = randomBytes(KEY_BYTES)
         const asked = entries.slice(i, i + limits.MAX_PROVEN)
-        const { proofs } = await questions.ask<'keep'>(peer, { kind: 'keep', nonce, ids: asked.map(({ id }) => id.bytes) }, { signal: this.#controller.signal })
+        const { proofs } = await questions.ask<'keep'>(
+          peer, { kind: 'keep', nonce, ids: asked.map(({ id }) => id.bytes) }, { signal: this.#controller.signal }
+        )
 
         if (proofs.length === 0 || proofs.length > asked.length) {
           throw new NoAnswerError(`it answered with ${proofs.length} proofs for ${asked.length} entries`)

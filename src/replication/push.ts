@@ -59,7 +59,8 @@ interface Way {
 
 /** The one queue of appends that wait for room */
 const ROOM = 'appends'
-const CLOSED = 'The log was closed before enough others had stored the entry. It is in the log, and goes out when that is opened again'
+const CLOSED = 'The log was closed before enough others had stored the entry. ' +
+  'It is in the log, and goes out when that is opened again'
 /** Peers whose clocks are told of: the last ones. A guess */
 const MAX_CLOCKS = 64
 
@@ -77,7 +78,10 @@ export class Push {
   readonly #room: Mailboxes
   /** When peers said last that the time of an entry had not come */
   readonly #later = new LruMap<Key, number>(MAX_CLOCKS)
-  /** Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for another one */
+  /**
+   * Of the last batch, to whomever: one that left and is back, or heard us before a restart, must not answer for
+   * another one
+   */
   #number: number
   /** There is something to send when this tick is over */
   #isNew = false
@@ -86,12 +90,17 @@ export class Push {
   constructor (init: PushInit) {
     this.#init = init
     this.#number = Math.floor(init.context.clock.now())
-    this.#room = new Mailboxes({ name: 'appends that wait for room', clock: init.context.clock, deadline: Infinity, capacity: Infinity })
+    this.#room = new Mailboxes({
+      name: 'appends that wait for room', clock: init.context.clock, deadline: Infinity, capacity: Infinity
+    })
     this.#alarm = new Alarm(init.context.clock, () => { this.#wake() })
   }
 
   get sizes (): { outgoing: number, awaited: number } {
-    return { outgoing: [...this.#ways.values()].reduce((sum, { outgoing }) => sum + outgoing.size, 0), awaited: this.#waiters.size }
+    return {
+      outgoing: [...this.#ways.values()].reduce((sum, { outgoing }) => sum + outgoing.size, 0),
+      awaited: this.#waiters.size
+    }
   }
 
   /** Peers whose clocks are behind ours further than a log takes: they said so lately */
@@ -119,7 +128,17 @@ export class Push {
 
     const id = this.#addAll(entry, to, peer => count != null || leaders.includes(peer))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const waiter: Waiter = { entry, count, left: new Set(count == null ? leaders : to), stored: new Set(), refused: new Set(), silent: new Set(), wants, resolve, reject }
+    const waiter: Waiter = {
+      entry,
+      count,
+      left: new Set(count == null ? leaders : to),
+      stored: new Set(),
+      refused: new Set(),
+      silent: new Set(),
+      wants,
+      resolve,
+      reject
+    }
     const waiters = this.#waiters.get(id) ?? new Set()
     this.#waiters.set(id, waiters.add(waiter))
     this.#check(waiter)
@@ -138,7 +157,8 @@ export class Push {
 
   /** A program that appends faster than others store is slowed down: its appends wait in their order */
   async #makeRoom (bytes: number, signal?: AbortSignal): Promise<void> {
-    const isRoom = (): boolean => this.#awaitedBytes === 0 || this.#awaitedBytes + bytes <= limits.MAX_AWAITED_BYTES || this.#isStopped
+    const isRoom = (): boolean =>
+      this.#awaitedBytes === 0 || this.#awaitedBytes + bytes <= limits.MAX_AWAITED_BYTES || this.#isStopped
 
     if (!isRoom() || this.#room.isBusy(ROOM)) {
       await this.#room.turn(ROOM, async () => {
@@ -230,10 +250,13 @@ export class Push {
 
   /** Where all of the leaders are asked for, one of them at least has to have it: silence is no copy */
   #check ({ count, left, stored, refused, silent, resolve, reject }: Waiter): void {
-    if (count != null ? stored.size >= count : left.size === 0 && refused.size === 0 && (silent.size === 0 || stored.size > 0)) {
+    if (count != null
+      ? stored.size >= count
+      : left.size === 0 && refused.size === 0 && (silent.size === 0 || stored.size > 0)) {
       resolve()
     } else if (count == null && left.size === 0) {
-      reject(new NotReplicatedError(`${refused.size} of the leaders refused the entry, ${silent.size} did not answer, ${stored.size} stored it. It is in the log: see canAppend of theirs, and their clocks`))
+      reject(new NotReplicatedError(`${refused.size} of the leaders refused the entry, ${silent.size} did not ` +
+        `answer, ${stored.size} stored it. It is in the log: see canAppend of theirs, and their clocks`))
     }
   }
 
@@ -241,7 +264,9 @@ export class Push {
     return isAwaited && [...this.#waiters.get(id) ?? []].some(({ left }) => left.has(peer))
   }
 
-  /** The other side takes the entry later, as the two clocks differ by more than a log takes: the entry is sent again */
+  /**
+   * The other side takes the entry later, as the two clocks differ by more than a log takes: the entry is sent again
+   */
   #sendLater (peer: Key, item: Item): void {
     this.#init.context.clock.after(limits.LATER_RETRY, () => {
       if (this.#isAwaited(item, peer)) {
@@ -330,7 +355,9 @@ export class Push {
     for (let batch = way.outgoing.take(now); batch != null; batch = way.outgoing.take(now)) {
       const { number, items } = batch
 
-      send(peer, { type: 'entries', number, reach: reach(), entries: items.map(({ entry }) => entry) }).then(() => { way.outgoing.left(number, clock.now()) }, () => {
+      send(peer, {
+        type: 'entries', number, reach: reach(), entries: items.map(({ entry }) => entry)
+      }).then(() => { way.outgoing.left(number, clock.now()) }, () => {
         // it is out of reach for the moment, or for longer: then it leaves
         way.outgoing.lost(number)
         way.pausedUntil = clock.now() + Math.min(limits.RETRY_FIRST * 2 ** way.failures++, limits.RETRY_CAP)
@@ -356,7 +383,9 @@ export class Push {
 
     for (const [peer, { outgoing, pausedUntil }] of this.#ways) {
       if (outgoing.size > 0) {
-        const timeout = this.#init.isBusy(peer) ? Math.max(outgoing.nextTimeout(), now + limits.ANSWER_TIMEOUT) : outgoing.nextTimeout()
+        const timeout = this.#init.isBusy(peer)
+          ? Math.max(outgoing.nextTimeout(), now + limits.ANSWER_TIMEOUT)
+          : outgoing.nextTimeout()
         next = Math.min(next, timeout, pausedUntil > now ? pausedUntil : Infinity)
       }
     }

@@ -39,7 +39,9 @@ export class Questions {
   }
 
   /** Rejects with a NoAnswerError */
-  async ask<K extends Question['kind']> (to: Key, question: Extract<Question, { kind: K }>, { signal }: AbortOptions = {}): Promise<AnswerTo<K>> {
+  async ask<K extends Question['kind']> (
+    to: Key, question: Extract<Question, { kind: K }>, { signal }: AbortOptions = {}
+  ): Promise<AnswerTo<K>> {
     signal?.throwIfAborted()
     const number = ++this.#number
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
@@ -61,11 +63,15 @@ export class Questions {
     this.#open.set(number, { to, kind: question.kind, resolve, reject })
 
     try {
-      send(to, { type: 'question', number, question }, { signal }).catch(err => { reject(new NoAnswerError(`it could not be asked: ${err.message}`)) })
+      send(to, { type: 'question', number, question }, { signal }).catch(err => {
+        reject(new NoAnswerError(`it could not be asked: ${err.message}`))
+      })
       const answer = await promise
 
       if (answer.kind !== question.kind) {
-        throw new NoAnswerError(answer.kind === 'refused' ? `it refused: ${answer.reason}` : 'it answered something else')
+        throw new NoAnswerError(answer.kind === 'refused'
+          ? `it refused: ${answer.reason}`
+          : 'it answered something else')
       }
       return answer as AnswerTo<K>
     } finally {

@@ -39,9 +39,13 @@ export interface RemoteReadsInit {
   pairs (): ReadonlyMap<Key, Compared> | undefined
 }
 
-/** Questions that one peer is asked at once: it does not answer more than MAX_QUESTIONS, and others ask in our name, too */
+/**
+ * Questions that one peer is asked at once: it does not answer more than MAX_QUESTIONS, and others ask in our name, too
+ */
 const MAX_AT_ONCE = 8
-/** Milliseconds that a read waits for a peer while another one may answer (a guess), and then, where none has answered */
+/**
+ * Milliseconds that a read waits for a peer while another one may answer (a guess), and then, where none has answered
+ */
 const PATIENCE = [2_000, ANSWER_TIMEOUT]
 /** Bytes of entries of one place that one peer may tell of: they are held until all of that place are there. A guess */
 const MAX_HELD = 64 * 1024 * 1024
@@ -107,7 +111,9 @@ export class RemoteReads {
     if (difference(unknown, this.#init.roster.kept).length > 0) {
       const { cause } = reading
       const why = cause == null ? '' : `, the last one since ${cause.message}`
-      throw new NoReplicatorError(`Too few who are here show what lies elsewhere${why}: wait for replicators`, { cause })
+      throw new NoReplicatorError(
+        `Too few who are here show what lies elsewhere${why}: wait for replicators`, { cause }
+      )
     }
   }
 
@@ -147,7 +153,9 @@ export class RemoteReads {
     return (strikes >= MAX_STRIKES && until > this.#init.clock.now()) || this.#init.trust.isFailing(peer)
   }
 
-  /** Entries of one place come together, those of one group in a row. False: too few have answered for all of the part */
+  /**
+   * Entries of one place come together, those of one group in a row. False: too few have answered for all of the part
+   */
   async * #part ({ segment, keepers }: Part, reading: Reading): AsyncGenerator<Entry, boolean> {
     const counting = keepers.filter(({ peer }) => !this.#isPassedOver(peer))
     const needed = Math.max(1, Math.min(this.#init.replicas, counting.length))

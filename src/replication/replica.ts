@@ -72,16 +72,21 @@ interface Parts {
 const COMPARING: Array<Question['kind']> = ['summaries', 'symbols', 'fetch', 'pull']
 /** Bytes of a question: more than the largest one that this package asks */
 const MAX_QUESTION_BYTES = 128 * 1024
-/** Replicators that are asked what their shares weigh: some, where there are many, and for so many milliseconds. Guesses */
+/**
+ * Replicators that are asked what their shares weigh: some, where there are many, and for so many milliseconds. Guesses
+ */
 const WEIGHED = 16
 const WEIGHING = 5_000
-/** Messages of one peer that could not be read: so many at once, and so many a minute; while there are more it is not listened to */
+/**
+ * Messages of one peer that could not be read: so many at once, and so many a minute; while there are more it is not
+ * listened to
+ */
 const MALFORMED = { burst: 32, rate: 32 / 60 }
 const MAX_REMEMBERED = 1024
 
 /**
- * A log while it is open, and its topic: what arrives is handed to those who deal with it, and what changes who keeps what is told
- * to all of them.
+ * A log while it is open, and its topic: what arrives is handed to those who deal with it, and what changes who keeps
+ * what is told to all of them.
  */
 export class Replica {
   readonly roster: Roster
@@ -101,7 +106,9 @@ export class Replica {
     this.#init = init
     this.#nudges = new Alarm(context.clock, () => { this.#nudgeAll() })
     const isBusy = (peer: Key): boolean => this.#topic?.isBusy?.(peer) === true
-    this.questions = new Questions({ context, isBusy, send: async (to, message, options) => this.#send(to, message, options) })
+    this.questions = new Questions({
+      context, isBusy, send: async (to, message, options) => this.#send(to, message, options)
+    })
     this.roster = new Roster({
       ...init,
       ...context,
@@ -192,7 +199,8 @@ export class Replica {
   /** What the shares of others weigh, as they say: those that can be relied on, some of them where they are many */
   async weighOthers (): Promise<Weighed[]> {
     const { context: { clock, random, trust }, replicas: { min } } = this.#init
-    const others = this.roster.replicators.filter(({ peer, isPresent, segments }) => isPresent && segments.length > 0 && !trust.isFailing(peer))
+    const others = this.roster.replicators.filter(({ peer, isPresent, segments }) =>
+      isPresent && segments.length > 0 && !trust.isFailing(peer))
     const first = randomInt(random, others.length)
     const some = [...others.slice(first), ...others.slice(0, first)].slice(0, WEIGHED)
     const controller = new AbortController()
@@ -278,7 +286,8 @@ export class Replica {
       return send({ kind: 'refused', reason: 'the log is not open yet' })
     }
     // who is refused gets nothing; but that others keep what it has it may know
-    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from) && (question.kind !== 'list' || !await this.roster.mayRead(from))) {
+    if (this.#init.canReplicate != null && question.kind !== 'keep' && !await this.roster.isIn(from) &&
+      (question.kind !== 'list' || !await this.roster.mayRead(from))) {
       return send({ kind: 'refused', reason: 'it is no replicator here' })
     }
     if (COMPARING.includes(question.kind)) {
@@ -360,7 +369,10 @@ export class Replica {
     this.#learnedFrom.clear()
   }
 
-  /** Sends it these, and no more at once than may be under way. Resolves when it has stored them; rejects where it refuses some */
+  /**
+   * Sends it these, and no more at once than may be under way. Resolves when it has stored them; rejects where it
+   * refuses some
+   */
   async #offer (peer: Key, ids: Uint8Array[], signal: AbortSignal): Promise<void> {
     const { log, push } = this.#parts as Parts
     let entries: Entry[] = []
@@ -374,7 +386,9 @@ export class Replica {
         bytes += entrySize(rawOf(entry))
       }
       if (bytes > limits.MAX_UNDER_WAY_BYTES || i === ids.length - 1) {
-        await Promise.all(entries.map(async entry => push.acked(entry, [peer], { leaders: [peer], wants: () => false, signal })))
+        await Promise.all(entries.map(async entry => push.acked(entry, [peer], {
+          leaders: [peer], wants: () => false, signal
+        })))
         entries = []
         bytes = 0
       }
@@ -391,7 +405,8 @@ export class Replica {
     // a stranger has to be in for longer before our copies go because of it
     const certain = canReplicate != null ? maturity : maturity * limits.STRANGER_MATURITY
     const isReliable = (peer: Key): boolean => !trust.isFailing(peer) && roster.replicators.some(replicator => {
-      return replicator.peer === peer && replicator.isPresent && replicator.isMature && clock.now() - replicator.since >= certain
+      return replicator.peer === peer && replicator.isPresent && replicator.isMature &&
+        clock.now() - replicator.since >= certain
     })
 
     const ingest = new Ingest({
@@ -414,16 +429,29 @@ export class Replica {
       log,
       digests,
       ingest,
-      answers: new Answers({ context, log, digests, kept, removals: () => this.#parts?.pruning.removals ?? 0, isSynced: () => syncReport(this).isSynced }),
+      answers: new Answers({
+        context,
+        log,
+        digests,
+        kept,
+        removals: () => this.#parts?.pruning.removals ?? 0,
+        isSynced: () => syncReport(this).isSynced
+      }),
       spotChecks: new SpotChecks({ context, log, questions, shared, suspects: () => roster.reliable }),
-      push: new Push({ context, isBusy: peer => this.#topic?.isBusy?.(peer) === true, send: async (to, message) => this.#send(to, message), reach: () => roster.here.length }),
+      push: new Push({
+        context,
+        isBusy: peer => this.#topic?.isBusy?.(peer) === true,
+        send: async (to, message) => this.#send(to, message),
+        reach: () => roster.here.length
+      }),
       antiEntropy: new AntiEntropy({
         context,
         log,
         digests,
         questions,
         shared,
-        join: async (peer, entries) => (await ingest.store(peer, entries)).filter(outcome => outcome?.status === 'added').length,
+        join: async (peer, entries) =>
+          (await ingest.store(peer, entries)).filter(outcome => outcome?.status === 'added').length,
         nudge: peer => { this.#nudge(peer) },
         offer: async (peer, ids, signal) => this.#offer(peer, ids, signal),
         onLearned: from => { this.#nudgeOthers(from) },

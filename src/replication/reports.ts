@@ -22,7 +22,8 @@ export function syncReport ({ roster, parts, trust }: Replica, segment?: Segment
       const { equalAt, segments = [], missing = 0, failures = 0 } = parts?.antiEntropy.pairs.get(peer) ?? {}
       peers.push({ peerId: peerOf(peer), equalAt, missing })
       // one that cannot be compared with, or counted on, is named in problems: it does not hold up those who wait
-      isSynced &&= trust.isFailing(peer) || failures >= FAILURES_TOLD || (equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared))
+      isSynced &&= trust.isFailing(peer) || failures >= FAILURES_TOLD ||
+        (equalAt != null && missing === 0 && sameSegments(intersect(segments, shared), shared))
     }
   }
 
@@ -49,13 +50,26 @@ export function problemsOf ({ parts, roster, trust }: Replica, { replicas, copie
   return [
     ...trust.failing.map(({ peer, reason }) => reason === 'silent'
       ? `${peerOf(peer)} says that it keeps a share, and does not answer: it is passed over until it does`
-      : `${peerOf(peer)} says that it keeps what it could not prove to have, ${MAX_STRIKES} times in a row: it is passed over until it can`),
-    ...(parts?.ingest.ahead ?? []).map(({ peer, by }) => `entries of ${peerOf(peer)} are ${inWords(by)} ahead of the clock of this node: they go in when their time has come. One of the two clocks is wrong`),
-    ...(parts?.push.behind ?? []).map(peer => `${peerOf(peer)} takes entries of this node later, as its clock is behind: one of the two clocks is wrong`),
-    ...[...parts?.antiEntropy.pairs ?? []].filter(([, { failures }]) => failures >= FAILURES_TOLD).map(([peer, { failures, failure }]) => `comparing with ${peerOf(peer)} failed ${failures} times in a row: ${failure}`),
-    ...copies < replicas ? [`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should be ${replicas}: more peers, or wider segments, are needed`] : [],
-    ...isAlone ? ['nobody who is here keeps this log: what this node appends stays here alone until a replicator comes'] : [],
-    ...waiting > 0 ? [`${waiting} entries that are not for this node to keep are here, since not enough others have confirmed that they have them`] : []
+      : `${peerOf(peer)} says that it keeps what it could not prove to have, ${MAX_STRIKES} times in a row: ` +
+        'it is passed over until it can'),
+    ...(parts?.ingest.ahead ?? []).map(({ peer, by }) => `entries of ${peerOf(peer)} are ${inWords(by)} ahead of the ` +
+      'clock of this node: they go in when their time has come. One of the two clocks is wrong'),
+    ...(parts?.push.behind ?? []).map(peer =>
+      `${peerOf(peer)} takes entries of this node later, as its clock is behind: one of the two clocks is wrong`),
+    ...[...parts?.antiEntropy.pairs ?? []].filter(([, { failures }]) => failures >= FAILURES_TOLD).map(
+      ([peer, { failures, failure }]) => `comparing with ${peerOf(peer)} failed ${failures} times in a row: ${failure}`
+    ),
+    ...copies < replicas
+      ? [`some entries are kept by ${copies === 1 ? 'one replicator' : `${copies} replicators`} where there should ` +
+        `be ${replicas}: more peers, or wider segments, are needed`]
+      : [],
+    ...isAlone
+      ? ['nobody who is here keeps this log: what this node appends stays here alone until a replicator comes']
+      : [],
+    ...waiting > 0
+      ? [`${waiting} entries that are not for this node to keep are here, ` +
+        'since not enough others have confirmed that they have them']
+      : []
   ]
 }
 

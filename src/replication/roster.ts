@@ -64,12 +64,12 @@ interface Others {
 }
 
 /**
- * Who keeps what: this node, by what its user asked for, and the others, by their documents. This node says what it keeps
- * to everybody when that changes, to each peer that comes, and again now and then, in case a message got lost.
+ * Who keeps what: this node, by what its user asked for, and the others, by their documents. This node says what it
+ * keeps to everybody when that changes, to each peer that comes, and again now and then, in case a message got lost.
  *
- * This is the shell of three cores. `core/unread` says which documents are verified, and in which order. `canReplicate` is
- * asked about the true ones in turns, one after the other for each owner, and of those that wait for their turn only the
- * newest is kept. Whether a document is news is decided at the end of its turn, by `core/membership`, at once.
+ * This is the shell of three cores. `core/unread` says which documents are verified, and in which order. `canReplicate`
+ * is asked about the true ones in turns, one after the other for each owner, and of those that wait for their turn only
+ * the newest is kept. Whether a document is news is decided at the end of its turn, by `core/membership`, at once.
  * `core/hellos` says which peers are answered when.
  */
 export class Roster {
@@ -228,7 +228,9 @@ export class Roster {
     }
 
     // those whom canReplicate takes longer for are decided about when the log is open
-    await within(clock, canReplicate == null ? limits.LIFECYCLE_DEADLINE : limits.LOAD_PATIENCE, Promise.all(loading), () => [])
+    await within(
+      clock, canReplicate == null ? limits.LIFECYCLE_DEADLINE : limits.LOAD_PATIENCE, Promise.all(loading), () => []
+    )
   }
 
   /** What was noted counts now, and the others hear what we keep */

@@ -23,7 +23,10 @@ import { Shelves } from './shelf.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Transition } from './core/membership.ts'
 import type { Key } from './core/types.ts'
-import type { AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace, SharedLogDiagnostics, SharedLogEvents, Shelf, SyncReport, WaitForReplicatorsOptions } from './index.ts'
+import type {
+  AppendOptions, LeaveReason, OpenOptions, Replicate, Replicator, Segment, SharedLog as SharedLogFace,
+  SharedLogDiagnostics, SharedLogEvents, Shelf, SyncReport, WaitForReplicatorsOptions
+} from './index.ts'
 import type { Port } from './port.ts'
 import type { EntryId } from '../log/entry-id.ts'
 import type { EntriesOptions, Entry, Log, TrimOptions } from '../log/index.ts'
@@ -118,7 +121,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#replica = new Replica({
       id,
       logHash,
-      topic: `sheaf/log/${id.length <= MAX_ID_IN_TOPIC / 3 ? id : [...logHash].map(byte => byte.toString(16).padStart(2, '0')).join('')}`,
+      topic: `sheaf/log/${id.length <= MAX_ID_IN_TOPIC / 3
+        ? id
+        : [...logHash].map(byte => byte.toString(16).padStart(2, '0')).join('')}`,
       epoch,
       context: this.#context,
       port,
@@ -130,7 +135,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       canReplicate: canReplicateOf(options),
       keep: options.keep,
       onTransition: (type, peer, segments, reason) => { this.#onTransition(type, peer, segments, reason) },
-      onProgress: (peer, done, total) => { this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } }) },
+      onProgress: (peer, done, total) => {
+        this.safeDispatchEvent('sync:progress', { detail: { peerId: peerOf(peer), done, total } })
+      },
       onCompared: () => { this.#compared.ring() },
       take: bytes => this.#share.take(bytes),
       settle: (taken, added) => { this.#share.settle(taken, added) }
@@ -172,7 +179,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     return entry
   }
 
-  async appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<Entry[]> {
+  async appendMany (
+    items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}
+  ): Promise<Entry[]> {
     const expectFits = (data: Uint8Array): void => { this.#expectFits(data) }
     const entries = await this.#opened.appendMany(each(items, expectFits), options)
     await this.#spread(entries, options)
@@ -306,7 +315,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   diagnostics (): SharedLogDiagnostics {
     const { min } = this.#replicas
     // one that does not answer, or cannot prove what it says it keeps, is no copy
-    const relied = this.replicators().filter(({ self, peerId }) => self || !this.#context.trust.isFailing(keyOf(peerId)))
+    const relied = this.replicators()
+      .filter(({ self, peerId }) => self || !this.#context.trust.isFailing(keyOf(peerId)))
     const copies = copiesOf(relied, min)
 
     return {
@@ -381,7 +391,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const work: Array<Promise<unknown>> = []
     this.safeDispatchEvent('closing', { detail: { waitUntil: (promise: Promise<unknown>) => { work.push(promise) } } })
     await within(this.#init.clock, limits.CLOSING_PATIENCE, Promise.allSettled(work).then(() => {}), () => {
-      this.#logger.error('what is done while %s closes takes longer than %d ms: it is not waited for', this.id, limits.CLOSING_PATIENCE)
+      this.#logger.error(
+        'what is done while %s closes takes longer than %d ms: it is not waited for', this.id, limits.CLOSING_PATIENCE
+      )
     })
     await this.#shelves.close()
   }
@@ -423,7 +435,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const max = this.#init.port.maxMessageSize - limits.MAX_ENTRY_OVERHEAD
 
     if (byteLength > max) {
-      throw new EntryTooLargeError(`${byteLength} bytes where at most ${max} go into one entry: split them into several, or register transfers(), with which an entry may have 16 MiB`)
+      throw new EntryTooLargeError(`${byteLength} bytes where at most ${max} go into one entry: ` +
+        'split them into several, or register transfers(), with which an entry may have 16 MiB')
     }
   }
 
@@ -439,9 +452,12 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   }
 }
 
-function checkedReplicas ({ min, max = limits.MAX_REPLICAS }: { min: number, max?: number } = { min: limits.MIN_REPLICAS }): { min: number, max: number } {
+function checkedReplicas (
+  { min, max = limits.MAX_REPLICAS }: { min: number, max?: number } = { min: limits.MIN_REPLICAS }
+): { min: number, max: number } {
   if (!Number.isInteger(min) || !Number.isInteger(max) || min < 1 || max < min || max > limits.MAX_REPLICAS) {
-    throw new InvalidOptionsError(`replicas from ${min} to ${max}: they are whole numbers from 1 to ${limits.MAX_REPLICAS}`)
+    throw new InvalidOptionsError(`replicas from ${min} to ${max}: ` +
+      `they are whole numbers from 1 to ${limits.MAX_REPLICAS}`)
   }
   return { min, max }
 }
@@ -459,7 +475,9 @@ function canReplicateOf ({ canReplicate, replicators }: OpenOptions): OpenOption
   return peerId => named.has(keyOf(peerId))
 }
 
-async function * each (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, look: (item: Uint8Array) => void): AsyncGenerator<Uint8Array> {
+async function * each (
+  items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, look: (item: Uint8Array) => void
+): AsyncGenerator<Uint8Array> {
   for await (const item of items) {
     look(item)
     yield item

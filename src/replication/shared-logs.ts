@@ -11,7 +11,9 @@ import { GossipSubPort } from './ports/gossipsub.ts'
 import { largePort } from './ports/large.ts'
 import { sealedPort } from './ports/sealed.ts'
 import { SharedLog } from './shared-log.ts'
-import type { OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace } from './index.ts'
+import type {
+  OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace
+} from './index.ts'
 import type { Port } from './port.ts'
 import type { GossipSub } from './ports/gossipsub.ts'
 import type { DirectSub } from '../pubsub/index.ts'
@@ -45,7 +47,9 @@ export class SharedLogs implements SharedLogsFace, Startable {
     checkInit(init)
     this.#components = components
     this.#init = init
-    this.#lifecycle = new Mailboxes({ name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY })
+    this.#lifecycle = new Mailboxes({
+      name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY
+    })
     this.#measure('entries', log => log.length)
     this.#measure('bytes', log => log.diagnostics().log.bytes)
     this.#measure('replicators', log => log.replicators().length)
@@ -72,7 +76,8 @@ export class SharedLogs implements SharedLogsFace, Startable {
     const port = this.#port
     this.#port = undefined
     // behind those that are being opened: who waits for its turn finds us stopped
-    await Promise.all([...new Set([...this.#logs.keys(), ...this.#opening])].map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
+    await Promise.all([...new Set([...this.#logs.keys(), ...this.#opening])]
+      .map(async id => this.#lifecycle.turn(id, async () => { await this.#end(id, log => log.end()) })))
     await port?.stop?.()
   }
 
@@ -179,7 +184,9 @@ export class SharedLogs implements SharedLogsFace, Startable {
   }
 
   #sealedPort (): Port {
-    const [pubsub, sessions] = [this.#find(this.#init.pubsub ?? 'pubsub'), this.#find(this.#init.sessions ?? 'sessions')]
+    const [pubsub, sessions] = [
+      this.#find(this.#init.pubsub ?? 'pubsub'), this.#find(this.#init.sessions ?? 'sessions')
+    ]
 
     if (!isFunction(pubsub?.requestSubscribers) || !isFunction(sessions?.rekey)) {
       throw new InvalidParametersError('A confidential log needs directSub() and sessions(): register both in services')
@@ -206,7 +213,8 @@ export class SharedLogs implements SharedLogsFace, Startable {
       })
     }
 
-    throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })`)
+    throw new InvalidParametersError(`What is registered as '${name}' is neither DirectSub nor GossipSub: ` +
+      "register directSub() or gossipsub() in services under it, or name another one: sharedLogs({ pubsub: 'name' })")
   }
 
   /** Entries that are too large for a message go as transfers, if those are registered */

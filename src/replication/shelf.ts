@@ -37,7 +37,8 @@ export class Shelves {
 }
 
 /**
- * A place in the datastore of a log for what a program made of it. It lies where the log does, so that dropping that deletes both.
+ * A place in the datastore of a log for what a program made of it. It lies where the log does, so that dropping that
+ * deletes both.
  */
 export class Shelf implements ShelfFace {
   readonly #datastore: Datastore

@@ -24,8 +24,8 @@ export interface SpotChecksInit {
 const SECOND_CHANCES = 2
 
 /**
- * Asks replicators to prove that they have a sample of what they say they keep, one replicator now and then. Whatever is no proof is
- * a strike: see core/trust.ts.
+ * Asks replicators to prove that they have a sample of what they say they keep, one replicator now and then. Whatever
+ * is no proof is a strike: see core/trust.ts.
  */
 export class SpotChecks {
   readonly #init: SpotChecksInit
@@ -103,7 +103,9 @@ export class SpotChecks {
     const nonce = randomBytes(KEY_BYTES)
 
     try {
-      const { proofs } = await questions.ask<'keep'>(peer, { kind: 'keep', nonce, ids: [entry.id.bytes] }, { signal: this.#controller.signal })
+      const { proofs } = await questions.ask<'keep'>(
+        peer, { kind: 'keep', nonce, ids: [entry.id.bytes] }, { signal: this.#controller.signal }
+      )
       return (await provenBy(peer, [entry], proofs, nonce, pacer)).length > 0
     } catch {
       // silence and a refusal prove as little as a wrong answer

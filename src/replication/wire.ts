@@ -6,7 +6,8 @@ import type { Moment } from '../log/core/hybrid-clock.ts'
 import type { RawEntry } from '../log/core/types.ts'
 
 /**
- * What peers of a log say to each other, byte by byte: see docs/protocol.md. A message is a version, a type, and what the type says.
+ * What peers of a log say to each other, byte by byte: see docs/protocol.md. A message is a version, a type, and what
+ * the type says.
  */
 
 const VERSION = 1
@@ -25,7 +26,9 @@ const MAX_REASON_BYTES = 1024
 const MAX_LISTED = 4096
 
 const Type = { HELLO: 0, ENTRIES: 1, STORED: 2, QUESTION: 3, ANSWER: 4, NUDGE: 5 } as const
-const Kind = { SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, KEEP: 4, LIST: 5, WINDOW: 6, WEIGHT: 7, REFUSED: 255 } as const
+const Kind = {
+  SUMMARIES: 0, SYMBOLS: 1, FETCH: 2, PULL: 3, KEEP: 4, LIST: 5, WINDOW: 6, WEIGHT: 7, REFUSED: 255
+} as const
 
 /** What became of an entry that was sent */
 export const Outcome = { STORED: 0, LATER: 1, REFUSED: 2 } as const
@@ -49,7 +52,10 @@ export type Question =
   | { kind: 'pull', from: number, segments: Segment[] }
   /** Entries of these segments in the order of the log, from one moment on, and before another one */
   | { kind: 'window', from: Moment, to: Moment, segments: Segment[] }
-  /** Which of these entries the other has, and will keep: it proves each with this nonce, see proof.ts. No id stands there twice */
+  /**
+   * Which of these entries the other has, and will keep: it proves each with this nonce, see proof.ts. No id stands
+   * there twice
+   */
   | { kind: 'keep', nonce: Uint8Array, ids: Uint8Array[] }
   /** Entries of this segment in the order of the ring, behind one of them */
   | { kind: 'list', segment: Segment, after?: Uint8Array }
@@ -137,7 +143,11 @@ export function entrySize ({ bytes, proof }: RawEntry): number {
 function readMessage (reader: Reader, type: number): Message {
   switch (type) {
     case Type.HELLO:
-      return { type: 'hello', isAsking: flag(reader), documents: reader.list(MAX_LISTED, () => reader.bytes(MAX_DOCUMENT_BYTES)) }
+      return {
+        type: 'hello',
+        isAsking: flag(reader),
+        documents: reader.list(MAX_LISTED, () => reader.bytes(MAX_DOCUMENT_BYTES))
+      }
     case Type.ENTRIES:
       return { type: 'entries', number: reader.uvarint(), reach: reader.uvarint(), entries: readEntries(reader) }
     case Type.STORED:
@@ -159,7 +169,8 @@ function writeQuestion (writer: Writer, question: Question): void {
       writeSegments(writer.byte(Kind.SUMMARIES).raw(question.key).uvarint(question.parts), question.segments)
       break
     case 'symbols':
-      writeSegments(writer.byte(Kind.SYMBOLS).raw(question.key), question.segments).uvarint(question.from).uvarint(question.count)
+      writeSegments(writer.byte(Kind.SYMBOLS).raw(question.key), question.segments)
+        .uvarint(question.from).uvarint(question.count)
       break
     case 'fetch':
       writeSegments(writer.byte(Kind.FETCH).raw(question.key), question.segments).bytes(question.shortIds)
@@ -174,7 +185,8 @@ function writeQuestion (writer: Writer, question: Question): void {
       writer.byte(Kind.KEEP).raw(question.nonce).list(question.ids, id => writer.raw(id))
       break
     case 'list':
-      writeSegments(writer.byte(Kind.LIST), [question.segment]).list(question.after == null ? [] : [question.after], id => writer.raw(id))
+      writeSegments(writer.byte(Kind.LIST), [question.segment])
+        .list(question.after == null ? [] : [question.after], id => writer.raw(id))
       break
     case 'weight':
       writer.byte(Kind.WEIGHT)
@@ -189,7 +201,13 @@ function readQuestion (reader: Reader): Question {
     case Kind.SUMMARIES:
       return { kind: 'summaries', key: copyOfKey(reader), parts: reader.uvarint(), segments: readSegments(reader) }
     case Kind.SYMBOLS:
-      return { kind: 'symbols', key: copyOfKey(reader), segments: readSegments(reader), from: reader.uvarint(), count: reader.uvarint() }
+      return {
+        kind: 'symbols',
+        key: copyOfKey(reader),
+        segments: readSegments(reader),
+        from: reader.uvarint(),
+        count: reader.uvarint()
+      }
     case Kind.FETCH:
       return { kind: 'fetch', key: copyOfKey(reader), segments: readSegments(reader), shortIds: readShortIds(reader) }
     case Kind.PULL:
@@ -213,7 +231,8 @@ function readQuestion (reader: Reader): Question {
 function writeAnswer (writer: Writer, answer: Answer): void {
   switch (answer.kind) {
     case 'summaries':
-      writer.byte(Kind.SUMMARIES).list(answer.summaries, ({ count, fingerprint }) => writer.uvarint(count).raw(fingerprint))
+      writer.byte(Kind.SUMMARIES)
+        .list(answer.summaries, ({ count, fingerprint }) => writer.uvarint(count).raw(fingerprint))
       break
     case 'symbols':
       writer.byte(Kind.SYMBOLS).bytes(answer.symbols)
@@ -247,7 +266,12 @@ function readAnswer (reader: Reader): Answer {
 
   switch (kind) {
     case Kind.SUMMARIES:
-      return { kind: 'summaries', summaries: reader.list(MAX_LISTED, () => ({ count: reader.uvarint(), fingerprint: reader.raw(FINGERPRINT_BYTES) })) }
+      return {
+        kind: 'summaries',
+        summaries: reader.list(MAX_LISTED, () => ({
+          count: reader.uvarint(), fingerprint: reader.raw(FINGERPRINT_BYTES)
+        }))
+      }
     case Kind.SYMBOLS:
       return { kind: 'symbols', symbols: reader.bytes() }
     case Kind.FETCH:

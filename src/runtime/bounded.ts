@@ -66,8 +66,8 @@ export class LruMap<K, V> {
 }
 
 /**
- * A map whose values are worth some bytes each. It grows past its bound until `evict` drops those that were not used for longest:
- * so whoever needs several values at once has them all.
+ * A map whose values are worth some bytes each. It grows past its bound until `evict` drops those that were not used
+ * for longest: so whoever needs several values at once has them all.
  */
 export class ByteLru<K, V> {
   readonly #map = new Map<K, { value: V, bytes: number }>()

@@ -18,7 +18,9 @@ const MIXED_R = '35dbea31ddd4290fbdeff2da9b7dd0773b601a8684582a8fb5fd01ede58ef4c
 /** One signature for each way in which implementations are known to differ */
 const PROBES = [
   // honest
-  { key: KEY, message: '00', r: R, s: 'c1983ab7f39834f37b2e474ccb8678cc558bdf116db167c42786aca851a89300', isTrue: true },
+  {
+    key: KEY, message: '00', r: R, s: 'c1983ab7f39834f37b2e474ccb8678cc558bdf116db167c42786aca851a89300', isTrue: true
+  },
   // true only if all is multiplied by the cofactor
   {
     key: KEY,

@@ -12,7 +12,9 @@ export const MILLISECONDS: Rule = [
 ]
 export const SIGNAL: Rule = [value => typeof value?.addEventListener === 'function', 'an AbortSignal']
 
-/** Options without a value are not looked at: a caller may hand on what its own left out. Throws an InvalidOptionsError */
+/**
+ * Options without a value are not looked at: a caller may hand on what its own left out. Throws an InvalidOptionsError
+ */
 export function checkOptions (where: string, options: object, rules: Record<string, [Rule, ...unknown[]]>): void {
   if (typeof options !== 'object' || options === null) {
     throw new InvalidOptionsError(`Options of ${where} have to be an object, not ${String(options)}`)

@@ -91,7 +91,9 @@ export const ACK_EVERY = 64
 /** Milliseconds of the first and the longest wait for an ack before messages are sealed again. A guess */
 export const RESEND_FIRST = 1000
 export const RESEND_CAP = 30_000
-/** Times that messages are sealed again in vain before a new key is due: the gap may have become larger than MAX_SKIP */
+/**
+ * Times that messages are sealed again in vain before a new key is due: the gap may have become larger than MAX_SKIP
+ */
 export const RESENDS_BEFORE_REKEY = 2
 /** Calls that may wait for a new epoch at once. A guess */
 export const MAX_WAITERS = 64
@@ -128,8 +130,8 @@ export const OUTGOING_BYTES = 4 * 1024 * 1024
 export const PUBLISHING_BYTES = 2 * 1024 * 1024
 
 /**
- * Signed frames a second of one peer, and at once after a rest: a peer that has agreed on a key with us, and a stranger.
- * Each costs a signature, and may cost an operation of X-Wing, a record, and an answer: up to 0.5 ms. A guess
+ * Signed frames a second of one peer, and at once after a rest: a peer that has agreed on a key with us, and a
+ * stranger. Each costs a signature, and may cost an operation of X-Wing, a record, and an answer: up to 0.5 ms. A guess
  */
 export const SIGNED_FRAMES = { rate: 400, burst: 800 }
 export const STRANGER_FRAMES = { rate: 5, burst: 20 }

@@ -45,6 +45,6 @@ export class ProtocolHandledError extends Error {
 }
 
 export function closedError (peerId: PeerId): SessionClosedError {
-  return new SessionClosedError(`The session with ${peerId} was closed here while this waited: send it again, and make ` +
-    'sure that it does no harm if it arrives twice')
+  return new SessionClosedError(`The session with ${peerId} was closed here while this waited: ` +
+    'send it again, and make sure that it does no harm if it arrives twice')
 }

@@ -26,7 +26,9 @@
 import { Sessions as SessionsClass } from './sessions.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { AbortOptions, ComponentLogger, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget } from '@libp2p/interface'
+import type {
+  AbortOptions, ComponentLogger, Metrics, PeerId, PrivateKey, Startable, TypedEventTarget
+} from '@libp2p/interface'
 import type { ConnectionManager } from '@libp2p/interface-internal'
 import type { Datastore } from 'interface-datastore'
 

@@ -121,8 +121,8 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     const life = this.#life()
 
     if (life.queuedBytes + payload.byteLength > this.#options.nodeQueueBytes) {
-      throw new QueueFullError('As much waits for all peers together as nodeQueueBytes allows: wait for some of it to ' +
-        'be delivered')
+      throw new QueueFullError('As much waits for all peers together as nodeQueueBytes allows: ' +
+        'wait for some of it to be delivered')
     }
 
     this.#traffic.add('sent_messages')

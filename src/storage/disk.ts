@@ -133,7 +133,9 @@ export class Disk implements PageStore {
   }
 
   /** Reads records in order, but for missing ones. `values`: records that were read before */
-  async * records (seqs: number[], values?: Map<number, Uint8Array>): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
+  async * records (
+    seqs: number[], values?: Map<number, Uint8Array>
+  ): AsyncGenerator<{ seq: number, bytes: Uint8Array }> {
     const read = async (at: number): Promise<Array<{ seq: number, bytes?: Uint8Array }>> => {
       const some = seqs.slice(at, at + AT_ONCE)
 

@@ -8,12 +8,15 @@ export const LEAF_BYTES = 65_536
 export const HASH_BYTES = 32
 /** Bytes that a message takes beside the piece of a leaf in it, at most: numbers, an id, and DirectSub's own */
 export const MESSAGE_OVERHEAD = 512
-/** Bytes of the shortest pieces that a leaf is cut into, and milliseconds that a piece should take on its way. From the spec */
+/**
+ * Bytes of the shortest pieces that a leaf is cut into, and milliseconds that a piece should take on its way. From the
+ * spec
+ */
 export const MIN_FRAGMENT = 4096
 export const FRAGMENT_MS = 10
 /**
- * Pieces that a leaf comes in at most: as many of MIN_FRAGMENT as fit, and one in each gap between them, twice. Who sends
- * it byte by byte would have us keep count of each
+ * Pieces that a leaf comes in at most: as many of MIN_FRAGMENT as fit, and one in each gap between them, twice. Who
+ * sends it byte by byte would have us keep count of each
  */
 export const MAX_PIECES = 4 * LEAF_BYTES / MIN_FRAGMENT
 
@@ -27,8 +30,8 @@ export const MAX_SIZE = 64 * 1024 ** 3
 export const MAX_EXTENTS = 32
 
 /**
- * Bytes that may be under way to one program before it has taken them: for one transfer, from one peer, and in all. Half
- * of the last two is kept for WINDOW_MIN of each transfer, so that those which nobody reads do not keep out others
+ * Bytes that may be under way to one program before it has taken them: for one transfer, from one peer, and in all.
+ * Half of the last two is kept for WINDOW_MIN of each transfer, so that those which nobody reads do not keep out others
  */
 export const WINDOW = 4 * 1024 * 1024
 export const WINDOW_MIN = 2 * LEAF_BYTES
@@ -41,12 +44,15 @@ export const MAX_FLIGHT = 4 * 1024 * 1024
 /** Transfers that go out at once, and wait for their turn. A guess */
 export const MAX_OUTBOUND = 1024
 
-/** Peers that send one payload together, and ids under which one peer offers it: that of its present life, and the last */
+/**
+ * Peers that send one payload together, and ids under which one peer offers it: that of its present life, and the last
+ */
 export const MAX_SOURCES = 16
 export const MAX_SOURCES_OF_PEER = 2
 /**
  * Milliseconds that the program waits for a leaf of one source while there are others: then they are to send it. Each
- * time that it was in vain it is twice as long, so that one that is slow, and not alone in that, gets somewhere. Guesses
+ * time that it was in vain it is twice as long, so that one that is slow, and not alone in that, gets somewhere.
+ * Guesses
  */
 export const SWAP_FIRST = 3_000
 export const SWAP_CAP = 60_000
@@ -64,16 +70,23 @@ export const MAX_PEERS = 256
 export const MAX_ENDED = 256
 export const ENDED_FOR = 600_000
 
-/** Bytes that came until the sender is told, and milliseconds until it is told of fewer. An eighth of a window, and a guess */
+/**
+ * Bytes that came until the sender is told, and milliseconds until it is told of fewer. An eighth of a window, and a
+ * guess
+ */
 export const STATUS_BYTES = 512 * 1024
 export const STATUS_AFTER = 20
-/** Milliseconds of the shortest, the first, and the longest wait for a status before the sender asks for one (RFC 9002) */
+/**
+ * Milliseconds of the shortest, the first, and the longest wait for a status before the sender asks for one (RFC 9002)
+ */
 export const PROBE_MIN = 200
 export const PROBE_FIRST = 1000
 export const PROBE_CAP = 10_000
 /** Milliseconds until the sender asks whether the other side is still there, when nothing is on its way */
 export const KEEPALIVE = 10_000
-/** Milliseconds without a word of the other side after which it is given up: longer than any relay is replaced. A guess */
+/**
+ * Milliseconds without a word of the other side after which it is given up: longer than any relay is replaced. A guess
+ */
 export const SILENCE = 60_000
 /** Milliseconds in which no byte is taken, here or there, after which it is given up. A guess: a person may pause it */
 export const STALL = 600_000

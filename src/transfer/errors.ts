@@ -19,7 +19,10 @@ export type TransferFailure =
   /** A node stopped */
   | 'node-stopped'
 
-/** The transfer has failed. What the receiver has verified by then it may keep, and hand in when the payload is offered again */
+/**
+ * The transfer has failed. What the receiver has verified by then it may keep, and hand in when the payload is offered
+ * again
+ */
 export class TransferFailedError extends Error {
   static name = 'TransferFailedError'
   name = 'TransferFailedError'
@@ -70,7 +73,8 @@ const MESSAGES: Record<TransferFailure, string> = {
   mismatch: 'has, or gets, other bytes than were offered: the source may have changed meanwhile. Offer it again',
   protocol: 'does not keep to the protocol',
   source: 'could not read its source to the end',
-  forgotten: 'knows nothing of the transfer any more, as after a restart, and its source cannot be read from the beginning',
+  forgotten: 'knows nothing of the transfer any more, as after a restart, ' +
+    'and its source cannot be read from the beginning',
   'node-stopped': 'is stopping, or this node is'
 }
 

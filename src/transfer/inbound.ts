@@ -157,7 +157,10 @@ export class Inbound {
     this.#sayAll()
   }
 
-  onMessage (origin: Origin, message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>): void {
+  onMessage (
+    origin: Origin,
+    message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>
+  ): void {
     origin.heardAt = this.#init.context.clock.now()
 
     switch (message.type) {
@@ -240,7 +243,9 @@ export class Inbound {
     const { context: { clock, log }, budget, lists, terms: { size, root } } = this.#init
 
     if (this.#state.type !== 'offered') {
-      throw new OfferOverError(this.#state.type === 'over' ? 'The offer is over: its sender gave it up, or nobody decided in time' : 'The offer was accepted already')
+      throw new OfferOverError(this.#state.type === 'over'
+        ? 'The offer is over: its sender gave it up, or nobody decided in time'
+        : 'The offer was accepted already')
     }
 
     options.signal?.throwIfAborted()
@@ -249,12 +254,15 @@ export class Inbound {
 
     if (share == null) {
       this.settle(EndReason.BUSY)
-      throw new TooManyTransfersError('As many transfers come in as there is memory for: take what they brought, or abort some')
+      throw new TooManyTransfersError('As many transfers come in as there is memory for: ' +
+        'take what they brought, or abort some')
     }
 
     lists.held += listBytes
     const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
-    const reporter = new Reporter(clock, () => ({ bytes: receiving.taken, size: receiving.layout.size }), options.onProgress, log)
+    const reporter = new Reporter(
+      clock, () => ({ bytes: receiving.taken, size: receiving.layout.size }), options.onProgress, log
+    )
     this.#state = { type: 'receiving', share, incoming: receiving, options, reporter }
     this.#movedAt = clock.now()
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
@@ -271,7 +279,9 @@ export class Inbound {
 
   #face (incoming: Incoming): IncomingTransfer {
     let last: TransferProgress | undefined
-    const progress = (): TransferProgress => (last = this.#state.type === 'receiving' ? this.progress : last ?? { bytes: incoming.taken, size: incoming.layout.size })
+    const progress = (): TransferProgress => (last = this.#state.type === 'receiving'
+      ? this.progress
+      : last ?? { bytes: incoming.taken, size: incoming.layout.size })
     const iterator: AsyncIterator<Uint8Array> = {
       next: async () => {
         const value = await this.#take()
@@ -347,7 +357,8 @@ export class Inbound {
     let length = 0
 
     if (typeof max !== 'number' || !(max >= 0)) {
-      const err = new InvalidParametersError(`bytes() takes the most that you have room for, a number, not ${String(max)}`)
+      const err = new InvalidParametersError('bytes() takes the most that you have room for, a number, ' +
+        `not ${String(max)}`)
       this.#abort(err)
       throw err
     }
@@ -536,7 +547,9 @@ export class Inbound {
 
   #say (origin: Origin): void {
     const { transmit } = this.#init
-    const { wanted = [], horizon = 0 } = this.#state.type === 'receiving' ? this.#state.incoming.standing(origin.key) ?? {} : {}
+    const { wanted = [], horizon = 0 } = this.#state.type === 'receiving'
+      ? this.#state.incoming.standing(origin.key) ?? {}
+      : {}
     const status: Status = { number: ++origin.number, echo: origin.echo, horizon, wanted: [...wanted] }
     origin.statusAt = Infinity
 

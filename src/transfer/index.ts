@@ -93,7 +93,9 @@ export interface AcceptOptions extends AbortOptions {
   onProgress? (progress: TransferProgress): void
 }
 
-/** Verified bytes in their order. More of them are asked for as they are taken: who takes none holds a window of them */
+/**
+ * Verified bytes in their order. More of them are asked for as they are taken: who takes none holds a window of them
+ */
 export interface IncomingTransfer extends AsyncIterable<Uint8Array> {
   readonly progress: TransferProgress
   /** Resolves with how many bytes of `have` count: the first chunk begins there */
@@ -128,7 +130,9 @@ export interface OfferHandler {
 }
 
 export interface TransferEvents {
-  /** An offer without a protocol. Those with one go to the handler of that protocol. If nobody listens it is rejected */
+  /**
+   * An offer without a protocol. Those with one go to the handler of that protocol. If nobody listens it is rejected
+   */
   offer: CustomEvent<Offer>
 }
 

@@ -17,7 +17,8 @@ const PROTOCOL: Rule = [
   `a string of 1 to ${limits.MAX_PROTOCOL} bytes`
 ]
 const META: Rule = [
-  value => value instanceof Uint8Array && value.byteLength <= limits.MAX_META, `a Uint8Array of at most ${limits.MAX_META} bytes`
+  value => value instanceof Uint8Array && value.byteLength <= limits.MAX_META,
+  `a Uint8Array of at most ${limits.MAX_META} bytes`
 ]
 const CHUNKS: Rule = [isChunks, 'a Uint8Array, or an iterable of them']
 
@@ -32,7 +33,12 @@ const INIT: { [Name in keyof Options]-?: [Rule, Options[Name]] } = {
 }
 
 const SEND: Record<keyof SendOptions, [Rule]> = {
-  protocol: [PROTOCOL], meta: [META], priority: [PRIORITY], confidential: [BOOLEAN], onProgress: [FUNCTION], signal: [SIGNAL]
+  protocol: [PROTOCOL],
+  meta: [META],
+  priority: [PRIORITY],
+  confidential: [BOOLEAN],
+  onProgress: [FUNCTION],
+  signal: [SIGNAL]
 }
 const ACCEPT: Record<keyof AcceptOptions, [Rule]> = { have: [CHUNKS], onProgress: [FUNCTION], signal: [SIGNAL] }
 
@@ -55,10 +61,12 @@ export function checkSend (peerId: PeerId, me: PeerId, source: TransferSource, o
     throw new InvalidParametersError('A node sends nothing to itself')
   }
   if (typeof source !== 'function' && !isChunks(source)) {
-    throw new InvalidParametersError('A source is a Uint8Array, an iterable of them, or a function that opens one at an offset')
+    throw new InvalidParametersError('A source is a Uint8Array, an iterable of them, ' +
+      'or a function that opens one at an offset')
   }
   if (source instanceof Uint8Array && source.byteLength > limits.MAX_SIZE) {
-    throw new InvalidParametersError(`${source.byteLength} bytes, at most ${limits.MAX_SIZE} go into a transfer of known size`)
+    throw new InvalidParametersError(`${source.byteLength} bytes, at most ${limits.MAX_SIZE} go into a transfer ` +
+      'of known size')
   }
 }
 

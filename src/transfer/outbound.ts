@@ -308,7 +308,9 @@ export class Outbound implements OutboundTransfer {
     } else if (reason === EndReason.REJECTED) {
       this.settle(reason, new TransferRejectedError(`${peerId} does not take it`, 'rejected'))
     } else if (reason === EndReason.BUSY) {
-      this.settle(reason, new TransferRejectedError(`${peerId} has no room for one more transfer: try again later`, 'busy'))
+      this.settle(
+        reason, new TransferRejectedError(`${peerId} has no room for one more transfer: try again later`, 'busy')
+      )
     } else if (reason === EndReason.TOO_LARGE) {
       this.settle(reason, new TransferRejectedError(`${peerId} takes no transfer of this size`, 'too-large'))
     } else {
@@ -393,7 +395,8 @@ export class Outbound implements OutboundTransfer {
     if (root == null && bytes.byteLength < limits.LEAF_BYTES && this.#end == null) {
       this.#ended(start - layout.listBytes + bytes.byteLength)
     } else if (root != null && bytes.byteLength < layout.bytesOf(index)) {
-      this.#fail(new SourceFailedError(`The source has fewer bytes now than the ${layout.size} that it had when it was offered`))
+      this.#fail(new SourceFailedError(`The source has fewer bytes now than the ${layout.size} that it had when ` +
+        'it was offered'))
       return
     }
 
@@ -436,7 +439,9 @@ export class Outbound implements OutboundTransfer {
   }
 
   #fail (err: Error): void {
-    const cause = err instanceof SourceFailedError ? err : new SourceFailedError(`The source failed: ${err?.message}`, { cause: err })
+    const cause = err instanceof SourceFailedError
+      ? err
+      : new SourceFailedError(`The source failed: ${err?.message}`, { cause: err })
     const isOurs = this.#init.options.signal?.aborted === true
     this.settle(isOurs ? EndReason.STOPPED : EndReason.SOURCE, isOurs ? err : cause)
   }

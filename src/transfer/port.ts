@@ -16,7 +16,9 @@ export interface PortEvents {
   onGone (peer: string): void
 }
 
-/** What carries the messages of transfers. Those of one lane to one peer arrive in their order, as long as no relay dies */
+/**
+ * What carries the messages of transfers. Those of one lane to one peer arrive in their order, as long as no relay dies
+ */
 export interface Port {
   readonly isConfidential: boolean
   /** Bytes of the largest piece of a payload that goes into one message */
@@ -49,7 +51,8 @@ export class ClearPort implements Port {
 
     if (this.maxFragment < MIN_FRAGMENT) {
       const least = MIN_FRAGMENT + MESSAGE_OVERHEAD
-      throw new InvalidOptionsError(`transfers() need messages of at least ${least} bytes: directSub({ maxMessageSize: ${least} }), or more`)
+      throw new InvalidOptionsError(`transfers() need messages of at least ${least} bytes: ` +
+        `directSub({ maxMessageSize: ${least} }), or more`)
     }
   }
 

@@ -11,7 +11,10 @@ export class Reporter {
   readonly #log: Logger
   #nextAt = -Infinity
 
-  constructor (clock: Clock, progress: () => TransferProgress, onProgress: ((progress: TransferProgress) => void) | undefined, log: Logger) {
+  constructor (
+    clock: Clock, progress: () => TransferProgress, onProgress: ((progress: TransferProgress) => void) | undefined,
+    log: Logger
+  ) {
     this.#clock = clock
     this.#progress = progress
     this.#onProgress = onProgress

@@ -18,7 +18,9 @@ export interface Source {
   readonly isRewindable: boolean
   /** Undefined: it is known when all is read */
   survey (pacer: Pacer): Promise<Survey | undefined>
-  /** The last leaf is shorter, and may be empty. It is good until the next one is read. Rejects with a SourceFailedError */
+  /**
+   * The last leaf is shorter, and may be empty. It is good until the next one is read. Rejects with a SourceFailedError
+   */
   leaf (index: number): Uint8Array | Promise<Uint8Array>
   /** What the leaves that were read came to; for one that can be read once */
   root (size: number): Uint8Array
@@ -85,7 +87,9 @@ class BytesSource implements Source {
   }
 }
 
-/** Chunks of any size, as leaves. A leaf is good until the next one is read: who makes chunks may use their memory again */
+/**
+ * Chunks of any size, as leaves. A leaf is good until the next one is read: who makes chunks may use their memory again
+ */
 export class Leaves {
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
   #chunk: Uint8Array = new Uint8Array(0)
@@ -198,7 +202,8 @@ class OpenedSource implements Source {
       await pacer.pause()
 
       if (size > MAX_SIZE) {
-        throw new SourceFailedError(`It has more than ${MAX_SIZE} bytes: send an iterable of it, which can be read once`)
+        throw new SourceFailedError(`It has more than ${MAX_SIZE} bytes: ` +
+          'send an iterable of it, which can be read once')
       }
     }
 

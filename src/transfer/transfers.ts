@@ -52,14 +52,19 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
   readonly #alarm: Alarm
   readonly #outbound = new Map<string, Outbound>()
   readonly #destinations = new Map<string, Destination>()
-  readonly #budget = new Budget({ node: limits.NODE_BUDGET, peer: limits.PEER_BUDGET, min: limits.WINDOW_MIN, max: limits.WINDOW })
+  readonly #budget = new Budget({
+    node: limits.NODE_BUDGET, peer: limits.PEER_BUDGET, min: limits.WINDOW_MIN, max: limits.WINDOW
+  })
+
   readonly #lists = { held: 0 }
   readonly #inbound = new Set<Inbound>()
   /** By what is in a message: the port, the peer, and the id that it gave the transfer */
   readonly #origins = new Map<string, { origin: Origin, inbound: Inbound }>()
   /** By what is offered: several that offer the same serve one transfer */
   readonly #byContent = new Map<string, Inbound>()
-  /** How those ended that may still be asked about, and when; of each peer, so that none has us forget those of others */
+  /**
+   * How those ended that may still be asked about, and when; of each peer, so that none has us forget those of others
+   */
   readonly #ended = new LruMap<string, LruMap<string, { reason: EndReason, at: number }>>(limits.MAX_PEERS)
   readonly #answers = new LruMap<string, TokenBucket>(limits.MAX_PEERS)
   #lastOwner = 0
@@ -101,7 +106,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       const sealing = this.#find<Sealing>(sessions)
 
       if (typeof directSub?.publish !== 'function') {
-        throw new InvalidOptionsError(`transfers() needs DirectSub: register it as '${pubsub}', or say under which name it is, transfers({ pubsub: 'name' })`)
+        throw new InvalidOptionsError('transfers() needs DirectSub: ' +
+          `register it as '${pubsub}', or say under which name it is, transfers({ pubsub: 'name' })`)
       }
 
       this.#ports = {
@@ -203,7 +209,9 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       },
       dropped: this.#context.dropped.toJSON(),
       transfers: [
-        ...[...this.#outbound.values()].map(({ id, peerId, state, progress }) => ({ id, peerId, direction: 'out' as const, state, ...progress })),
+        ...[...this.#outbound.values()].map(({ id, peerId, state, progress }) => ({
+          id, peerId, direction: 'out' as const, state, ...progress
+        })),
         ...incoming.flatMap(inbound => [...inbound.origins].map(({ peerId }) => ({
           id: inbound.id, peerId, direction: 'in' as const, state: inbound.state, ...inbound.progress
         })))
@@ -255,7 +263,9 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     this.#arm()
   }
 
-  #toOutbound (port: Port, from: PeerId, name: string, message: Extract<Message, { type: 'status' } | { type: 'end' }>): void {
+  #toOutbound (
+    port: Port, from: PeerId, name: string, message: Extract<Message, { type: 'status' } | { type: 'end' }>
+  ): void {
     const outbound = this.#outbound.get(name)
 
     if (outbound != null) {
@@ -265,7 +275,10 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     }
   }
 
-  #toInbound (port: Port, from: PeerId, name: string, message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>): void {
+  #toInbound (
+    port: Port, from: PeerId, name: string,
+    message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>
+  ): void {
     const known = this.#origins.get(name)
     const ended = this.#ended.get(keyOf(from))?.get(name)
 
@@ -273,7 +286,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       known.inbound.onMessage(known.origin, message)
     } else if (ended != null && ended.at > this.#context.clock.now() - limits.ENDED_FOR) {
       // what was under way when it ended is no question
-      message.type !== 'data' && message.type !== 'end' && this.#answer(port, from, { type: 'end', id: message.id, isSender: false, reason: ended.reason })
+      message.type !== 'data' && message.type !== 'end' &&
+        this.#answer(port, from, { type: 'end', id: message.id, isSender: false, reason: ended.reason })
     } else if (message.type === 'offer') {
       this.#onOffer(port, from, name, message.id, message.terms)
     } else if (message.type !== 'end') {
@@ -304,7 +318,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     // those that were accepted have their place in the budget
     const offers = [...this.#inbound].filter(({ state }) => state === 'offered')
     const isFull = same == null
-      ? offers.length >= limits.MAX_OFFERS || offers.filter(offer => offer.countOf(peer) > 0).length >= limits.MAX_OFFERS_OF_PEER
+      ? offers.length >= limits.MAX_OFFERS ||
+        offers.filter(offer => offer.countOf(peer) > 0).length >= limits.MAX_OFFERS_OF_PEER
       : [...same.origins].length >= limits.MAX_SOURCES || same.countOf(peer) >= limits.MAX_SOURCES_OF_PEER
 
     if (isFull) {
@@ -314,8 +329,21 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
 
     const now = this.#context.clock.now()
     // what came is a view, and this is kept
-    const origin: Origin = { key: name, id: id.slice(), peer, peerId: from, port, heardAt: now, number: 0, echo: 0, statusAt: Infinity, strayBytes: 0 }
-    const inbound = same ?? this.#newInbound(origin, { ...terms, root: terms.root?.slice(), meta: terms.meta.slice() }, content)
+    const origin: Origin = {
+      key: name,
+      id: id.slice(),
+      peer,
+      peerId: from,
+      port,
+      heardAt: now,
+      number: 0,
+      echo: 0,
+      statusAt: Infinity,
+      strayBytes: 0
+    }
+    const inbound = same ?? this.#newInbound(
+      origin, { ...terms, root: terms.root?.slice(), meta: terms.meta.slice() }, content
+    )
     this.#origins.set(name, { origin, inbound })
     inbound.addOrigin(origin)
 
@@ -385,7 +413,9 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
 
   #transmit (port: Port, to: PeerId, message: Message): void {
     // who does not hear it asks again
-    port.send(to, encodeMessage(message), 'control').catch(() => { this.#context.dropped.add(`unsent-${message.type}`) })
+    port.send(to, encodeMessage(message), 'control').catch(() => {
+      this.#context.dropped.add(`unsent-${message.type}`)
+    })
   }
 
   #find<Service> (name: string): Partial<Service> | undefined {
@@ -406,7 +436,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       return ports.clear
     }
     if (ports.sealed == null) {
-      throw new InvalidOptionsError(`A confidential transfer needs sessions(): register it as '${this.#options.sessions}'`)
+      throw new InvalidOptionsError('A confidential transfer needs sessions(): ' +
+        `register it as '${this.#options.sessions}'`)
     }
 
     return ports.sealed
@@ -415,7 +446,9 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
   #destination (port: Port, peerId: PeerId): Destination {
     const peer = keyOf(peerId)
     const key = `${port.isConfidential ? 's' : 'c'}${peer}`
-    const destination = this.#destinations.get(key) ?? new Destination({ key, peer, peerId, port, context: this.#context, random: this.#options.random })
+    const destination = this.#destinations.get(key) ?? new Destination({
+      key, peer, peerId, port, context: this.#context, random: this.#options.random
+    })
     this.#destinations.set(key, destination)
     return destination
   }
@@ -449,5 +482,7 @@ function nameOf (port: Port, peer: string, id: Uint8Array): string {
 
 /** What says that two offer the same. A payload that is not known before has no name */
 function contentOf (port: Port, { size, root, protocol, meta }: Terms): string | undefined {
-  return root == null ? undefined : `${port.isConfidential ? 's' : 'c'}${size}/${keyOfBytes(root)}/${protocol}/${keyOfBytes(meta)}`
+  return root == null
+    ? undefined
+    : `${port.isConfidential ? 's' : 'c'}${size}/${keyOfBytes(root)}/${protocol}/${keyOfBytes(meta)}`
 }

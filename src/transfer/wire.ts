@@ -54,7 +54,10 @@ export type Message = { id: Uint8Array } & (
   /** To the sender */
   | { type: 'status', status: Status }
   | { type: 'data', offset: number, bytes: Uint8Array }
-  /** To the receiver, behind all that was sent before it: it answers with a status. With what the source came to, if it ended */
+  /**
+   * To the receiver, behind all that was sent before it: it answers with a status. With what the source came to, if it
+   * ended
+   */
   | { type: 'probe', question: number, end?: { size: number, root: Uint8Array } }
   /** From either side, which `isSender` tells */
   | { type: 'end', isSender: boolean, reason: EndReason }
@@ -117,13 +120,17 @@ function readMessage (reader: Reader, type: number): Message {
   switch (type) {
     case Type.OFFER: {
       const known = flag(reader) ? { size: reader.uvarint(), root: reader.raw(HASH_BYTES) } : {}
-      return { type: 'offer', id, terms: { ...known, protocol: reader.string(MAX_PROTOCOL), meta: reader.bytes(MAX_META) } }
+      return {
+        type: 'offer', id, terms: { ...known, protocol: reader.string(MAX_PROTOCOL), meta: reader.bytes(MAX_META) }
+      }
     }
     case Type.STATUS:
       return {
         type: 'status',
         id,
-        status: { number: reader.uvarint(), echo: reader.uvarint(), horizon: reader.uvarint(), wanted: readExtents(reader) }
+        status: {
+          number: reader.uvarint(), echo: reader.uvarint(), horizon: reader.uvarint(), wanted: readExtents(reader)
+        }
       }
     case Type.DATA: {
       const offset = reader.uvarint()

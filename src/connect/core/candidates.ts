@@ -79,7 +79,9 @@ export class Candidates {
     const due = this.list.filter(({ state, nextAt }) => state === 'idle' && nextAt <= now)
     const dialling = this.list.filter(({ state, isKnown }) => state === 'dialling' && !isKnown).length
     const candidate = due.find(({ isKnown }) => isKnown) ??
-      (this.connected + dialling < wanted ? due.reduce<Candidate | undefined>((a, b) => a == null || b.failures < a.failures ? b : a, undefined) : undefined)
+      (this.connected + dialling < wanted
+        ? due.reduce<Candidate | undefined>((a, b) => a == null || b.failures < a.failures ? b : a, undefined)
+        : undefined)
 
     if (candidate != null) {
       candidate.state = 'dialling'
@@ -91,7 +93,9 @@ export class Candidates {
   /** When somebody is due who would be dialled */
   nextAt (wanted: number): number {
     const isShort = this.connected < wanted
-    return this.list.reduce((at, { state, isKnown, nextAt }) => state === 'idle' && (isKnown || isShort) ? Math.min(at, nextAt) : at, Infinity)
+    return this.list.reduce(
+      (at, { state, isKnown, nextAt }) => state === 'idle' && (isKnown || isShort) ? Math.min(at, nextAt) : at, Infinity
+    )
   }
 
   connectedTo (peer: string, name?: string): void {

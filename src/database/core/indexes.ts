@@ -72,7 +72,9 @@ export class Indexes {
 
   /** Keys among which all are that match, and as few others as one index can tell; undefined: no index helps */
   candidates (where: Record<string, unknown>): Iterable<string> | undefined {
-    const sets = this.names.flatMap((name, i) => Object.hasOwn(where, name) ? [this.#keys[i].get(fieldOf(where[name])) ?? new Set<string>()] : [])
+    const sets = this.names.flatMap((name, i) => Object.hasOwn(where, name)
+      ? [this.#keys[i].get(fieldOf(where[name])) ?? new Set<string>()]
+      : [])
     return sets.sort((a, b) => a.size - b.size)[0]
   }
 }

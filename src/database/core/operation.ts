@@ -43,8 +43,9 @@ export function decodeOperation ({ data, group }: { data: Uint8Array, group: Uin
 }
 
 /**
- * All versions of a key are of one group, so they lie together, and who keeps one keeps all of them. A group is the key itself,
- * where it is not too long: what is past its end is folded onto its beginning. Keys that share a group only lie together, too.
+ * All versions of a key are of one group, so they lie together, and who keeps one keeps all of them. A group is the key
+ * itself, where it is not too long: what is past its end is folded onto its beginning. Keys that share a group only lie
+ * together, too.
  */
 export function groupOf (key: string): Uint8Array {
   return folded(encodeString(key))

@@ -1,7 +1,10 @@
 import { Reader, Writer } from '../../runtime/codec.ts'
 import type { Row } from './table.ts'
 
-/** How rows lie on a shelf: many in a record, of which later ones say more, and beside them which records count and how far they go */
+/**
+ * How rows lie on a shelf: many in a record, of which later ones say more, and beside them which records count and how
+ * far they go
+ */
 
 const VERSION = 3
 const ID_BYTES = 32

@@ -19,7 +19,9 @@ export interface Row extends Version {
 /** What counted for a key, and what does now */
 export type OnRow = (key: string, before: Row | undefined, after: Row | undefined) => void
 
-export function versionOf ({ clock: { time, counter }, id: { bytes } }: { clock: { time: bigint, counter: number }, id: { bytes: Uint8Array } }): Version {
+export function versionOf (
+  { clock: { time, counter }, id: { bytes } }: { clock: { time: bigint, counter: number }, id: { bytes: Uint8Array } }
+): Version {
   return { time: Number(time), counter, id: bytes }
 }
 
@@ -29,8 +31,8 @@ export function compareVersions (a: Version, b: Version): number {
 }
 
 /**
- * Which entry counts for each key: the last one in the order of the log. What is deleted has a row, too: what comes later may be older.
- * The same entries make the same table, in whatever order they come, and however often.
+ * Which entry counts for each key: the last one in the order of the log. What is deleted has a row, too: what comes
+ * later may be older. The same entries make the same table, in whatever order they come, and however often.
  */
 export class Table {
   readonly #rows = new Map<string, Row>()

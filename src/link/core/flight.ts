@@ -100,7 +100,12 @@ export class Flight {
 
   get standing (): Standing {
     const first = this.#again.peek()
-    return { life: this.#life, of: this.#their, received: this.#received, from: first == null ? this.#sent : first.end - first.bytes }
+    return {
+      life: this.#life,
+      of: this.#their,
+      received: this.#received,
+      from: first == null ? this.#sent : first.end - first.bytes
+    }
   }
 
   /** Bytes that may be sent now */

@@ -95,5 +95,6 @@ export function placeOf (address: string): string {
 function networkOf (host: string): string {
   const [head, tail] = host.split('::').map(part => part.split(':').filter(group => group !== ''))
   const zeros = Array.from({ length: Math.max(0, 8 - head.length - (tail?.length ?? 0)) }, () => '0')
-  return [...head, ...tail == null ? [] : zeros, ...tail ?? []].slice(0, 3).map(group => group.toLowerCase().replace(/^0+(?=.)/, '')).join(':')
+  return [...head, ...tail == null ? [] : zeros, ...tail ?? []]
+    .slice(0, 3).map(group => group.toLowerCase().replace(/^0+(?=.)/, '')).join(':')
 }

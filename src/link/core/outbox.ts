@@ -17,7 +17,9 @@ const PIECE_HEAD = 5
 /** Bytes that DATA, BULK and REPAIR may send a round when all have some: 8 : 4 : 1, from the design of transfers */
 const SHARES = [8, 4, 1].map(weight => weight * PIECE / 4)
 
-/** The part of a lane's capacity that each flow finds free, however much others have filled, up to twice the capacity */
+/**
+ * The part of a lane's capacity that each flow finds free, however much others have filled, up to twice the capacity
+ */
 const FLOW_SHARE = 1 / 64
 
 /** The slot that only control uses: a large frame of control waits for no large frame of another lane */
@@ -240,7 +242,8 @@ export class Outbox {
     }
 
     // none overtakes others of its own flow, nor, but for its flow's share, those of other flows
-    return bytes <= capacity * 2 && waiting.bytesOf(flow) === 0 && queued.bytesOf(flow) + frame.bytes <= capacity * FLOW_SHARE
+    return bytes <= capacity * 2 && waiting.bytesOf(flow) === 0 &&
+      queued.bytesOf(flow) + frame.bytes <= capacity * FLOW_SHARE
   }
 
   #admitMore (lane: LaneState): void {

@@ -30,11 +30,11 @@ interface Sample {
 
 /**
  * How many bytes are on their way at a time: as many as the other side deals with in the shortest time that any took,
- * and a little more. What is beyond that would only wait there, where all goes in the order in which it was sent; here it
- * waits in lanes, by turns. As BBR does, with the grants of the other side.
+ * and a little more. What is beyond that would only wait there, where all goes in the order in which it was sent; here
+ * it waits in lanes, by turns. As BBR does, with the grants of the other side.
  *
- * Invariant: at least the floor. A rate that was measured while there was less to send than might have been is believed in
- * only if it is higher than what was known.
+ * Invariant: at least the floor. A rate that was measured while there was less to send than might have been is believed
+ * in only if it is higher than what was known.
  */
 export class Pace {
   readonly #init: PaceInit

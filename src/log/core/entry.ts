@@ -40,8 +40,11 @@ export function encodeContent (content: Content): Uint8Array {
 }
 
 /** No content takes more bytes than this */
-export function roomFor ({ author, parents, group, data }: Pick<Content, 'author' | 'parents' | 'group' | 'data'>): number {
-  return MAX_OVERHEAD_BYTES + HEAD_BYTES + author.byteLength + ID_BYTES * (1 + parents.length) + group.byteLength + data.byteLength
+export function roomFor (
+  { author, parents, group, data }: Pick<Content, 'author' | 'parents' | 'group' | 'data'>
+): number {
+  return MAX_OVERHEAD_BYTES + HEAD_BYTES + author.byteLength + ID_BYTES * (1 + parents.length) + group.byteLength +
+    data.byteLength
 }
 
 /** Throws an InvalidContentError, and has not written anything then */

@@ -28,11 +28,11 @@ export function nextMoment ({ time, counter }: Moment): Moment {
 }
 
 /**
- * A hybrid logical clock (Kulkarni 2014): it is never behind what it has heard of, so what is made after something was heard
- * comes later than it in the order of the log, whatever the clocks of the machines say.
+ * A hybrid logical clock (Kulkarni 2014): it is never behind what it has heard of, so what is made after something was
+ * heard comes later than it in the order of the log, whatever the clocks of the machines say.
  *
- * But only half as far ahead of the machine's clock as others accept, so that peers whose clocks are behind take what is
- * made here. What is further ahead stays ahead alone: a clock was wrong, or a stranger would like ours to be.
+ * But only half as far ahead of the machine's clock as others accept, so that peers whose clocks are behind take what
+ * is made here. What is further ahead stays ahead alone: a clock was wrong, or a stranger would like ours to be.
  */
 export class HybridClock {
   #last: Moment = { time: 0, counter: 0 }

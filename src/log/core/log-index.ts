@@ -6,7 +6,10 @@ import { MAX_PROBLEMS } from '../constants.ts'
 import { Authors } from './authors.ts'
 import { Fences } from './fences.ts'
 import { compareEntries, HybridClock } from './hybrid-clock.ts'
-import { deadRow, forTables, groupPrefix, groupRow, orderRow, placeIn, positionInGroup, positionOf, readRingRow, ringPrefix, ringRow, SPECS } from './rows.ts'
+import {
+  deadRow, forTables, groupPrefix, groupRow, orderRow, placeIn, positionInGroup, positionOf, readRingRow, ringPrefix,
+  ringRow, SPECS
+} from './rows.ts'
 import type { AuthorsChange } from './authors.ts'
 import type { Moment, Ordered } from './hybrid-clock.ts'
 import type { RemovedRows } from './record.ts'
@@ -21,7 +24,10 @@ export interface Addition extends Place, Omit<Content, 'replicas' | 'data'> {
   position: number
   /** Bytes of it and its proof */
   size: number
-  /** Its parents that are not here, but for the previous entry of its author: a later entry of an author is never a head again */
+  /**
+   * Its parents that are not here, but for the previous entry of its author: a later entry of an author is never a head
+   * again
+   */
   absent: Uint8Array[]
   /** It is behind an entry that came before it. Found out when it is placed */
   isLate: boolean
@@ -110,7 +116,9 @@ export class LogIndex {
 
   /** As they are now: a copy */
   get counters (): Counters {
-    return { arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last, top: this.#top, fences: this.fences.copy() }
+    return {
+      arrivals: this.#arrivals, bytes: this.#bytes, clock: this.clock.last, top: this.#top, fences: this.fences.copy()
+    }
   }
 
   /** Where the entry of this id is; undefined: it is not in the log */
@@ -245,7 +253,9 @@ export class LogIndex {
 }
 
 /** The rows that an entry has in the tables: what is removed with it */
-export function rowsOfEntry (ring: RingRow, { time, counter, group, isLate }: Moment & Pick<Addition, 'group' | 'isLate'>): RemovedRows {
+export function rowsOfEntry (
+  ring: RingRow, { time, counter, group, isLate }: Moment & Pick<Addition, 'group' | 'isLate'>
+): RemovedRows {
   const { id, position } = ring
   return {
     ring: [ringRow(ring)],

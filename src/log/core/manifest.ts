@@ -38,7 +38,9 @@ export const FIRST: Manifest = {
   unfinished: []
 }
 
-export function encodeManifest ({ generation, tail, tailBefore, nextSeq, counters, runs, freed, unfinished }: Manifest): Uint8Array {
+export function encodeManifest (
+  { generation, tail, tailBefore, nextSeq, counters, runs, freed, unfinished }: Manifest
+): Uint8Array {
   const { arrivals, bytes, clock, top, fences } = counters
   const writer = begin(Kind.MANIFEST, generation, 4096)
   writer.uvarint(tail).uvarint(tailBefore).uvarint(nextSeq)
@@ -58,7 +60,18 @@ export function decodeManifest (encoded: Uint8Array): Manifest {
   const [top] = reader.list(1, () => ({ time: reader.uvarint(), counter: reader.uvarint(), id: reader.raw(ID_BYTES) }))
   const fences = Fences.decode(reader)
   const runs = forTables(name => reader.list(Infinity, () => readRun(reader, SPECS[name])))
-  const [freed, unfinished] = [reader.list(Infinity, () => reader.uvarint()), reader.list(Infinity, () => reader.uvarint())]
+  const [freed, unfinished] = [
+    reader.list(Infinity, () => reader.uvarint()), reader.list(Infinity, () => reader.uvarint())
+  ]
   expectEnd(reader)
-  return { generation, tail, tailBefore, nextSeq, counters: { arrivals, bytes, clock: { time, counter }, top, fences }, runs, freed, unfinished }
+  return {
+    generation,
+    tail,
+    tailBefore,
+    nextSeq,
+    counters: { arrivals, bytes, clock: { time, counter }, top, fences },
+    runs,
+    freed,
+    unfinished
+  }
 }

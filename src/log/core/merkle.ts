@@ -37,12 +37,14 @@ export interface Proof {
 }
 
 export function encodeProof ({ size, index, path, signature }: Proof): Uint8Array {
-  return new Writer(proofLength(size, index, signature)).uvarint(size).uvarint(index).raw(path).bytes(signature).finish()
+  return new Writer(proofLength(size, index, signature))
+    .uvarint(size).uvarint(index).raw(path).bytes(signature).finish()
 }
 
 /** Bytes of the proof of one entry */
 export function proofLength (size: number, index: number, { byteLength }: Uint8Array): number {
-  return uvarintLength(size) + uvarintLength(index) + ID_BYTES * besideLength(size, index, 1) + uvarintLength(byteLength) + byteLength
+  return uvarintLength(size) + uvarintLength(index) + ID_BYTES * besideLength(size, index, 1) +
+    uvarintLength(byteLength) + byteLength
 }
 
 /** Throws a MalformedError. What it hands out are views of the input */
@@ -77,7 +79,10 @@ export function besideLength (size: number, first: number, count: number): numbe
   return length
 }
 
-/** The nodes beside neighbours, from the proofs of the first and the last of them: on each level the left one, then the right one */
+/**
+ * The nodes beside neighbours, from the proofs of the first and the last of them: on each level the left one, then the
+ * right one
+ */
 export function besideOf (first: Proof, last: Proof): Uint8Array {
   const [ofFirst, ofLast] = [partnersOf(first), partnersOf(last)]
   const beside: Uint8Array[] = []

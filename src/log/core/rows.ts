@@ -7,7 +7,8 @@ import type { TableSpec } from '../../storage/core/rows.ts'
  * The keys of the tables of a log's index. Numbers are big-endian: so the order of bytes is the order of numbers.
  *
  * - ring: position · id · place · size: every entry, by its position on the ring
- * - order: moment · start of the id · place: entries that arrived late, i.e. behind one that the order of the log has after them
+ * - order: moment · start of the id · place: entries that arrived late, i.e. behind one that the order of the log has
+ * after them
  * - groups: start of the id · position · place: entries with a group, whose position does not follow from their id
  * - dead: place: removed entries whose bytes still lie in their record; place 0 of a record that only removes
  * - authors: start of the author's hash · moment · flags · id · previous id: the latest entry of each author
@@ -34,7 +35,9 @@ export interface LogTableSpec extends TableSpec {
 
 const WIDTHS: Record<TableName, Omit<LogTableSpec, 'id' | 'name'>> = {
   // not the first bytes of the id: those of one part of a large run are nearly the same
-  ring: { width: POSITION + ID_BYTES + PLACE + SIZE, sumAt: POSITION, bloomAt: POSITION + 8, placeAt: POSITION + ID_BYTES },
+  ring: {
+    width: POSITION + ID_BYTES + PLACE + SIZE, sumAt: POSITION, bloomAt: POSITION + 8, placeAt: POSITION + ID_BYTES
+  },
   order: { width: MOMENT + ID_START + PLACE, placeAt: MOMENT + ID_START },
   groups: { width: ID_START + POSITION + PLACE, bloomAt: 0, placeAt: ID_START + POSITION },
   dead: { width: PLACE, placeAt: 0 },
@@ -112,7 +115,10 @@ export function orderPrefix ({ time, counter }: Moment): Uint8Array {
   return prefix
 }
 
-/** The total order of a log: by time, then by id. Of the id the start is enough: readers sort the few rows where it is equal */
+/**
+ * The total order of a log: by time, then by id. Of the id the start is enough: readers sort the few rows where it is
+ * equal
+ */
 export function orderRow (moment: Moment, id: Uint8Array, { seq, slot }: Place): Uint8Array {
   const row = new Uint8Array(SPECS.order.width)
   writeMoment(row, 0, moment.time, moment.counter)

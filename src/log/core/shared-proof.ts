@@ -45,7 +45,9 @@ export class SharedProof {
     }
 
     const beside = this.#subtree.beside(first + from, count)
-    return new SharedProof({ size, first: first + from, count, beside, signature, ids: () => ids().slice(from, from + count) })
+    return new SharedProof({
+      size, first: first + from, count, beside, signature, ids: () => ids().slice(from, from + count)
+    })
   }
 
   get #subtree (): Subtree {

@@ -9,8 +9,8 @@ export interface Version {
 }
 
 /**
- * All that a peer says it keeps. Only its owner signs a document, and anybody passes it on. A newer document of an owner
- * replaces the older one as a whole. An owner that stops replicating signs a document without segments.
+ * All that a peer says it keeps. Only its owner signs a document, and anybody passes it on. A newer document of an
+ * owner replaces the older one as a whole. An owner that stops replicating signs a document without segments.
  */
 export interface Document extends Version {
   owner: Key

@@ -44,7 +44,10 @@ export type Presence =
   | { type: 'present' }
   /** It may come back until then; what it said of itself goes on to count */
   | { type: 'missed', until: number }
-  /** What it said is known until then: it may have been quicker than the news that it is here, and what is older is not news */
+  /**
+   * What it said is known until then: it may have been quicker than the news that it is here, and what is older is not
+   * news
+   */
   | { type: 'absent', until: number }
 
 export type Standing =
@@ -146,7 +149,9 @@ export class Membership {
       return known.presence.type === 'present' ? 'it is one' : 'it is one, but out of reach for the moment'
     }
     if (known.document == null) {
-      return known.presence.type === 'present' ? 'it has not said yet what it keeps' : 'it is out of reach, and never said what it keeps'
+      return known.presence.type === 'present'
+        ? 'it has not said yet what it keeps'
+        : 'it is out of reach, and never said what it keeps'
     }
     if (known.document.segments.length === 0) {
       return 'it says that it keeps nothing'
@@ -214,7 +219,9 @@ export class Membership {
       return []
     }
 
-    peer.presence = { type: isSaid || peer.standing.type === 'out' ? 'absent' : 'missed', until: now + this.#init.grace }
+    peer.presence = {
+      type: isSaid || peer.standing.type === 'out' ? 'absent' : 'missed', until: now + this.#init.grace
+    }
     return this.#settle(key, peer, now)
   }
 

@@ -40,7 +40,10 @@ export interface Reconciled {
   isEqual: boolean
   /** How many entries came */
   added: number
-  /** How many they have that we still have not: they were refused, or did not come. At least so many, where they cannot be told */
+  /**
+   * How many they have that we still have not: they were refused, or did not come. At least so many, where they cannot
+   * be told
+   */
   missing: number
   /** Entries that they lack, as far as they are known by name */
   surplus: Uint8Array[]

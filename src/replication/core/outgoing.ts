@@ -32,8 +32,9 @@ export interface OutgoingInit {
 }
 
 /**
- * Batches that may be under way though more would have gone into one: while they are, what is new gathers, and goes together.
- * Measured by bench replication: with one, 1,000 entries that are appended one by one arrive in two thirds of the time
+ * Batches that may be under way though more would have gone into one: while they are, what is new gathers, and goes
+ * together. Measured by bench replication: with one, 1,000 entries that are appended one by one arrive in two thirds of
+ * the time
  */
 const SMALL_BATCHES = 1
 
@@ -44,8 +45,8 @@ interface Queued {
 }
 
 /**
- * New entries for one peer: some batches under way, the rest waits until they are answered, so that a slow disk over there slows
- * us down. What is too much for that is let go, and the peer is told to compare.
+ * New entries for one peer: some batches under way, the rest waits until they are answered, so that a slow disk over
+ * there slows us down. What is too much for that is let go, and the peer is told to compare.
  */
 export class Outgoing {
   readonly #init: OutgoingInit
@@ -81,7 +82,10 @@ export class Outgoing {
     this.#bytes += item.bytes
   }
 
-  /** Whether something was let go since this was asked last, and all else has arrived: the peer has to compare to have it */
+  /**
+   * Whether something was let go since this was asked last, and all else has arrived: the peer has to compare to have
+   * it
+   */
   takeBehind (): boolean {
     const isBehind = this.#isBehind && this.size === 0
     this.#isBehind &&= !isBehind
@@ -90,7 +94,8 @@ export class Outgoing {
 
   /** The next batch, if there is something to send, and room for it */
   take (now: number): Batch | undefined {
-    const isFree = this.#underWay.size < (this.#isFull ? this.#init.window : SMALL_BATCHES) && this.#sentBytes < this.#init.maxUnderWay
+    const isFree = this.#underWay.size < (this.#isFull ? this.#init.window : SMALL_BATCHES) &&
+      this.#sentBytes < this.#init.maxUnderWay
 
     if (this.size === this.#sent || !isFree) {
       return

@@ -6,8 +6,8 @@ export interface Member {
   key: string
   segments: readonly Segment[]
   /**
-   * What it announced does not follow from what others do, so who adapts leaves those positions to it. If that is not known it
-   * is taken for one that adapts: there may be more copies then, and never fewer.
+   * What it announced does not follow from what others do, so who adapts leaves those positions to it. If that is not
+   * known it is taken for one that adapts: there may be more copies then, and never fewer.
    *
    * @default false
    */
@@ -29,8 +29,8 @@ export interface Adapting {
   replicas: number
   limits: Limits
   /**
-   * Bytes of the whole log, by the best guess: those that lie in segments which are in sync, by the `shareOf` these segments.
-   * Neither what is still to come nor what is still to be pruned may count, or the width would chase itself
+   * Bytes of the whole log, by the best guess: those that lie in segments which are in sync, by the `shareOf` these
+   * segments. Neither what is still to come nor what is still to be pruned may count, or the width would chase itself
    */
   totalBytes: number
 }
@@ -60,12 +60,13 @@ export function coverageOf (members: readonly Member[], replicas: number): numbe
 
 /** How many members keep the entries that fewest keep */
 export function thinnest (members: readonly Member[], replicas: number): number {
-  return layersOf(members.map(({ segments }) => fold(segments, replicas))).reduce((least, { count }) => Math.min(least, count), Infinity)
+  return layersOf(members.map(({ segments }) => fold(segments, replicas)))
+    .reduce((least, { count }) => Math.min(least, count), Infinity)
 }
 
 /**
- * Who keeps and who leads, while nobody announces anything else: asked for every entry, so what can be known beforehand is.
- * It does not see changes of the list: a new membership is a new placement.
+ * Who keeps and who leads, while nobody announces anything else: asked for every entry, so what can be known beforehand
+ * is. It does not see changes of the list: a new membership is a new placement.
  */
 export class Placement {
   readonly #replicas: number
@@ -95,9 +96,9 @@ export class Placement {
   }
 
   /**
-   * Who of the keepers sees to an entry, the first one first: as many as there are to be replicas, or all if they are fewer.
-   * By rendezvous: each has a score for each position, and the best lead. Who comes takes over only what it leads, and what
-   * somebody led who leaves goes to the next best, so nothing else moves.
+   * Who of the keepers sees to an entry, the first one first: as many as there are to be replicas, or all if they are
+   * fewer. By rendezvous: each has a score for each position, and the best lead. Who comes takes over only what it
+   * leads, and what somebody led who leaves goes to the next best, so nothing else moves.
    */
   leaders (position: number): string[] {
     const salt = mixed(position)
@@ -140,13 +141,13 @@ export class Placement {
 /**
  * What a peer that adapts is to announce.
  *
- * Each has its place on the folded ring, by its key, and a phase is for those who come last before it: for as many as there are
- * to be replicas, and for those behind them where these do not cover it, because they are full or not there yet. So a peer covers
- * what fewer than `replicas` of the others before it, or fixed, say they cover: first where there are fewest, then what is nearest,
- * until it is full.
+ * Each has its place on the folded ring, by its key, and a phase is for those who come last before it: for as many as
+ * there are to be replicas, and for those behind them where these do not cover it, because they are full or not there
+ * yet. So a peer covers what fewer than `replicas` of the others before it, or fixed, say they cover: first where there
+ * are fewest, then what is nearest, until it is full.
  *
- * It settles, since at each phase everybody only waits for those who are nearer. Where an entry has no keeper, all are full, and of
- * entries that nobody before them keeps.
+ * It settles, since at each phase everybody only waits for those who are nearer. Where an entry has no keeper, all are
+ * full, and of entries that nobody before them keeps.
  *
  * Small changes are not made, unless they are for entries of which there are too few copies.
  */
@@ -189,7 +190,10 @@ function precedence (other: Member, self: Member, replicas: number): Segment[] {
   return [{ from: distance, width: RING - distance }]
 }
 
-/** The share of all entries that it may keep, where `present` is the one that it keeps. Without end: all, whatever is rounded */
+/**
+ * The share of all entries that it may keep, where `present` is the one that it keeps. Without end: all, whatever is
+ * rounded
+ */
 function roomOf ({ storage = Infinity, cpu = 1 }: Limits, totalBytes: number, present: number): number {
   const share = totalBytes > 0 ? storage / totalBytes : 1
 
@@ -203,8 +207,8 @@ function roomOf ({ storage = Infinity, cpu = 1 }: Limits, totalBytes: number, pr
 }
 
 /**
- * Those with the fewest others first, then the nearest, until there is no room. In whole positions, so rounded here: so that nothing
- * is missing, and never beyond the room, or what is full would grow a little each time it is asked
+ * Those with the fewest others first, then the nearest, until there is no room. In whole positions, so rounded here: so
+ * that nothing is missing, and never beyond the room, or what is full would grow a little each time it is asked
  */
 function taken (layers: Layer[], room: number, replicas: number): Segment[] {
   const segments: Segment[] = []
@@ -252,12 +256,15 @@ function layersOf (sets: ReadonlyArray<readonly Segment[]>): Layer[] {
 }
 
 /**
- * The ring, wound up so that it goes round once for each replica: all positions of an entry fall on one phase, and who covers one
- * of them covers this one. Multiplied, where it could be divided, so that there is nothing to round but in `stepOf`: as that rounds
- * down, and segments begin and end at whole positions, a position lies in a segment exactly if its phase lies in the folded one.
+ * The ring, wound up so that it goes round once for each replica: all positions of an entry fall on one phase, and who
+ * covers one of them covers this one. Multiplied, where it could be divided, so that there is nothing to round but in
+ * `stepOf`: as that rounds down, and segments begin and end at whole positions, a position lies in a segment exactly if
+ * its phase lies in the folded one.
  */
 function fold (segments: readonly Segment[], replicas: number): Segment[] {
-  return normalize(segments.map(({ from, width }) => ({ from: phaseOf(from, replicas), width: Math.min(RING, width * replicas) })))
+  return normalize(segments.map(({ from, width }) => ({
+    from: phaseOf(from, replicas), width: Math.min(RING, width * replicas)
+  })))
 }
 
 /** The other way, for distances from where somebody begins, of whole positions */
@@ -266,7 +273,9 @@ function unfold (distances: readonly Segment[], start: number, replicas: number)
     return [{ from: 0, width: RING }]
   }
 
-  return normalize(distances.map(({ from, width }) => ({ from: wrap(start + from / replicas), width: width / replicas })))
+  return normalize(distances.map(({ from, width }) => ({
+    from: wrap(start + from / replicas), width: width / replicas
+  })))
 }
 
 function phaseOf (position: number, replicas: number): number {

@@ -30,7 +30,9 @@ export function entriesOf (ranges: Range[]): [mine: number, theirs: number] {
   return ranges.reduce(([mine, theirs], range) => [mine + range.mine, theirs + range.theirs], [0, 0])
 }
 
-/** In how many entries they differ, at least: where there are as many here as there, each has one that the other has not */
+/**
+ * In how many entries they differ, at least: where there are as many here as there, each has one that the other has not
+ */
 export function differencesOf (ranges: Range[]): number {
   return ranges.reduce((sum, { mine, theirs }) => sum + (mine === theirs ? 2 : Math.abs(mine - theirs)), 0)
 }
@@ -57,7 +59,10 @@ export function toSegments (ranges: Range[]): Segment[] {
   return segments
 }
 
-/** Some at once, which have no more entries than that, and are no more than may be asked for. One that has more goes alone */
+/**
+ * Some at once, which have no more entries than that, and are no more than may be asked for. One that has more goes
+ * alone
+ */
 export function groupsOf (ranges: Range[], maxEntries: number, maxRanges: number): Range[][] {
   const groups: Range[][] = []
   let entries = 0

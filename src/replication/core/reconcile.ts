@@ -12,18 +12,20 @@ export { partsOf } from './ranges.ts'
 export type * from './needs.ts'
 
 /**
- * Finds out what another peer has of some segments and we have not, and fetches it. We ask, it answers, and remembers nothing:
+ * Finds out what another peer has of some segments and we have not, and fetches it. We ask, it answers, and remembers
+ * nothing:
  *
- * 1. both cut the segments into parts and compare counts and fingerprints, then the parts of those that differ, until these have
- * about a thousand entries;
+ * 1. both cut the segments into parts and compare counts and fingerprints, then the parts of those that differ, until
+ * these have about a thousand entries;
  * 2. of those it streams coded symbols of short ids until we know which ids differ, see sketch.ts;
  * 3. what we do not have is fetched.
  *
- * Where it has far more than we do, all of it is told first, in the order of the log: so chains stay together, and take one signature
- * for many. Where more lie in one place than a sketch takes, as a place cannot be cut, what arrived there since the last time is pulled.
+ * Where it has far more than we do, all of it is told first, in the order of the log: so chains stay together, and take
+ * one signature for many. Where more lie in one place than a sketch takes, as a place cannot be cut, what arrived there
+ * since the last time is pulled.
  *
- * Whatever it answers, this comes to an end: with a result or a MalformedError. It is synchronous work that hands out what it
- * needs, and is handed the results: a shell does that with peers and disks, a simulation with neither.
+ * Whatever it answers, this comes to an end: with a result or a MalformedError. It is synchronous work that hands out
+ * what it needs, and is handed the results: a shell does that with peers and disks, a simulation with neither.
  */
 
 export interface ReconcileInit {
@@ -50,12 +52,14 @@ export interface ReconcileLimits {
   maxSymbols: number
 }
 
-/** Symbols that are asked for beside what the difference is known to need, for each of which there are one and a half */
+/**
+ * Symbols that are asked for beside what the difference is known to need, for each of which there are one and a half
+ */
 const SPARE_SYMBOLS = 24
 const SYMBOLS_A_DIFFERENCE = 1.5
 /**
- * Times the entries of both, and some: who needs more symbols than that has something else in mind. Of few differences two may
- * stay together for long: of 29, once in 3,000 times for more than 110 symbols (measured)
+ * Times the entries of both, and some: who needs more symbols than that has something else in mind. Of few differences
+ * two may stay together for long: of 29, once in 3,000 times for more than 110 symbols (measured)
  */
 const MAX_SYMBOLS_AN_ENTRY = 3
 const MAX_SPARE_SYMBOLS = 512
@@ -63,14 +67,19 @@ const MAX_SPARE_SYMBOLS = 512
 const CELLS = 4
 /** Times that one list is begun, or a catching-up: what lies there may change while it is asked for */
 const ATTEMPTS = 2
-/** As much as so many ranges of `rangeEntries` is not cut: to sketch it takes 10 ms on a laptop, a question may take more */
+/**
+ * As much as so many ranges of `rangeEntries` is not cut: to sketch it takes 10 ms on a laptop, a question may take
+ * more
+ */
 const CHEAP_RANGES = 16
 /** They have so many times as much as we do, and so many more: then all is told */
 const FAR_MORE = 2
 const FEW = 64
 /** What may be told in vain, beside as much as there is to be gained. A guess */
 const VAIN = 1024
-/** What a look at so many entries over there, of which none were for us, counts like: as one that came in vain. A guess */
+/**
+ * What a look at so many entries over there, of which none were for us, counts like: as one that came in vain. A guess
+ */
 const SPARSE = 64
 /** And what an answer without anything new counts like, at least */
 const VAIN_ANSWER = 16
@@ -111,7 +120,13 @@ export class Reconcile {
 
     yield * this.#sweep(ranges.filter(range => !isListed(range)))
     yield * this.#end()
-    return { isEqual: differing.length === 0, added: this.#added, missing: this.#missing, surplus: this.#surplus, isBehind: this.#isBehind }
+    return {
+      isEqual: differing.length === 0,
+      added: this.#added,
+      missing: this.#missing,
+      surplus: this.#surplus,
+      isBehind: this.#isBehind
+    }
   }
 
   /** What others told is not to come from this one any more */
@@ -125,7 +140,9 @@ export class Reconcile {
   /** Many segments are not cut at first: mostly nothing differs */
   * #compareAll (): Generator<Need[], Range[], any> {
     const { segments, limits } = this.#init
-    return yield * this.#compare(segments, Math.max(1, Math.min(limits.parts, Math.floor(2 * limits.parts / segments.length))))
+    return yield * this.#compare(
+      segments, Math.max(1, Math.min(limits.parts, Math.floor(2 * limits.parts / segments.length)))
+    )
   }
 
   /** The parts of these segments in which we differ */
@@ -136,17 +153,23 @@ export class Reconcile {
       asked.push({ type: 'summaries', segments: segments.slice(i, i + this.#init.limits.maxAsked), parts })
     }
 
-    const given: Summary[][] = yield [...asked.map(need => ({ ...need, from: 'them' as const })), ...asked.map(need => ({ ...need, from: 'us' as const }))]
+    const given: Summary[][] = yield [
+      ...asked.map(need => ({ ...need, from: 'them' as const })),
+      ...asked.map(need => ({ ...need, from: 'us' as const }))
+    ]
     const theirs = given.slice(0, asked.length).flat()
     const mine = given.slice(asked.length).flat()
     const all = segments.flatMap(segment => partsOf(segment, parts))
 
     if (theirs.length !== all.length || theirs.some(({ count }) => count > MAX_ITEMS)) {
-      throw new MalformedError(`${theirs.length} summaries of ${all.length} parts, of up to ${theirs.reduce((max, { count }) => Math.max(max, count), 0)} entries`)
+      throw new MalformedError(`${theirs.length} summaries of ${all.length} parts, ` +
+        `of up to ${theirs.reduce((max, { count }) => Math.max(max, count), 0)} entries`)
     }
 
     return all
-      .map((segment, i) => ({ segment, mine: mine[i].count, theirs: theirs[i].count, isSame: isSame(mine[i], theirs[i]) }))
+      .map((segment, i) => ({
+        segment, mine: mine[i].count, theirs: theirs[i].count, isSame: isSame(mine[i], theirs[i])
+      }))
       .filter(({ isSame }) => !isSame)
   }
 
@@ -170,8 +193,8 @@ export class Reconcile {
   }
 
   /**
-   * Piece after piece; the next one is on its way while one is stored. It goes on to the end, unless too much of it is of no use: what
-   * then still differs is listed. Whether it was worth it: also not if most of it was not taken
+   * Piece after piece; the next one is on its way while one is stored. It goes on to the end, unless too much of it is
+   * of no use: what then still differs is listed. Whether it was worth it: also not if most of it was not taken
    */
   * #take (gain: number, ask: () => Need): Generator<Need[], boolean, any> {
     const before = this.#added
@@ -186,7 +209,9 @@ export class Reconcile {
       const looked = 'next' in piece ? this.#moveOn(piece) : piece.looked
       // more than they said that there is counts, too
       isWorthIt = vain + Math.max(0, this.#added - before - gain) <= gain + VAIN
-      const given: [number, Given['pull' | 'window']?] = yield [{ type: 'join', entries }, ...isEnd || !isWorthIt ? [] : [ask()]]
+      const given: [number, Given['pull' | 'window']?] = yield [
+        { type: 'join', entries }, ...isEnd || !isWorthIt ? [] : [ask()]
+      ]
       const [added] = given
       handed += entries.length
       vain += Math.max(entries.length - added + Math.floor(looked / SPARSE), added === 0 ? VAIN_ANSWER : 0)
@@ -218,7 +243,8 @@ export class Reconcile {
   * #narrow (ranges: Range[]): Generator<Need[], Range[], any> {
     const { parts: most, rangeEntries, maxAsked } = this.#init.limits
 
-    while (ranges.reduce((sum, range) => sum + sizeOf(range), 0) > rangeEntries * Math.max(CHEAP_RANGES, ranges.length)) {
+    while (ranges.reduce((sum, range) => sum + sizeOf(range), 0) >
+      rangeEntries * Math.max(CHEAP_RANGES, ranges.length)) {
       const isLarge = (range: Range): boolean => sizeOf(range) > rangeEntries && range.segment.width > 1
       const large = ranges.filter(isLarge)
       const average = large.reduce((sum, range) => sum + sizeOf(range), 0) / large.length
@@ -228,7 +254,9 @@ export class Reconcile {
         break
       }
 
-      ranges = [...ranges.filter(range => !isLarge(range)), ...yield * this.#compare(large.map(({ segment }) => segment), parts)]
+      ranges = [
+        ...ranges.filter(range => !isLarge(range)), ...yield * this.#compare(large.map(({ segment }) => segment), parts)
+      ]
     }
 
     return ranges
@@ -300,7 +328,8 @@ export class Reconcile {
       const fetched: Given['fetch'] = asked.length > 0 ? given[0] : { asked: 0, entries: [] }
 
       if (fetched.asked * SHORT_ID_BYTES > shortIds.byteLength || fetched.entries.length > fetched.asked) {
-        throw new MalformedError(`${fetched.entries.length} entries for ${fetched.asked} of ${shortIds.byteLength / SHORT_ID_BYTES} names`)
+        throw new MalformedError(`${fetched.entries.length} entries for ${fetched.asked} of ` +
+          `${shortIds.byteLength / SHORT_ID_BYTES} names`)
       }
 
       // an answer has as many as fit; one that has none of them says nothing more
@@ -316,9 +345,9 @@ export class Reconcile {
   }
 
   /**
-   * Ranges with more entries than go into a sketch, which cannot be cut: they lie in one place, as entries of one group do. All that
-   * arrived since an earlier pull is pulled, and if that is not it, all there is. Who has fewer need not be asked: it will pull, and
-   * has all then
+   * Ranges with more entries than go into a sketch, which cannot be cut: they lie in one place, as entries of one group
+   * do. All that arrived since an earlier pull is pulled, and if that is not it, all there is. Who has fewer need not
+   * be asked: it will pull, and has all then
    */
   * #sweep (ranges: Range[]): Generator<Need[], void, any> {
     const segments = ranges.map(({ segment }) => segment)
@@ -353,5 +382,6 @@ function expectSymbols (bytes: Uint8Array, { from, count }: { from: number, coun
 }
 
 function isSame (a: Summary, b: Summary): boolean {
-  return a.count === b.count && a.fingerprint.byteLength === b.fingerprint.byteLength && a.fingerprint.every((byte, i) => byte === b.fingerprint[i])
+  return a.count === b.count && a.fingerprint.byteLength === b.fingerprint.byteLength &&
+    a.fingerprint.every((byte, i) => byte === b.fingerprint[i])
 }

@@ -9,12 +9,15 @@ export interface Segment {
   width: number
 }
 
-/** From the first up to the second, which is not in it, and never past the end of the ring: this does not wrap, so it compares */
+/**
+ * From the first up to the second, which is not in it, and never past the end of the ring: this does not wrap, so it
+ * compares
+ */
 type Span = [from: number, to: number]
 
 /**
- * The one form that a set of positions has: segments that neither meet nor touch, in order of where they begin. The whole ring
- * begins at 0. All that returns segments returns this form; all that takes them takes any.
+ * The one form that a set of positions has: segments that neither meet nor touch, in order of where they begin. The
+ * whole ring begins at 0. All that returns segments returns this form; all that takes them takes any.
  */
 export function normalize (segments: readonly Segment[]): Segment[] {
   return joined(spansOf(segments))
@@ -80,7 +83,10 @@ export function toRange ({ from, width }: Segment): { from: number, to: number }
   return { from, to: wrap(from + width) }
 }
 
-/** Brings back on the ring what is at most one turn off it. `%` would leave what is before 0 there, `>>>` is of no use beyond 32 bits */
+/**
+ * Brings back on the ring what is at most one turn off it. `%` would leave what is before 0 there, `>>>` is of no use
+ * beyond 32 bits
+ */
 export function wrap (position: number): number {
   if (position < 0) {
     return position + RING

@@ -2,9 +2,9 @@ import { allocUnsafe } from 'uint8arrays/alloc'
 import { MalformedError } from '../../runtime/errors.ts'
 
 /**
- * The ids of entries as a sketch has them: 8 bytes, which are SipHash-2-4 of the id with a key that two peers choose for one
- * session. Whoever makes entries does not know the key, and so cannot make two that are one to a sketch. Two ids that are one
- * by accident (once in 2^64 pairs) are told apart by the key of the next session.
+ * The ids of entries as a sketch has them: 8 bytes, which are SipHash-2-4 of the id with a key that two peers choose
+ * for one session. Whoever makes entries does not know the key, and so cannot make two that are one to a sketch. Two
+ * ids that are one by accident (once in 2^64 pairs) are told apart by the key of the next session.
  *
  * In memory a short id is two numbers of 32 bits, the low one first; on the wire it is 8 bytes, the low one first.
  */
@@ -42,9 +42,9 @@ function readTail (bytes: Uint8Array, at: number): number {
 }
 
 /**
- * SipHash-2-4 (Aumasson and Bernstein 2012): the 64 bits are put into `target` from `at` on, the low half first. Its numbers
- * of 64 bits are pairs of 32 here, as a BigInt would be an object for every step. The two rounds for a word are written out;
- * the four at the end are those of two words of zeros
+ * SipHash-2-4 (Aumasson and Bernstein 2012): the 64 bits are put into `target` from `at` on, the low half first. Its
+ * numbers of 64 bits are pairs of 32 here, as a BigInt would be an object for every step. The two rounds for a word are
+ * written out; the four at the end are those of two words of zeros
  */
 export function sipHash (key: Uint32Array, bytes: Uint8Array, target: Uint32Array, at = 0): void {
   let h0 = key[1] ^ START[0]
@@ -118,7 +118,10 @@ export function sipHash (key: Uint32Array, bytes: Uint8Array, target: Uint32Arra
 /** What a sketch recognises a short id by that is alone in a symbol */
 export type Check = (low: number, high: number) => number
 
-/** The check of a session. It must not be linear: what is the xor of some short ids must not have the xor of their checks */
+/**
+ * The check of a session. It must not be linear: what is the xor of some short ids must not have the xor of their
+ * checks
+ */
 function checkOf (key: Uint32Array): Check {
   const [first, second] = hashOfNothing(key)
 
@@ -148,8 +151,8 @@ export function packShortIds (words: ArrayLike<number>): Uint8Array {
 }
 
 /**
- * A set of ids, and what they are called in one session. It is a picture of the moment: what is added to a log later is not
- * in it. An id that is there twice is there once.
+ * A set of ids, and what they are called in one session. It is a picture of the moment: what is added to a log later is
+ * not in it. An id that is there twice is there once.
  *
  * @example
  * const ids = new ShortIds(idsOfTheRange, key)

@@ -4,27 +4,32 @@ import { packShortIds, SHORT_ID_BYTES } from './short-ids.ts'
 import type { Check, ShortIds } from './short-ids.ts'
 
 /**
- * What two sets of ids differ in, for a price that depends on the difference alone: rateless set reconciliation (Yang, Gilad,
- * Alizadeh: Practical Rateless Set Reconciliation, SIGCOMM 2024).
+ * What two sets of ids differ in, for a price that depends on the difference alone: rateless set reconciliation (Yang,
+ * Gilad, Alizadeh: Practical Rateless Set Reconciliation, SIGCOMM 2024).
  *
- * A sketch is a stream of symbols without an end. Symbol i is the sum of about n / (1 + i/2) of the n ids, and which ones are
- * in it follows from the ids alone. Who has both streams subtracts one from the other: what both have is gone. A symbol with
- * one id left gives that id away, which is then taken out of all the others, which gives away more of them, until nothing is
- * left. For d differences this takes 1.75 d symbols if they are ten and 1.38 d if they are a thousand, and nobody has to know
- * d beforehand.
+ * A sketch is a stream of symbols without an end. Symbol i is the sum of about n / (1 + i/2) of the n ids, and which
+ * ones are in it follows from the ids alone. Who has both streams subtracts one from the other: what both have is gone.
+ * A symbol with one id left gives that id away, which is then taken out of all the others, which gives away more of
+ * them, until nothing is left. For d differences this takes 1.75 d symbols if they are ten and 1.38 d if they are a
+ * thousand, and nobody has to know d beforehand.
  *
  * symbols = uvarint index of the first · uvarint ids in the set · symbol*
- * symbol = 8 bytes xor of the short ids · 4 bytes xor of their checks · zigzag uvarint how many there are, less what to expect
+ * symbol = 8 bytes xor of the short ids · 4 bytes xor of their checks · zigzag uvarint how many there are, less what to
+ * expect
  */
 
 /**
- * In a stream: 14 MB, which find more than 700,000 differences. A guess: whoever differs in more has no use for a sketch
+ * In a stream: 14 MB, which find more than 700,000 differences. A guess: whoever differs in more has no use for a
+ * sketch
  */
 export const MAX_SYMBOLS = 2 ** 20
 /** In a set: counts, and differences of counts, stay numbers of 32 bits */
 export const MAX_ITEMS = 2 ** 30
 const CHECK_BYTES = 4
-/** The least that a symbol takes, and nearly always what it takes: a count is seldom further than 63 from what is expected */
+/**
+ * The least that a symbol takes, and nearly always what it takes: a count is seldom further than 63 from what is
+ * expected
+ */
 const MIN_SYMBOL_BYTES = SHORT_ID_BYTES + CHECK_BYTES + 1
 
 /** Numbers that a symbol is made of: the short id in two, check, count (which has a sign: modulo 2^32) */
@@ -99,9 +104,9 @@ export function decodeSymbols (bytes: Uint8Array): Symbols {
 }
 
 /**
- * How many of the ids are in a symbol, on average: from what `Strides` does it follows that an id is in symbol i > 0 with a
- * chance of 1 - ((i + 1/2) / (i + 3/2))^2, whatever other symbols it is in. All is exact but one division, which IEEE 754
- * rounds for everybody alike
+ * How many of the ids are in a symbol, on average: from what `Strides` does it follows that an id is in symbol i > 0
+ * with a chance of 1 - ((i + 1/2) / (i + 3/2))^2, whatever other symbols it is in. All is exact but one division, which
+ * IEEE 754 rounds for everybody alike
  */
 function expectedCount (items: number, index: number): number {
   return index === 0 ? items : Math.floor(items * (2 * index + 2) / (index + 1.5) ** 2)
@@ -111,7 +116,9 @@ function expectedCount (items: number, index: number): number {
 class Strides {
   readonly #check: Check
   #words: Uint32Array
-  /** Of the source of chance of each id, two numbers. It begins with the short id, so that it is the same for everybody */
+  /**
+   * Of the source of chance of each id, two numbers. It begins with the short id, so that it is the same for everybody
+   */
   #states: Uint32Array
   /** The next symbol that it is in: at first the very first one, as all are */
   #next: Uint32Array
@@ -145,7 +152,10 @@ class Strides {
     return this.#length++
   }
 
-  /** Adds an id to the symbols below `end` that it has not come to, or takes it out. Which ones these are is put in `touched` */
+  /**
+   * Adds an id to the symbols below `end` that it has not come to, or takes it out. Which ones these are is put in
+   * `touched`
+   */
   spread (index: number, cells: Uint32Array, end: number, count: number, touched?: number[]): void {
     let next = this.#next[index]
     if (next >= end) {
@@ -195,7 +205,8 @@ export class SketchEncoder {
 
   constructor (ids: ShortIds) {
     if (ids.length > MAX_ITEMS) {
-      throw new RangeError(`A sketch of ${ids.length} ids where at most ${MAX_ITEMS} are possible: take a smaller range`)
+      throw new RangeError(`A sketch of ${ids.length} ids where at most ${MAX_ITEMS} are possible: ` +
+        'take a smaller range')
     }
     this.#items = ids.length
     this.#strides = new Strides(ids.words, ids.check)
@@ -211,7 +222,9 @@ export class SketchEncoder {
     while (extending.next().done !== true) {
       // it yields so that who has much to do may pause
     }
-    return { from, items: this.#items, cells: this.#cells.subarray(from * CELLS, Math.min(from + count, MAX_SYMBOLS) * CELLS) }
+    return {
+      from, items: this.#items, cells: this.#cells.subarray(from * CELLS, Math.min(from + count, MAX_SYMBOLS) * CELLS)
+    }
   }
 
   /** Makes the symbols before `end` that are not there yet, and yields after some thousand ids */
@@ -236,16 +249,17 @@ export class SketchEncoder {
 }
 
 /**
- * 'open': more symbols are needed. 'decoded': the difference is known. 'failed': the symbols are of no set, or there are no
- * more, or chance was against us (once in 2^32 symbols). Another session, with another key and smaller ranges, may do better
+ * 'open': more symbols are needed. 'decoded': the difference is known. 'failed': the symbols are of no set, or there
+ * are no more, or chance was against us (once in 2^32 symbols). Another session, with another key and smaller ranges,
+ * may do better
  */
 export type DecoderState = 'open' | 'decoded' | 'failed'
 
 /**
  * Takes the stream of another set apart into what only they have and what only we have.
  *
- * A peer that lies gains nothing: work and memory are bounded by the symbols that it sends. It can claim ids that it has not,
- * as it could with a plain list.
+ * A peer that lies gains nothing: work and memory are bounded by the symbols that it sends. It can claim ids that it
+ * has not, as it could with a plain list.
  *
  * @example
  * while (decoder.state === 'open') {
@@ -297,8 +311,8 @@ export class SketchDecoder {
   }
 
   /**
-   * Takes the next symbols, at least one; whether it is decoded. Throws a MalformedError if they are not the next ones, or of
-   * another set than those before. What comes when it is no longer open is not looked at
+   * Takes the next symbols, at least one; whether it is decoded. Throws a MalformedError if they are not the next ones,
+   * or of another set than those before. What comes when it is no longer open is not looked at
    */
   add (symbols: Symbols): boolean {
     if (this.#state === 'open') {
@@ -318,7 +332,8 @@ export class SketchDecoder {
 
     // who asks until it is decoded would ask for ever if none would do
     if (from !== this.#length || end === from || end > MAX_SYMBOLS) {
-      throw new MalformedError(`symbols ${from} to ${end} where those from ${this.#length} on are next, up to ${MAX_SYMBOLS}`)
+      throw new MalformedError(`symbols ${from} to ${end} where those from ${this.#length} on are next, ` +
+        `up to ${MAX_SYMBOLS}`)
     }
     if (from > 0 && items !== this.#items) {
       throw new MalformedError(`symbols of ${items} ids behind symbols of ${this.#items}`)
@@ -358,7 +373,8 @@ export class SketchDecoder {
   #isSingle (index: number): boolean {
     const at = index * CELLS
     const cells = this.#cells
-    return Math.abs(cells[at + COUNT] | 0) === 1 && cells[at + CHECK] === this.#ids.check(cells[at], cells[at + 1]) >>> 0
+    return Math.abs(cells[at + COUNT] | 0) === 1 &&
+      cells[at + CHECK] === this.#ids.check(cells[at], cells[at + 1]) >>> 0
   }
 
   /** Takes the id that a symbol gives away out of all of them; those it was in are then to be looked at */
@@ -368,8 +384,8 @@ export class SketchDecoder {
     const sign = this.#cells[at + COUNT] | 0
     const ours = this.#ids.indexOf(low, high)
 
-    // what only they have we cannot have, and what only we have we must. As each one empties a symbol, there are no more of
-    // them than symbols: who goes on behind that goes round in circles
+    // what only they have we cannot have, and what only we have we must. As each one empties a symbol, there are no
+    // more of them than symbols: who goes on behind that goes round in circles
     if ((sign < 0) !== (ours >= 0) || this.#found.length === this.#length) {
       this.#state = 'failed'
       return

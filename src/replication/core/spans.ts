@@ -23,9 +23,10 @@ const START: Moment = { time: 0, counter: 0 }
 const END: Moment = { time: MAX_TIME, counter: 0 }
 
 /**
- * What is still to be told of a log, by several peers at once, each of which has all of it: its order, in spans, one for each of them.
- * Who is through with its own takes over the later half of what another one has furthest to go: so the fast ones do most, and hardly
- * anything is told twice. What somebody leaves behind, or does not answer, goes on where it stood.
+ * What is still to be told of a log, by several peers at once, each of which has all of it: its order, in spans, one
+ * for each of them. Who is through with its own takes over the later half of what another one has furthest to go: so
+ * the fast ones do most, and hardly anything is told twice. What somebody leaves behind, or does not answer, goes on
+ * where it stood.
  *
  * | a peer is to tell | it has a span | somebody left one | others are at all | they have no more than they are at | nothing is left |
  * |---|---|---|---|---|---|
@@ -61,13 +62,17 @@ export class Spans {
     return { from: span.from, to: span.to }
   }
 
-  /** All that is in a window and before `next` is here, from whomever. Whether that was the first of a span: now others can share it */
+  /**
+   * All that is in a window and before `next` is here, from whomever. Whether that was the first of a span: now others
+   * can share it
+   */
   told ({ from, to }: Window, next: Moment): boolean {
     const until = compareMoments(next, to) < 0 ? next : to
     let isFirst = false
 
     // a part of the window may be somebody else's by now
-    for (const span of this.#spans.filter(span => compareMoments(span.from, from) >= 0 && compareMoments(span.from, until) < 0)) {
+    for (const span of this.#spans.filter(span =>
+      compareMoments(span.from, from) >= 0 && compareMoments(span.from, until) < 0)) {
       isFirst ||= span.pace == null
       // the first one told how long there was nothing, too
       span.pace = span.pace == null ? 0 : until.time - span.from.time
@@ -89,7 +94,10 @@ export class Spans {
     return span != null
   }
 
-  /** The later half of what another one has furthest to go, not counting what it is at. undefined: there is none, or they have only begun */
+  /**
+   * The later half of what another one has furthest to go, not counting what it is at. undefined: there is none, or
+   * they have only begun
+   */
   #halve (now: number): Span | undefined {
     const [furthest] = this.#spans
       .filter(({ pace }) => pace != null)

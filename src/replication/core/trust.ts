@@ -24,8 +24,8 @@ interface Strikes {
  * | a sample was not proven: refused, empty, wrong | a strike |
  * | the peer left | all is forgotten |
  *
- * A peer fails while it has MAX_STRIKES of one kind. It is sent what it says it keeps, but is passed over for reads and for acks, and
- * what it confirms does not count.
+ * A peer fails while it has MAX_STRIKES of one kind. It is sent what it says it keeps, but is passed over for reads and
+ * for acks, and what it confirms does not count.
  */
 export class Trust {
   readonly #strikes = new Map<Key, Strikes>()

@@ -2,7 +2,10 @@ import type { DirectSub, Message, SubscriptionChange } from '../../pubsub/index.
 import type { Clock } from '../../runtime/clock.ts'
 import type { Port, PortEvents } from '../port.ts'
 
-/** Milliseconds that neighbours have to say that they know of a topic: one that is asleep hears of it when it wakes. A guess */
+/**
+ * Milliseconds that neighbours have to say that they know of a topic: one that is asleep hears of it when it wakes. A
+ * guess
+ */
 const CONFIRMATION = 250
 
 /**

@@ -31,8 +31,8 @@ export interface GossipSubPortInit extends Pick<StreamsInit, 'components' | 'clo
 }
 
 /**
- * Speaks over GossipSub: it says which neighbours listen, and carries what is for all of them. What is for one goes over a stream
- * of our own, so only those count that we are connected to.
+ * Speaks over GossipSub: it says which neighbours listen, and carries what is for all of them. What is for one goes
+ * over a stream of our own, so only those count that we are connected to.
  */
 export class GossipSubPort implements Port {
   readonly maxMessageSize = limits.MAX_SENT
@@ -79,7 +79,10 @@ export class GossipSubPort implements Port {
     return joined
   }
 
-  /** Listened to once for all topics: so a message costs the same however many logs are open. What is not signed may be of anybody */
+  /**
+   * Listened to once for all topics: so a message costs the same however many logs are open. What is not signed may be
+   * of anybody
+   */
   readonly #onMessage = ({ detail }: CustomEvent<Message>): void => {
     if (detail.type === 'signed' && !this.#self.equals(detail.from) && detail.data.byteLength > limits.SALT_BYTES) {
       this.#topics.get(detail.topic)?.receive(detail.from, detail.data.subarray(limits.SALT_BYTES))
@@ -136,7 +139,9 @@ class GossipSubTopic implements PortTopic {
     }
   }
 
-  /** Also to who is not known to be here: what it sent over its stream may have been quicker than GossipSub's news of it */
+  /**
+   * Also to who is not known to be here: what it sent over its stream may have been quicker than GossipSub's news of it
+   */
   async send (to: PeerId, data: Uint8Array, options?: AbortOptions): Promise<void> {
     await this.#init.streams.send(to, this.#init.topic, data, options)
   }
@@ -167,7 +172,8 @@ class GossipSubTopic implements PortTopic {
   /** Who is here may have changed. GossipSub says nothing of those it lost: that shows when it is asked */
   readonly look = (): void => {
     const { pubsub, topic, streams } = this.#init
-    const now = new Map(pubsub.getSubscribers(topic).filter(peerId => streams.isReachable(peerId)).map(peerId => [peerId.toString(), peerId]))
+    const now = new Map(pubsub.getSubscribers(topic)
+      .filter(peerId => streams.isReachable(peerId)).map(peerId => [peerId.toString(), peerId]))
 
     this.#parted.forEach(key => { now.delete(key) || this.#parted.delete(key) })
     this.#present.forEach((peerId, key) => { now.has(key) || this.#lose(peerId, false) })

@@ -52,7 +52,9 @@ export function largePort (port: Port, { transfers, clock, confidential }: Large
     stop: async () => port.stop?.(),
     join: async (topic, events) => {
       const protocol = `log/${toString(sha256(encodeString(topic)), 'base64url')}`
-      const joined = new LargeTopic({ transfers, clock, confidential, protocol, incoming, events, largest: Math.min(LARGE, port.maxMessageSize) })
+      const joined = new LargeTopic({
+        transfers, clock, confidential, protocol, incoming, events, largest: Math.min(LARGE, port.maxMessageSize)
+      })
       await joined.join(port, topic)
       return joined
     }
@@ -134,7 +136,8 @@ class LargeTopic implements PortTopic {
     const peer = keyOf(from)
     const isWelcome = isConfidential === confidential && this.subscribers().some(peerId => peerId.equals(from))
 
-    if (!isWelcome || size > MAX_MESSAGE_SIZE || incoming.of(peer) + size > MAX_OF_PEER || incoming.total + size > MAX_OF_ALL) {
+    if (!isWelcome || size > MAX_MESSAGE_SIZE || incoming.of(peer) + size > MAX_OF_PEER ||
+      incoming.total + size > MAX_OF_ALL) {
       offer.reject()
       return
     }
@@ -144,7 +147,8 @@ class LargeTopic implements PortTopic {
     incoming.add(peer, size)
 
     try {
-      const data = await offer.accept({ signal: AbortSignal.any([this.#left.signal, late.signal]) }).bytes(MAX_MESSAGE_SIZE)
+      const data = await offer.accept({ signal: AbortSignal.any([this.#left.signal, late.signal]) })
+        .bytes(MAX_MESSAGE_SIZE)
       this.#left.signal.aborted || events.onMessage(from, data)
     } catch {
       // the other side hears of it as well, and what matters is sent again

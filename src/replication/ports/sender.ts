@@ -31,8 +31,8 @@ interface Waiting {
 }
 
 /**
- * What goes to one peer: it waits here, in order, until the one stream to that peer takes it. A stream that ends is opened again
- * when there is something to send.
+ * What goes to one peer: it waits here, in order, until the one stream to that peer takes it. A stream that ends is
+ * opened again when there is something to send.
  */
 export class Sender implements FrameStreamOwner {
   readonly #init: SenderInit
@@ -163,7 +163,9 @@ export class Sender implements FrameStreamOwner {
     const { clock, connection } = this.#init
     const controller = new AbortController()
     const state = this.#state = { type: 'opening', controller }
-    const timer = clock.after(limits.OPEN_TIMEOUT, () => { controller.abort(new Error(`no stream within ${limits.OPEN_TIMEOUT} ms`)) })
+    const timer = clock.after(limits.OPEN_TIMEOUT, () => {
+      controller.abort(new Error(`no stream within ${limits.OPEN_TIMEOUT} ms`))
+    })
 
     try {
       const stream = await connection().newStream(limits.SEND_PROTOCOL, { signal: controller.signal })
@@ -185,7 +187,9 @@ export class Sender implements FrameStreamOwner {
 
   #opened (stream: Stream): void {
     const { clock } = this.#init
-    const frames = new FrameStream({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
+    const frames = new FrameStream({
+      stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT
+    })
     this.#state = { type: 'open', stream: frames, since: clock.now() }
     frames.read()
     frames.schedule()

@@ -6,7 +6,9 @@ import { Sender } from './sender.ts'
 import type { FrameStreamOwner } from '../../link/frame-stream.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
-import type { AbortOptions, Connection, Libp2pEvents, Logger, PeerId, Stream, TypedEventTarget } from '@libp2p/interface'
+import type {
+  AbortOptions, Connection, Libp2pEvents, Logger, PeerId, Stream, TypedEventTarget
+} from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 
 const Kind = {
@@ -43,7 +45,10 @@ export class Streams {
     const { registrar, events } = this.#init.components
     events.addEventListener('connection:open', this.#onConnection)
     events.addEventListener('connection:close', this.#onConnection)
-    await registrar.handle(limits.SEND_PROTOCOL, (stream, { remotePeer }) => { this.#accept(remotePeer, stream) }, { maxInboundStreams: limits.MAX_INBOUND_STREAMS })
+    await registrar.handle(
+      limits.SEND_PROTOCOL, (stream, { remotePeer }) => { this.#accept(remotePeer, stream) },
+      { maxInboundStreams: limits.MAX_INBOUND_STREAMS }
+    )
   }
 
   async stop (): Promise<void> {
@@ -52,7 +57,8 @@ export class Streams {
     const timer = clock.after(limits.STOP_TIMEOUT, () => { controller.abort() })
     events.removeEventListener('connection:open', this.#onConnection)
     events.removeEventListener('connection:close', this.#onConnection)
-    await Promise.all([...this.#senders.values()].map(async sender => sender.close(frameOf(Kind.GOODBYE, new Uint8Array()), controller)))
+    await Promise.all([...this.#senders.values()]
+      .map(async sender => sender.close(frameOf(Kind.GOODBYE, new Uint8Array()), controller)))
     timer.cancel()
     this.#senders.clear()
     this.#receivers.forEach(receiver => { receiver.abort(new Error('this side is stopping')) })
@@ -70,7 +76,10 @@ export class Streams {
 
     const name = encodeString(topic)
     const prefix = uvarintLength(name.byteLength)
-    const frame = encodeFrame(Kind.MESSAGE, prefix + name.byteLength, (target, offset) => { target.set(name, writeUvarint(target, offset, name.byteLength)) }, data)
+    const frame = encodeFrame(
+      Kind.MESSAGE, prefix + name.byteLength,
+      (target, offset) => { target.set(name, writeUvarint(target, offset, name.byteLength)) }, data
+    )
     await this.#sender(to).send(frame, options)
   }
 
@@ -112,7 +121,8 @@ export class Streams {
   }
 
   #connections (peerId: PeerId): Connection[] {
-    return this.#init.components.connectionManager.getConnections(peerId).filter(({ status, limits }) => status === 'open' && limits == null)
+    return this.#init.components.connectionManager.getConnections(peerId)
+      .filter(({ status, limits }) => status === 'open' && limits == null)
   }
 
   /** The newest */
@@ -143,7 +153,9 @@ class Receiver implements FrameStreamOwner {
   constructor (init: ReceiverInit) {
     const { stream, clock } = init
     this.#init = init
-    this.#frames = new FrameStream({ stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT })
+    this.#frames = new FrameStream({
+      stream, clock, owner: this, maxFrame: limits.MAX_SEND_FRAME, slowAfter: limits.SLOW_TIMEOUT
+    })
     this.#frames.read()
   }
 

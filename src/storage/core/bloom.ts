@@ -3,7 +3,9 @@
  * they are not, and never says so of one that is.
  */
 
-/** Bits a key, and bits that each key sets: about one in a hundred of the keys that are not there is looked up in vain */
+/**
+ * Bits a key, and bits that each key sets: about one in a hundred of the keys that are not there is looked up in vain
+ */
 const BITS_A_KEY = 10
 const PROBES = 7
 

@@ -51,7 +51,8 @@ export function open (bytes: Uint8Array, kind: Kind, seq: number): Reader {
   const [found, number] = [reader.byte(), reader.uvarint()]
 
   if (version !== STORE_VERSION || found !== kind || number !== seq) {
-    throw new MalformedError(`kind ${found} number ${number} of version ${version} where kind ${kind} number ${seq} was stored`)
+    throw new MalformedError(`kind ${found} number ${number} of version ${version} where kind ${kind} number ` +
+      `${seq} was stored`)
   }
 
   return reader

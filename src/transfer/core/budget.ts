@@ -24,8 +24,8 @@ interface Held {
 
 /**
  * Who holds how much of a memory that all share. Half of it is for the least that each has to have. The other half they
- * share evenly, as they take what they have: so none is slower than others for having come later. Who grows gets half of
- * what is left at most, so those that take nothing any more slow others down, but do not keep them out.
+ * share evenly, as they take what they have: so none is slower than others for having come later. Who grows gets half
+ * of what is left at most, so those that take nothing any more slow others down, but do not keep them out.
  */
 export class Budget {
   readonly #init: BudgetInit

@@ -156,12 +156,16 @@ export class FlightTracker<Id, Owner, Link = undefined> {
 
   /** Throws if an invariant does not hold: for tests */
   check (): void {
-    const sum = (entries: Iterable<{ bytes: number }>): number => [...entries].reduce((sum, { bytes }) => sum + bytes, 0)
-    const ofOwners = [...this.#byOwner].flatMap(([owner, ids]) => [...ids].map(id => [owner, this.#entries.get(id)?.owner]))
-    const ofLinks = [...this.#byLink].flatMap(([link, { ids }]) => [...ids].map(id => [link, this.#entries.get(id)?.link]))
+    const sum = (entries: Iterable<{ bytes: number }>): number => [...entries]
+      .reduce((sum, { bytes }) => sum + bytes, 0)
+    const ofOwners = [...this.#byOwner]
+      .flatMap(([owner, ids]) => [...ids].map(id => [owner, this.#entries.get(id)?.owner]))
+    const ofLinks = [...this.#byLink]
+      .flatMap(([link, { ids }]) => [...ids].map(id => [link, this.#entries.get(id)?.link]))
 
     if (this.#bytes < 0 || sum(this.#entries.values()) !== this.#bytes || sum(this.#byLink.values()) !== this.#bytes) {
-      throw new Error(`${this.#bytes} bytes in flight, ${sum(this.#entries.values())} of ${this.#entries.size} fragments`)
+      throw new Error(`${this.#bytes} bytes in flight, ` +
+        `${sum(this.#entries.values())} of ${this.#entries.size} fragments`)
     }
     for (const pairs of [ofOwners, ofLinks]) {
       if (pairs.length !== this.#entries.size || pairs.some(([a, b]) => a !== b)) {

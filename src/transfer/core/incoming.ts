@@ -71,8 +71,8 @@ interface Whole {
  * | take         | as much more, of who owes least         | a leaf less                                            |
  * | mismatch     | the leaf again, of the others           | nothing of that leaf                                   |
  *
- * Invariants (`check`): what is kept and what is asked for are within the window behind what was taken; nothing is asked
- * of two sources, and no leaf is from two; a leaf that is handed on is verified, if the root is known.
+ * Invariants (`check`): what is kept and what is asked for are within the window behind what was taken; nothing is
+ * asked of two sources, and no leaf is from two; a leaf that is handed on is verified, if the root is known.
  */
 export class Incoming {
   readonly layout: Layout
@@ -199,11 +199,15 @@ export class Incoming {
     }
   }
 
-  /** The program has the first leaves: what follows them is asked for. Not before the list is here, where there is one */
+  /**
+   * The program has the first leaves: what follows them is asked for. Not before the list is here, where there is one
+   */
   begin (leaf: number): void {
     this.#hasBegun = true
     this.#next = leaf
-    this.#here.add({ from: this.layout.listBytes, to: Math.min(this.layout.startOf(leaf), this.layout.end ?? Infinity) })
+    this.#here.add({
+      from: this.layout.listBytes, to: Math.min(this.layout.startOf(leaf), this.layout.end ?? Infinity)
+    })
     this.#open()
   }
 
@@ -211,7 +215,8 @@ export class Incoming {
     const extent = { from: offset, to: offset + bytes.byteLength }
     const source = this.#sources.get(key)
 
-    if (source == null || bytes.byteLength === 0 || this.layout.boundary(offset) < extent.to || extent.to > source.horizon) {
+    if (source == null || bytes.byteLength === 0 || this.layout.boundary(offset) < extent.to ||
+      extent.to > source.horizon) {
       return 'over'
     }
     if (this.#here.meets(extent)) {
@@ -244,7 +249,9 @@ export class Incoming {
     const { layout } = this
     const isKnown = this.#init.root != null
 
-    if (isKnown ? !equals(root, this.#init.root as Uint8Array) : this.#endRoot != null && !equals(root, this.#endRoot)) {
+    if (isKnown
+      ? !equals(root, this.#init.root as Uint8Array)
+      : this.#endRoot != null && !equals(root, this.#endRoot)) {
       return false
     }
     if (!layout.ends(size) || (this.#here.list.at(-1)?.to ?? 0) > (layout.end as number)) {
@@ -290,7 +297,9 @@ export class Incoming {
     return { wanted: list.slice(0, MAX_EXTENTS), horizon: list[MAX_EXTENTS]?.from ?? source.horizon }
   }
 
-  /** 'now': it may be waiting to hear where we stand; 'soon': there is something to say; undefined: there is nothing new */
+  /**
+   * 'now': it may be waiting to hear where we stand; 'soon': there is something to say; undefined: there is nothing new
+   */
   news (key: string): 'now' | 'soon' | undefined {
     const { came = 0, asked = 0 } = this.#sources.get(key) ?? {}
     const most = Math.max(came, asked)
@@ -314,7 +323,10 @@ export class Incoming {
     if (this.kept + inFlight.bytes > this.#window) {
       throw new Error(`${this.kept} kept and ${inFlight.bytes} asked for, of a window of ${this.#window}`)
     }
-    if ([...this.#whole.keys(), ...[...this.#parts.keys()].filter(at => at >= this.layout.listBytes).map(at => this.layout.leafAt(at))].some(leaf => leaf < this.#next)) {
+    if ([
+      ...this.#whole.keys(),
+      ...[...this.#parts.keys()].filter(at => at >= this.layout.listBytes).map(at => this.layout.leafAt(at))
+    ].some(leaf => leaf < this.#next)) {
       throw new Error('a leaf is kept that was taken')
     }
     for (const [at, { from, bytes }] of this.#parts) {
@@ -322,7 +334,8 @@ export class Incoming {
       const isOwed = missing.list.every(extent => this.#sources.get(from)?.assigned.has(extent))
 
       if (this.#liars.size === 0 && (!isOwed || missing.bytes + bytes !== this.layout.partBytes(at))) {
-        throw new Error(`a part at ${at} has ${bytes} bytes of one source, and ${missing.bytes} are missing that others owe`)
+        throw new Error(`a part at ${at} has ${bytes} bytes of one source, ` +
+          `and ${missing.bytes} are missing that others owe`)
       }
     }
   }
@@ -352,7 +365,9 @@ export class Incoming {
     const sources = quick.length > 0 ? quick : all
 
     for (let extent = this.#unassigned.first; extent != null && sources.length > 0; extent = this.#unassigned.first) {
-      const source = sources.length === 1 ? sources[0] : sources.reduce((a, b) => a.assigned.bytes <= b.assigned.bytes ? a : b)
+      const source = sources.length === 1
+        ? sources[0]
+        : sources.reduce((a, b) => a.assigned.bytes <= b.assigned.bytes ? a : b)
       // the whole list of one: if it is wrong, it is known who said it
       const leafEnd = extent.from < this.layout.listBytes ? this.layout.listBytes : this.layout.boundary(extent.from)
       const to = Math.min(extent.to, sources.length === 1 ? Infinity : leafEnd)

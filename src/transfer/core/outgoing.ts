@@ -164,7 +164,9 @@ export class Outgoing {
     }
 
     const bytes = Math.max(MIN_FRAGMENT, Math.min(LEAF_BYTES, this.#init.maxFragment, rate * FRAGMENT_MS))
-    return { from: first.from, to: Math.min(first.to, this.layout.boundary(first.from), first.from + Math.floor(bytes)) }
+    return {
+      from: first.from, to: Math.min(first.to, this.layout.boundary(first.from), first.from + Math.floor(bytes))
+    }
   }
 
   nextAgain (): Fragment | undefined {

@@ -1,7 +1,9 @@
 import { Pace } from '../../link/core/pace.ts'
 import { LEAF_BYTES, MAX_FLIGHT, PROBE_CAP, PROBE_FIRST, PROBE_MIN, STATUS_AFTER, STATUS_BYTES } from '../constants.ts'
 
-/** How many bytes may be in flight to one peer. It may slow a transfer down, and never stops one: a leaf may always go */
+/**
+ * How many bytes may be in flight to one peer. It may slow a transfer down, and never stops one: a leaf may always go
+ */
 export interface WindowController {
   readonly bytes: number
   /** Bytes a millisecond that the other side takes, as far as is known; else Infinity */
@@ -31,7 +33,9 @@ export class FixedWindow implements WindowController {
 
 /** As many as the peer deals with in the time that a round trip takes, and a little more: see `Pace` */
 export class RateWindow implements WindowController {
-  /** The other side says where it stands after STATUS_BYTES, or STATUS_AFTER: so much has to be on its way until then */
+  /**
+   * The other side says where it stands after STATUS_BYTES, or STATUS_AFTER: so much has to be on its way until then
+   */
   readonly #pace = new Pace({ target: STATUS_AFTER + 5, floor: 2 * STATUS_BYTES })
   #sent = 0
   #released = 0
@@ -64,7 +68,9 @@ export class RateWindow implements WindowController {
   }
 }
 
-/** How long an answer takes (RFC 9002, 5.3), and when one is asked for (6.2): never to send something again by itself */
+/**
+ * How long an answer takes (RFC 9002, 5.3), and when one is asked for (6.2): never to send something again by itself
+ */
 export class RoundTrip {
   #smoothed?: number
   #variation = 0
@@ -76,7 +82,9 @@ export class RoundTrip {
 
   /** Milliseconds without a word after which to ask */
   get timeout (): number {
-    const first = this.#smoothed == null ? PROBE_FIRST : this.#smoothed + Math.max(4 * this.#variation, 10) + STATUS_AFTER
+    const first = this.#smoothed == null
+      ? PROBE_FIRST
+      : this.#smoothed + Math.max(4 * this.#variation, 10) + STATUS_AFTER
     return Math.min(PROBE_CAP, Math.max(PROBE_MIN, first) * this.#backoff)
   }
 
