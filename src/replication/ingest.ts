@@ -75,7 +75,10 @@ export class Ingest {
     // a peer of which nothing waits has some room more: so that those of which much waits do not keep out the others
     const ofAll = waiting > 0 ? limits.MAX_WAITING_OF_ALL : 2 * limits.MAX_WAITING_OF_ALL
 
-    if ((waiting > 0 && waiting + bytes > limits.MAX_WAITING_OF_PEER) || this.#bytes + bytes > ofAll) {
+    // one large entry is sent alone: it has a place behind what the peer may have under way beside it
+    const counted = entries.length === 1 ? Math.min(bytes, limits.MAX_UNDER_WAY_BYTES) : bytes
+
+    if ((waiting > 0 && waiting + counted > limits.MAX_WAITING_OF_PEER) || this.#bytes + bytes > ofAll) {
       // nobody answers, so it is sent again, or found when we compare
       counters.add('entries: too many bytes wait')
       return

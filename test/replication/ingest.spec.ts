@@ -3,11 +3,13 @@ import { Ingest } from '../../src/replication/ingest.ts'
 import { contextOf } from '../fixtures/replication-context.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { IngestInit } from '../../src/replication/ingest.ts'
+import type { Message } from '../../src/replication/wire.ts'
 
 const MIB = 2 ** 20
 
 describe('storing what others push', () => {
-  it('holds so many bytes of all peers, however many they are, while the disk takes its time', () => {
+  /** On a disk that does not come to an end */
+  function create (): { ingest: Ingest, refused (): number } {
     const context = contextOf(new VirtualClock(0))
     const ingest = new Ingest({
       context,
@@ -19,8 +21,12 @@ describe('storing what others push', () => {
       send: async () => {},
       onAdded: () => {}
     })
+    return { ingest, refused: () => context.counters.toJSON()['entries: too many bytes wait'] ?? 0 }
+  }
+
+  it('holds so many bytes of all peers, however many they are, while the disk takes its time', () => {
+    const { ingest, refused } = create()
     const entries = [{ bytes: new Uint8Array(MIB), proof: new Uint8Array(0) }]
-    const refused = (): number => context.counters.toJSON()['entries: too many bytes wait'] ?? 0
 
     // one peer: four mebibytes and no more
     for (let number = 0; number < 10; number++) {
@@ -34,6 +40,19 @@ describe('storing what others push', () => {
       ingest.receive(`peer ${peer}`, { type: 'entries', number: 1, reach: 1, entries })
     }
     expect(100 - (refused() - before)).to.be.within(58, 61)
+    ingest.stop()
+  })
+
+  it('takes a large entry that comes while a smaller one waits for the disk, and not a second one', () => {
+    const { ingest, refused } = create()
+    const entryOf = (bytes: number): Message & { type: 'entries' } => ({
+      type: 'entries', number: 1, reach: 1, entries: [{ bytes: new Uint8Array(bytes), proof: new Uint8Array(0) }]
+    })
+    ingest.receive('peer', entryOf(MIB))
+    ingest.receive('peer', entryOf(16 * MIB))
+    expect(refused()).to.equal(0)
+    ingest.receive('peer', entryOf(16 * MIB))
+    expect(refused()).to.equal(1)
     ingest.stop()
   })
 })
