@@ -60,7 +60,7 @@ describe('the door of a log', () => {
 
   it('appends beside those whose content is refused', async () => {
     const log = await newLog()
-    const all = await Promise.all([text('a'), new Uint8Array(5_000_000), text('b')].map(async data => nameOfError(log.append(data))))
+    const all = await Promise.all([text('a'), new Uint8Array(17_000_000), text('b')].map(async data => nameOfError(log.append(data))))
 
     expect(all).to.deep.equal(['none', 'InvalidContentError', 'none'])
     expect(await saidIn(log)).to.deep.equal(['a', 'b'])
