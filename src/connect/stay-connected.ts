@@ -136,6 +136,12 @@ export class StayConnected implements StayConnectedFace, Startable {
   #know (address: Multiaddr | string): void {
     const known = read(address)
     const id = known.getComponents().findLast(({ name }) => name === 'p2p')?.value
+
+    // a list of all may be the same at each of them
+    if (id === this.#components.peerId.toString()) {
+      return
+    }
+
     const connected = this.#components.connectionManager.getConnections()
       .find(({ remotePeer }) => remotePeer.toString() === id)
     const peer = connected == null ? undefined : keyOf(connected.remotePeer)

@@ -79,6 +79,8 @@ describe('staying connected, over TCP', function () {
     expect(areConnected(node, b)).to.equal(false)
     node.services.connected.add(addressOf(b))
     await eventually('it was not dialled', () => areConnected(node, b))
+    node.services.connected.add(addressOf(node))
+    expect(node.services.connected.diagnostics().peers).to.have.lengthOf(2)
   })
 
   it('a peer that names what it did not sign, too many, or says nothing, makes nobody dial', async () => {
