@@ -3,6 +3,7 @@ import { positionOf, positionOfGroup } from '../log/core/rows.ts'
 import { LruMap } from '../runtime/bounded.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
 import { sha256 } from '../runtime/sha256.ts'
+import { Tally } from '../runtime/tally.ts'
 import * as limits from './constants.ts'
 import { covers, RING, widthOf } from './core/ring.ts'
 import { entrySize, Outcome } from './wire.ts'
@@ -43,8 +44,7 @@ export class Ingest {
   readonly #init: IngestInit
   readonly #batches: Mailboxes
   /** Bytes that wait, by peer, and of all */
-  readonly #waiting = new Map<Key, number>()
-  #bytes = 0
+  readonly #waiting = new Tally()
   /**
    * By how many milliseconds the entries of a peer were ahead of our clock, further than the log takes them, and when
    * that was
@@ -70,7 +70,7 @@ export class Ingest {
   receive (from: Key, { number, reach, entries }: Extract<Message, { type: 'entries' }>): void {
     const { context: { counters }, send, onAdded } = this.#init
     const bytes = entries.reduce((sum, raw) => sum + entrySize(raw), 0)
-    const waiting = this.#waiting.get(from) ?? 0
+    const waiting = this.#waiting.of(from)
 
     // a peer of which nothing waits has some room more: so that those of which much waits do not keep out the others
     const ofAll = waiting > 0 ? limits.MAX_WAITING_OF_ALL : 2 * limits.MAX_WAITING_OF_ALL
@@ -78,7 +78,7 @@ export class Ingest {
     // one large entry is sent alone: it has a place behind what the peer may have under way beside it
     const counted = entries.length === 1 ? Math.min(bytes, limits.MAX_UNDER_WAY_BYTES) : bytes
 
-    if ((waiting > 0 && waiting + counted > limits.MAX_WAITING_OF_PEER) || this.#bytes + bytes > ofAll) {
+    if ((waiting > 0 && waiting + counted > limits.MAX_WAITING_OF_PEER) || this.#waiting.total + bytes > ofAll) {
       // nobody answers, so it is sent again, or found when we compare
       counters.add('entries: too many bytes wait')
       return
@@ -86,7 +86,7 @@ export class Ingest {
 
     // what arrived is a view, and waits
     const raws = entries.map(({ bytes, proof }) => ({ bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }))
-    this.#count(from, bytes)
+    this.#waiting.add(from, bytes)
 
     this.#batches.turn(from, async () => {
       const joined = await this.store(from, raws)
@@ -97,7 +97,7 @@ export class Ingest {
       }
     }).catch(err => {
       counters.add(`entries: ${err.name}`)
-    }).finally(() => { this.#count(from, -bytes) })
+    }).finally(() => { this.#waiting.add(from, -bytes) })
   }
 
   /** Undefined: the entry is not for this node to keep, or there is no room for it */
@@ -142,17 +142,6 @@ export class Ingest {
     }
 
     settle(taken, added)
-  }
-
-  #count (from: Key, bytes: number): void {
-    const waiting = (this.#waiting.get(from) ?? 0) + bytes
-    this.#bytes += bytes
-
-    if (waiting > 0) {
-      this.#waiting.set(from, waiting)
-    } else {
-      this.#waiting.delete(from)
-    }
   }
 }
 

@@ -37,10 +37,13 @@ export const WINDOW = 4 * 1024 * 1024
 export const WINDOW_MIN = 2 * LEAF_BYTES
 export const PEER_BUDGET = 16 * 1024 * 1024
 export const NODE_BUDGET = 64 * 1024 * 1024
-/** Bytes of hashes that are kept for all transfers that come in. A guess: two of MAX_SIZE */
-export const LIST_BUDGET = 64 * 1024 * 1024
+/** Bytes of hashes that are kept for transfers that come in: of one peer, one of MAX_SIZE; and of all. Guesses */
+export const PEER_LISTS = 32 * 1024 * 1024
+export const LIST_BUDGET = 128 * 1024 * 1024
 /** Bytes on their way to one peer, whatever its credit. A guess: 100 ms at 40 MB/s */
 export const MAX_FLIGHT = 4 * 1024 * 1024
+/** The same to all peers together; one piece may always be on its way to each */
+export const NODE_FLIGHT = 64 * 1024 * 1024
 /** Transfers that go out at once, and wait for their turn. A guess */
 export const MAX_OUTBOUND = 1024
 

@@ -118,8 +118,10 @@ export class Destination {
       const bytes = fragment.to - fragment.from
       const inFlight = flight.bytesOn(this.key)
       const isCounted = flight.get(fragment) != null
+      const isFull = inFlight + bytes > this.window.bytes || flight.bytes + bytes > limits.NODE_FLIGHT
 
-      if (!isCounted && inFlight > 0 && inFlight + bytes > this.window.bytes) {
+      // what is in flight is answered: then the rest goes
+      if (!isCounted && inFlight > 0 && isFull) {
         this.window.limited()
         break
       }

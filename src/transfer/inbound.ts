@@ -17,6 +17,7 @@ import type { TransferFailure } from './errors.ts'
 import type { AcceptOptions, Chunks, IncomingTransfer, Offer, TransferProgress } from './index.ts'
 import type { Port } from './port.ts'
 import type { Message, Terms } from './wire.ts'
+import type { Tally } from '../runtime/tally.ts'
 import type { PeerId } from '@libp2p/interface'
 
 /** A sender of the payload */
@@ -38,13 +39,22 @@ export interface Origin {
 
 type State =
   | { type: 'offered', since: number }
-  | { type: 'receiving', share: Share, incoming: Incoming, options: AcceptOptions, reporter: Reporter }
+  | {
+    type: 'receiving'
+    share: Share
+    /** In whose name the hashes are counted */
+    listsOf: string
+    incoming: Incoming
+    options: AcceptOptions
+    reporter: Reporter
+  }
   | { type: 'over', err?: Error }
 
 export interface InboundInit {
   context: Context
   budget: Budget
-  lists: { held: number }
+  /** Bytes of hashes */
+  lists: Tally
   terms: Terms
   id: string
   transmit (origin: Origin, message: Message): void
@@ -223,7 +233,7 @@ export class Inbound {
 
     if (state.type === 'receiving') {
       state.share.end()
-      lists.held -= state.incoming.layout.listBytes
+      lists.add(state.listsOf, -state.incoming.layout.listBytes)
       state.options.signal?.removeEventListener('abort', this.#onAbort)
       state.reporter.over()
     }
@@ -250,7 +260,9 @@ export class Inbound {
 
     options.signal?.throwIfAborted()
     const { listBytes } = new Layout(size)
-    const share = lists.held + listBytes > limits.LIST_BUDGET ? undefined : budget.take(this.#someoneKey())
+    const listsOf = this.#someoneKey()
+    const isRoom = lists.total + listBytes <= limits.LIST_BUDGET && lists.of(listsOf) + listBytes <= limits.PEER_LISTS
+    const share = isRoom ? budget.take(listsOf) : undefined
 
     if (share == null) {
       this.settle(EndReason.BUSY)
@@ -258,12 +270,12 @@ export class Inbound {
         'take what they brought, or abort some')
     }
 
-    lists.held += listBytes
+    lists.add(listsOf, listBytes)
     const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
     const reporter = new Reporter(
       clock, () => ({ bytes: receiving.taken, size: receiving.layout.size }), options.onProgress, log
     )
-    this.#state = { type: 'receiving', share, incoming: receiving, options, reporter }
+    this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, reporter }
     this.#movedAt = clock.now()
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     this.#origins.forEach(({ key }) => { receiving.addSource(key) })

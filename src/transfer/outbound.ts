@@ -1,4 +1,5 @@
 import { AbortError } from '@libp2p/interface'
+import { toString } from 'uint8arrays/to-string'
 import { aborted } from '../runtime/aborted.ts'
 import * as limits from './constants.ts'
 import { Layout } from './core/leaves.ts'
@@ -74,7 +75,7 @@ export class Outbound implements OutboundTransfer {
     const { context: { clock }, id, key, peerId, options: { priority, onProgress, signal } } = init
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#init = init
-    this.id = [...id].map(byte => byte.toString(16).padStart(2, '0')).join('')
+    this.id = toString(id, 'base16')
     this.key = key
     this.peerId = peerId
     this.lane = priority ?? 'bulk'

@@ -1,4 +1,5 @@
 import { NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
+import { toString } from 'uint8arrays/to-string'
 import { keyOf } from '../pubsub/keys.ts'
 import { Alarm } from '../runtime/alarm.ts'
 import { LruMap } from '../runtime/bounded.ts'
@@ -7,6 +8,7 @@ import { InvalidOptionsError, MalformedError, orMalformed } from '../runtime/err
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { Pacer } from '../runtime/pacer.ts'
+import { Tally } from '../runtime/tally.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import * as limits from './constants.ts'
 import { Budget } from './core/budget.ts'
@@ -56,7 +58,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
     node: limits.NODE_BUDGET, peer: limits.PEER_BUDGET, min: limits.WINDOW_MIN, max: limits.WINDOW
   })
 
-  readonly #lists = { held: 0 }
+  readonly #lists = new Tally()
   readonly #inbound = new Set<Inbound>()
   /** By what is in a message: the port, the peer, and the id that it gave the transfer */
   readonly #origins = new Map<string, { origin: Origin, inbound: Inbound }>()
@@ -204,7 +206,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
         offers: incoming.filter(({ state }) => state === 'offered').length,
         keptBytes: incoming.reduce((sum, { keptBytes }) => sum + keptBytes, 0),
         budgetBytes: this.#budget.bytes,
-        listBytes: this.#lists.held,
+        listBytes: this.#lists.total,
         ended: [...this.#ended.values()].reduce((sum, { size }) => sum + size, 0)
       },
       dropped: this.#context.dropped.toJSON(),
@@ -358,7 +360,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       budget: this.#budget,
       lists: this.#lists,
       terms,
-      id: [...origin.id].map(byte => byte.toString(16).padStart(2, '0')).join(''),
+      id: toString(origin.id, 'base16'),
       transmit: ({ port, peerId }, message) => { this.#transmit(port, peerId, message) },
       onDropped: (origin, reason) => { this.#forget(origin, reason) },
       onOver: (inbound, reason) => {

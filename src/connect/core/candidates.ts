@@ -24,7 +24,7 @@ export interface Candidate {
  * |----------------|-------------------|-------------------------------------------------------------------|
  * | next           | idle, and due     | dialling: what the program named first, others while some are wanted |
  * | connected      | any               | connected; nothing is held against it any more                      |
- * | failed         | dialling          | idle, for twice as long as the last time; one that others named is forgotten after some |
+ * | failed         | dialling          | idle, for twice as long as before; after some, forgotten if others named it |
  * | disconnected   | connected         | idle, due after the first wait                                      |
  * | wake           | idle              | due now                                                             |
  *

@@ -3,6 +3,7 @@ import { MAX_DATA_BYTES } from '../../log/core/entry.ts'
 import { keyOf } from '../../pubsub/keys.ts'
 import { encodeString } from '../../runtime/codec.ts'
 import { sha256 } from '../../runtime/sha256.ts'
+import { Tally } from '../../runtime/tally.ts'
 import * as limits from '../constants.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Offer, Transfers } from '../../transfer/index.ts'
@@ -27,25 +28,9 @@ export interface LargePortInit {
   confidential: boolean
 }
 
-/** Large messages on their way, in or out, by peer */
-class UnderWay {
-  readonly #bytes = new Map<Key, number>()
-  total = 0
-
-  of (peer: Key): number {
-    return this.#bytes.get(peer) ?? 0
-  }
-
-  add (peer: Key, bytes: number): void {
-    const left = this.of(peer) + bytes
-    this.total += bytes
-    left > 0 ? this.#bytes.set(peer, left) : this.#bytes.delete(peer)
-  }
-}
-
 /** A port whose large messages go as transfers: each takes its time, and keeps no other message waiting */
 export function largePort (port: Port, { transfers, clock, confidential }: LargePortInit): Port {
-  const incoming = new UnderWay()
+  const incoming = new Tally()
   return {
     maxMessageSize: MAX_MESSAGE_SIZE,
     start: async () => port.start?.(),
@@ -63,7 +48,7 @@ export function largePort (port: Port, { transfers, clock, confidential }: Large
 
 interface LargeTopicInit extends LargePortInit {
   protocol: string
-  incoming: UnderWay
+  incoming: Tally
   events: PortEvents
   /** Bytes of the largest message that is no transfer */
   largest: number
@@ -71,7 +56,7 @@ interface LargeTopicInit extends LargePortInit {
 
 class LargeTopic implements PortTopic {
   readonly #init: LargeTopicInit
-  readonly #outgoing = new UnderWay()
+  readonly #outgoing = new Tally()
   readonly #left = new AbortController()
   #topic?: PortTopic
 
