@@ -1,6 +1,4 @@
-import { wants } from './options.ts'
-import { summarise } from './report.ts'
-import { interleave } from './rounds.ts'
+import { entrant, measure as measureCase } from './measure.ts'
 import { Worker } from './workers.ts'
 import type { CaseResult, CaseTitle } from './report.ts'
 import type { Entrant } from './rounds.ts'
@@ -105,24 +103,8 @@ class Pair {
   }
 }
 
-function entrant (name: string, round: () => Promise<number>): Entrant {
-  return { name, warmUp: round, round }
-}
-
 function sender (run: SuiteRun, pair: Pair, name: string, kind: Kind): Entrant {
   return entrant(name, async () => pair.send(kind, PACE[run.length].messages))
-}
-
-async function * measure (
-  run: SuiteRun, title: Omit<CaseTitle, 'suite'>, entrants: Entrant[], rounds = PACE[run.length].rounds
-): AsyncGenerator<CaseResult> {
-  if (!wants(run.options, title.case) || !run.timeFor(title.case)) {
-    return
-  }
-
-  const { samples, failures } = await interleave(entrants, rounds)
-  failures.forEach(({ contender, error }) => { run.problem(`${title.case}, ${contender}: ${error.message}`) })
-  yield summarise({ suite: 'session', ...title }, samples)
 }
 
 /** What is wanted is said of the difference, so that is what is reported */
@@ -147,4 +129,10 @@ async function * memory (run: SuiteRun, pair: Pair): AsyncGenerator<CaseResult> 
     }
   }
   yield * measure(run, TITLES.memory, [once], 1)
+}
+
+function measure (
+  run: SuiteRun, title: Omit<CaseTitle, 'suite'>, entrants: Entrant[], rounds = PACE[run.length].rounds
+): AsyncGenerator<CaseResult> {
+  return measureCase(run, { suite: 'session', ...title }, entrants, rounds)
 }

@@ -1,7 +1,5 @@
 import { FlightTracker } from '../src/transfer/core/flight.ts'
-import { wants } from './options.ts'
-import { summarise } from './report.ts'
-import { interleave } from './rounds.ts'
+import { entrant, measure as measureCase } from './measure.ts'
 import { Worker } from './workers.ts'
 import type { CaseResult, CaseTitle } from './report.ts'
 import type { Entrant } from './rounds.ts'
@@ -165,18 +163,8 @@ function accounting (count: number): number {
   return count * 1000 / (performance.now() - began)
 }
 
-function entrant (name: string, round: () => Promise<number>): Entrant {
-  return { name, warmUp: round, round }
-}
-
-async function * measure (
+function measure (
   run: SuiteRun, title: Omit<CaseTitle, 'suite'>, entrants: Entrant[], rounds = PACE[run.length].rounds
 ): AsyncGenerator<CaseResult> {
-  if (!wants(run.options, title.case) || !run.timeFor(title.case)) {
-    return
-  }
-
-  const { samples, failures } = await interleave(entrants, rounds)
-  failures.forEach(({ contender, error }) => { run.problem(`${title.case}, ${contender}: ${error.message}`) })
-  yield summarise({ suite: 'transfer', ...title }, samples)
+  return measureCase(run, { suite: 'transfer', ...title }, entrants, rounds)
 }

@@ -78,7 +78,7 @@ export class Arrival {
     }
   }
 
-  /** What is here of it from an earlier time, or a new one */
+  /** The part that an earlier transfer left, or a new one */
   async #openPart (): Promise<Part> {
     const { isTaken } = this.#init
     const [usual, own] = this.#places
@@ -87,7 +87,7 @@ export class Arrival {
     return await openPart(this.#path) ?? this.#openOwn()
   }
 
-  /** What lies in the usual place is something else */
+  /** The usual place holds another file */
   async #openOwn (): Promise<Part> {
     const [, own] = this.#places
     this.#path = own
@@ -140,7 +140,10 @@ export class Arrival {
     }
   }
 
-  /** What lies there may be another file, also one of the user: only what begins as this one does is gone on with */
+  /**
+   * A part of that name may be another file, also one of the user: the transfer continues only a part that begins like
+   * the payload
+   */
   async #begun (part: Part): Promise<Part> {
     const [usual] = this.#places
 

@@ -31,7 +31,7 @@ export class Dispatch {
   readonly #peerId: PeerId
   readonly #terminal: Terminal
   readonly #signal: AbortSignal
-  /** It is read for its hashes at first, and then from where the receiver wants it */
+  /** Whether the file was read for its hashes: the next read begins where the receiver wants it */
   #isSurveyed = false
   /** Bytes that the receiver had before; undefined: it has not said so */
   #from?: number

@@ -69,7 +69,7 @@ export interface FileEvent {
   from: number
   /** Where it lies; at the receiver, when it is stored */
   path?: string
-  /** That it took; when it is stored */
+  /** Seconds that the transfer took, once the file is stored */
   seconds?: number
 }
 

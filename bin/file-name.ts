@@ -1,7 +1,7 @@
 /** Bytes that the name of a file may have: more than that no usual file system takes */
 const MAX_BYTES = 255
 
-/** What would lead elsewhere, or has a terminal or a person read another name */
+/** Names that lead elsewhere, or that a terminal or a person reads as another name */
 const UNSAFE = /[/\\\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).byteLength

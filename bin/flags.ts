@@ -95,7 +95,7 @@ export const variableOf = (flag: Flag): string => `SHEAF_${flag.toUpperCase()}`
 
 const isMany = (flag: Flag): boolean => flag === 'join' || flag === 'listen'
 
-/** What counts for one command where nobody says anything, and for others not */
+/** Default values that a single command has of its own */
 export type Initially = Partial<Record<Flag, string[]>>
 
 /** What was typed counts, then the environment, then what counts where nobody says anything */
