@@ -26,7 +26,7 @@ export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
 export {
-  AppendRefusedError, FalseProofError, FutureEntryError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError,
+  AppendRefusedError, ArchiveCutError, FalseProofError, FutureEntryError, InvalidArchiveError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError,
   InvalidMarkError, LogClosedError, StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError,
   WriteFailedError
 } from './log/errors.ts'
@@ -54,7 +54,7 @@ export type {
   UnsignedMessage, UnsubscribeOptions, WaitOptions
 } from './pubsub/index.ts'
 export type {
-  AppendOptions as LogAppendOptions, EntriesOptions, Entry, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit,
+  AppendOptions as LogAppendOptions, Bytes, EntriesOptions, Entry, ExportOptions, Imported, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit,
   RingRange, TrimOptions
 } from './log/index.ts'
 export type {

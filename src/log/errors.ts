@@ -1,3 +1,5 @@
+import type { Imported } from './index.ts'
+
 export { StoreFailedError, StoreInUseError } from '../runtime/errors.ts'
 export { InvalidContentError } from './core/entry.ts'
 
@@ -53,6 +55,20 @@ export class TooManyAppendsError extends Error {
 export class InvalidLogIdError extends Error {
   static name = 'InvalidLogIdError'
   name = 'InvalidLogIdError'
+}
+
+/** What was imported is no archive of this log, or a part of it was changed. `imported`: what came before that part */
+export class InvalidArchiveError extends Error {
+  static name = 'InvalidArchiveError'
+  name = 'InvalidArchiveError'
+  imported?: Imported
+}
+
+/** An archive ended in the middle. `imported`: what came before */
+export class ArchiveCutError extends Error {
+  static name = 'ArchiveCutError'
+  name = 'ArchiveCutError'
+  imported?: Imported
 }
 
 /** A program was to be marked with something else than the number of an arrival */

@@ -3,6 +3,7 @@ import type { EntryId, RingId } from './entry-id.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AbortOptions, ComponentLogger, PeerId, PrivateKey, TypedEventTarget } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
+import type { Uint8ArrayList } from 'uint8arraylist'
 
 /** An entry of a log. Each read of bytes, or of an id, makes a copy: keep it in a variable where it is used often */
 export interface Entry {
@@ -66,12 +67,25 @@ export type JoinOutcome =
   /** `id` is missing where the bytes are no entry at all */
   | { id?: EntryId, status: 'refused', reason: Error }
 
+/** Chunks of bytes, of any size */
+export type Bytes = Iterable<Uint8Array | Uint8ArrayList> | AsyncIterable<Uint8Array | Uint8ArrayList>
+
+/** How many entries of an archive were new, were here before, wait for their time, or were refused */
+export interface Imported {
+  added: number
+  known: number
+  waiting: number
+  refused: number
+}
+
 export interface EntriesOptions extends AbortOptions {
   /** Where to begin: at an entry, or at the entries of a moment */
   from?: EntryId | Entry['clock']
   /** The latest first */
   reverse?: boolean
 }
+
+export type ExportOptions = Omit<EntriesOptions, 'reverse'>
 
 /** Which entries go, the oldest first. Entries that `keep` names stay */
 export interface TrimOptions extends AbortOptions {
@@ -133,6 +147,16 @@ export interface Log extends TypedEventTarget<LogEvents> {
   heads (): Promise<Entry[]>
   /** All entries in their total order, which is the same in all logs: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
+  /**
+   * All entries with their proofs as a stream of bytes, an archive: for a backup, or for a peer without a network. One
+   * that begins at `from` goes on where another one ended: what `import` takes may be several, one behind the other
+   */
+  export (options?: ExportOptions): AsyncGenerator<Uint8Array>
+  /**
+   * Verifies and adds the entries of an archive. An archive that is cut off rejects with an ArchiveCutError, one that
+   * was changed with an InvalidArchiveError, or some of its entries are `refused`
+   */
+  import (source: Bytes, options?: AbortOptions): Promise<Imported>
   /** Entries in the order in which they came here, from number `from` on */
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }>
   /** Up to which arrival a program has dealt with everything: the log stores what it was told with `mark` */

@@ -4,6 +4,7 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { admission } from './admission.ts'
+import { archiveOf, importArchive } from './archive.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
 import { sizeOf } from './core/types.ts'
@@ -21,8 +22,8 @@ import type { StoredEntry } from './core/record.ts'
 import type { RawEntry } from './core/types.ts'
 import type { RingId } from './entry-id.ts'
 import type {
-  AppendOptions, EntriesOptions, Entry, JoinOutcome, Log as LogFace, LogDiagnostics, LogEvents, LogInit, RingRange,
-  TrimOptions
+  AppendOptions, Bytes, EntriesOptions, Entry, ExportOptions, Imported, JoinOutcome, Log as LogFace, LogDiagnostics,
+  LogEvents, LogInit, RingRange, TrimOptions
 } from './index.ts'
 import type { From } from './reads.ts'
 import type { Chosen } from './writer.ts'
@@ -182,6 +183,16 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
         yield new LogEntry(entry)
       }
     }
+  }
+
+  export ({ from, signal }: ExportOptions = {}): AsyncGenerator<Uint8Array> {
+    this.#mustNotBeClosed()
+    return archiveOf(this.id, this.entries({ from, signal }))
+  }
+
+  async import (source: Bytes, options: AbortOptions = {}): Promise<Imported> {
+    this.#mustBeOpen()
+    return importArchive(this.id, source, async entries => this.join(entries, options), options)
   }
 
   async * arrivals (from = 0, { signal }: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {

@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../runtime/errors.ts'
 import * as limits from './constants.ts'
 import type { Trust } from './core/trust.ts'
 import type { Key } from './core/types.ts'
+import type { Traffic } from './traffic.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Counters } from '../runtime/counters.ts'
 import type { Pacer } from '../runtime/pacer.ts'
@@ -17,6 +18,7 @@ export interface ReplicationContext {
   randomBytes (length: number): Uint8Array
   readonly logger: Logger
   readonly counters: Counters
+  readonly traffic: Traffic
   /** Long work of this log gives the loop its turns by this one */
   readonly pacer: Pacer
   readonly trust: Trust

@@ -12,7 +12,7 @@ export interface Opened {
 type Listening = Parameters<SharedLog['addEventListener']>
 
 /** What answers at once. Of a closed log, the first ones throw, and the others tell what they know */
-const THROWING = ['entries', 'elsewhere', 'arrivals', 'shelf', 'diagnostics']
+const THROWING = ['entries', 'export', 'elsewhere', 'arrivals', 'shelf', 'diagnostics']
 const TELLING = ['replicators', 'coverage', 'synced', 'dispatchEvent', 'safeDispatchEvent', 'listenerCount']
 
 /**

@@ -30,7 +30,7 @@ import { SharedLogs as SharedLogsClass } from './shared-logs.ts'
 import type { LeaveReason } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
 import type { EntryId } from '../log/entry-id.ts'
-import type { EntriesOptions, Entry, LogDiagnostics, TrimOptions } from '../log/index.ts'
+import type { Bytes, EntriesOptions, Entry, ExportOptions, Imported, LogDiagnostics, TrimOptions } from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type {
@@ -227,6 +227,36 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   heads (): Promise<Entry[]>
   /** In their total order, which is the same for all who hold them: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
+  /**
+   * What is here of the log as a stream of bytes, an archive: entries with their proofs, for a backup, or for a peer
+   * without a network. One that begins at `from` goes on where another one ended
+   *
+   * @example
+   *
+   * ```TypeScript
+   * import { createReadStream, createWriteStream } from 'node:fs'
+   * import { pipeline } from 'node:stream/promises'
+   * import type { SharedLog } from 'libp2p-sheaf'
+   *
+   * async function backUp (log: SharedLog): Promise<void> {
+   *   await pipeline(log.export(), createWriteStream('notes.sheaf'))
+   * }
+   *
+   * async function restore (log: SharedLog): Promise<void> {
+   *   const { added, known } = await log.import(createReadStream('notes.sheaf'))
+   *   console.info(`${added} entries are new, ${known} were here`)
+   * }
+   *
+   * console.info(backUp, restore)
+   * ```
+   */
+  export (options?: ExportOptions): AsyncGenerator<Uint8Array>
+  /**
+   * Verifies and adds the entries of an archive, or of several of this log, one behind the other. What is for others to
+   * keep goes to them. An archive that is cut off rejects with an ArchiveCutError, one that was changed with an
+   * InvalidArchiveError, or some of its entries are `refused`
+   */
+  import (source: Bytes, options?: AbortOptions): Promise<Imported>
   /**
    * Whether all entries of this group are for this node to keep, and here, as far as those know who are here: none is
    * on its way

@@ -102,7 +102,8 @@ export class Ingest {
 
   /** Undefined: the entry is not for this node to keep, or there is no room for it */
   async store (from: Key, raws: RawEntry[]): Promise<Array<JoinOutcome | undefined>> {
-    const { log, kept: keptNow, take, onMoved } = this.#init
+    const { context: { clock, traffic }, log, kept: keptNow, take, onMoved } = this.#init
+    const began = clock.now()
     const kept = keptNow()
     const isAll = widthOf(kept) === RING
     const ours = raws.filter(raw => (isAll || isWithin(kept, raw)) && take(entrySize(raw)))
@@ -118,7 +119,10 @@ export class Ingest {
       onMoved()
     }
 
-    return raws.map(raw => joined.get(raw))
+    const outcomes = raws.map(raw => joined.get(raw))
+    traffic.received(outcomes)
+    traffic.add('join_seconds', (clock.now() - began) / 1000)
+    return outcomes
   }
 
   stop (): void {

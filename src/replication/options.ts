@@ -64,6 +64,8 @@ const CALLS: { [Name in keyof SharedLog]?: [at: number, rules: Record<string, [R
   arrivals: [1, SIGNALLED],
   elsewhere: [0, { group: [ANYTHING], ...SIGNALLED }],
   entries: [0, ENTRIES],
+  export: [0, { from: [ANYTHING], ...SIGNALLED }],
+  import: [1, SIGNALLED],
   trim: [0, TRIM],
   waitForSync: [0, SIGNALLED],
   waitForReplicators: [0, WAIT]

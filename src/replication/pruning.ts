@@ -207,7 +207,9 @@ export class Pruning {
     this.#removals++
 
     try {
-      return await this.#init.log.remove(gone.map(({ id }) => id))
+      const removed = await this.#init.log.remove(gone.map(({ id }) => id))
+      this.#init.context.traffic.add('removed_entries', removed)
+      return removed
     } finally {
       this.#removals++
     }

@@ -164,6 +164,12 @@ export class Replica {
     this.#parts?.push.push(entry, this.#keepersHere(placeOf(entry)))
   }
 
+  /** Many entries may be new here: others look for them, and some may be for others to keep */
+  imported (): void {
+    this.#nudgeOthers(this.#init.context.self)
+    this.#parts?.pruning.mark()
+  }
+
   /** Resolves when so many, or the leaders of those who are here, have stored it */
   async acked (entry: Entry, ack: 'leaders' | number, { signal }: AbortOptions): Promise<void> {
     const position = placeOf(entry)

@@ -20,6 +20,7 @@ import { RemoteReads } from './remote-reads.ts'
 import { Replica } from './replica.ts'
 import { copiesOf, peersOf, problemsOf, sizesOf, syncReport } from './reports.ts'
 import { Shelves } from './shelf.ts'
+import { Traffic } from './traffic.ts'
 import type { ReplicationContext } from './context.ts'
 import type { Transition } from './core/membership.ts'
 import type { Key } from './core/types.ts'
@@ -29,7 +30,7 @@ import type {
 } from './index.ts'
 import type { Port } from './port.ts'
 import type { EntryId } from '../log/entry-id.ts'
-import type { EntriesOptions, Entry, Log, TrimOptions } from '../log/index.ts'
+import type { Bytes, EntriesOptions, Entry, ExportOptions, Imported, Log, TrimOptions } from '../log/index.ts'
 import type { Signer } from '../pubsub/envelope.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
@@ -46,6 +47,12 @@ export interface SharedLogInit {
   signer: Signer
   datastore: Datastore
   logger: ComponentLogger
+  /**
+   * What went through all logs of the node
+   *
+   * @default counted for this log alone
+   */
+  traffic?: Traffic
   /** For tests: which log it is */
   openLog?: typeof openLog
   /** For tests: where keys come from */
@@ -99,12 +106,12 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   private constructor (init: SharedLogInit, logHash: Uint8Array, epoch: number) {
     const logger = init.logger.forComponent('libp2p-sheaf:shared-log')
     super(err => { logger.error('a listener of %s failed - %e', init.id, err) })
-    const { id, options, clock, random, port, signer, datastore } = init
+    const { id, options, clock, random, port, signer, datastore, traffic = new Traffic() } = init
     this.id = id
     this.#init = init
     this.#logger = logger
     this.#self = keyOf(peerIdFromPrivateKey(init.privateKey))
-    this.#counters = new Counters()
+    this.#counters = new Counters(traffic.dropped)
     this.#shelves = new Shelves(datastore, id)
     this.#replicas = checkedReplicas(options.replicas)
     this.#context = {
@@ -114,6 +121,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       randomBytes: init.randomBytes ?? randomBytes,
       logger,
       counters: this.#counters,
+      traffic,
       pacer: init.pacer ?? new Pacer(clock),
       trust: new Trust(),
       sizes: sizesFor(port.maxMessageSize)
@@ -175,6 +183,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#expectFits(data)
     const entry = await this.#opened.append(data, options)
+    this.#appended(1, data.byteLength)
     await this.#spread([entry], options)
     return entry
   }
@@ -182,8 +191,13 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   async appendMany (
     items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}
   ): Promise<Entry[]> {
-    const expectFits = (data: Uint8Array): void => { this.#expectFits(data) }
-    const entries = await this.#opened.appendMany(each(items, expectFits), options)
+    let bytes = 0
+    const look = (data: Uint8Array): void => {
+      this.#expectFits(data)
+      bytes += data.byteLength
+    }
+    const entries = await this.#opened.appendMany(each(items, look), options)
+    this.#appended(entries.length, bytes)
     await this.#spread(entries, options)
     return entries
   }
@@ -202,6 +216,19 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   entries (options?: EntriesOptions): AsyncGenerator<Entry> {
     return this.#opened.entries(options)
+  }
+
+  export (options?: ExportOptions): AsyncGenerator<Uint8Array> {
+    return this.#opened.export(options)
+  }
+
+  async import (source: Bytes, options?: AbortOptions): Promise<Imported> {
+    try {
+      return await this.#opened.import(source, options)
+    } finally {
+      // also what came before an archive is damaged
+      this.#replica.imported()
+    }
   }
 
   async keeps (group: Uint8Array): Promise<boolean> {
@@ -398,13 +425,26 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     await this.#shelves.close()
   }
 
+  #appended (entries: number, bytes: number): void {
+    const { traffic } = this.#context
+    traffic.add('appended_entries', entries)
+    traffic.add('appended_bytes', bytes)
+  }
+
   /** They go to those who keep them. A promise where somebody waits for those */
   #spread (entries: Entry[], { ack = 'stored', signal }: AppendOptions): Promise<unknown> | undefined {
     if (ack !== 'stored') {
-      return Promise.all(entries.map(async entry => this.#replica.acked(entry, ack, { signal })))
+      return this.#acked(entries, ack, { signal })
     }
 
     entries.forEach(entry => { this.#replica.spread(entry) })
+  }
+
+  async #acked (entries: Entry[], ack: 'leaders' | number, options: AbortOptions): Promise<void> {
+    const { clock, traffic } = this.#context
+    const began = clock.now()
+    await Promise.all(entries.map(async entry => this.#replica.acked(entry, ack, options)))
+    traffic.acked(clock.now() - began)
   }
 
   #onTransition (type: Transition['type'], peer: Key, segments: Segment[], reason?: LeaveReason): void {

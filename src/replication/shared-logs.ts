@@ -11,6 +11,7 @@ import { GossipSubPort } from './ports/gossipsub.ts'
 import { largePort } from './ports/large.ts'
 import { sealedPort } from './ports/sealed.ts'
 import { SharedLog } from './shared-log.ts'
+import { Traffic } from './traffic.ts'
 import type {
   OpenOptions, SharedLog as SharedLogFace, SharedLogsComponents, SharedLogsInit, SharedLogs as SharedLogsFace
 } from './index.ts'
@@ -40,6 +41,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
   /** Those that are not in `#logs` yet */
   readonly #opening = new Set<string>()
   readonly #lifecycle: Mailboxes
+  readonly #traffic = new Traffic()
   /** While it is started */
   #port?: Port
 
@@ -50,11 +52,9 @@ export class SharedLogs implements SharedLogsFace, Startable {
     this.#lifecycle = new Mailboxes({
       name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY
     })
-    this.#measure('entries', log => log.length)
-    this.#measure('bytes', log => log.diagnostics().log.bytes)
-    this.#measure('replicators', log => log.replicators().length)
-    this.#measure('coverage', log => log.coverage())
-    this.#measure('copies', log => log.diagnostics().copies)
+    components.metrics != null && this.#traffic.register(components.metrics, () => {
+      return [...this.#logs.values()].map(({ log }) => log).filter(({ status }) => status === 'open')
+    })
   }
 
   isStarted (): boolean {
@@ -136,6 +136,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       signer: new Signer(privateKey),
       datastore,
       logger,
+      traffic: this.#traffic,
       close: async () => this.#close(id, log),
       drop: async () => this.#drop(id, log)
     })
@@ -173,14 +174,6 @@ export class SharedLogs implements SharedLogsFace, Startable {
     if (known != null) {
       await end(known.log)
     }
-  }
-
-  /** A figure of each log that is open */
-  #measure (name: string, of: (log: SharedLog) => number): void {
-    this.#components.metrics?.registerMetricGroup(`libp2p_sheaf_log_${name}`, {
-      label: 'log',
-      calculate: () => Object.fromEntries([...this.#logs.values()].map(({ log }) => [log.id, of(log)]))
-    })
   }
 
   #sealedPort (): Port {

@@ -7,6 +7,7 @@ import {
   StoreInUseError, TooManySessionsError
 } from '../../src/index.ts'
 import { eventually, meet, range, settles } from '../fixtures/directsub.ts'
+import { recordedMetrics } from '../fixtures/metrics.ts'
 import {
   agreed, createSessionNode, dropped, heard, line, named, part, resyncs, say, stateOf, stopSessions
 } from '../fixtures/sessions.ts'
@@ -295,22 +296,11 @@ describe('the sessions service, over TCP', function () {
   })
 
   it('metrics count what went through, and every name says what it is of', async () => {
-    const figures = new Map<string, () => number | Record<string, number>>()
-    const register = (name: string, { calculate }: any = {}): any => {
-      calculate != null && figures.set(name, calculate)
-      return { observe () {}, update () {}, increment () {}, decrement () {} }
-    }
-    const metrics: any = {
-      trackMultiaddrConnection () {},
-      trackProtocolStream () {},
-      traceFunction: (_name: string, traced: unknown) => traced,
-      ...Object.fromEntries(['Metric', 'Counter', 'Histogram', 'Summary'].flatMap(type =>
-        [[`register${type}`, register], [`register${type}Group`, register]]))
-    }
-    const [a, b] = await Promise.all([createSessionNode({ metrics: () => metrics }), createSessionNode()])
+    const recorded = recordedMetrics()
+    const [a, b] = await Promise.all([createSessionNode({ metrics: recorded.metrics }), createSessionNode()])
     await meet(a, b)
     await Promise.all([say(a, b, 'hello'), say(b, a, 'hello')])
-    const of = (name: string): unknown => figures.get(`libp2p_sheaf_session_${name}`)?.()
+    const of = (name: string): unknown => recorded.of(`libp2p_sheaf_session_${name}`)
     expect(['sent_messages_total', 'acked_messages_total', 'delivered_messages_total', 'delivered_bytes_total'].map(of))
       .to.deep.equal([1, 1, 1, 5])
     expect(of('rounds_total')).to.equal(1)

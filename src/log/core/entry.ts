@@ -27,6 +27,9 @@ export const MAX_COUNTER = 2 ** 16 - 1
 const HEAD_BYTES = 9
 /** All lengths, counts and marks together have less than that */
 const MAX_OVERHEAD_BYTES = 32
+/** No content has more */
+export const MAX_CONTENT_BYTES = MAX_OVERHEAD_BYTES + HEAD_BYTES + MAX_AUTHOR_BYTES + ID_BYTES * (1 + MAX_PARENTS) +
+  MAX_GROUP_BYTES + MAX_DATA_BYTES
 
 /** An entry was to be written that nobody would take */
 export class InvalidContentError extends Error {

@@ -1,0 +1,202 @@
+import { Uint8ArrayList } from 'uint8arraylist'
+import { equals } from 'uint8arrays/equals'
+import { aborted } from '../runtime/aborted.ts'
+import { encodeString, Writer } from '../runtime/codec.ts'
+import { keyOfBytes } from '../runtime/keys.ts'
+import { MAX_LOG_ID_BYTES } from './constants.ts'
+import { MAX_CONTENT_BYTES } from './core/entry.ts'
+import { MAX_PROOF_BYTES } from './core/merkle.ts'
+import { ArchiveCutError, InvalidArchiveError } from './errors.ts'
+import { LogEntry } from './log-entry.ts'
+import type { RawEntry } from './core/types.ts'
+import type { Bytes, Entry, Imported, JoinOutcome } from './index.ts'
+import type { AbortOptions } from '@libp2p/interface'
+
+/** What an archive begins with. docs/protocol.md has all of the form */
+const MAGIC = encodeString('libp2p-sheaf log 1\n')
+/** Bytes of a chunk that is handed out, unless one entry is larger. As `createReadStream` has them */
+const CHUNK_BYTES = 64 * 1024
+/** Entries, and bytes of them, that are joined at once. Those of one record */
+const JOINED_ENTRIES = 256
+const JOINED_BYTES = 1024 * 1024
+/** Where the next entry would be: no entry has 0 bytes */
+const END = 0
+/** A number of 8 bytes is larger than any that may be here */
+const MAX_NUMBER_BYTES = 7
+
+/** Entries with their proofs, as a stream of bytes */
+export async function * archiveOf (id: string, entries: AsyncIterable<Entry>): AsyncGenerator<Uint8Array> {
+  let chunk = new Writer(CHUNK_BYTES).raw(MAGIC).string(id)
+  let count = 0
+
+  for await (const entry of entries) {
+    const { bytes, proof } = LogEntry.raw(entry)
+    chunk.bytes(bytes).bytes(proof)
+    count++
+
+    if (chunk.length >= CHUNK_BYTES) {
+      yield chunk.finish()
+      // a reader may keep the chunk that it was handed
+      chunk = new Writer(CHUNK_BYTES)
+    }
+  }
+
+  yield chunk.uvarint(END).uvarint(count).finish()
+}
+
+/**
+ * Joins what one archive holds, or several of the same log, one behind the other. An archive that is damaged, or cut
+ * off, has everything before that place joined: the error says how much
+ */
+export async function importArchive (
+  id: string,
+  source: Bytes,
+  join: (entries: RawEntry[]) => Promise<JoinOutcome[]>,
+  { signal }: AbortOptions
+): Promise<Imported> {
+  const imported: Imported = { added: 0, known: 0, waiting: 0, refused: 0 }
+  let batch: RawEntry[] = []
+  let bytes = 0
+
+  const joinBatch = async (): Promise<void> => {
+    signal?.throwIfAborted()
+    const added = new Set<string>()
+
+    for (const { status, id } of await join(batch)) {
+      // one that is there twice among those that are joined at once is added once
+      const isAgain = status === 'added' && added.size === added.add(keyOfBytes(id.bytes)).size
+      imported[isAgain ? 'known' : status]++
+    }
+
+    batch = []
+    bytes = 0
+  }
+
+  try {
+    for await (const entry of readArchive(id, source, signal)) {
+      batch.push(entry)
+      bytes += entry.bytes.byteLength
+
+      if (batch.length === JOINED_ENTRIES || bytes >= JOINED_BYTES) {
+        await joinBatch()
+      }
+    }
+  } catch (err) {
+    if (err instanceof InvalidArchiveError || err instanceof ArchiveCutError) {
+      await joinBatch()
+      err.imported = imported
+    }
+
+    throw err
+  }
+
+  await joinBatch()
+  return imported
+}
+
+async function * readArchive (id: string, source: Bytes, signal?: AbortSignal): AsyncGenerator<RawEntry> {
+  const input = new Input(source, signal)
+
+  try {
+    do {
+      await readHead(id, input)
+      let count = 0
+
+      for (let length = await input.number(); length !== END; length = await input.number()) {
+        yield { bytes: await input.bytes(length, MAX_CONTENT_BYTES), proof: await input.field(MAX_PROOF_BYTES) }
+        count++
+      }
+
+      if (await input.number() !== count) {
+        throw new InvalidArchiveError('The archive has another number of entries than it says: some are missing')
+      }
+    } while (!await input.isOver())
+  } finally {
+    input.close()
+  }
+}
+
+async function readHead (id: string, input: Input): Promise<void> {
+  if (!equals(await input.bytes(MAGIC.byteLength), MAGIC)) {
+    throw new InvalidArchiveError('These bytes are no archive of a log: take what export() made, uncompressed')
+  }
+
+  const found = await input.field(MAX_LOG_ID_BYTES)
+
+  if (!equals(found, encodeString(id))) {
+    const name = new TextDecoder().decode(found)
+    throw new InvalidArchiveError(`The archive is of the log '${name}', and this log is '${id}'`)
+  }
+}
+
+/** Bytes that are taken one after the other, however the source cuts them */
+class Input {
+  readonly #here = new Uint8ArrayList()
+  readonly #source: AsyncIterator<Uint8Array | Uint8ArrayList> | Iterator<Uint8Array | Uint8ArrayList>
+  readonly #signal?: AbortSignal
+
+  constructor (source: Bytes, signal?: AbortSignal) {
+    this.#source = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+    this.#signal = signal
+  }
+
+  async number (): Promise<number> {
+    for (let i = 0, value = 0, scale = 1; i < MAX_NUMBER_BYTES; i++, scale *= 128) {
+      await this.#expect(i + 1)
+      const byte = this.#here.get(i)
+      value += (byte & 0x7f) * scale
+
+      if (byte < 0x80) {
+        this.#here.consume(i + 1)
+        return value
+      }
+    }
+
+    throw new InvalidArchiveError('The archive is damaged: a number in it has no end')
+  }
+
+  /** A copy: the source may use its chunks again */
+  async bytes (length: number, max = Infinity): Promise<Uint8Array> {
+    if (length > max) {
+      throw new InvalidArchiveError(`The archive is damaged: it announces ${length} bytes where at most ${max} can be`)
+    }
+
+    await this.#expect(length)
+    const bytes = this.#here.slice(0, length)
+    this.#here.consume(length)
+    return bytes
+  }
+
+  async field (max: number): Promise<Uint8Array> {
+    return this.bytes(await this.number(), max)
+  }
+
+  async isOver (): Promise<boolean> {
+    return !await this.#has(1)
+  }
+
+  /** The source may have something to close, and nobody waits for that */
+  close (): void {
+    Promise.resolve(this.#source.return?.()).catch(() => {})
+  }
+
+  async #expect (length: number): Promise<void> {
+    if (!await this.#has(length)) {
+      throw new ArchiveCutError('The archive ends in the middle: import the rest of it, or all of it again')
+    }
+  }
+
+  async #has (length: number): Promise<boolean> {
+    while (this.#here.byteLength < length) {
+      const { done, value } = await aborted(Promise.resolve(this.#source.next()), this.#signal)
+
+      if (done === true) {
+        return false
+      }
+
+      this.#here.append(value instanceof Uint8Array ? value.slice() : value)
+    }
+
+    return true
+  }
+}

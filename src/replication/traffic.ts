@@ -1,0 +1,91 @@
+import { Counters } from '../runtime/counters.ts'
+import type { SharedLog, SharedLogDiagnostics } from './index.ts'
+import type { JoinOutcome } from '../log/index.ts'
+import type { Metrics } from '@libp2p/interface'
+
+const PREFIX = 'libp2p_sheaf_log'
+/** Seconds: from a loopback to leaders that are waited for as long as that may take */
+const LATENCIES = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 20]
+
+/** What each sum counts */
+const SUMS = {
+  appended_entries: 'entries that were appended here',
+  appended_bytes: 'bytes of payloads that were appended here',
+  join_seconds: 'seconds spent on verifying and storing entries of others',
+  removed_entries: 'entries that were removed here, as others keep them'
+}
+type Sum = keyof typeof SUMS
+const NAMES = Object.keys(SUMS) as Sum[]
+
+/** What a log is like now. A log that is closed has none of these */
+const GAUGES: Record<string, { help: string, of (log: SharedLog, diagnostics: SharedLogDiagnostics): number }> = {
+  entries: { help: 'entries that are here', of: log => log.length },
+  bytes: { help: 'bytes of the entries that are here', of: (_, { log }) => log.bytes },
+  replicators: { help: 'peers that keep a part, this one included', of: log => log.replicators().length },
+  coverage: { help: 'share of all entries that at least one replicator keeps', of: log => log.coverage() },
+  copies: { help: 'replicators that keep the entries that fewest keep', of: (_, { copies }) => copies },
+  missing_entries: {
+    help: 'entries that others had and that could not be fetched when they were compared last',
+    of: log => log.synced().peers.reduce((sum, { missing }) => sum + missing, 0)
+  },
+  problems: { help: 'problems that diagnostics() names', of: (_, { problems }) => problems.length }
+}
+
+/** What went through all shared logs of a node: sums that only grow, and whoever wants them reads them */
+export class Traffic {
+  /** What was dropped or refused, of all logs */
+  readonly dropped = new Counters()
+  readonly #received = new Counters()
+  readonly #sums = Object.fromEntries(NAMES.map(name => [name, 0])) as Record<Sum, number>
+  #latency?: { observe (seconds: number): void }
+
+  add (sum: Sum, count: number): void {
+    this.#sums[sum] += count
+  }
+
+  /** What became of entries that another peer sent. Undefined: the entry is not for this node to keep */
+  received (outcomes: Array<JoinOutcome | undefined>): void {
+    outcomes.forEach(outcome => { this.#received.add(outcome?.status ?? 'not kept') })
+  }
+
+  acked (milliseconds: number): void {
+    this.#latency?.observe(milliseconds / 1000)
+  }
+
+  register (metrics: Metrics, logs: () => SharedLog[]): void {
+    for (const name of NAMES) {
+      metrics.registerCounter(`${PREFIX}_${name}_total`, { help: SUMS[name], calculate: () => this.#sums[name] })
+    }
+    for (const [name, { help, of }] of Object.entries(GAUGES)) {
+      metrics.registerMetricGroup(`${PREFIX}_${name}`, {
+        label: 'log', help, calculate: () => Object.fromEntries(logs().map(log => [log.id, of(log, log.diagnostics())]))
+      })
+    }
+
+    metrics.registerCounterGroup(`${PREFIX}_received_entries_total`, {
+      label: 'outcome', help: 'entries that others sent', calculate: () => this.#received.toJSON()
+    })
+    metrics.registerCounterGroup(`${PREFIX}_dropped_total`, {
+      label: 'reason', help: 'what was dropped or refused', calculate: () => this.dropped.toJSON()
+    })
+    metrics.registerMetricGroup(`${PREFIX}_size`, {
+      label: 'of', help: 'entries of each table and queue, of all logs', calculate: () => sizesOf(logs())
+    })
+    // latencies are no sums: they are observed one by one
+    this.#latency = metrics.registerHistogram(`${PREFIX}_ack_seconds`, {
+      help: "from an append with 'ack' until the others had stored it", buckets: LATENCIES
+    })
+  }
+}
+
+function sizesOf (logs: SharedLog[]): Record<string, number> {
+  const sum: Record<string, number> = {}
+
+  for (const log of logs) {
+    for (const [name, size] of Object.entries(log.diagnostics().sizes)) {
+      sum[name] = (sum[name] ?? 0) + size
+    }
+  }
+
+  return sum
+}
