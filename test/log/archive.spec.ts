@@ -20,6 +20,12 @@ async function filled (): Promise<Log> {
   return log
 }
 
+/** Fails behind its first chunk */
+async function * failing (): AsyncGenerator<Uint8Array> {
+  yield new Uint8Array(1)
+  throw new Error('no disk')
+}
+
 describe('an archive of a log', () => {
   afterEach(closeLogs)
 
@@ -152,6 +158,6 @@ describe('an archive of a log', () => {
 
     await expect(importing).to.eventually.be.rejectedWith('enough')
     expect(isClosed).to.equal(true)
-    await expect(log.import((async function * () { throw new Error('no disk') })())).to.eventually.be.rejectedWith('no disk')
+    await expect(log.import(failing())).to.eventually.be.rejectedWith('no disk')
   })
 })
