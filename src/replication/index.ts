@@ -47,10 +47,10 @@ export type { LeaveReason, Segment }
  *
  * - true: all entries; false: only the entries that this node appended, until other replicators have them
  * - factor: that part of the ring, from `offset` on (both from 0 to 1); without an offset the part begins where the key
- *   of this node says
+ * of this node says
  * - segments: these segments
  * - limits: a fair share, which follows the other replicators, and not more than `storage` bytes, or the part `cpu` (0
- *   to 1) of all entries
+ * to 1) of all entries
  */
 export type Replicate =
   | boolean
