@@ -1,8 +1,8 @@
 /**
  * @packageDocumentation
  *
- * A replicated log for libp2p nodes, and what it stands on. So far: DirectSub, a pubsub that knows who listens to what
- * and delivers to exactly them, over relays too.
+ * A replicated log for libp2p nodes, and the services that it builds on: DirectSub, a pubsub that knows which peer
+ * listens to which topic and delivers to exactly those peers, over relays too; sessions; transfers.
  *
  * @example
  *
