@@ -1,37 +1,37 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'aegir/chai'
-import { Terminal } from '../../bin/terminal.ts'
-import { VirtualClock } from '../fixtures/virtual-clock.ts'
-import type { Event } from '../../bin/events.ts'
+import { Terminal } from '../src/terminal.ts'
+import type { Event } from '../src/events.ts'
 
 const CLEAR = '!\r\u001b[K'
 
 interface Screen {
   terminal: Terminal
-  clock: VirtualClock
+  /** Milliseconds */
+  now: number
   /** What was written, in order */
   written: string
 }
 
 function screen ({ isTTY, isPiped = !isTTY, json = false }: { isTTY: boolean, isPiped?: boolean, json?: boolean }): Screen {
-  const clock = new VirtualClock()
   const stream = (name: string, isTTY: boolean): NodeJS.WriteStream => {
     const stream = Object.assign(new PassThrough(), { isTTY })
     stream.on('data', chunk => { shown.written += `${name}${String(chunk)}` })
     return stream as unknown as NodeJS.WriteStream
   }
   const words = (event: Event): string | undefined => event.type === 'stored' ? 'stored' : undefined
-  const terminal = new Terminal({ json, words, stdout: stream('>', !isPiped), stderr: stream('!', isTTY), now: () => clock.now(), onGone: () => {} })
-  const shown: Screen = { terminal, clock, written: '' }
+  const terminal = new Terminal({ json, words, stdout: stream('>', !isPiped), stderr: stream('!', isTTY), now: () => shown.now, onGone: () => {} })
+  const shown: Screen = { terminal, now: 0, written: '' }
   return shown
 }
 
 /** Work that takes longer than one waits without a bar */
-async function work ({ terminal, clock }: Screen): Promise<void> {
+async function work (shown: Screen): Promise<void> {
+  const { terminal } = shown
   await terminal.print({ type: 'progress', what: 'appended', done: 0, total: 10 })
 
   for (let waited = 0; waited < 700; waited += 50) {
-    clock.advance(50)
+    shown.now += 50
     await terminal.print({ type: 'progress', what: 'appended', done: 5, total: 10 })
   }
 

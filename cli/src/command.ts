@@ -3,7 +3,7 @@ import type { Event } from './events.ts'
 import type { Flag, Initially, Options } from './flags.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
-import type { SharedLog } from '../src/index.ts'
+import type { SharedLog } from 'libp2p-sheaf'
 
 interface CommandFace {
   /** What stands behind it and is no flag */

@@ -4,15 +4,21 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
-import { systemClock } from '../../src/runtime/clock.ts'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 
-const BIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../../bin/sheaf.ts' : '../../bin/sheaf.js', import.meta.url))
+const BIN = fileURLToPath(new URL('../src/sheaf.ts', import.meta.url))
+
+/** The library as it lies in the repository: nothing has to be built */
+const FROM_SOURCE = ['--conditions=sheaf-source']
 
 /** Milliseconds that anything may take: a busy machine starts a process in five seconds, and measures itself in twenty-five */
 export const PATIENCE = 60_000
+
+/** Milliseconds between two looks at a condition of which nobody sends word */
+const LOOK_INTERVAL = 5
 
 /** Tests that are under way at the same time: each of them mostly waits for processes to start, or for one that waits itself */
 const AT_ONCE = 2
@@ -33,7 +39,7 @@ export class Terminal {
   /** `shell`: what a shell does first, and then becomes the command: "$0" "$@" */
   constructor (dir: string, args: string[], env: NodeJS.ProcessEnv = {}, shell?: string) {
     this.dir = dir
-    const command = [process.execPath, BIN, ...args]
+    const command = [process.execPath, ...FROM_SOURCE, BIN, ...args]
     const [program, ...rest] = shell == null ? command : ['bash', '-c', shell, ...command]
     // what Node thinks of the way in which the tests were started is no news
     this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
@@ -51,7 +57,7 @@ export class Terminal {
   async sees (what: RegExp | string): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     const shown = (): string => `${what}: not seen, but\n${[...this.lines, ...this.errors].join('\n')}`
-    const timer = systemClock.after(PATIENCE, () => { reject(new Error(shown())) })
+    const timer = setTimeout(() => { reject(new Error(shown())) }, PATIENCE)
     this.#onLine = () => {
       const at = this.lines.findIndex(line => typeof what === 'string' ? line === what : what.test(line))
 
@@ -68,7 +74,7 @@ export class Terminal {
     try {
       return await promise
     } finally {
-      timer.cancel()
+      clearTimeout(timer)
       this.#onLine = () => {}
     }
   }
@@ -100,9 +106,9 @@ export class Terminal {
 
   /** With which code it ended, or by which signal */
   async ended (): Promise<unknown> {
-    const timer = systemClock.after(PATIENCE, () => { this.signal('SIGKILL') })
+    const timer = setTimeout(() => { this.signal('SIGKILL') }, PATIENCE)
     const [code, signal] = await this.#closed
-    timer.cancel()
+    clearTimeout(timer)
     return signal ?? code
   }
 
@@ -221,5 +227,17 @@ export function testsInPlaces (): (title: string, work: (place: Place) => Promis
         throw outcome.reason
       }
     })
+  }
+}
+
+/** Resolves when a condition holds of which nobody sends word */
+export async function eventually (what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE
+
+  while (!condition()) {
+    if (performance.now() > deadline) {
+      throw new Error(`Waited ${PATIENCE} ms in vain: ${what}`)
+    }
+    await sleep(LOOK_INTERVAL)
   }
 }

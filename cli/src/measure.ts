@@ -6,7 +6,7 @@ import { caughtUp } from './catching-up.ts'
 import { openLog, openNode } from './node.ts'
 import type { Event } from './events.ts'
 import type { OpenNode } from './node.ts'
-import type { SharedLog } from '../src/index.ts'
+import type { SharedLog } from 'libp2p-sheaf'
 
 const LOG = 'bench'
 const LISTEN = ['/ip4/127.0.0.1/tcp/0']

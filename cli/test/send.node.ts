@@ -4,11 +4,10 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
-import { eventually, stopPeers } from '../fixtures/directsub.ts'
-import { createTransferNode } from '../fixtures/transfers.ts'
-import { newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
+import { startStranger, stopStrangers } from './stranger.ts'
+import { eventually, newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { Ended } from './terminal.ts'
-import type { OutboundTransfer } from '../../src/index.ts'
+import type { OutboundTransfer } from 'libp2p-sheaf'
 
 const LEAF = 65_536
 /** So much that a process is killed before all of it is there, wherever that is */
@@ -56,15 +55,15 @@ describe('sheaf send and receive', function () {
   const wholeLeaves = (name: string): number => sizeOf(name) - sizeOf(name) % LEAF
   /** More than so many bytes, and not all */
   const untilHere = async (name: string, bytes: number): Promise<void> => {
-    await eventually(`not more than ${bytes} bytes came`, () => sizeOf(name) > bytes, PATIENCE)
+    await eventually(`not more than ${bytes} bytes came`, () => sizeOf(name) > bytes)
   }
 
   beforeEach(async () => mkdir(inbox()))
-  afterEach(stopPeers)
+  afterEach(stopStrangers)
 
   /** Another program than `sheaf send`, which says of its files what it wants */
   async function stranger (address: string): Promise<{ offer (bytes: Uint8Array, meta: unknown): OutboundTransfer }> {
-    const node = await createTransferNode()
+    const node = await startStranger()
     const { remotePeer } = await node.dial(multiaddr(address))
     return {
       offer (bytes, meta) {
@@ -105,7 +104,7 @@ describe('sheaf send and receive', function () {
     sending.signal('SIGINT')
     expect([await sending.ended(), sending.errors]).to.deep.equal([130, []])
     const isNoted = (): boolean => terminal.errors.some(line => /"Interrupted: middle.bin from .*it goes on"/.test(line))
-    await eventually('it was not said', isNoted, PATIENCE)
+    await eventually('it was not said', isNoted)
     expect(await names()).to.include('middle.bin.part').and.not.include('middle.bin')
     terminal.signal('SIGINT')
     expect(await terminal.ended()).to.equal(0)
@@ -217,7 +216,7 @@ describe('sheaf send and receive', function () {
     const { offer } = await stranger(send.split(' ')[3])
     expect(await outcome(offer(bytesOf(4 * LEAF), { name: 'x' }))).to.equal('stopped')
     const note = /"Interrupted: x from \w+: there is no more room in in; 131 kB are here, sent again it goes on"/
-    await eventually('it was not said', () => terminal.errors.some(line => note.test(line)), PATIENCE)
+    await eventually('it was not said', () => terminal.errors.some(line => note.test(line)))
     expect(await outcome(offer(bytesOf(LEAF), { name: 'y' }))).to.equal('done')
     expect(await names()).to.deep.equal(['x.part', 'y'])
   })

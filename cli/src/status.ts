@@ -1,9 +1,9 @@
-import { coverageOf, shareOf, thinnest } from '../src/replication/core/placement.ts'
+import { copiesOf, coverageOf, shareOf } from 'libp2p-sheaf'
 import { REPLICAS } from './log.ts'
 import { bytesInWords, count, percent, ringInWords, short, widthOf } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
-import type { SharedLog } from '../src/index.ts'
+import type { SharedLog } from 'libp2p-sheaf'
 
 /**
  * Milliseconds for which nobody new may be heard of until those are all: some are only known through others. A guess
@@ -46,7 +46,7 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
   })
   // those who are gone are waited for a while, but have no copy to show
   const here = replicators.filter(({ here }) => here).map(({ peer, segments }) => ({ key: peer, segments }))
-  const copies = thinnest(here, REPLICAS)
+  const copies = copiesOf(here, REPLICAS)
 
   yield {
     type: 'status',

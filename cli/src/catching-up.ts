@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { short } from './text.ts'
 import type { Event } from './events.ts'
-import type { SharedLog } from '../src/index.ts'
+import type { SharedLog } from 'libp2p-sheaf'
 
 /** Milliseconds for which nothing may arrive while there is something to come */
 const PATIENCE = 10_000

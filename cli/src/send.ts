@@ -2,7 +2,7 @@ import { access, constants, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { MAX_SIZE } from '../src/transfer/constants.ts'
+import { MAX_TRANSFER_SIZE } from 'libp2p-sheaf'
 import { FailedError, oneLine, UsageError } from './errors.ts'
 import { isSafeName } from './file-name.ts'
 import { MEMORY } from './flags.ts'
@@ -81,9 +81,9 @@ async function fileAt (path: string): Promise<SentFile> {
   if (!isSafeName(name)) {
     throw new FailedError(`${path} has a name that is hidden or has strange letters: rename it, and send that`)
   }
-  if (found.size > MAX_SIZE) {
+  if (found.size > MAX_TRANSFER_SIZE) {
     throw new FailedError(`${path} has ${bytesInWords(found.size)}, ` +
-      `and ${bytesInWords(MAX_SIZE)} is the most: split it`)
+      `and ${bytesInWords(MAX_TRANSFER_SIZE)} is the most: split it`)
   }
 
   await access(path, constants.R_OK).catch(err => { throw new FailedError(`${path} cannot be read (${oneLine(err)})`) })

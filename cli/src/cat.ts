@@ -6,7 +6,7 @@ import { keptHere, others } from './log.ts'
 import { count, percent, printable } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event } from './events.ts'
-import type { Entry, SharedLog } from '../src/index.ts'
+import type { Entry, SharedLog } from 'libp2p-sheaf'
 
 /** Entries that may wait for whoever reads what is followed */
 const MAX_WAITING = 65_536

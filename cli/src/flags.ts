@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
 import { multiaddr } from '@multiformats/multiaddr'
 import { oneLine, UsageError } from './errors.ts'
-import type { Replicate } from '../src/index.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Replicate } from 'libp2p-sheaf'
 
 export const MEMORY = 'memory'
 export const DEFAULT_LOG = 'lobby'

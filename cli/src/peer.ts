@@ -8,7 +8,7 @@ import type { Event } from './events.ts'
 import type { Options } from './flags.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
-import type { SharedLog } from '../src/index.ts'
+import type { SharedLog } from 'libp2p-sheaf'
 
 export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',

@@ -1,5 +1,5 @@
-import { shareOf } from '../src/replication/core/placement.ts'
-import type { Replicator, SharedLog } from '../src/index.ts'
+import { shareOf } from 'libp2p-sheaf'
+import type { Replicator, SharedLog } from 'libp2p-sheaf'
 
 /** Copies of each entry that there should be */
 export const REPLICAS = 2

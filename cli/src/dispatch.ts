@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { TOPIC } from '../src/transfer/constants.ts'
+import { TRANSFER_TOPIC } from 'libp2p-sheaf'
 import { FailedError, oneLine } from './errors.ts'
 import { metaOf, PROTOCOL } from './file-offer.ts'
 import { causeOf, connect } from './node.ts'
@@ -9,9 +9,9 @@ import type { FileEvent } from './events.ts'
 import type { Node } from './node.ts'
 import type { Receiver, SentFile } from './send.ts'
 import type { Terminal } from './terminal.ts'
-import type { Chunks, SubscriptionChange, TransferProgress } from '../src/index.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Chunks, SubscriptionChange, TransferProgress } from 'libp2p-sheaf'
 
 /** Milliseconds that connecting may take */
 const DIAL_TIMEOUT = 10_000
@@ -124,7 +124,7 @@ export class Dispatch {
   }
 
   #onChange ({ peerId, subscriptions }: SubscriptionChange, over: AbortSignal): void {
-    const change = subscriptions.find(({ topic }) => topic === TOPIC)
+    const change = subscriptions.find(({ topic }) => topic === TRANSFER_TOPIC)
 
     if (peerId.equals(this.#peerId) && change?.subscribe === false && !over.aborted) {
       void this.#terminal.print({
@@ -181,7 +181,7 @@ export async function reach (
 
   const deadline = performance.now() + HELLO_TIMEOUT
 
-  while (!node.services.pubsub.getSubscribers(TOPIC).some(other => other.equals(peerId))) {
+  while (!node.services.pubsub.getSubscribers(TRANSFER_TOPIC).some(other => other.equals(peerId))) {
     if (performance.now() > deadline) {
       const where = relays.length === 0 ? address : `${short(peerId)}, by way of ${relays.join(' or ')}`
       throw new FailedError(`Nobody takes files at ${where}: does 'sheaf receive' still run there?`)

@@ -1,10 +1,10 @@
-import { TOPIC } from '../src/transfer/constants.ts'
+import { TRANSFER_TOPIC } from 'libp2p-sheaf'
 import { Arrival } from './arrival.ts'
 import { nameIn, PROTOCOL } from './file-offer.ts'
 import { short } from './text.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
-import type { Offer, SubscriptionChange } from '../src/index.ts'
+import type { Offer, SubscriptionChange } from 'libp2p-sheaf'
 
 /**
  * A directory that takes the files that others send
@@ -70,7 +70,7 @@ export class Inbox {
   }
 
   #onChange ({ peerId, subscriptions }: SubscriptionChange): void {
-    const change = subscriptions.find(({ topic }) => topic === TOPIC)
+    const change = subscriptions.find(({ topic }) => topic === TRANSFER_TOPIC)
 
     for (const arrival of change == null ? [] : this.#arrivals) {
       if (arrival.offer.from.equals(peerId)) {

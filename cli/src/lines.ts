@@ -3,8 +3,8 @@ import { entryEvent } from './events.ts'
 import { others } from './log.ts'
 import { short, widthOf } from './text.ts'
 import type { Terminal } from './terminal.ts'
-import type { Entry, SharedLog } from '../src/index.ts'
 import type { PeerId } from '@libp2p/interface'
+import type { Entry, SharedLog } from 'libp2p-sheaf'
 
 /** Lines that are shown of what was appended before */
 const SHOWN = 20

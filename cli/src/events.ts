@@ -1,8 +1,8 @@
 import { fromString } from 'uint8arrays/from-string'
 import { toString } from 'uint8arrays/to-string'
 import { short } from './text.ts'
-import type { Entry } from '../src/index.ts'
 import type { PeerId } from '@libp2p/interface'
+import type { Entry } from 'libp2p-sheaf'
 
 export interface EntryEvent {
   type: 'entry'

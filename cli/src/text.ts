@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
-import { RING } from '../src/replication/core/ring.ts'
+import { RING } from 'libp2p-sheaf'
 import type { FileEvent } from './events.ts'
-import type { Segment } from '../src/index.ts'
+import type { Segment } from 'libp2p-sheaf'
 
 /** Letters of the name of a file in a line: with a bar and two long numbers behind it, a line has 80 */
 export const NAME_WIDTH = 20

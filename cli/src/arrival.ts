@@ -7,7 +7,7 @@ import { openPart } from './part.ts'
 import { bytesInWords, clipped, NAME_WIDTH, short } from './text.ts'
 import type { Event, FileEvent } from './events.ts'
 import type { Part } from './part.ts'
-import type { IncomingTransfer, Offer } from '../src/index.ts'
+import type { IncomingTransfer, Offer } from 'libp2p-sheaf'
 
 /** Letters of a root that tell a payload from others of the same name */
 const TAG = 8
