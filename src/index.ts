@@ -22,6 +22,7 @@
  * ```
  */
 
+import './runtime/supported-node.ts'
 export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'

@@ -2,6 +2,7 @@
 /**
  * The command: a log that several peers share, and files from one peer to another, from a terminal
  */
+import './supported-node.ts'
 import module from 'node:module'
 import { bench } from './bench.ts'
 import { helpOf, helpOfAll } from './command.ts'
