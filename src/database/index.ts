@@ -29,6 +29,7 @@
  * ```
  */
 
+import '../runtime/supported-node.ts'
 import type { FieldValue } from './core/indexes.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
