@@ -66,11 +66,13 @@ export default {
     }
   },
   dependencyCheck: {
-    // seen by neither check: `node` is what the scripts run on, the others come with aegir
-    ignore: ['node', 'playwright-core', 'playwright-test'],
+    // seen by neither check: `node` is what the scripts run on, playwright comes with aegir, and the link to this package
+    // itself is by what cli/ finds it
+    ignore: ['libp2p-sheaf', 'node', 'playwright-core', 'playwright-test'],
     // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',
+      '/cli',
       '/dist',
       '/examples',
       '/inspector',
@@ -80,6 +82,7 @@ export default {
       'eslint.config.js'
     ],
     developmentIgnorePatterns: [
+      '/cli',
       '/dist',
       '/src'
     ]

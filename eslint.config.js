@@ -6,7 +6,7 @@ const PURE = ['src/**/core/**/*.ts', 'src/*/constants.ts']
 
 export default [
   {
-    ignores: ['dist/**', 'node_modules/**', '.docs/**', '.coverage/**', 'coverage/**']
+    ignores: ['**/dist/**', '**/node_modules/**', '.docs/**', '.coverage/**', 'coverage/**']
   },
   ...aegir,
   {
@@ -57,7 +57,7 @@ export default [
   {
     name: 'house/commands',
     // they speak to a person at a terminal
-    files: ['bench/**', 'bin/**', 'scripts/**', 'test/sim/simulate.ts', 'test/soak/soak-hostile.ts', 'test/soak/soak-replication.ts'],
+    files: ['bench/**', 'cli/src/**', 'scripts/**', 'test/sim/simulate.ts', 'test/soak/soak-hostile.ts', 'test/soak/soak-replication.ts'],
     rules: {
       'no-console': 'off'
     }

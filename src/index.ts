@@ -1,8 +1,8 @@
 /**
  * @packageDocumentation
  *
- * A replicated log for libp2p nodes, and what it stands on. So far: DirectSub, a pubsub that knows who listens to what
- * and delivers to exactly them, over relays too.
+ * A replicated log for libp2p nodes, and the services that it builds on: DirectSub, a pubsub that knows which peer
+ * listens to which topic and delivers to exactly those peers, over relays too; sessions; transfers.
  *
  * @example
  *
@@ -22,6 +22,7 @@
  * ```
  */
 
+import './runtime/supported-node.ts'
 export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
@@ -34,6 +35,8 @@ export { directSub } from './pubsub/index.ts'
 export {
   InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError
 } from './pubsub/errors.ts'
+export { coverageOf, shareOf, thinnest as copiesOf } from './replication/core/placement.ts'
+export { RING } from './replication/core/ring.ts'
 export { EntryTooLargeError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
 export { sharedLogs } from './replication/index.ts'
 export { InvalidOptionsError } from './runtime/errors.ts'
@@ -43,6 +46,7 @@ export {
   TooManySessionsError
 } from './session/errors.ts'
 export { sessions } from './session/index.ts'
+export { MAX_SIZE as MAX_TRANSFER_SIZE, TOPIC as TRANSFER_TOPIC } from './transfer/constants.ts'
 export {
   OfferOverError, SourceFailedError, TooManyTransfersError, TransferFailedError, TransferRejectedError
 } from './transfer/errors.ts'
@@ -62,6 +66,7 @@ export type {
   SharedLogDiagnostics, SharedLogEvents, SharedLogs, SharedLogsComponents, SharedLogsInit, Shelf, SyncReport,
   WaitForReplicatorsOptions
 } from './replication/index.ts'
+export type { Member } from './replication/core/placement.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'
 export type {
   CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode,

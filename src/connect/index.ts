@@ -1,6 +1,6 @@
 /**
- * Staying connected: a node dials the peers that it is told of, looks for them again when they are gone, and gets to
- * know their peers, so that it does not depend on any one of them.
+ * Staying connected: a node dials its known peers, dials lost peers again, and learns of the peers of its peers, so
+ * that it does not depend on any one of them.
  *
  * @example
  *
@@ -29,20 +29,20 @@ import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 export interface PeerDiagnostics {
-  /** The address of one that was named here; the id of one that others named */
+  /** The address of a peer from `known` or `add`; the id of a peer that others named */
   name: string
   isKnown: boolean
   state: 'idle' | 'dialling' | 'connected'
-  /** Dials in a row that led nowhere */
+  /** Dials in a row that failed */
   failures: number
-  /** Milliseconds until it is dialled again, at the earliest */
+  /** Milliseconds until the node dials this peer again, at the earliest */
   retryIn: number
 }
 
 export interface StayConnected extends Startable {
-  /** One more to stay connected to. Nothing happens if it is known */
+  /** Adds a peer to stay connected to. Has no effect if the peer is known */
   add (address: Multiaddr | string): void
-  /** Lets go of it: it is not looked for any more. What is connected stays so */
+  /** Removes a known peer: the node does not look for it any more. An open connection stays open */
   remove (address: Multiaddr | string): void
   diagnostics (): { wanted: number, connected: number, peers: PeerDiagnostics[] }
 }
@@ -58,25 +58,25 @@ export interface StayConnectedComponents {
 
 export interface StayConnectedInit {
   /**
-   * Whom to stay connected to: addresses, with or without the id of the peer
+   * The addresses of the peers to stay connected to, with or without the id of the peer
    *
    * @default none: those who connect to this node, and their peers
    */
   known?: Iterable<Multiaddr | string>
   /**
-   * To how many peers that run this service this node stays connected at least, as long as it knows so many. Peers that
-   * were named here count among them
+   * How many peers that run this service the node stays connected to at least, as long as it knows so many. Peers from
+   * `known` and `add` count among them
    *
    * @default 4
    */
   min?: number
   /** For tests: where time comes from */
   clock?: Clock
-  /** For tests: where chance comes from */
+  /** For tests: where randomness comes from */
   random?: Random
 }
 
-/** The service: register it in `createLibp2p({ services })`; it needs `identify`, which tells peers' addresses */
+/** The service. Register it in `createLibp2p({ services })`; it needs `identify`, which tells the addresses of peers */
 export function stayConnected (init: StayConnectedInit = {}): (components: StayConnectedComponents) => StayConnected {
   return components => new StayConnectedClass(components, init)
 }

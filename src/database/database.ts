@@ -28,14 +28,14 @@ import type { AbortOptions } from '@libp2p/interface'
 
 export interface DatabaseInit<T> {
   codec: Codec<T>
-  /** Names the fields that rows depend on beside the codec: when they change, the table is made again */
+  /** Names the fields that rows depend on beside the codec: when they change, the table is built again */
   form?: string[]
   /** Takes from a value the fields that rows hold. Throws if the value does not belong to the key */
   fieldsOf? (key: string, value: T): string[]
   onRow?: OnRow
 }
 
-/** The log that a database is made on, and how it reads entries */
+/** The log below a database, and how the database reads its entries */
 export interface Opened<T> {
   log: SharedLog
   shelf: Shelf
@@ -44,20 +44,20 @@ export interface Opened<T> {
   stored: Stored
 }
 
-/** Most rows tell of none */
+/** Most rows have no fields */
 const NO_FIELDS: string[] = []
-/** The place of a database beside its log, and those that are taken: there is one for all who opened the log */
+/** The shelf of a database, and the shelves in use: programs that open one log share its shelf */
 const SHELF = 'database'
 const taken = new WeakSet<Shelf>()
-/** Rows that are looked for in the log at once */
+/** Rows that are looked up in the log at once */
 const LOOKUPS = 64
 
 /**
- * A table of keys on a shared log: each entry of it sets a key or deletes it, and the last one in the order of the log
- * counts. What is in memory is which entry that is; values are read from the log.
+ * A table of keys on a shared log: each entry sets a key or deletes it, and the last one in the order of the log
+ * counts. Memory holds which entry that is; values are read from the log.
  */
 export abstract class Database<T> {
-  /** The shared log below: it says who keeps the entries, and whether they are in sync */
+  /** The shared log below: it tells which replicators keep the entries, and whether they are in sync */
   readonly log: SharedLog
   readonly #shelf: Shelf
   readonly #init: DatabaseInit<T>
@@ -68,7 +68,7 @@ export abstract class Database<T> {
   readonly #counters = new Counters()
   /** Names of watches that go on after a restart */
   readonly #watching = new Set<string>()
-  /** Entries that came since this was opened, and since the last checkpoint */
+  /** Entries that arrived since the database was opened, and since the last checkpoint */
   #came = 0
   #applied = 0
   #storing = Promise.resolve()
@@ -119,7 +119,7 @@ export abstract class Database<T> {
     this.#feed = new Feed({ log, next, apply: (entry, arrival) => { this.#apply(entry, arrival) } })
   }
 
-  /** How many have a value here */
+  /** The number of keys that have a value on this node */
   get size (): number {
     return this.#table.size
   }
@@ -134,7 +134,7 @@ export abstract class Database<T> {
     return (await this.#reads.get(key, options))?.value
   }
 
-  /** Tells of each change from now on; ends when the database is closed */
+  /** Reports each change from now on; ends when the database is closed */
   watch (options: WatchOptions = {}): AsyncGenerator<Change<T>> {
     const { from = 'now', name, signal } = options
     checkOptions('watch()', options, WATCH)
@@ -148,7 +148,10 @@ export abstract class Database<T> {
     }, { name, signal })
   }
 
-  /** Lets go of versions that others have replaced, here. See docs/write-a-database.md before */
+  /**
+   * Removes versions that other versions have replaced, from this node only. See docs/write-a-database.md before you
+   * use it
+   */
   async compact (options: CompactOptions): Promise<number> {
     const { age, signal } = options
     checkOptions('compact()', { ...options, age: age ?? null }, COMPACT)
@@ -197,16 +200,14 @@ export abstract class Database<T> {
     await this.log.close()
   }
 
-  /** Nothing of the log comes here any more */
+  /** Stops reading the log */
   async #stop (): Promise<void> {
     this.log.removeEventListener('entry:remove', this.#onRemove)
     this.log.removeEventListener('closing', this.#onClosing)
     await this.#feed.stop()
   }
 
-  /**
-   * All that the log has is in the table, and nothing else: a crash may come between a removal and the next checkpoint
-   */
+  /** Makes the table match the log: a crash may come between a removal and the next checkpoint */
   async #catchUp ({ entries }: Stored, options: AbortOptions): Promise<void> {
     await this.#feed.caughtUp(options)
 
@@ -229,7 +230,7 @@ export abstract class Database<T> {
     this.#expectOpen()
     const entry = await this.log.append(encodeOperation(operation), { ...options, group })
 
-    // who reads next reads it
+    // the next read sees the entry
     if (!this.#feed.isCaughtUp) {
       await this.#feed.caughtUp(options)
     }
@@ -238,7 +239,8 @@ export abstract class Database<T> {
   }
 
   /**
-   * Other entries than operations may be in the log, and those of others that our codec does not know: they say nothing
+   * The log may have entries that are no operations, and values that this codec cannot read: these are counted and
+   * skipped
    */
   #apply (entry: Entry, arrival: number): void {
     this.#came++
@@ -255,7 +257,10 @@ export abstract class Database<T> {
     }
   }
 
-  /** The one door for entries, from here and from elsewhere. Throws what the codec throws, or a MalformedError */
+  /**
+   * Reads an entry, of this node or of another one, by the same rules. Throws what the codec throws, or a
+   * MalformedError
+   */
   #decode (entry: Entry): Change<T> & { fields: string[] } {
     const operation = decodeOperation(entry)
     const { key } = operation
@@ -268,7 +273,7 @@ export abstract class Database<T> {
     return { key, entry, value, fields: this.#init.fieldsOf?.(key, value) ?? NO_FIELDS }
   }
 
-  /** What an entry has changed, unless another one counts by now: that comes, too */
+  /** The change that an entry made, unless another entry counts by now, which is reported itself */
   #changeOf (entry: Entry, arrival: number): Change<T> | undefined {
     const key = keyIn(entry)
     const row = key == null ? undefined : this.#table.get(key)
@@ -287,18 +292,21 @@ export abstract class Database<T> {
     }
   }
 
-  /** The node stops, or whoever else has the log drops it */
+  /** The node stops, or another program drops the log */
   readonly #onClosing = ({ detail: { waitUntil } }: SharedLogEvents['closing']): void => {
     waitUntil(this.#checkpoint())
   }
 
-  /** How far the table goes, and how many entries that is: who has all of the log knows */
+  /** How far the table goes, and the number of entries up to there, if the table has all of the log */
   #position (): Pick<Stored, 'next' | 'entries'> {
     const { next, isCaughtUp } = this.#feed
     return { next, entries: isCaughtUp ? this.log.length : undefined }
   }
 
-  /** What the log has in full is not worth a failure: it is read again, or stored with the next one */
+  /**
+   * A checkpoint that fails is no error, since the log has everything: its rows are read again, or the next checkpoint
+   * has them
+   */
   async #checkpoint (at?: Pick<Stored, 'next' | 'entries'>): Promise<void> {
     this.#applied = 0
     this.#storing = this.#storing.then(async () => {
@@ -331,6 +339,6 @@ function keyIn (entry: Pick<Entry, 'data' | 'group'>): string | undefined {
   try {
     return decodeOperation(entry).key
   } catch {
-    // it was counted when it came
+    // the entry was counted when it arrived
   }
 }

@@ -11,8 +11,8 @@ import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
 
 /**
- * Documents that several peers write: objects with an id. Of two with one id the one counts that comes last in the
- * order of the log, for all of them.
+ * Documents that several peers write: objects with an id. Of two documents with one id, all peers take the one that
+ * comes last in the order of the log.
  *
  * @example
  *
@@ -32,7 +32,9 @@ export class Documents<T extends object> extends Database<T> {
   readonly #indexes: Indexes
   readonly #id: string
 
-  /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
+  /**
+   * Opens the documents on the log of this name: all nodes that open it so share it. Takes the options of the log, too
+   */
   static async open<T extends object> (
     logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}
   ): Promise<Documents<T>> {
@@ -62,7 +64,7 @@ export class Documents<T extends object> extends Database<T> {
     this.#id = id
   }
 
-  /** Resolves when it is stored, or as `ack` says; `get` and `query` tell it from then on */
+  /** Resolves when the document is stored, or as `ack` says; `get` and `query` return it from then on */
   async put (document: T, options: PutOptions = {}): Promise<Entry> {
     const id = idOf(document, this.#id)
 
@@ -75,8 +77,9 @@ export class Documents<T extends object> extends Database<T> {
   }
 
   /**
-   * Those whose fields have these values, in no order: what is kept here, then what others keep. An index finds the
-   * first without reading others, where one of the fields has one; the second is read in full
+   * Documents whose fields have these values, in no order: first those that this node keeps, then those that others
+   * keep. If one of the fields has an index, the first part reads only matching documents; the second part is read in
+   * full
    */
   query (options: QueryOptions<T> = {}): AsyncGenerator<T> {
     checkOptions('query()', options, QUERY)
@@ -94,7 +97,7 @@ export class Documents<T extends object> extends Database<T> {
   }
 }
 
-/** Others may put what they like under a key */
+/** Other peers may put anything under a key */
 function idOf (document: unknown, field: string): string | undefined {
   const id = ownOf(document, field)
   return typeof id === 'string' ? id : undefined

@@ -1,10 +1,10 @@
-/** It was closed, or the log or the node below it was */
+/** The database was closed, or the log or the node below it was */
 export class DatabaseClosedError extends Error {
   static name = 'DatabaseClosedError'
   name = 'DatabaseClosedError'
 }
 
-/** One log holds one database, and one opens it: two would write over each other's checkpoints */
+/** One log holds one database, and a node opens it once: two would overwrite each other's checkpoints */
 export class DatabaseOpenError extends Error {
   static name = 'DatabaseOpenError'
   name = 'DatabaseOpenError'
@@ -28,7 +28,7 @@ export class InvalidDocumentError extends Error {
   name = 'InvalidDocumentError'
 }
 
-/** Two watches of one name at once: each would pass over what the other was told */
+/** Two watches of one name at once: each would skip what the other has reported */
 export class WatchOpenError extends Error {
   static name = 'WatchOpenError'
   name = 'WatchOpenError'

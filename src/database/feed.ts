@@ -7,25 +7,25 @@ import type { AbortOptions } from '@libp2p/interface'
 
 export interface FeedInit {
   log: SharedLog
-  /** Where to begin */
+  /** The arrival to begin with */
   next: number
   apply (entry: Entry, arrival: number): void
 }
 
 /**
- * Hands over all entries of a log in the order in which they came, each once. What it reads is what the log has, from
- * where it is: events only say that there is more. So it makes no difference what came before it listened, or while it
- * was busy.
+ * Hands over all entries of a log in the order in which they arrived, each once. It reads what the log has, from its
+ * position on: an event only says that there is more. So entries that came before it listened, or while it was busy,
+ * make no difference.
  */
 export class Feed {
   readonly #init: FeedInit
   readonly #taken = new Bell()
   readonly #controller = new AbortController()
   #next: number
-  /** The last arrival that an event told of */
+  /** The last arrival that an event has reported */
   #heard = -1
   #reading?: Promise<void>
-  /** It has come to the end of the log once */
+  /** The feed has reached the end of the log once */
   #isOpen = false
   #failure?: Error
 
@@ -37,12 +37,12 @@ export class Feed {
     this.#read()
   }
 
-  /** All that came before this one is handed over */
+  /** All entries that arrived before this number are handed over */
   get next (): number {
     return this.#next
   }
 
-  /** Where what has not come yet will begin */
+  /** The number at which entries that have not arrived yet will begin */
   get end (): number {
     return Math.max(this.#next, this.#heard + 1)
   }
@@ -51,12 +51,15 @@ export class Feed {
     return this.#controller.signal.aborted
   }
 
-  /** All that is in the log is handed over */
+  /** All entries of the log are handed over */
   get isCaughtUp (): boolean {
     return this.#isOpen && this.#next >= this.end && !this.isEnded
   }
 
-  /** All that is in the log when this is called is handed over. Throws if the database is closed before */
+  /**
+   * Resolves when all entries that the log has at the time of the call are handed over. Throws if the database is
+   * closed before that
+   */
   async caughtUp ({ signal }: AbortOptions = {}): Promise<void> {
     const { end } = this
 
@@ -68,14 +71,14 @@ export class Feed {
     }
   }
 
-  /** This one is handed over, if it is there, or nothing more comes */
+  /** Resolves when the entry with this number is handed over, if there is one, or when no more entries come */
   async reached (arrival: number, { signal }: AbortOptions = {}): Promise<void> {
     while (!this.isEnded && this.#next <= arrival) {
       await this.#taken.rung({ signal })
     }
   }
 
-  /** Nothing is handed over after that */
+  /** Stops the feed: it hands over nothing after that */
   async stop (): Promise<void> {
     const { log } = this.#init
     log.removeEventListener('entry:add', this.#onAdd)
@@ -89,7 +92,7 @@ export class Feed {
     this.#heard = Math.max(this.#heard, arrival)
 
     if (this.#reading == null && arrival === this.#next) {
-      // the next one, and it is here: mostly there is nothing to read
+      // the next entry comes with the event: mostly there is nothing to read
       this.#take(entry, arrival)
     } else if (arrival >= this.#next) {
       this.#read()
@@ -123,7 +126,7 @@ export class Feed {
         this.#take(entry, arrival)
       }
 
-      // what was removed meanwhile leaves a gap
+      // entries that were removed meanwhile leave a gap
       this.#next = Math.max(this.#next, heard + 1)
     } while (heard !== this.#heard)
 

@@ -1,7 +1,7 @@
 /**
  * @packageDocumentation
  *
- * Databases that several peers share, on logs that they share: keys with values, and documents with indexes.
+ * Databases that several peers share, on shared logs: keys with values, and documents with indexes.
  *
  * @example
  *
@@ -29,6 +29,7 @@
  * ```
  */
 
+import '../runtime/supported-node.ts'
 import type { FieldValue } from './core/indexes.ts'
 import type { Codec } from './json.ts'
 import type { Entry } from '../log/index.ts'
@@ -43,10 +44,10 @@ export {
 } from './errors.ts'
 export type { Codec, FieldValue }
 
-/** Beside those of the log */
+/** Options of a database, beside those of the log */
 export interface DatabaseOptions<T> extends OpenOptions {
   /**
-   * How values are written
+   * How values are written as bytes
    *
    * @default json
    */
@@ -55,25 +56,25 @@ export interface DatabaseOptions<T> extends OpenOptions {
 
 export interface DocumentsOptions<T extends object> extends DatabaseOptions<T> {
   /**
-   * The field that says which document it is
+   * The field that holds the id of a document
    *
    * @default 'id'
    */
   id?: keyof T & string
   /**
-   * Fields by which documents are found without reading the others. Other ones than before: the index is made again,
-   * once
+   * Fields by which a query finds documents without reading the others. If they change, the database builds the index
+   * again, once
    */
   indexes?: Array<keyof T & string>
 }
 
-/** `ack`, `replicas` and `signal` as for the log */
+/** `ack`, `replicas` and `signal`, as for the log */
 export type PutOptions = Omit<AppendOptions, 'group'>
 
 export interface ReadOptions extends AbortOptions {
   /**
-   * Only what is here: of a database of which this node does not keep all, what others keep is asked for otherwise.
-   * Where none of them answers, that throws a NoReplicatorError
+   * Whether to read only what is on this node. Otherwise the database asks the replicators for the part that this node
+   * does not keep. If too few of them answer, the read throws a NoReplicatorError
    *
    * @default false
    */
@@ -81,18 +82,18 @@ export interface ReadOptions extends AbortOptions {
 }
 
 export interface QueryOptions<T extends object> extends ReadOptions {
-  /** Fields, and the value that each has to have */
+  /** Fields, and the value that each field has to have */
   where?: { [field in keyof T]?: FieldValue }
 }
 
-/** A key that has a value, and the entry that says so */
+/** A key that has a value, and the entry that set it */
 export interface Item<T> {
   key: string
   value: T
   entry: Entry
 }
 
-/** Without a value: the key was deleted */
+/** A change of a key. Without a value: the key was deleted */
 export interface Change<T> {
   key: string
   value?: T
@@ -101,31 +102,31 @@ export interface Change<T> {
 
 export interface WatchOptions extends AbortOptions {
   /**
-   * 'start': with what there is, first
+   * 'start' reports what there is first; 'now' reports only changes from now on
    *
    * @default 'now'
    */
   from?: 'now' | 'start'
   /**
-   * One of a name goes on where it was, also after a restart: with the first change after which no other one was asked
-   * for. `from` counts the first time
+   * A watch with a name continues where it was, also after a restart: with the first change that was not acknowledged.
+   * Asking for the next change acknowledges the one before. `from` counts the first time
    */
   name?: string
 }
 
 export interface CompactOptions extends AbortOptions {
   /**
-   * Milliseconds since another version took its place after which one goes. All who keep the database should say the
-   * same
+   * Milliseconds for which another version has to have replaced a version before it is removed. All peers that keep the
+   * database should use the same number
    */
   age: number
 }
 
 export interface DatabaseDiagnostics {
-  /** Keys that have a value here */
+  /** Keys that have a value on this node */
   keys: number
-  /** All that arrived in the log before this one is in the table */
+  /** All entries of the log with an arrival number below this are in the table */
   next: number
-  /** What was passed over, or failed, by reason */
+  /** What was skipped, or failed, by reason */
   skipped: Record<string, number>
 }

@@ -4,18 +4,18 @@ import { InvalidValueError } from './errors.ts'
 /** How values are written as bytes. The codecs of multiformats have this form */
 export interface Codec<T> {
   /**
-   * Give a codec another name when it writes or reads otherwise: a database that has another one than before makes its
-   * table again
+   * Give a codec another name when it writes or reads differently: a database whose codec has another name than before
+   * builds its table again
    */
   readonly name?: string
   encode (value: T): Uint8Array
-  /** Throws where it was not `encode` that wrote them: such an entry is passed over */
+  /** Throws if `encode` did not write these bytes: the database skips such an entry */
   decode (bytes: Uint8Array): T
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-/** What JSON can say */
+/** The default codec: everything that JSON can express */
 export const json: Codec<any> = {
   name: 'json',
   encode: value => {

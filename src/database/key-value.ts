@@ -7,8 +7,8 @@ import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
 
 /**
- * Keys and their values, which several peers write: of two values for one key the one counts that comes last in the
- * order of the log, for all of them.
+ * Keys and their values, which several peers write: of two values for one key, all peers take the one that comes last
+ * in the order of the log.
  *
  * @example
  *
@@ -20,21 +20,21 @@ import type { SharedLogs } from '../replication/index.ts'
  * ```
  */
 export class KeyValue<T> extends Database<T> {
-  /** It is the log of this name: all who open it so share it. Takes the options of the log, too */
+  /** Opens the keys on the log of this name: all nodes that open it so share it. Takes the options of the log, too */
   static async open<T> (
     logs: SharedLogs, name: string, { codec = json, ...options }: DatabaseOptions<T> = {}
   ): Promise<KeyValue<T>> {
     return Database.opened(logs, name, { codec }, options, opened => new KeyValue(opened))
   }
 
-  /** Resolves when it is stored, or as `ack` says; `get` tells it from then on */
+  /** Resolves when the value is stored, or as `ack` says; `get` returns it from then on */
   async put (key: string, value: T, options: PutOptions = {}): Promise<Entry> {
     return this.set(key, value, options)
   }
 
   /**
-   * All of them, in no order: what is kept here, then what others keep. What changes meanwhile comes as it was, or as
-   * it is
+   * All keys with their values, in no order: first those that this node keeps, then those that others keep. A key that
+   * changes meanwhile comes with its old value, or with its new one
    */
   entries (options: ReadOptions = {}): AsyncGenerator<Item<T>> {
     checkOptions('entries()', options, READ)

@@ -2,7 +2,7 @@ import { ANYTHING, BOOLEAN, FUNCTION, SIGNAL } from '../runtime/options.ts'
 import type { CompactOptions, DocumentsOptions, PutOptions, QueryOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Rule } from '../runtime/options.ts'
 
-/** What each option has to be: the log looks at its own */
+/** The rule of each option. The log checks its own options */
 type Rules<T> = { [Name in keyof T]-?: [Rule] }
 
 const STRING: Rule = [value => typeof value === 'string', 'a string']

@@ -12,11 +12,11 @@ import type { AbortOptions } from '@libp2p/interface'
 export interface ReadsInit<T> {
   log: SharedLog
   table: Table
-  /** Throws where it says nothing of a key */
+  /** Throws if the entry is no operation on a key */
   decode (entry: Entry): Change<T>
 }
 
-/** What counts for a key, as far as one peer knows: without an item it is deleted */
+/** What counts for a key, as far as one peer knows. Without an item: the key is deleted */
 interface Found<T> {
   version: Version
   item?: Item<T>
@@ -25,12 +25,10 @@ interface Found<T> {
 /** Keys that are read at once */
 const READ_AHEAD = 64
 
-/** Entries that are read one behind the other while one is looked up by its id. Measured: 10 */
+/** Entries that a scan reads in the time in which one entry is found by its id. Measured: 10 */
 const SCANNED_FOR_ONE = 8
 
-/**
- * Reads what the table says is there from the log, and what is not for this node to keep from those who keep it.
- */
+/** Reads entries that the table names from the log, and entries that this node does not keep from the replicators. */
 export class Reads<T> {
   readonly #init: ReadsInit<T>
 
@@ -55,7 +53,7 @@ export class Reads<T> {
         found = other === key ? later(found, theirs) : found
       }
     } catch (err) {
-      // that a key has no value takes as many to say as there are copies, that it has one takes one
+      // one keeper proves that a key has a value; that it has none takes as many keepers as there are copies
       if (!(err instanceof NoReplicatorError && isTold)) {
         throw err
       }
@@ -64,10 +62,10 @@ export class Reads<T> {
     return found?.item
   }
 
-  /** What is here of these keys, or of all; then all that is elsewhere */
+  /** Yields the items of these keys, or of all, that are on this node; then all items of other nodes */
   async * items (keys: Iterable<string> | undefined, { local = false, signal }: ReadOptions): AsyncGenerator<Item<T>> {
     const { log } = this.#init
-    // what lies here only until others have it: they may know better
+    // keys that this node keeps only until others have them: the others may have newer values
     const passing = new Set<string>()
 
     for await (const item of keys == null && this.#isDense
@@ -96,12 +94,12 @@ export class Reads<T> {
     yield * await this.#itemsOf([...passing])
   }
 
-  /** Most of the log counts */
+  /** Whether most entries of the log still count */
   get #isDense (): boolean {
     return this.#init.log.length <= SCANNED_FOR_ONE * this.#init.table.size
   }
 
-  /** All there is when it begins, as the log has it one behind the other */
+  /** Yields all items that exist at the start, in the order of the log */
   async * #scan ({ signal }: AbortOptions): AsyncGenerator<Item<T>> {
     const rows = [...this.#init.table.rows()]
       .filter(([, { isDeleted }]) => !isDeleted).sort(([, a], [, b]) => a.arrival - b.arrival)
@@ -109,7 +107,7 @@ export class Reads<T> {
 
     for await (const { arrival, entry } of this.#init.log.arrivals(rows[0]?.[1].arrival, { signal })) {
       for (; at < rows.length && rows[at][1].arrival < arrival; at++) {
-        // it went meanwhile: another one may count
+        // the entry was removed meanwhile: another one may count
         yield * await this.#itemsOf([rows[at][0]])
       }
 
@@ -125,7 +123,7 @@ export class Reads<T> {
     yield * await this.#itemsOf(rows.slice(at).map(([key]) => key))
   }
 
-  /** All that are there when it begins: who puts what it tells would come again for ever otherwise */
+  /** Yields all items that exist at the start: otherwise a loop that puts what it reads would never end */
   async * #lookUp (keys: Iterable<string>, { signal }: AbortOptions): AsyncGenerator<Item<T>> {
     for (const some of chunks([...keys], READ_AHEAD)) {
       signal?.throwIfAborted()
@@ -149,7 +147,10 @@ export class Reads<T> {
     return entry == null ? undefined : { version: row, item: this.#init.decode(entry) as Item<T> }
   }
 
-  /** The last one for each key: those of one group come one after the other, and all of a key are of one */
+  /**
+   * Yields the latest version of each key. Entries of one group come one after the other, and all entries of a key are
+   * in one group
+   */
   async * #latest (entries: AsyncIterable<Entry>): AsyncGenerator<[key: string, found: Found<T>]> {
     let group: string | undefined
     let latest = new Map<string, Found<T>>()
@@ -171,7 +172,7 @@ export class Reads<T> {
         }
       }
     } catch (err) {
-      // all that was told counts, also where there may be more
+      // the entries so far count, even if there may be more
       yield * latest
       throw err
     }
@@ -183,7 +184,7 @@ export class Reads<T> {
     try {
       return this.#init.decode(entry)
     } catch {
-      // as when it comes here: it says nothing
+      // as for an entry of the own log: it is skipped
     }
   }
 }

@@ -12,17 +12,17 @@ export interface Stored extends Pick<Head, 'next' | 'entries'> {
 }
 
 /**
- * The checkpoints of a table: the rows that changed since the one before, in a record, and how far they go, written at
- * once. When there are more old rows than others in the records, the whole table is written anew. They say nothing that
- * is not in the log: what is no good is read from there again.
+ * The checkpoints of a table: one record with the rows that changed since the checkpoint before, and how far they go,
+ * in one write. When most rows in the records are outdated, the whole table is written again. Checkpoints hold nothing
+ * that is not in the log: an invalid one is dropped, and the log is read again.
  */
 export class Rows {
   readonly #shelf: Shelf
   readonly #form: string[]
-  /** The records that count: what lies behind their end was never finished, and is written over */
+  /** The valid records. Records behind their end were never finished, and are overwritten */
   #first = 0
   #end = 0
-  /** Rows in them, old ones, too */
+  /** Rows in the valid records, outdated ones too */
   #count = 0
 
   constructor (shelf: Shelf, form: string[]) {
@@ -53,7 +53,7 @@ export class Rows {
       options.signal?.throwIfAborted()
     }
 
-    // of another version, or of another form
+    // the checkpoint has another version, or another form
     await this.#shelf.write(names.map(name => ({ name })))
     return { next: 0, stored: new Map() }
   }
@@ -73,7 +73,7 @@ export class Rows {
     this.#count += changes.length
   }
 
-  /** What changes meanwhile may be in it or not: it is said again in the next one */
+  /** A row that changes meanwhile may be in the table or not: the next checkpoint has it again */
   async #writeAll (at: Pick<Head, 'next' | 'entries'>, table: Table): Promise<void> {
     const old = Array.from({ length: this.#end - this.#first }, (_, i) => ({ name: nameOf(this.#first + i) }))
     const first = this.#end

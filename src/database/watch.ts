@@ -8,17 +8,18 @@ import type { AbortOptions } from '@libp2p/interface'
 export interface Watched<T> {
   log: SharedLog
   feed: Feed
-  /** Where to begin, if it is not one that goes on */
+  /** The arrival to begin with, for a watch that does not continue */
   from: number
-  /** Names of those that are under way */
+  /** Names of the watches that are under way */
   watching: Set<string>
-  /** What this entry changed, and what counts still */
+  /** The change that this entry made, if the entry still counts */
   changeOf (entry: Entry, arrival: number): Change<T> | undefined
 }
 
 /**
- * Tells of changes in the order in which their entries came. It reads them from the log, so it needs no queue: who is
- * slow is not told of what was overwritten before he came to it. Where one with a name is, is kept with the log.
+ * Reports changes in the order in which their entries arrived. It reads them from the log, so it needs no queue: a slow
+ * program does not see a value that was overwritten before it came to that value. The log stores the position of a
+ * watch with a name.
  */
 export async function * watch<T> (
   watched: Watched<T>, { name, signal }: AbortOptions & { name?: string }
@@ -37,7 +38,7 @@ export async function * watch<T> (
 
   try {
     const { log } = watched
-    // 0 where there is none: so one more is kept
+    // 0 means that there is no mark: so the mark is one more than the position
     const marked = await log.marked(`watch ${name}`)
     const mark = async (next: number): Promise<void> => { await log.mark(`watch ${name}`, next + 1) }
 
@@ -72,7 +73,7 @@ async function * changes<T> (
 
       if (change != null) {
         yield change
-        // it was dealt with: the next one is asked for
+        // the program asks for the next change: it has processed this one
         await mark(arrival + 1)
       }
     }

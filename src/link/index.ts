@@ -1,6 +1,4 @@
-/**
- * One neighbour as one object: the stream to it, what waits to be sent, how it behaves.
- */
+/** One neighbour as one object: the stream to it, the frames that wait for it, and its faults. */
 export { encodeFrame, frameOf, Kind } from './core/frames.ts'
 export { Lane } from './core/outbox.ts'
 export { Neighbours } from './neighbours.ts'

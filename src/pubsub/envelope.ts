@@ -76,10 +76,7 @@ export function readEnvelope (bytes: Uint8Array): Envelope {
   const signed = bytes.subarray(0, reader.offset)
   const signature = reader.bytes(MAX_KEY_BYTES)
 
-  if (reader.left > 0) {
-    throw new MalformedError('there is something behind the signature')
-  }
-
+  reader.expectEnd()
   return { origin, key, epoch, type, content, signature, signed, bytes }
 }
 

@@ -1,7 +1,8 @@
 /**
  * @packageDocumentation
  *
- * A pubsub that knows who listens to what, and delivers to exactly them: straight to neighbours, over relays to others.
+ * A pubsub that knows which peer listens to which topic, and delivers to exactly those peers: directly to neighbours,
+ * over relays to others.
  *
  * @example
  *
@@ -39,23 +40,23 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 
 export type { ChangeReason, FailureReason }
 
-/** Straight from a neighbour: the connection vouches for `from` */
+/** A message directly from a neighbour: the connection proves `from` */
 export interface UnsignedMessage {
   type: 'unsigned'
   from: PeerId
   topic: string
-  /** A view of what arrived: copy it to keep it for long */
+  /** A view of the received bytes: copy them to keep them for long */
   data: Uint8Array
   /** With `from`, `epoch` and `topic` it names a message for ever */
   sequenceNumber: bigint
-  /** The life of the sender that it was published in: larger in every later one */
+  /** The epoch of the sender when it published the message: larger after each restart */
   epoch: number
 }
 
-/** Over a relay: signed by `from`, and verified */
+/** A message over a relay: signed by `from`, and verified */
 export interface SignedMessage extends Omit<UnsignedMessage, 'type'> {
   type: 'signed'
-  /** Of all that left together with this message */
+  /** Covers all messages that left together with this one */
   signature: Uint8Array
   key: PublicKey
 }
@@ -67,8 +68,8 @@ export interface SubscriptionChange {
   subscriptions: Array<{ topic: string, subscribe: boolean }>
   /**
    * - announced, retracted: the peer said so
-   * - unreachable: its last connection is gone, and no relay leads to it
-   * - restarted: it lives anew, and its earlier life's subscriptions are over
+   * - unreachable: the last connection of the peer is gone, and no relay leads to it
+   * - restarted: the peer has restarted, and its subscriptions from before are over
    */
   reason: ChangeReason
 }
@@ -79,16 +80,19 @@ export interface DirectSubEvents {
 }
 
 export interface PublishOptions extends AbortOptions {
-  /** Only to these. None of them needs to be known as a subscriber; one that is not on the topic says so in its ack */
+  /**
+   * Sends only to these peers. None of them needs to be a known subscriber; a peer that is not on the topic says so in
+   * its receipt
+   */
   to?: PeerId[]
   /**
-   * How many subscribers must have received it before the promise resolves
+   * How many subscribers must have acked the message before the promise resolves
    *
    * @default 'none'
    */
   ack?: 'none' | 'all' | number
   /**
-   * Control never waits behind data, data never waits behind bulk. Topics of one priority take turns
+   * Control never waits behind data, and data never waits behind bulk. Topics of one priority take turns
    *
    * @default 'data'
    */
@@ -96,16 +100,16 @@ export interface PublishOptions extends AbortOptions {
 }
 
 export interface PublishResult {
-  /** Who it was sent to. Do not change it: it is the same array for many messages */
+  /** The peers that the message was sent to. Do not change this array: many messages share it */
   recipients: PeerId[]
-  /** Who said that it arrived; empty unless acks were asked for */
+  /** The peers that acked; empty unless acks were asked for */
   acked: PeerId[]
   failed: Array<{ peerId: PeerId, reason: FailureReason }>
 }
 
 export interface UnsubscribeOptions extends AbortOptions {
   /**
-   * Undo all calls of subscribe() for this topic instead of one
+   * Undoes all calls of subscribe() for this topic instead of one
    *
    * @default false
    */
@@ -113,34 +117,35 @@ export interface UnsubscribeOptions extends AbortOptions {
 }
 
 export interface RequestOptions extends AbortOptions {
-  /** Ask this neighbour only */
+  /** Asks this neighbour only */
   from?: PeerId
 }
 
 export interface WaitOptions extends AbortOptions {
   /**
-   * How many there must be
+   * How many subscribers there must be
    *
    * @default 1
    */
   count?: number
-  /** Who must be among them */
+  /** Peers that must be among the subscribers */
   peers?: PeerId[]
 }
 
 export interface DirectSubDiagnostics {
-  /** Which of its lives this node is in */
+  /** The epoch of this node: larger after each restart */
   epoch: number
   /** How many entries each table and queue holds */
   sizes: Record<string, number>
   /** What was dropped or refused, by reason */
   dropped: Record<string, number>
-  /** For each neighbour its state, and the bytes that each of its queues holds */
+  /** The state of each neighbour, and the bytes that each of its queues holds */
   peers: Array<{ peerId: PeerId, status: string } & Record<string, unknown>>
 }
 
 /**
- * Whether a message is delivered, acked, and passed on to others. 'reject' also counts as a fault of who published it
+ * Decides whether a message is delivered, acked, and passed on to others. 'reject' also counts as a fault of the
+ * publisher
  */
 export interface TopicValidator {
   (peer: PeerId, message: Message): 'accept' | 'ignore' | 'reject' | Promise<'accept' | 'ignore' | 'reject'>
@@ -148,37 +153,43 @@ export interface TopicValidator {
 
 export interface DirectSub extends Startable, TypedEventTarget<DirectSubEvents> {
   /**
-   * What came over a relay is signed, as its `type` says; what comes from a neighbour is not, since the connection says
-   * who sent it. No other message is delivered
+   * A message over a relay is signed, as its `type` says. A message from a neighbour is not signed, since the
+   * connection proves its sender. No other message is delivered
    */
   readonly globalSignaturePolicy: string
-  /** Bytes of the largest message that this node sends and takes */
+  /** Bytes of the largest message that this node sends and accepts */
   readonly maxMessageSize: number
-  /** Asked about every message of their topic before it is delivered */
+  /**
+   * Functions by topic. DirectSub calls them for every message of their topic before it delivers or relays the message
+   */
   readonly topicValidators: Map<string, TopicValidator>
 
   /**
-   * Subscribes: true once all present neighbours know it, so that whatever they publish from now on arrives; false when
-   * it was cancelled by unsubscribe() before that. Subscribing twice takes two calls of unsubscribe()
+   * Subscribes to a topic. Resolves with true when all present neighbours have confirmed the subscription: everything
+   * that they publish from then on arrives. Resolves with false when unsubscribe() has cancelled it before. Subscribing
+   * twice takes two calls of unsubscribe()
    */
   subscribe (topic: string, options?: AbortOptions): Promise<boolean>
-  /** Takes back one subscribe(), the newest that still waits first. False: there was none */
+  /** Undoes one subscribe(), the newest waiting one first. Resolves with false if there was none */
   unsubscribe (topic: string, options?: UnsubscribeOptions): Promise<boolean>
   /**
-   * Sends to every subscriber. Resolves when the neighbours' outboxes have taken it in, or when those acks came that
-   * were asked for. While no recipient has room it waits; when some have, it waits for the others a second at most, and
-   * then says that they are congested. The payload is not copied: do not change it afterwards
+   * Sends to every subscriber. Resolves when the outboxes of the neighbours have accepted the message, or when the
+   * requested acks have come. While no recipient has room, the call waits. When some have room, it waits for the others
+   * for at most a second, and then reports them as congested. The payload is not copied: do not change it afterwards
    */
   publish (topic: string, data: Uint8Array | Uint8ArrayList, options?: PublishOptions): Promise<PublishResult>
-  /** Asks the neighbours who is on a topic, this node need not be on it; resolves with all that are known then */
+  /**
+   * Asks the neighbours which peers are on a topic; this node need not be on it. Resolves with all peers that are known
+   * then
+   */
   requestSubscribers (topic: string, options?: RequestOptions): Promise<PeerId[]>
-  /** Resolves when there are enough; use a signal to give up */
+  /** Resolves when there are enough subscribers; use a signal to give up */
   waitForSubscribers (topic: string, options?: WaitOptions): Promise<PeerId[]>
   /** The topics that this node is on */
   getTopics (): string[]
   /** The neighbours that speak this protocol */
   getPeers (): PeerId[]
-  /** Who is known to be on a topic that this node is on, or has asked about or published to lately */
+  /** The known subscribers of a topic that this node is on, or that it has asked about or published to lately */
   getSubscribers (topic: string): PeerId[]
   diagnostics (): DirectSubDiagnostics
 }
@@ -191,31 +202,31 @@ export interface DirectSubComponents extends NeighboursComponents {
 
 export interface DirectSubInit {
   /**
-   * The only topics that this node may subscribe and publish to. It relays others all the same
+   * The only topics that this node may subscribe and publish to. The node relays messages on all topics all the same
    *
    * @default all
    */
   allowedTopics?: Iterable<string>
   /**
-   * Pass on announcements and messages for others
+   * Whether this node passes on announcements and messages for others
    *
    * @default true
    */
   canRelay?: boolean
   /**
-   * Milliseconds to gather subscriptions before they are announced together; 0: those of one tick
+   * Milliseconds to gather subscriptions before one announcement; 0: those of one tick
    *
    * @default 0
    */
   subscriptionDebounce?: number
   /**
-   * Use connections that are limited in bytes or time, such as those over circuit relays
+   * Whether to use connections that are limited in bytes or time, such as those over circuit relays
    *
    * @default false
    */
   runOnLimitedConnection?: boolean
   /**
-   * Bytes of the largest payload, received as well as sent
+   * Bytes of the largest payload, sent and received
    *
    * @default 1048576
    */
@@ -227,7 +238,7 @@ export interface DirectSubInit {
    */
   outboxSize?: number
   /**
-   * Milliseconds that a neighbour may take in nothing, while something waits for it, until it is disconnected
+   * Milliseconds that a neighbour may take in nothing, while something waits for it, until this node disconnects it
    *
    * @default 30000
    */
@@ -239,24 +250,24 @@ export interface DirectSubInit {
    */
   maxTopicsPerPeer?: number
   /**
-   * Subscribers that are remembered of one topic
+   * Subscribers that this node remembers of one topic
    *
    * @default 10000
    */
   maxSubscribersPerTopic?: number
   /**
-   * Bytes of what is remembered of peers that are no neighbours. Each neighbour that brings some has a fair share of it
+   * Bytes of memory about peers that are not neighbours. Each neighbour that brings such information has a fair share
    *
    * @default 67108864
    */
   maxDirectoryBytes?: number
   /** For tests: where time comes from */
   clock?: Clock
-  /** For tests: where chance comes from */
+  /** For tests: where randomness comes from */
   random?: Random
 }
 
-/** The service: register it under a name of your own in `createLibp2p({ services })`; it needs `identify` */
+/** The service. Register it under a name of your own in `createLibp2p({ services })`; it needs `identify` */
 export function directSub (init: DirectSubInit = {}): (components: DirectSubComponents) => DirectSub {
   return components => new DirectSubClass(components, init)
 }

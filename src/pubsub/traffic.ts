@@ -1,3 +1,4 @@
+import { Sums } from '../runtime/sums.ts'
 import type { Lane } from '../link/index.ts'
 import type { Metrics } from '@libp2p/interface'
 
@@ -18,14 +19,15 @@ const SUMS = {
   acked: 'destinations that acked',
   unacked: 'destinations that did not ack, and should have'
 }
-type Sum = keyof typeof SUMS
-const NAMES = Object.keys(SUMS) as Sum[]
 
-/** What went through: sums that only grow, so counting costs an addition, and whoever wants them reads them */
-export class Traffic {
+/** What went through DirectSub */
+export class Traffic extends Sums<keyof typeof SUMS> {
   readonly #published = LANES.map(() => ({ messages: 0, bytes: 0 }))
-  readonly #sums = Object.fromEntries(NAMES.map(name => [name, 0])) as Record<Sum, number>
   #latency?: { observe (seconds: number): void }
+
+  constructor () {
+    super(PREFIX, SUMS)
+  }
 
   publish (lane: Lane, bytes: number): void {
     this.#published[lane].messages++
@@ -33,28 +35,32 @@ export class Traffic {
   }
 
   deliver (bytes: number): void {
-    this.#sums.delivered_messages++
-    this.#sums.delivered_bytes += bytes
+    this.add('delivered_messages')
+    this.add('delivered_bytes', bytes)
   }
 
   relay (bytes: number): void {
-    this.#sums.relayed_messages++
-    this.#sums.relayed_bytes += bytes
+    this.add('relayed_messages')
+    this.add('relayed_bytes', bytes)
   }
 
   verified (milliseconds: number): void {
-    this.#sums.signatures_checked++
-    this.#sums.signature_seconds += milliseconds / 1000
+    this.add('signatures_checked')
+    this.add('signature_seconds', milliseconds / 1000)
   }
 
   /** A publish that waited for acks is settled */
   settled (milliseconds: number, acked: number, failed: number): void {
-    this.#sums.acked += acked
-    this.#sums.unacked += failed
+    this.add('acked', acked)
+    this.add('unacked', failed)
     this.#latency?.observe(milliseconds / 1000)
   }
 
-  register (metrics: Metrics, now: () => { sizes: Record<string, number>, dropped: Record<string, number> }): void {
+  override register (
+    metrics: Metrics, now: () => { sizes: Record<string, number>, dropped: Record<string, number> }
+  ): void {
+    super.register(metrics, now)
+
     for (const unit of ['messages', 'bytes'] as const) {
       metrics.registerCounterGroup(`${PREFIX}_published_${unit}_total`, {
         label: 'lane',
@@ -62,16 +68,7 @@ export class Traffic {
         calculate: () => Object.fromEntries(this.#published.map((sum, lane) => [LANES[lane], sum[unit]]))
       })
     }
-    for (const name of NAMES) {
-      metrics.registerCounter(`${PREFIX}_${name}_total`, { help: SUMS[name], calculate: () => this.#sums[name] })
-    }
 
-    metrics.registerCounterGroup(`${PREFIX}_dropped_total`, {
-      label: 'reason', help: 'what was dropped or refused', calculate: () => now().dropped
-    })
-    metrics.registerMetricGroup(`${PREFIX}_size`, {
-      label: 'of', help: 'entries of each table and queue', calculate: () => now().sizes
-    })
     // latencies are no sums: they are observed one by one
     this.#latency = metrics.registerHistogram(`${PREFIX}_ack_seconds`, {
       help: 'from publish() until the acks that it waited for came', buckets: LATENCIES

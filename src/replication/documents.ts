@@ -92,10 +92,7 @@ export function readDocument (received: Uint8Array, log: Uint8Array): Unverified
   const { reader, envelope, ...version } = readHead(bytes, log)
   const segments = readSome(reader)
 
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes stand behind the end`)
-  }
-
+  reader.expectEnd()
   return { document: { ...version, segments, bytes }, envelope }
 }
 

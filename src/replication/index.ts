@@ -1,5 +1,6 @@
 /**
- * Logs that several peers share: what one appends arrives at all that keep it, also after any of them was away.
+ * Logs that several peers share: an entry that one peer appends reaches every peer that keeps the log, also a peer that
+ * was away.
  *
  * @example
  *
@@ -44,12 +45,12 @@ export type { LeaveReason, Segment }
 /**
  * What this node keeps of a log:
  *
- * - true: all of it; false: only what was appended here, until others have it
- * - factor: that part of the ring, from `offset` on (both from 0 to 1); without one it begins where the key of this
- * node says
- * - segments: these
- * - limits: as much as is its share, and not more than `storage` bytes, or the part `cpu` (0 to 1) of all; it follows
- * the others
+ * - true: all entries; false: only the entries that this node appended, until other replicators have them
+ * - factor: that part of the ring, from `offset` on (both from 0 to 1); without an offset the part begins where the key
+ * of this node says
+ * - segments: these segments
+ * - limits: a fair share, which follows the other replicators, and not more than `storage` bytes, or the part `cpu` (0
+ * to 1) of all entries
  */
 export type Replicate =
   | boolean
@@ -59,8 +60,8 @@ export type Replicate =
 
 export interface OpenOptions extends AbortOptions {
   /**
-   * When open() resolves: once the log can be used, or once nothing differs from any replicator that is here, see
-   * `waitForSync`
+   * When open() resolves: 'open' once the log can be used, 'synced' once a comparison with every connected replicator
+   * has found no difference, see `waitForSync`
    *
    * @default 'open'
    */
@@ -70,38 +71,38 @@ export interface OpenOptions extends AbortOptions {
    */
   replicate?: Replicate
   /**
-   * How many copies of an entry there should be; `max` is what an entry of its own may ask for
+   * How many copies of an entry there should be; `max` is the most that an entry may ask for itself
    *
    * @default { min: 2 }
    */
   replicas?: { min: number, max?: number }
   /**
-   * Milliseconds that a replicator has to be in before others let go of entries because of it
+   * Milliseconds that a replicator has to be in before other nodes remove entries because of it
    *
    * @default 10000
    */
   maturity?: number
   /**
-   * Milliseconds that a replicator whom we have lost is waited for before it leaves
+   * Milliseconds that a lost replicator is waited for before it leaves
    *
    * @default 15000
    */
   grace?: number
-  /** Asked about every entry before it is added, our own and others' */
+  /** Decides whether an entry is added: called for every entry, of this node and of others */
   canAppend? (entry: Entry): boolean | Promise<boolean>
   /**
-   * Who may keep a part of the log. A peer that may not is not sent anything, and not counted. Asked with no segments
-   * about a peer that keeps nothing, and wants to read. Without this, or `replicators`, a log is for friends: everybody
-   * who finds its topic may keep a part
+   * Decides which peers may keep a part of the log. A peer that may not is sent nothing, and does not count. It is
+   * called with no segments for a peer that keeps nothing and wants to read. Without this option and `replicators`, a
+   * log is for friends: every peer that finds its topic may keep a part
    */
   canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
-  /** The same, where they are known: these peers, and nobody else */
+  /** The peers that may keep a part of the log and read it: these, and no others */
   replicators?: PeerId[]
-  /** What is never trimmed, nor let go of because others keep it */
+  /** Decides which entries are never trimmed, nor removed because other replicators keep them */
   keep? (entry: Entry): boolean
   /**
-   * Everything between peers goes through sessions, so that relays cannot read it: `sessions()` has to be registered.
-   * Those who share a log all say the same here, else they do not find each other
+   * Whether everything between peers goes through sessions, so that relays cannot read it: `sessions()` has to be
+   * registered. All peers of a log need the same value, else they do not find each other
    *
    * @default false
    */
@@ -110,8 +111,9 @@ export interface OpenOptions extends AbortOptions {
 
 export interface AppendOptions extends AbortOptions {
   /**
-   * When the promise resolves: once it is stored here; once all leaders that are here have stored it; or once so many
-   * others have. It is in the log, and on its way, also when the signal aborts before that
+   * When the promise resolves: 'stored' once the entry is stored on this node; 'leaders' once all connected leaders
+   * have stored it; a number once so many other replicators have stored it. If the signal aborts before that, the entry
+   * is in the log all the same, and is sent
    *
    * @default 'stored'
    */
@@ -133,34 +135,34 @@ export interface AppendOptions extends AbortOptions {
 export interface Replicator {
   peerId: PeerId
   segments: Segment[]
-  /** Mature: in for long enough that others rely on it */
+  /** mature: in for long enough that other nodes rely on it */
   state: 'joined' | 'mature'
-  /** This node */
+  /** Whether this is this node */
   self: boolean
 }
 
 export interface WaitForReplicatorsOptions extends AbortOptions {
   /**
-   * How many there must be, this node counts if it is one
+   * How many replicators there must be. This node counts if it is one
    *
    * @default 2, unless coverage is given
    */
   count?: number
-  /** The share of all entries, from 0 to 1, that at least one of them keeps */
+  /** The share of all entries, from 0 to 1, that at least one of the replicators keeps */
   coverage?: number
 }
 
 export interface SyncReport {
   /**
-   * With every replicator that is here, answers, and keeps what we keep, a comparison has found no difference.
-   * `problems` names those that do not answer, or that comparing with fails again and again
+   * True if a comparison has found no difference with every replicator that is connected, answers, and keeps what this
+   * node keeps. `problems` names the replicators that do not answer, or whose comparisons fail again and again
    */
   isSynced: boolean
   peers: Array<{
     peerId: PeerId
     /** When a comparison found no difference, in milliseconds since 1970 */
     equalAt?: number
-    /** Entries that it had and that we could not get when we compared last */
+    /** Entries of that peer that this node could not get in the last comparison */
     missing: number
   }>
 }
@@ -170,11 +172,11 @@ export interface SharedLogDiagnostics {
   log: LogDiagnostics
   /** The share of all entries that at least one replicator keeps */
   coverage: number
-  /** How many replicators keep the entries that fewest keep */
+  /** How many replicators keep the entries with the fewest copies */
   copies: number
-  /** Everybody on the topic, and why it is a replicator or is not, in words */
+  /** Every peer on the topic, and why it is a replicator or is not, in words */
   peers: Array<{ peerId: PeerId, why: string }>
-  /** What is not as it should be, in words; empty: nothing */
+  /** What is not as it should be, in words; empty if nothing is wrong */
   problems: string[]
   /** How many entries each table and queue holds */
   sizes: Record<string, number>
@@ -182,11 +184,11 @@ export interface SharedLogDiagnostics {
   dropped: Record<string, number>
 }
 
-/** What a program made of a log, kept beside it: gone when the log is dropped */
+/** A store for records of a program beside a log. Dropping the log deletes it */
 export interface Shelf {
-  /** All that is on it, in no order */
+  /** Reads all records, in no order */
   read (options?: AbortOptions): AsyncGenerator<{ name: Uint8Array, value: Uint8Array }>
-  /** In one batch; what has no value is deleted */
+  /** Writes all changes in one batch. A change without a value deletes the record */
   write (changes: Array<{ name: Uint8Array, value?: Uint8Array }>): Promise<void>
 }
 
@@ -202,34 +204,36 @@ export interface SharedLogEvents {
   'replicator:mature': CustomEvent<ReplicatorDetail>
   'replicator:leave': CustomEvent<ReplicatorDetail & { reason: LeaveReason }>
   'replication:change': CustomEvent<ReplicatorDetail>
-  /** Entries that came from a peer, of those that it had and this node had not: others may bring some of them */
+  /**
+   * How many entries have come from a peer, of the entries that this node lacked. Other peers may bring some of them
+   */
   'sync:progress': CustomEvent<{ peerId: PeerId, done: number, total: number }>
   /**
-   * It is about to be closed, by whomever. What is handed to `waitUntil` is waited for, and what lies on shelves can be
-   * read and written meanwhile; nothing is appended any more
+   * The log is about to be closed, by a program or by the node. The log waits for the promises that are passed to
+   * `waitUntil`. Meanwhile shelves can be read and written; nothing is appended any more
    */
   closing: CustomEvent<{ waitUntil (work: Promise<unknown>): void }>
-  /** It is closed, by whomever: who opened it, or the node that stops */
+  /** The log is closed, by the program that opened it or by a node that stops */
   close: CustomEvent<void>
 }
 
 export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   readonly id: string
   readonly status: 'opening' | 'open' | 'closing' | 'closed'
-  /** Entries that are here */
+  /** The number of entries on this node */
   readonly length: number
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
-  /** Signs many at once: far cheaper than one by one */
+  /** Signs many entries at once: far cheaper than one by one */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>
-  /** The last entries of all authors that no other one here names as its parent */
+  /** The last entries of all authors that no other entry on this node names as its parent */
   heads (): Promise<Entry[]>
-  /** In their total order, which is the same for all who hold them: by time, then by id */
+  /** All entries in their total order, which is the same on all nodes: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
   /**
-   * What is here of the log as a stream of bytes, an archive: entries with their proofs, for a backup, or for a peer
-   * without a network. One that begins at `from` goes on where another one ended
+   * The entries of the log on this node as a stream of bytes, an archive: for a backup, or for a peer without a network.
+   * Each entry has its proof. An export that begins at `from` continues an older one
    *
    * @example
    *
@@ -252,56 +256,57 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
    */
   export (options?: ExportOptions): AsyncGenerator<Uint8Array>
   /**
-   * Verifies and adds the entries of an archive, or of several of this log, one behind the other. What is for others to
-   * keep goes to them. An archive that is cut off rejects with an ArchiveCutError, one that was changed with an
-   * InvalidArchiveError, or some of its entries are `refused`
+   * Verifies the entries of an archive and adds them; several archives of this log may follow each other. Entries that
+   * other peers keep go to those peers. Rejects with an ArchiveCutError when the archive ends too early, and with an
+   * InvalidArchiveError when its form is damaged. An entry that was changed counts as `refused`
    */
   import (source: Bytes, options?: AbortOptions): Promise<Imported>
   /**
-   * Whether all entries of this group are for this node to keep, and here, as far as those know who are here: none is
-   * on its way
+   * Whether this node is responsible for all entries of this group, and has all of them, as far as the connected
+   * replicators know: none is missing
    */
   keeps (group: Uint8Array): Promise<boolean>
   /**
-   * What this node does not keep, from those who keep it, of one group or of all: those of one group come one after the
-   * other. They are verified, and not stored. As many are asked as there are copies; when there are fewer who answer,
-   * that throws a NoReplicatorError after all that they tell: there may be more
+   * Reads entries that this node does not keep from the replicators that keep them, of one group or of all. Entries of
+   * one group come one after the other. They are verified, and not stored. The log asks as many replicators as there
+   * are copies. If fewer of them answer, the iteration throws a NoReplicatorError after all entries that it got: there
+   * may be more
    */
   elsewhere (options?: AbortOptions & { group?: Uint8Array }): AsyncGenerator<Entry>
-  /** In the order in which they came here, from the one with this number on */
+  /** Entries in the order in which they came to this node, from the one with this number on */
   arrivals (from?: number, options?: AbortOptions): AsyncGenerator<{ arrival: number, entry: Entry }>
-  /** Up to which arrival a program has dealt with everything: `mark` is kept with the log */
+  /** The arrival up to which a program has processed everything, as it said with `mark`. The log stores the number */
   marked (program: string): Promise<number>
   mark (program: string, arrival: number): Promise<void>
-  /** The same place each time for one program */
+  /** The store of a program: the same one for the same name each time */
   shelf (program: string): Shelf
-  /** Lets go of what is old, here alone: others may keep it, and bring it back */
+  /** Removes old entries from this node only: other replicators may keep them, and bring them back */
   trim (options: TrimOptions): Promise<number>
-  /** Changes what this node keeps, and tells the others */
+  /** Changes what this node keeps, and tells the other peers */
   replicate (options: Replicate): Promise<void>
   unreplicate (): Promise<void>
-  /** Those that keep a part of the log now, this node among them if it does */
+  /** The replicators that keep a part of the log now, this node among them if it does */
   replicators (): Replicator[]
   /** The share of all entries, from 0 to 1, that at least one replicator keeps */
   coverage (): number
-  /** Resolves when there are enough; use a signal to give up */
+  /** Resolves when there are enough replicators; use a signal to give up */
   waitForReplicators (options?: WaitForReplicatorsOptions): Promise<Replicator[]>
   /**
-   * Resolves when nothing differs from any replicator that is here and keeps what this node keeps; use a signal to give
-   * up
+   * Resolves when a comparison has found no difference with every connected replicator that keeps what this node keeps;
+   * use a signal to give up
    */
   waitForSync (options?: AbortOptions): Promise<void>
-  /** What can be said about who has the same as we do */
+  /** Tells which peers are known to have the same entries as this node */
   synced (segment?: Segment): SyncReport
   diagnostics (): SharedLogDiagnostics
-  /** Undoes one open(); the last one closes the log */
+  /** Undoes one open(). The last close() closes the log */
   close (): Promise<void>
-  /** Closes it for all who opened it, and deletes all of it that is here */
+  /** Closes the log for all programs that opened it, and deletes everything of it on this node */
   drop (): Promise<void>
 }
 
 export interface SharedLogs extends Startable {
-  /** The same log, with a count, for all who open it: the options of the first one count */
+  /** Opens a log. All calls with one id share the log: the options of the first call count */
   open (id: string, options?: OpenOptions): Promise<SharedLog>
 }
 
@@ -324,26 +329,27 @@ export interface SharedLogsInit {
    */
   pubsub?: string
   /**
-   * The name under which sessions() is registered: of use for logs that are confidential
+   * The name under which sessions() is registered: needed for confidential logs
    *
    * @default 'sessions'
    */
   sessions?: string
   /**
-   * The name under which transfers() is registered, if it is: then an entry may have 16 MiB, else what fits a message
+   * The name under which transfers() is registered, if it is: then an entry may have 16 MiB, else what fits into a
+   * message
    *
    * @default 'transfers'
    */
   transfers?: string
   /** For tests: where time comes from */
   clock?: Clock
-  /** For tests: where chance comes from */
+  /** For tests: where randomness comes from */
   random?: Random
 }
 
 /**
- * The service: register it beside `directSub()` in `createLibp2p({ services })`, or beside the `gossipsub()` that a
- * node runs already. All who share a log have the same one of the two
+ * The service. Register it beside `directSub()` in `createLibp2p({ services })`, or beside the `gossipsub()` that a
+ * node runs already. All peers of a log use the same one of the two
  *
  * @example
  *

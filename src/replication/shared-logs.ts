@@ -52,7 +52,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
     this.#lifecycle = new Mailboxes({
       name: 'log lifecycle', clock: this.#clock, deadline: limits.LIFECYCLE_DEADLINE, capacity: LIFECYCLE_CAPACITY
     })
-    components.metrics != null && this.#traffic.register(components.metrics, () => {
+    components.metrics != null && this.#traffic.registerLogs(components.metrics, () => {
       return [...this.#logs.values()].map(({ log }) => log).filter(({ status }) => status === 'open')
     })
   }

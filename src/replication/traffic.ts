@@ -1,4 +1,5 @@
 import { Counters } from '../runtime/counters.ts'
+import { Sums } from '../runtime/sums.ts'
 import type { SharedLog, SharedLogDiagnostics } from './index.ts'
 import type { JoinOutcome } from '../log/index.ts'
 import type { Metrics } from '@libp2p/interface'
@@ -14,8 +15,6 @@ const SUMS = {
   join_seconds: 'seconds spent on verifying and storing entries of others',
   removed_entries: 'entries that were removed here, as others keep them'
 }
-type Sum = keyof typeof SUMS
-const NAMES = Object.keys(SUMS) as Sum[]
 
 /** What a log is like now. A log that is closed has none of these */
 const GAUGES: Record<string, { help: string, of (log: SharedLog, diagnostics: SharedLogDiagnostics): number }> = {
@@ -31,16 +30,15 @@ const GAUGES: Record<string, { help: string, of (log: SharedLog, diagnostics: Sh
   problems: { help: 'problems that diagnostics() names', of: (_, { problems }) => problems.length }
 }
 
-/** What went through all shared logs of a node: sums that only grow, and whoever wants them reads them */
-export class Traffic {
+/** What went through all shared logs of a node */
+export class Traffic extends Sums<keyof typeof SUMS> {
   /** What was dropped or refused, of all logs */
   readonly dropped = new Counters()
   readonly #received = new Counters()
-  readonly #sums = Object.fromEntries(NAMES.map(name => [name, 0])) as Record<Sum, number>
   #latency?: { observe (seconds: number): void }
 
-  add (sum: Sum, count: number): void {
-    this.#sums[sum] += count
+  constructor () {
+    super(PREFIX, SUMS)
   }
 
   /** What became of entries that another peer sent. Undefined: the entry is not for this node to keep */
@@ -52,10 +50,9 @@ export class Traffic {
     this.#latency?.observe(milliseconds / 1000)
   }
 
-  register (metrics: Metrics, logs: () => SharedLog[]): void {
-    for (const name of NAMES) {
-      metrics.registerCounter(`${PREFIX}_${name}_total`, { help: SUMS[name], calculate: () => this.#sums[name] })
-    }
+  registerLogs (metrics: Metrics, logs: () => SharedLog[]): void {
+    this.register(metrics, () => ({ sizes: sizesOf(logs()), dropped: this.dropped.toJSON() }))
+
     for (const [name, { help, of }] of Object.entries(GAUGES)) {
       metrics.registerMetricGroup(`${PREFIX}_${name}`, {
         label: 'log', help, calculate: () => Object.fromEntries(logs().map(log => [log.id, of(log, log.diagnostics())]))
@@ -64,12 +61,6 @@ export class Traffic {
 
     metrics.registerCounterGroup(`${PREFIX}_received_entries_total`, {
       label: 'outcome', help: 'entries that others sent', calculate: () => this.#received.toJSON()
-    })
-    metrics.registerCounterGroup(`${PREFIX}_dropped_total`, {
-      label: 'reason', help: 'what was dropped or refused', calculate: () => this.dropped.toJSON()
-    })
-    metrics.registerMetricGroup(`${PREFIX}_size`, {
-      label: 'of', help: 'entries of each table and queue, of all logs', calculate: () => sizesOf(logs())
     })
     // latencies are no sums: they are observed one by one
     this.#latency = metrics.registerHistogram(`${PREFIX}_ack_seconds`, {

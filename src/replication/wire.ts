@@ -120,18 +120,9 @@ export function encodeMessage (message: Message): Uint8Array {
 /** Throws a MalformedError. What it hands out are views of the input */
 export function decodeMessage (bytes: Uint8Array): Message {
   const reader = new Reader(bytes)
-  const version = reader.byte()
-
-  if (version !== VERSION) {
-    throw new MalformedError(`a message of version ${version}, where only ${VERSION} is known`)
-  }
-
+  reader.expectVersion(VERSION)
   const message = readMessage(reader, reader.byte())
-
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes stand behind the end`)
-  }
-
+  reader.expectEnd()
   return message
 }
 
@@ -145,7 +136,7 @@ function readMessage (reader: Reader, type: number): Message {
     case Type.HELLO:
       return {
         type: 'hello',
-        isAsking: flag(reader),
+        isAsking: reader.flag(),
         documents: reader.list(MAX_LISTED, () => reader.bytes(MAX_DOCUMENT_BYTES))
       }
     case Type.ENTRIES:
@@ -278,7 +269,7 @@ function readAnswer (reader: Reader): Answer {
       return { kind: 'fetch', asked: reader.uvarint(), entries: readEntries(reader) }
     case Kind.PULL: {
       const next = reader.uvarint()
-      const isEnd = flag(reader)
+      const isEnd = reader.flag()
       return { kind: 'pull', next, isEnd, entries: readEntries(reader) }
     }
     case Kind.WINDOW:
@@ -286,7 +277,7 @@ function readAnswer (reader: Reader): Answer {
     case Kind.KEEP:
       return { kind: 'keep', proofs: reader.list(MAX_LISTED, () => readProof(reader)) }
     case Kind.LIST: {
-      const isEnd = flag(reader)
+      const isEnd = reader.flag()
       return { kind: 'list', isEnd, entries: readEntries(reader) }
     }
     case Kind.WEIGHT:
@@ -384,14 +375,4 @@ function readProof (reader: Reader): Uint8Array {
 /** It is kept for longer than the message */
 function copyOfKey (reader: Reader): Uint8Array {
   return Uint8Array.from(reader.raw(KEY_BYTES))
-}
-
-function flag (reader: Reader): boolean {
-  const byte = reader.byte()
-
-  if (byte > 1) {
-    throw new MalformedError(`${byte} where 0 or 1 says no or yes`)
-  }
-
-  return byte === 1
 }

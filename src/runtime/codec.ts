@@ -250,4 +250,29 @@ export class Reader {
   rest (): Uint8Array {
     return this.raw(this.left)
   }
+
+  /** A byte that says yes or no */
+  flag (): boolean {
+    const byte = this.byte()
+
+    if (byte > 1) {
+      throw new MalformedError(`${byte} where 0 or 1 says no or yes`)
+    }
+
+    return byte === 1
+  }
+
+  expectVersion (known: number): void {
+    const version = this.byte()
+
+    if (version !== known) {
+      throw new MalformedError(`version ${version}, where only ${known} is known`)
+    }
+  }
+
+  expectEnd (): void {
+    if (this.left > 0) {
+      throw new MalformedError(`${this.left} bytes stand behind the end`)
+    }
+  }
 }

@@ -5,7 +5,7 @@ const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   return byte
 })
 
-/** What `crc32.ts` is to Node */
+/** What `crc32.node.ts` is to Node */
 export function crc32 (bytes: Uint8Array, before = 0): number {
   let crc = ~before
   for (let i = 0; i < bytes.byteLength; i++) {

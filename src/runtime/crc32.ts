@@ -1,6 +1,2 @@
-import { crc32 as native } from 'node:zlib'
-
-/** Of bytes, or of those behind others whose CRC is `before`. `crc32.browser.ts`, without Node, is ten times as slow */
-export function crc32 (bytes: Uint8Array, before = 0): number {
-  return native(bytes, before)
-}
+/** CRC-32, as this platform does it: `imports` in package.json say which file that is */
+export { crc32 } from '#crc32'

@@ -1,6 +1,6 @@
 /**
- * Sessions: what two peers say to each other is sealed from end to end, also where others relay it. Keys move on by
- * themselves, messages arrive once and in order, and a peer that lost its state is recovered from.
+ * Sessions: end-to-end encryption between two peers, over relays too. Keys change by themselves, messages arrive once
+ * and in order, and a session recovers when a peer has lost its state.
  *
  * @example
  *
@@ -34,41 +34,42 @@ import type { Datastore } from 'interface-datastore'
 
 export interface SessionMessage {
   from: PeerId
-  /** A view of what was opened: copy it to keep it for long */
+  /** A view of the decrypted bytes: copy them to keep them for long */
   data: Uint8Array
 }
 
 export interface SessionEvents {
-  /** A message without a protocol. Those with one go to the handler of that protocol */
+  /** A message without a protocol. A message with a protocol goes to the handler of that protocol */
   message: CustomEvent<SessionMessage>
-  /** A new key is in use here */
+  /** A new key is in use on this side */
   'session:epoch': CustomEvent<{ peerId: PeerId, epoch: number }>
   /**
-   * Somebody has lost state, and a fresh round repairs it. 'unknown-key': the peer uses a key that this node does not
-   * have; 'asked': the peer does not have the key of this node; 'unreadable': what was stored here cannot be read
+   * A peer has lost state, and a fresh round repairs the session. 'unknown-key': the peer uses a key that this node
+   * does not have; 'asked': the peer does not have the key of this node; 'unreadable': this node cannot read its stored
+   * state
    */
   'session:resync': CustomEvent<{ peerId: PeerId, reason: ResyncReason }>
-  /** The peer has closed its side. What waits stays, and leaves when the peer comes back, or at the next send() */
+  /** The peer has closed its side. Waiting messages stay, and leave when the peer returns, or at the next send() */
   'session:closed': CustomEvent<{ peerId: PeerId }>
 }
 
 export type ResyncReason = 'unknown-key' | 'asked' | 'unreadable'
 export type SessionMode = 'best-effort' | 'perfect'
 
-/** Gets the messages of one protocol. What it throws is logged */
+/** Gets the messages of one protocol. If it throws, the error is logged */
 export interface SessionHandler {
   (message: SessionMessage): void | Promise<void>
 }
 
 export interface SendOptions extends AbortOptions {
   /**
-   * 'perfect': its key seals no other message of this side, at the cost of a round trip
+   * 'perfect': the key of this message encrypts no other message of this side, at the cost of a round trip
    *
    * @default the mode of the service
    */
   mode?: SessionMode
   /**
-   * Whose message this is: the other side has to handle it under the same name
+   * The program of the other side that gets the message: it has to handle messages under the same name
    *
    * @default none: it is told by the event 'message'
    */
@@ -77,7 +78,7 @@ export interface SendOptions extends AbortOptions {
 
 export interface RekeyOptions extends AbortOptions {
   /**
-   * Resolve only when a new key is in use here
+   * Whether to resolve only when a new key is in use on this side
    *
    * @default true
    */
@@ -88,51 +89,55 @@ export type CloseOptions = AbortOptions
 
 export interface SessionState {
   peerId: PeerId
-  /** The epoch of the key in use; 0: there is none yet */
+  /** The epoch of the key in use; 0: there is no key yet */
   epoch: number
-  /** The name of the key in use, as both peers see it, in hexadecimal */
+  /** The name of the key in use, which both peers know, in hexadecimal */
   key?: string
-  /** Leader: a round of this node is under way; loser: one of the peer's */
+  /** Leader: a round of this node is under way; loser: a round of the peer is under way */
   role: 'leader' | 'loser' | 'idle' | 'closed'
-  /** Whether the peer can be reached, as far as is known */
+  /** Whether the peer can be reached, as far as this node knows */
   isConnected: boolean
   /** Whether a message could leave now, without a round before it */
   canSeal: boolean
-  /** Messages that the peer does not have yet, as far as is known, and their bytes */
+  /** Messages that the peer does not have yet, as far as this node knows, and their bytes */
   queued: { messages: number, bytes: number }
-  /** Messages that came too early */
+  /** Messages that arrived too early, and their bytes */
   early: { messages: number, bytes: number }
-  /** Why records cannot be stored at present: until they are, frames that depend on them wait */
+  /** Why records cannot be stored at present. Until they are stored, the frames that depend on them wait */
   problem?: string
 }
 
 export interface SessionsDiagnostics {
-  /** Why this node has no sessions at present: another one has the store open */
+  /** Why this node has no sessions at present: another node has the store open */
   problem?: string
-  /** How the heavy crypto is done, and what waits for it */
+  /** Where X-Wing is computed, and how many operations wait for it */
   crypto: { by: string, waiting: number }
   /** How many entries and bytes each table and queue holds */
   sizes: Record<string, number>
-  /** What was dropped or refused, by reason. Invariants that were broken are named I1 to I12 */
+  /** What was dropped or refused, by reason. A broken invariant is named I1 to I12 */
   dropped: Record<string, number>
   peers: SessionState[]
 }
 
 export interface Sessions extends Startable, TypedEventTarget<SessionEvents> {
   /**
-   * Resolves when the other side has it: its program was handed it, and the other side has stored that. Waits while the
-   * peer is away; use a signal to give up. A message that has left may arrive after that.
+   * Sends a message. Resolves when the program of the other side was handed the message, and the other side has stored
+   * that. Waits while the peer is away; use a signal to give up. A message that has left may still arrive after that.
    *
    * The bytes are copied
    */
   send (peerId: PeerId, data: Uint8Array, options?: SendOptions): Promise<void>
-  /** Asks for a new key. Resolves with the epoch: with `wait: false` of the present key, else of a new one */
+  /** Asks for a new key. Resolves with an epoch: with `wait: false` that of the present key, else that of a new key */
   rekey (peerId: PeerId, options?: RekeyOptions): Promise<number>
-  /** Of a session that is in memory */
+  /** The state of a session that is in memory */
   state (peerId: PeerId): SessionState | undefined
-  /** Ends the session here: calls that wait are rejected. The next message of either side begins it anew */
+  /**
+   * Ends the session on this side: waiting calls are rejected. The next message of either side begins the session again
+   */
   close (peerId: PeerId, options?: CloseOptions): Promise<void>
-  /** Takes the messages of a protocol from now on, until `unhandle`. Those that nobody takes are dropped and counted */
+  /**
+   * Takes the messages of a protocol from now on, until `unhandle`. Messages without a handler are dropped and counted
+   */
   handle (protocol: string, handler: SessionHandler): void
   unhandle (protocol: string): void
   diagnostics (): SessionsDiagnostics
@@ -143,7 +148,7 @@ export interface SessionsComponents {
   privateKey: PrivateKey
   datastore: Datastore
   logger: ComponentLogger
-  /** Knows the keys of neighbours whose ids do not tell them */
+  /** Has the public keys of neighbours whose ids do not contain them */
   connectionManager?: Pick<ConnectionManager, 'getConnections'>
   metrics?: Metrics
 }
@@ -156,20 +161,20 @@ export interface SessionsInit {
    */
   pubsub?: string
   /**
-   * 'best-effort' never waits for a round; 'perfect' has one message an epoch and direction
+   * 'best-effort' never waits for a round; 'perfect' encrypts one message in each epoch and direction
    *
    * @default 'best-effort'
    */
   mode?: SessionMode
   /**
-   * Which peers may begin a session with this node. This node may begin one with all
+   * Decides which peers may begin a session with this node. This node may begin a session with every peer
    *
    * @default all
    */
   allow? (peerId: PeerId): boolean
   /**
-   * Sessions that are in memory at once. The idle one that was used least lately makes room: its next message begins
-   * with a round
+   * Sessions in memory at once. The idle session that was used least recently makes room: its next message begins with
+   * a round
    *
    * @default 1024
    */
@@ -205,23 +210,24 @@ export interface SessionsInit {
    */
   rekeyAge?: number
   /**
-   * Where X-Wing is computed. 'auto': in a worker where it takes longer than a millisecond; 'inline': on this thread,
-   * one operation a turn of the event loop; 'worker': in a worker
+   * Where X-Wing is computed. 'auto': in a worker if it takes longer than a millisecond; 'inline': on this thread, one
+   * operation a turn of the event loop; 'worker': in a worker
    *
    * @default 'auto'
    */
   crypto?: 'auto' | 'inline' | 'worker'
   /**
-   * In browsers: makes the worker, where a bundler does not find it by itself. It runs `libp2p-sheaf/session-worker`
+   * In browsers: makes the worker, if the bundler does not find it by itself. The worker runs
+   * `libp2p-sheaf/session-worker`
    */
   createWorker? (): Worker
   /** For tests: where time comes from */
   clock?: Clock
-  /** For tests: where chance comes from. Secrets never do */
+  /** For tests: where randomness comes from. Secrets never come from it */
   random?: Random
 }
 
-/** The service: register it beside `directSub()` in `createLibp2p({ services })` */
+/** The service. Register it beside `directSub()` in `createLibp2p({ services })` */
 export function sessions (init: SessionsInit = {}): (components: SessionsComponents) => Sessions {
   return components => new SessionsClass(components, init)
 }

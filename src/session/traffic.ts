@@ -1,4 +1,5 @@
 import { Counters } from '../runtime/counters.ts'
+import { Sums } from '../runtime/sums.ts'
 import type { ResyncReason, SessionsDiagnostics } from './index.ts'
 import type { Metrics } from '@libp2p/interface'
 
@@ -17,18 +18,15 @@ const SUMS = {
   failed_rounds: 'rounds that did not',
   stored_records: 'records that were stored'
 }
-export type Sum = keyof typeof SUMS
-const NAMES = Object.keys(SUMS) as Sum[]
 
-/** What went through all sessions: sums that only grow, and whoever wants them reads them */
-export class Traffic {
+/** What went through all sessions of a node */
+export class Traffic extends Sums<keyof typeof SUMS> {
   readonly dropped = new Counters()
   readonly #resyncs = new Counters()
-  readonly #sums = Object.fromEntries(NAMES.map(name => [name, 0])) as Record<Sum, number>
   #latency?: { observe (seconds: number): void }
 
-  add (sum: Sum, count = 1): void {
-    this.#sums[sum] += count
+  constructor () {
+    super(PREFIX, SUMS)
   }
 
   resync (reason: ResyncReason): void {
@@ -39,19 +37,10 @@ export class Traffic {
     this.#latency?.observe(milliseconds / 1000)
   }
 
-  register (metrics: Metrics, now: () => SessionsDiagnostics): void {
-    for (const name of NAMES) {
-      metrics.registerCounter(`${PREFIX}_${name}_total`, { help: SUMS[name], calculate: () => this.#sums[name] })
-    }
-
+  override register (metrics: Metrics, now: () => SessionsDiagnostics): void {
+    super.register(metrics, now)
     metrics.registerCounterGroup(`${PREFIX}_resync_total`, {
       label: 'reason', help: 'how often somebody had lost state', calculate: () => this.#resyncs.toJSON()
-    })
-    metrics.registerCounterGroup(`${PREFIX}_dropped_total`, {
-      label: 'reason', help: 'what was dropped or refused', calculate: () => this.dropped.toJSON()
-    })
-    metrics.registerMetricGroup(`${PREFIX}_size`, {
-      label: 'of', help: 'entries and bytes of each table and queue', calculate: () => now().sizes
     })
     // latencies are no sums: they are observed one by one
     this.#latency = metrics.registerHistogram(`${PREFIX}_delivery_seconds`, {

@@ -17,7 +17,11 @@ export interface DestinationInit {
   random: Random
 }
 
-/** One peer that transfers go to: they take turns, and together have no more in flight than it deals with */
+/**
+ * One peer that transfers go to: they take turns, and together have no more in flight than it deals with. When something
+ * did not reach the peer, the transfers send nothing but questions until it answers: it may have been started anew, or
+ * have what was on its way.
+ */
 export class Destination {
   readonly key: string
   readonly peer: string
@@ -29,7 +33,8 @@ export class Destination {
   readonly #backoff: Backoff
   /** The one whose turn is next at the beginning */
   readonly #transfers = new Set<Outbound>()
-  #pausedUntil = -Infinity
+  /** Something did not reach it. When to ask where it stands */
+  #doubt?: { askAt: number }
   #isPumping = false
 
   constructor ({ key, peer, peerId, port, context, random }: DestinationInit) {
@@ -45,9 +50,9 @@ export class Destination {
     return this.#transfers.size === 0
   }
 
-  /** When to pump again: it could not be sent to */
+  /** When to ask */
   get nextAt (): number {
-    return this.#pausedUntil > this.#context.clock.now() && this.#transfers.size > 0 ? this.#pausedUntil : Infinity
+    return this.#transfers.size > 0 ? this.#doubt?.askAt ?? Infinity : Infinity
   }
 
   add (transfer: Outbound): void {
@@ -65,23 +70,21 @@ export class Destination {
   heard (): void {
     this.roundTrip.heard()
     this.#backoff.reset()
+    this.#doubt = undefined
   }
 
-  /** Something could not be sent: all wait a little, longer each time */
-  pause (): void {
-    const now = this.#context.clock.now()
-
-    if (this.#pausedUntil <= now) {
-      this.#pausedUntil = now + this.#backoff.next()
+  /** Something could not be sent: the transfers ask soon, and then less and less often */
+  failed (): void {
+    if (this.#doubt == null) {
+      this.#doubt = { askAt: this.#context.clock.now() + this.#backoff.next() }
       this.#context.arm()
     }
   }
 
   /** There is a way to it */
   present (): void {
-    this.#pausedUntil = -Infinity
     this.#backoff.reset()
-    this.#transfers.forEach(transfer => { transfer.present() })
+    this.#ask()
     this.pump()
   }
 
@@ -94,7 +97,7 @@ export class Destination {
       ;[...this.#transfers].find(transfer => transfer.owns(owner))?.lost(fragment)
     }
 
-    this.#pausedUntil = this.#context.clock.now() + limits.RETRY_CAP
+    this.#doubt = { askAt: this.#context.clock.now() + limits.RETRY_CAP }
     this.#context.arm()
   }
 
@@ -102,7 +105,11 @@ export class Destination {
   pump (): void {
     const { clock, flight } = this.#context
 
-    if (this.#isPumping || this.#pausedUntil > clock.now()) {
+    if (this.#isPumping) {
+      return
+    }
+    if (this.#doubt != null) {
+      clock.now() >= this.#doubt.askAt && this.#ask()
       return
     }
 
@@ -139,6 +146,15 @@ export class Destination {
 
   async transmit (message: Uint8Array, lane: Lane): Promise<void> {
     await this.port.send(this.#peerId, message, lane)
+  }
+
+  #ask (): void {
+    if (this.#doubt != null) {
+      this.#doubt.askAt = this.#context.clock.now() + this.#backoff.next()
+    }
+
+    this.#transfers.forEach(transfer => { transfer.ask() })
+    this.#context.arm()
   }
 
   #next (): Outbound | undefined {

@@ -1,14 +1,12 @@
-import { AbortError, InvalidParametersError } from '@libp2p/interface'
-import { concat } from 'uint8arrays/concat'
-import { equals } from 'uint8arrays/equals'
+import { AbortError } from '@libp2p/interface'
 import { Bell } from '../runtime/bell.ts'
-import { sha256 } from '../runtime/sha256.ts'
 import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
 import { Layout } from './core/leaves.ts'
-import { failure, OfferOverError, TooManyTransfersError, TransferRejectedError } from './errors.ts'
+import { failure, OfferOverError, TooManyTransfersError } from './errors.ts'
 import { Reporter } from './progress.ts'
-import { Leaves } from './source.ts'
+import { Reading } from './reading.ts'
+import { leavesInCommon } from './source.ts'
 import { EndReason } from './wire.ts'
 import type { Context } from './context.ts'
 import type { Budget, Share } from './core/budget.ts'
@@ -88,12 +86,14 @@ export class Inbound {
   /** What the program waits for, since when, and how long it does */
   #awaited?: { from: number, key: string, since: number }
   #patience = limits.SWAP_FIRST
+  #ended: TransferProgress
 
   constructor (init: InboundInit) {
     this.#init = init
     this.terms = init.terms
     this.id = init.id
     this.#movedAt = init.context.clock.now()
+    this.#ended = { bytes: 0, size: init.terms.size }
     this.#state = { type: 'offered', since: this.#movedAt }
   }
 
@@ -109,9 +109,9 @@ export class Inbound {
     return this.#state.type === 'receiving' ? this.#state.incoming.kept : 0
   }
 
+  /** What it came to, when it is over */
   get progress (): TransferProgress {
-    const size = this.#state.type === 'receiving' ? this.#state.incoming.layout.size : this.terms.size
-    return { bytes: this.#state.type === 'receiving' ? this.#state.incoming.taken : 0, size }
+    return this.#state.type === 'receiving' ? progressOf(this.#state.incoming) : this.#ended
   }
 
   get nextAt (): number {
@@ -149,7 +149,7 @@ export class Inbound {
 
   /** Who was to decide, or had decided, failed */
   fail (err: Error): void {
-    this.#state.type === 'offered' ? this.settle(EndReason.REJECTED) : this.#abort(err)
+    this.#state.type === 'offered' ? this.settle(EndReason.REJECTED) : this.abort(err)
   }
 
   countOf (peer: string): number {
@@ -232,6 +232,7 @@ export class Inbound {
     this.#state = { type: 'over', err }
 
     if (state.type === 'receiving') {
+      this.#ended = progressOf(state.incoming)
       state.share.end()
       lists.add(state.listsOf, -state.incoming.layout.listBytes)
       state.options.signal?.removeEventListener('abort', this.#onAbort)
@@ -272,9 +273,7 @@ export class Inbound {
 
     lists.add(listsOf, listBytes)
     const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
-    const reporter = new Reporter(
-      clock, () => ({ bytes: receiving.taken, size: receiving.layout.size }), options.onProgress, log
-    )
+    const reporter = new Reporter(clock, () => progressOf(receiving), options.onProgress, log)
     this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, reporter }
     this.#movedAt = clock.now()
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
@@ -286,51 +285,30 @@ export class Inbound {
     }
 
     this.#sayAll()
-    return this.#face(receiving)
+    return new Reading(this)
   }
 
-  #face (incoming: Incoming): IncomingTransfer {
-    let last: TransferProgress | undefined
-    const progress = (): TransferProgress => (last = this.#state.type === 'receiving'
-      ? this.progress
-      : last ?? { bytes: incoming.taken, size: incoming.layout.size })
-    const iterator: AsyncIterator<Uint8Array> = {
-      next: async () => {
-        const value = await this.#take()
-        return value == null ? { done: true, value: undefined } : { done: false, value }
-      },
-      return: async () => {
-        this.settle(EndReason.STOPPED, new OfferOverError('The program took no more of it'))
-        return { done: true, value: undefined }
-      }
+  /** How many bytes of what the program has are those that are offered, once that is known */
+  async from (): Promise<number> {
+    while (this.#from == null) {
+      this.#throwIfOver()
+      await this.#bell.rung()
     }
 
-    return {
-      get progress () { return progress() },
-      [Symbol.asyncIterator]: () => iterator,
-      from: async () => {
-        while (this.#from == null) {
-          this.#throwIfOver()
-          await this.#bell.rung()
-        }
-        return this.#from
-      },
-      bytes: async max => this.#all(iterator, max),
-      abort: reason => { this.#abort(reason) }
-    }
+    return this.#from
   }
 
   readonly #onAbort = (): void => {
-    this.#abort(this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
+    this.abort(this.#state.type === 'receiving' ? this.#state.options.signal?.reason : undefined)
   }
 
   /** A reason may be null: that is no end of the payload */
-  #abort (reason?: Error): void {
+  abort (reason?: Error): void {
     this.settle(EndReason.STOPPED, reason ?? new AbortError('The transfer was aborted'))
   }
 
   /** The next chunk, when there is one; undefined at the end */
-  async #take (): Promise<Uint8Array | undefined> {
+  async take (): Promise<Uint8Array | undefined> {
     const { context: { clock } } = this.#init
 
     for (;;) {
@@ -360,41 +338,6 @@ export class Inbound {
         await this.#bell.rung()
       }
     }
-  }
-
-  /** No memory is taken for what is only declared: when half of it is here, the whole is put together as it comes */
-  async #all (iterator: AsyncIterator<Uint8Array>, max: number): Promise<Uint8Array> {
-    const chunks: Uint8Array[] = []
-    let whole: Uint8Array | undefined
-    let length = 0
-
-    if (typeof max !== 'number' || !(max >= 0)) {
-      const err = new InvalidParametersError('bytes() takes the most that you have room for, a number, ' +
-        `not ${String(max)}`)
-      this.#abort(err)
-      throw err
-    }
-
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
-      const { value } = next
-      // what the program has is not among it
-      const size = Math.max(0, (this.progress.size ?? 0) - (this.#from ?? 0))
-
-      if (Math.max(size, length + value.byteLength) > max) {
-        const err = new TransferRejectedError(`More than ${max} bytes are offered`, 'too-large')
-        this.settle(EndReason.TOO_LARGE, err)
-        throw err
-      }
-      if (whole == null && size > 0 && (length + value.byteLength) * 2 >= size) {
-        whole = new Uint8Array(size)
-        whole.set(concat(chunks.splice(0), length))
-      }
-
-      whole == null ? chunks.push(value) : whole.set(value, length)
-      length += value.byteLength
-    }
-
-    return whole ?? concat(chunks, length)
   }
 
   #onData (origin: Origin, offset: number, bytes: Uint8Array): void {
@@ -473,34 +416,24 @@ export class Inbound {
 
   /** Which of the program's own bytes are those that are offered */
   async #checkWhatIsHere (incoming: Incoming, have: Uint8Array | Chunks): Promise<void> {
-    const { context: { pacer } } = this.#init
+    const { context: { clock, pacer } } = this.#init
     const { layout, list = new Uint8Array() } = incoming
-    const leaves = Math.ceil((layout.size ?? 0) / limits.LEAF_BYTES)
-    let leaf = 0
+    let leaves: number
 
     try {
-      const own = new Leaves(have instanceof Uint8Array ? piecesOf(have) : have)
-
-      for (; leaf < leaves && this.#state.type === 'receiving'; leaf++) {
-        const bytes = await own.next()
-        const hash = sha256(bytes.subarray(0, layout.bytesOf(leaf)))
-        this.#movedAt = this.#init.context.clock.now()
-
-        if (!equals(hash, list.subarray(leaf * limits.HASH_BYTES, (leaf + 1) * limits.HASH_BYTES))) {
-          break
-        }
+      leaves = await leavesInCommon(have, layout, list, async () => {
+        this.#movedAt = clock.now()
         await pacer.pause()
-      }
-
-      await own.close()
+        return this.#state.type === 'receiving'
+      })
     } catch (err: any) {
-      this.#abort(err)
+      this.abort(err)
       return
     }
 
     if (this.#state.type === 'receiving') {
-      incoming.begin(leaf)
-      this.#from = Math.min(leaf * limits.LEAF_BYTES, layout.size ?? 0)
+      incoming.begin(leaves)
+      this.#from = Math.min(leaves * limits.LEAF_BYTES, layout.size ?? 0)
       this.#bell.ring()
       this.#sayAll()
     }
@@ -587,8 +520,6 @@ export class Inbound {
   }
 }
 
-function * piecesOf (bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.byteLength; at += limits.LEAF_BYTES) {
-    yield bytes.subarray(at, at + limits.LEAF_BYTES)
-  }
+function progressOf ({ taken, layout: { size } }: Incoming): TransferProgress {
+  return { bytes: taken, size }
 }

@@ -1,6 +1,6 @@
 /**
- * Transfers: payloads of any size from one peer to another, over relays too. They share a link politely, take no more
- * memory than a window, go on when a relay dies, and end for both sides in exactly one way.
+ * Transfers: payloads of any size from one peer to another, over relays too. A transfer leaves room on the link for
+ * messages, takes no more memory than a window, goes on when a relay dies, and ends for both sides in exactly one way.
  *
  * @example
  *
@@ -31,37 +31,38 @@ import type { Random } from '../runtime/random.ts'
 import type { AbortOptions, ComponentLogger, Metrics, PeerId, Startable, TypedEventTarget } from '@libp2p/interface'
 
 /**
- * What is sent. Bytes must not change before the transfer is done. An iterable is read once, as fast as the other side
- * takes it. A function that opens the source at an offset, as often as it is called, lets a transfer go on where it was
- * after either side was started anew: it is read once before, for its hashes
+ * The source of a payload. Bytes must not change before the transfer is done. An iterable is read once, as fast as the
+ * other side takes it. A function opens the source at an offset, as often as it is called: it lets a transfer go on
+ * after a restart of either side, and is read once in advance, for its hashes
  */
 export type TransferSource = Uint8Array | Chunks | ((from: number) => Chunks)
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
 export interface TransferProgress {
-  /** Bytes of the payload that the receiver has verified; at the receiver, that its program has taken */
+  /** Bytes of the payload that the receiver has verified; at the receiver, bytes that its program has taken */
   bytes: number
-  /** Bytes in all; undefined while the source has not come to its end and nobody knows */
+  /** Bytes in all; undefined if the size is not known in advance and the source has not ended yet */
   size?: number
 }
 
 export interface SendOptions extends AbortOptions {
   /**
-   * Which program of the other side this is for: it has to handle offers under the same name
+   * The program of the other side that gets the offer: it has to handle offers under the same name
    *
    * @default none: it is told by the event 'offer'
    */
   protocol?: string
-  /** At most 1,024 bytes that the other program sees before it decides: a name, a type */
+  /** At most 1,024 bytes that the other program sees before it decides, such as a name or a type */
   meta?: Uint8Array
   /**
-   * 'bulk' goes behind the messages of all topics, 'data' among them
+   * 'bulk' goes behind the messages of all topics; 'data' goes among them
    *
    * @default 'bulk'
    */
   priority?: 'data' | 'bulk'
   /**
-   * Seal it from end to end: needs the service `sessions()` on both sides. Relays see sizes and times
+   * Whether to encrypt the transfer from end to end. Both sides need the service `sessions()`. Relays see sizes and
+   * times
    *
    * @default false
    */
@@ -74,19 +75,19 @@ export interface OutboundTransfer {
   readonly id: string
   readonly peerId: PeerId
   /**
-   * Resolves when the program of the other side has taken all of it, verified. Rejects with a TransferRejectedError or
-   * a TransferFailedError, with the reason of the signal, or with the one of abort(). Nobody has to listen
+   * Resolves when the program of the other side has taken every verified byte. Rejects with a TransferRejectedError or
+   * a TransferFailedError, with the reason of the signal, or with the reason of abort(). Nobody has to listen
    */
   readonly done: Promise<void>
   readonly progress: TransferProgress
-  /** Ends it now, at both sides. Nothing happens if it is over */
+  /** Ends the transfer now, at both sides. Has no effect if the transfer is over */
   abort (reason?: Error): void
 }
 
 export interface AcceptOptions extends AbortOptions {
   /**
-   * What is here of it already, from the beginning on. Those of its leaves of 64 KiB that are right are not sent again:
-   * see `from` of what is returned. An offer without a size, which nobody can check them with, is sent whole
+   * The bytes that the receiver already has, from the beginning on. Correct leaves of 64 KiB among them are not sent
+   * again: see `from` of the result. An offer without a size is sent whole, since nothing can verify these bytes
    */
   have?: Uint8Array | Chunks
   /** Called ten times a second at most, and at the end */
@@ -94,44 +95,52 @@ export interface AcceptOptions extends AbortOptions {
 }
 
 /**
- * Verified bytes in their order. More of them are asked for as they are taken: who takes none holds a window of them
+ * The verified bytes in order. The transfer asks for more as the program takes them: a program that takes none holds
+ * one window of bytes
  */
 export interface IncomingTransfer extends AsyncIterable<Uint8Array> {
   readonly progress: TransferProgress
-  /** Resolves with how many bytes of `have` count: the first chunk begins there */
+  /** Resolves with the number of valid bytes in `have`: the first chunk begins there */
   from (): Promise<number>
-  /** All of it as one. Throws a TransferRejectedError when that is more than `max` bytes, and has the sender stop */
+  /**
+   * Resolves with the whole payload as one array. Throws a TransferRejectedError if the payload has more than `max`
+   * bytes, and stops the sender
+   */
   bytes (max: number): Promise<Uint8Array>
-  /** Ends it now, at both sides. Nothing happens if it is over */
+  /** Ends the transfer now, at both sides. Has no effect if the transfer is over */
   abort (reason?: Error): void
 }
 
 export interface Offer {
   readonly id: string
   readonly from: PeerId
-  /** Bytes; undefined when the sender does not know them before its source has come to its end */
+  /** The size in bytes; undefined if the sender does not know it before its source ends */
   readonly size?: number
-  /** Names the payload, by its size and its hashes; there if the size is */
+  /** Names the payload, by its size and its hashes; known if the size is known */
   readonly root?: Uint8Array
   readonly protocol: string
   readonly meta: Uint8Array
-  /** Whether it came sealed */
+  /** Whether the offer came through a session */
   readonly isConfidential: boolean
-  /** Whether it may still be decided: it is over after five minutes, and when the sender gives it up */
+  /** Whether the program may still decide: an offer is over after five minutes, and when the sender gives it up */
   readonly isOpen: boolean
-  /** Throws an OfferOverError when it is over, and a TooManyTransfersError when there is no room for one more */
+  /**
+   * Accepts the offer. Throws an OfferOverError if the offer is over, and a TooManyTransfersError if there is no room
+   * for one more transfer
+   */
   accept (options?: AcceptOptions): IncomingTransfer
   reject (): void
 }
 
-/** Gets the offers of one protocol. What it throws is logged, and the offer is rejected */
+/** Gets the offers of one protocol. If it throws, the error is logged and the offer is rejected */
 export interface OfferHandler {
   (offer: Offer): void | Promise<void>
 }
 
 export interface TransferEvents {
   /**
-   * An offer without a protocol. Those with one go to the handler of that protocol. If nobody listens it is rejected
+   * An offer without a protocol. An offer with a protocol goes to the handler of that protocol. If nobody listens, the
+   * offer is rejected
    */
   offer: CustomEvent<Offer>
 }
@@ -145,7 +154,7 @@ export interface TransfersDiagnostics {
 }
 
 export interface Transfers extends Startable, TypedEventTarget<TransferEvents> {
-  /** Offers it, and sends it if the other side wants it. Nothing is sent before that but the offer */
+  /** Offers the source, and sends it if the other side accepts. Before that only the offer is sent */
   send (peerId: PeerId, source: TransferSource, options?: SendOptions): OutboundTransfer
   /** Takes the offers of a protocol from now on, until `unhandle` */
   handle (protocol: string, handler: OfferHandler): void
@@ -174,11 +183,11 @@ export interface TransfersInit {
   sessions?: string
   /** For tests: where time comes from */
   clock?: Clock
-  /** For tests: where chance comes from */
+  /** For tests: where randomness comes from */
   random?: Random
 }
 
-/** The service: register it beside `directSub()` in `createLibp2p({ services })` */
+/** The service. Register it beside `directSub()` in `createLibp2p({ services })` */
 export function transfers (init: TransfersInit = {}): (components: TransfersComponents) => Transfers {
   return components => new TransfersClass(components, init)
 }

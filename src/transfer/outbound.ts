@@ -149,7 +149,7 @@ export class Outbound implements OutboundTransfer {
         outgoing.unsent(fragment)
       }
 
-      destination.pause()
+      destination.failed()
     })
   }
 
@@ -158,8 +158,8 @@ export class Outbound implements OutboundTransfer {
     this.#outgoing.unsent(fragment)
   }
 
-  /** There is a way to the other side again */
-  present (): void {
+  /** With the next tick: there is a way to the other side again, or it may not have what was sent */
+  ask (): void {
     if (this.#askAt < Infinity) {
       this.#askAt = this.#init.context.clock.now()
     }

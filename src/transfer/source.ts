@@ -1,7 +1,9 @@
+import { equals } from 'uint8arrays/equals'
 import { sha256 } from '../runtime/sha256.ts'
 import { HASH_BYTES, LEAF_BYTES, MAX_SIZE } from './constants.ts'
 import { LeafChain } from './core/leaves.ts'
 import { SourceFailedError } from './errors.ts'
+import type { Layout } from './core/leaves.ts'
 import type { Chunks, TransferSource } from './index.ts'
 import type { Pacer } from '../runtime/pacer.ts'
 
@@ -240,5 +242,33 @@ class OpenedSource implements Source {
     const leaves = this.#leaves
     this.#leaves = undefined
     await leaves?.close()
+  }
+}
+
+/** How many leaves of a payload the program has: those that have the hashes of the list, up to the first that has not */
+export async function leavesInCommon (
+  have: Uint8Array | Chunks, layout: Layout, list: Uint8Array, goOn: () => Promise<boolean>
+): Promise<number> {
+  const own = new Leaves(have instanceof Uint8Array ? piecesOf(have) : have)
+  const leaves = Math.ceil((layout.size ?? 0) / LEAF_BYTES)
+  let leaf = 0
+
+  for (let isOn = true; leaf < leaves && isOn; leaf++) {
+    const hash = sha256((await own.next()).subarray(0, layout.bytesOf(leaf)))
+
+    if (!equals(hash, list.subarray(leaf * HASH_BYTES, (leaf + 1) * HASH_BYTES))) {
+      break
+    }
+
+    isOn = await goOn()
+  }
+
+  await own.close()
+  return leaf
+}
+
+function * piecesOf (bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += LEAF_BYTES) {
+    yield bytes.subarray(at, at + LEAF_BYTES)
   }
 }

@@ -99,18 +99,9 @@ export function encodeMessage (message: Message): Uint8Array {
 /** Throws a MalformedError. What it hands out are views of the input */
 export function decodeMessage (bytes: Uint8Array): Message {
   const reader = new Reader(bytes)
-  const version = reader.byte()
-
-  if (version !== VERSION) {
-    throw new MalformedError(`a message of version ${version}, where only ${VERSION} is known`)
-  }
-
+  reader.expectVersion(VERSION)
   const message = readMessage(reader, reader.byte())
-
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes stand behind the end`)
-  }
-
+  reader.expectEnd()
   return message
 }
 
@@ -119,7 +110,7 @@ function readMessage (reader: Reader, type: number): Message {
 
   switch (type) {
     case Type.OFFER: {
-      const known = flag(reader) ? { size: reader.uvarint(), root: reader.raw(HASH_BYTES) } : {}
+      const known = reader.flag() ? { size: reader.uvarint(), root: reader.raw(HASH_BYTES) } : {}
       return {
         type: 'offer', id, terms: { ...known, protocol: reader.string(MAX_PROTOCOL), meta: reader.bytes(MAX_META) }
       }
@@ -144,11 +135,11 @@ function readMessage (reader: Reader, type: number): Message {
     }
     case Type.PROBE: {
       const question = reader.uvarint()
-      const end = flag(reader) ? { size: reader.uvarint(), root: reader.raw(HASH_BYTES) } : undefined
+      const end = reader.flag() ? { size: reader.uvarint(), root: reader.raw(HASH_BYTES) } : undefined
       return { type: 'probe', id, question, end }
     }
     case Type.END: {
-      const isSender = flag(reader)
+      const isSender = reader.flag()
       const reason = reader.byte()
       // a later version may have more reasons: that it has ended is what counts
       return { type: 'end', id, isSender, reason: reason > LAST_REASON ? EndReason.STOPPED : reason as EndReason }
@@ -172,14 +163,4 @@ function readExtents (reader: Reader): Extent[] {
     last = extent.to
     return extent
   })
-}
-
-function flag (reader: Reader): boolean {
-  const byte = reader.byte()
-
-  if (byte > 1) {
-    throw new MalformedError(`${byte} where 0 or 1 stands`)
-  }
-
-  return byte === 1
 }

@@ -81,7 +81,7 @@ function encodeKey (key: PrivateKey): string {
 async function writeAndDie (directory: string, keys: PrivateKey[], seed: number, promises: Promises): Promise<void> {
   const random = seededRandom(seed)
   // what Node thinks of the way in which the tests were started is no news
-  const child = spawn(process.execPath, [WRITER, directory, ...keys.map(encodeKey), `${seed}`, JSON.stringify(promises.sizes)], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
+  const child = spawn(process.execPath, [...process.execArgv, WRITER, directory, ...keys.map(encodeKey), `${seed}`, JSON.stringify(promises.sizes)], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
   const closed = once(child, 'close')
   const stderr: string[] = []
   let left = 1 + randomInt(random, MAX_LINES)

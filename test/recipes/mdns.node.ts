@@ -17,7 +17,7 @@ describe('recipe: peers of a LAN are found by mDNS', function () {
   })
 
   it('two that know nothing of each other share a log', async () => {
-    await promisify(execFile)('unshare', inNamespace(`${LOOPBACK_ONLY} && exec "$0" "$1"`, process.execPath, PEERS), { timeout: 40_000 })
+    await promisify(execFile)('unshare', inNamespace(`${LOOPBACK_ONLY} && exec "$0" "$@"`, process.execPath, ...process.execArgv, PEERS), { timeout: 40_000 })
   })
 })
 

@@ -52,7 +52,7 @@ class Peer {
     this.address = undefined
     const args = [PEER, this.#dir, toString(privateKeyToProtobuf(this.#key), 'base64url'), `${this.name.slice(-4)}-${this.#lives++}`, `${GRACE}`, this.#pubsub]
     // what Node thinks of the way in which the tests were started is no news
-    const child = this.#child = spawn(process.execPath, args, { stdio: 'pipe', env: { ...process.env, NODE_NO_WARNINGS: '1' } })
+    const child = this.#child = spawn(process.execPath, [...process.execArgv, ...args], { stdio: 'pipe', env: { ...process.env, NODE_NO_WARNINGS: '1' } })
     const lines = createInterface({ input: child.stdout })
     this.#closed = Promise.all([once(child, 'close'), once(lines, 'close')])
     lines.on('line', line => { this.#hear(line) })

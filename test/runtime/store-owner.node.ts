@@ -66,7 +66,7 @@ class Holder {
   constructor (dir: string, [command, ...args]: string[] = [process.execPath]) {
     // what Node thinks of the way in which the tests were started is no news
     const env = { ...process.env, NODE_NO_WARNINGS: '1' }
-    this.#child = spawn(command, [...args, HOLDER, dir, KEY.toString()], { stdio: ['pipe', 'pipe', 'inherit'], env })
+    this.#child = spawn(command, [...args, ...process.execArgv, HOLDER, dir, KEY.toString()], { stdio: ['pipe', 'pipe', 'inherit'], env })
     this.#closed = once(this.#child, 'close')
     this.pid = this.#child.pid ?? 0
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream })

@@ -69,7 +69,7 @@ class Replicator {
 
   async start (): Promise<void> {
     const key = toString(privateKeyToProtobuf(this.#key), 'base64url')
-    const child = this.#child = fork(PROCESS, [this.#dir, key], { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
+    const child = this.#child = fork(PROCESS, [this.#dir, key], { execArgv: [...process.execArgv, '--expose-gc'], stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
     child.stderr?.on('data', chunk => { this.#onWrong(`a process says: ${chunk}`) })
     child.on('message', (said: Said) => { child === this.#child && this.#hear(said) })
     await eventually('a process does not start', () => this.address != null, PATIENCE)

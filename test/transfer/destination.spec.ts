@@ -33,4 +33,42 @@ describe('peers that transfers go to', () => {
     expect(flight.bytes).to.be.at.most(NODE_FLIGHT + many * PIECE)
     flight.check()
   })
+
+  it('get nothing but questions when something did not reach them, until they are heard', () => {
+    const clock = new VirtualClock(0)
+    const flight = new FlightTracker<Fragment, number, string>()
+    const context = { clock, flight, arm: () => {} } as unknown as Context
+    const destination = new Destination({ key: 'peer', peer: 'peer', context, random: () => 0.5 } as any)
+    let sent = 0
+    let asked = 0
+    destination.add({
+      peek: (): Fragment => ({ from: 0, to: PIECE, message: new Uint8Array(0) }),
+      send: (fragment: Fragment) => {
+        sent++
+        flight.register(fragment, 1, PIECE, 'peer', 0)
+      },
+      ask: () => { asked++ },
+      owns: () => true,
+      lost: () => {},
+      tellEnd: () => {}
+    } as unknown as Outbound)
+    destination.failed()
+    destination.present()
+    expect([sent, asked]).to.deep.equal([0, 1])
+
+    for (let i = 0; i < 20; i++) {
+      clock.advance(1_000)
+      destination.pump()
+    }
+
+    expect(sent).to.equal(0)
+    expect(asked).to.be.within(4, 12)
+    destination.heard()
+    destination.pump()
+    expect(sent).to.be.greaterThan(0)
+    const before = sent
+    destination.absent()
+    destination.pump()
+    expect(sent).to.equal(before)
+  })
 })

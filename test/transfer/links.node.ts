@@ -90,7 +90,7 @@ interface Child {
 }
 
 async function start (...args: string[]): Promise<Child> {
-  const child = spawn(process.execPath, [PROCESS, ...args], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
+  const child = spawn(process.execPath, [...process.execArgv, PROCESS, ...args], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_NO_WARNINGS: '1' } })
   children.push(child)
   let [said, isDone, address] = [0, false, '']
   createInterface({ input: child.stdout }).on('line', line => {

@@ -219,7 +219,7 @@ export function decode (bytes: Uint8Array): Decoded {
     const frame: Confirm = {
       kind: 'confirm', key: readKeyId(reader), epoch: readNumber(reader), proof: readSecret(reader)
     }
-    end(reader)
+    reader.expectEnd()
     return { frame }
   }
 
@@ -244,7 +244,7 @@ export function decodeBody (kind: SealedKind, bytes: Uint8Array): Body {
   const held = heldOf(reader.raw(HELD_BYTES), ack)
 
   const messages = kind === 'data' ? readMessages(reader) : []
-  end(reader)
+  reader.expectEnd()
   return { base, ack, held, messages }
 }
 
@@ -382,12 +382,6 @@ function readKeyId (reader: Reader): KeyId {
 
 function readSecret (reader: Reader): Uint8Array {
   return reader.raw(limits.SECRET_BYTES)
-}
-
-function end (reader: Reader): void {
-  if (reader.left > 0) {
-    throw new MalformedError(`${reader.left} bytes too many`)
-  }
 }
 
 function bitsOf (held: number[], ack: number): Uint8Array {

@@ -6,7 +6,7 @@ import { XWing } from './x-wing.ts'
 import type { CryptoProvider, Primitives } from './provider.ts'
 
 /**
- * What `platform.ts` is to Node: WebCrypto's X25519 where there is one, the rest in JavaScript. ML-KEM takes some ms:
+ * What `platform.node.ts` is to Node: WebCrypto's X25519 where there is one, the rest in JavaScript. ML-KEM takes some ms:
  * the shell calls this in a worker, and once at its start, as the first calls take many times as long.
  */
 const X25519 = 'X25519'

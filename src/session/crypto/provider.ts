@@ -1,7 +1,7 @@
 import type { XWing } from './x-wing.ts'
 
 /**
- * What a session needs of a platform's cryptography. `platform.ts` and `platform.browser.ts` each make one;
+ * What a session needs of a platform's cryptography. `platform.node.ts` and `platform.browser.ts` each make one;
  * package.json says which one a bundler takes. Signatures are not here: `runtime/signing.ts` has them for all floors.
  * HMAC and HKDF are in the core.
  *
