@@ -1,9 +1,6 @@
 /**
  * Peers share the files of a directory: which there are is a database, and the files themselves go as transfers.
- *
- *     npm start --workspace examples/file-share -- ./films
- *     npm start --workspace examples/file-share -- ./inbox ADDRESS
- *
+ * `npm start --workspace examples/file-share -- ./films` shares a directory, and prints the line that joins another one.
  * Each file that others share and that is not in the directory is fetched into it.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
@@ -73,13 +70,11 @@ service.handle(PROTOCOL, async offer => {
   }
 
   const part = join(directory, `.${name}.part`)
-  const onProgress = ({ bytes, size = 0 }: { bytes: number, size?: number }): void => {
-    bytes === size && console.info(`${name}: ${size} bytes, verified`)
-  }
-  await pipeline(offer.accept({ onProgress }), createWriteStream(part))
+  // verified, chunk by chunk
+  await pipeline(offer.accept(), createWriteStream(part))
   await rename(part, join(directory, name))
   wanted.delete(name)
-  console.info(`fetched ${name}`)
+  console.info(`fetched ${name}, ${offer.size} bytes`)
 })
 
 for (const name of await here()) {

@@ -25,8 +25,8 @@ async function startRelay (): Promise<{ child: ChildProcess, address: string }> 
 const relays = await Promise.all([startRelay(), startRelay()])
 const known = relays.map(({ address }) => address)
 
-/** It listens nowhere: others reach it over a relay alone */
-const createPeer = async () => createLibp2p({
+// neither listens: others reach them over a relay alone
+const [alice, bob] = await Promise.all(['alice', 'bob'].map(async () => createLibp2p({
   transports: [tcp()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
@@ -36,9 +36,7 @@ const createPeer = async () => createLibp2p({
     pubsub: directSub({ canRelay: false }),
     sessions: sessions()
   }
-})
-
-const [alice, bob] = await Promise.all([createPeer(), createPeer()])
+})))
 const heard: string[] = []
 const { promise: all, resolve } = Promise.withResolvers<void>()
 

@@ -1,4 +1,4 @@
-/** A relay: it passes on what two peers say to each other, and counts the words that it can read in it */
+/** A relay: it passes on what other peers say to each other */
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { identify } from '@libp2p/identify'
