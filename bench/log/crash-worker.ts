@@ -55,7 +55,9 @@ async function writeOn (place: Place, count: number, underWay: number, write: (l
   const enough = length + count
   const on = async (): Promise<void> => {
     for (;;) {
-      length += await write(log)
+      // not in one step: that would forget what the other writers added meanwhile
+      const added = await write(log)
+      length += added
 
       if (length >= enough) {
         resolve(length)

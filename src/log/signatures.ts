@@ -65,7 +65,8 @@ export function decodeEntry (raw: RawEntry, pacer?: Pacer): DecodedEntry | Promi
   const content = decodeContent(raw.bytes)
   // the same bytes for all entries of the author: whoever compares them is done at once
   content.author = authorOf(content.author).bytes
-  return then(hashOf(raw.bytes, pacer), id => ({ ...content, ...raw, id }))
+  const { bytes, proof } = raw
+  return then(hashOf(bytes, pacer), id => ({ ...content, bytes, proof, id }))
 }
 
 /** At once, or of large ones in slices */
@@ -126,8 +127,15 @@ export class Verifier {
     }
 
     const claim: Claim = { entry, proof }
+    const author = authorOf(entry.author)
     this.#claims.push(claim)
-    const batch = this.#batchOf(authorOf(entry.author), proof)
+
+    if (proof.size === 1) {
+      this.#checking.push(this.#checkLone(claim, author))
+      return
+    }
+
+    const batch = this.#batchOf(author, proof)
 
     if (batch.waiting.push(claim) === Math.min(batch.size, MAX_NEIGHBOURS)) {
       this.#check(batch)
@@ -143,6 +151,18 @@ export class Verifier {
 
     await Promise.all(this.#checking)
     return this.#claims.map(({ verdict = falseProof() }) => verdict)
+  }
+
+  /** An entry that was signed alone is the root of its tree, and has no neighbours to wait for */
+  async #checkLone (claim: Claim, author: Author): Promise<void> {
+    const { entry, proof: { signature } } = claim
+
+    if (await checks.run(() => author.verify(messageOf(this.#log, 1, entry.id), signature))) {
+      const proofs = new SharedProof({
+        size: 1, first: 0, count: 1, beside: NOTHING, signature, ids: () => [entry.id]
+      })
+      claim.verdict = { ...entry, proofs, at: 0 }
+    }
   }
 
   #batchOf (author: Author, { size, signature }: Proof): Batch {

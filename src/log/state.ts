@@ -43,16 +43,19 @@ export function additionOf (entry: TrueEntry, { seq, slot }: Place, absent: Uint
   }
 }
 
+const NONE: Uint8Array[] = []
+
 /** What the index is to know of a stored record, but for entries that are out of it */
 export function additionsOf (record: StoredRecord): Addition[] {
-  const absent = new Map(record.absent.map(({ slot, absent }) => [slot, absent]))
+  const absent: Uint8Array[][] = []
   const additions: Addition[] = []
+  record.absent.forEach(({ slot, absent: ofSlot }) => { absent[slot] = ofSlot })
 
   for (let slot = 0; slot < record.size; slot++) {
     const entry = record.entryAt(slot)
 
     if (entry != null) {
-      additions.push(additionOf(entry, entry, absent.get(slot) ?? [], entry.isLate))
+      additions.push(additionOf(entry, entry, absent[slot] ?? NONE, entry.isLate))
     }
   }
 

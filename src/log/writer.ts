@@ -63,7 +63,7 @@ export class Writer {
 
   constructor (init: WriterInit) {
     this.#init = init
-    this.#pacer = new Pacer(init.clock)
+    this.#pacer = new Pacer(init.clock, limits.SLICE)
     this.#appends = new Appends(init, this.#pacer)
     // each thing that a turn waits for has a deadline of its own
     const bounds = { deadline: Infinity, capacity: limits.MAX_PENDING }
@@ -92,6 +92,7 @@ export class Writer {
       const { admit, store, sizes: { recordEntries } } = this.#init
       const mayBeHere = changes !== this.#changes
       const admissions = new Map<string, Admission>()
+      const items = entries.map(entry => ({ entry, key: keyOfBytes(entry.id) }))
       let [added, absent, bytes]: [TrueEntry[], Uint8Array[][], number] = [[], [], 0]
       const write = async (): Promise<void> => {
         if (added.length > 0) {
@@ -102,9 +103,7 @@ export class Writer {
       }
 
       // parents first
-      for (const entry of entries.slice().sort(compareEntries)) {
-        const key = keyOfBytes(entry.id)
-
+      for (const { entry, key } of items.toSorted((a, b) => compareEntries(a.entry, b.entry))) {
         if (admissions.has(key) || (mayBeHere && await store.locate(entry.id) != null)) {
           continue
         }
@@ -127,7 +126,7 @@ export class Writer {
       }
 
       await write()
-      return entries.map(({ id }) => admissions.get(keyOfBytes(id)) ?? 'known')
+      return items.map(({ key }) => admissions.get(key) ?? 'known')
     })
   }
 

@@ -7,6 +7,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** What the eighth byte of a number counts: 2^53 - 1 has no ninth */
 const LAST_SCALE = 2 ** 49
 
+/** Many a field is empty, and a view is a large object */
+const NOTHING = new Uint8Array(0)
+
 /** Characters of a string whose length is one byte, if each of them is one */
 const SHORT = 127
 
@@ -85,9 +88,10 @@ export class Writer extends Sink {
   #bytes: Uint8Array
   #length = 0
 
-  constructor (capacity = 256) {
+  /** Memory of its own, or bytes of memory that it may share with others: which costs less */
+  constructor (memory: Uint8Array | number = 256) {
     super()
-    this.#bytes = allocUnsafe(capacity)
+    this.#bytes = typeof memory === 'number' ? allocUnsafe(memory) : memory
   }
 
   /** Bytes that were written so far */
@@ -211,6 +215,11 @@ export class Reader {
 
   raw (length: number): Uint8Array {
     this.skip(length)
+
+    if (length === 0) {
+      return NOTHING
+    }
+
     return this.#input.subarray(this.#offset - length, this.#offset)
   }
 

@@ -97,11 +97,20 @@ export function isStrictPoint (bytes: Uint8Array): boolean {
     return false
   }
 
-  // not slice: that of a Buffer is a view, and what was handed in is not ours to change
-  const y = Uint8Array.from(bytes)
-  // the sign of x
-  y[POINT_BYTES - 1] &= 0x7f
-  return isLess(y, P_MINUS_1) && !SMALL_ORDER.some(order => equals(order, y))
+  return compareY(bytes, P_MINUS_1) < 0 && SMALL_ORDER.every(order => compareY(bytes, order) !== 0)
+}
+
+/** Compares the y of a point with a number, both the lowest byte first: the highest bit is the sign of x */
+function compareY (bytes: Uint8Array, y: Uint8Array): number {
+  for (let i = POINT_BYTES - 1; i >= 0; i--) {
+    const difference = (i === POINT_BYTES - 1 ? bytes[i] & 0x7f : bytes[i]) - y[i]
+
+    if (difference !== 0) {
+      return difference
+    }
+  }
+
+  return 0
 }
 
 /** Whether a signature has the right length, a strict R, and an S in its only form */

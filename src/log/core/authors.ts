@@ -83,7 +83,7 @@ export class AuthorsChange {
     const { author, id, time, counter, previous } = entry
     // first: mostly the only parent is what its author made before
     const draft = this.#draftOf(author)
-    entry.parents.forEach(parent => { this.#change(parent, { isNamed: true }) })
+    entry.parents.forEach(parent => { this.#change(parent, latest => { latest.isNamed = true }) })
     const { latest } = draft
     const order = latest == null ? 1 : compareEntries(entry, latest)
 
@@ -102,7 +102,7 @@ export class AuthorsChange {
 
   /** Removes an entry */
   remove (id: Uint8Array): void {
-    this.#change(id, { isHere: false })
+    this.#change(id, latest => { latest.isHere = false })
   }
 
   apply (): void {
@@ -113,13 +113,15 @@ export class AuthorsChange {
   }
 
   /** Changes the latest entry of an author, if this is one */
-  #change (id: Uint8Array, change: Partial<AuthorRow>): void {
+  #change (id: Uint8Array, change: (latest: AuthorRow) => void): void {
     const last = this.#last?.draft
     const isLast = last?.latest != null && equals(last.latest.id, id)
     const draft = isLast ? last : this.#byId.get(keyOfBytes(id)) ?? this.#loadHead(id)
 
     if (draft?.latest != null) {
-      draft.latest = { ...draft.latest, ...change }
+      // what is stored stays as it is
+      draft.latest = draft.latest === draft.stored ? { ...draft.latest } : draft.latest
+      change(draft.latest)
     }
   }
 

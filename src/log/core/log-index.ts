@@ -130,7 +130,7 @@ export class LogIndex {
       return readRingRow(row)
     }
 
-    for (const group of groups.findAll(groupPrefix(id))) {
+    for (const group of groups.isEmpty ? [] : groups.findAll(groupPrefix(id))) {
       const row = ring.find(ringPrefix(positionInGroup(group), id))
 
       if (row != null) {

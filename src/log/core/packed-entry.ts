@@ -17,6 +17,7 @@ export class PackedEntry implements TrueEntry {
   readonly slot: number
   proofs: SharedProof
   at: number
+  #bytes?: Uint8Array
   #content?: Content
 
   /** `content`: what the bytes say, where that is known */
@@ -33,7 +34,8 @@ export class PackedEntry implements TrueEntry {
   }
 
   get bytes (): Uint8Array {
-    return this.#source.bytesAt(this.slot)
+    this.#bytes ??= this.#source.bytesAt(this.slot)
+    return this.#bytes
   }
 
   get time (): number {
@@ -68,8 +70,9 @@ export class PackedEntry implements TrueEntry {
     return this.#decoded.data
   }
 
-  /** Lets go of the decoded fields: the next read decodes them again */
+  /** Lets go of the bytes and the decoded fields: the next read decodes them again */
   forgetContent (): void {
+    this.#bytes = undefined
     this.#content = undefined
   }
 

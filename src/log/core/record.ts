@@ -43,6 +43,8 @@ const NOTHING = new Uint8Array(0)
 /** Keys that a write removes from the tables of the index */
 export type RemovedRows = Partial<Record<TableName, Uint8Array[]>>
 
+const NOTHING_REMOVED: RemovedRows = {}
+
 export interface NewEntry {
   entry: TrueEntry
   isLate: boolean
@@ -141,7 +143,8 @@ function encode (parts: Parts, write: (to: Sink, slot: number) => void): Uint8Ar
   }
   const sizer = new Sizer()
   writeAll(sizer)
-  const writer = begin(Kind.RECORD, seq, sizer.length + ENVELOPE_BYTES + uvarintLength(seq))
+  // memory of its own: what shares some is copied before it is stored
+  const writer = begin(Kind.RECORD, seq, new Uint8Array(sizer.length + ENVELOPE_BYTES + uvarintLength(seq)))
   writeAll(writer)
   return finish(writer)
 }
@@ -180,7 +183,8 @@ export class StoredRecord implements EntrySource {
     this.absent = reader.list(MAX_SLOTS, () => {
       return { slot: reader.byte(), absent: reader.list(MAX_SLOTS, () => reader.raw(ID_BYTES)) }
     })
-    this.removed = Object.fromEntries(reader.list(TABLES.length, () => readRemoved(reader)))
+    const removed = reader.list(TABLES.length, () => readRemoved(reader))
+    this.removed = removed.length === 0 ? NOTHING_REMOVED : Object.fromEntries(removed)
     expectEnd(reader)
   }
 

@@ -21,8 +21,8 @@ export class NewerVersionError extends MalformedError {
   name = 'NewerVersionError'
 }
 
-export function begin (kind: Kind, seq: number, capacity?: number): Writer {
-  return new Writer(capacity).byte(STORE_VERSION).byte(kind).uvarint(seq)
+export function begin (kind: Kind, seq: number, memory?: Uint8Array | number): Writer {
+  return new Writer(memory).byte(STORE_VERSION).byte(kind).uvarint(seq)
 }
 
 export function finish (writer: Writer): Uint8Array {
