@@ -266,6 +266,8 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   diagnostics (): SharedLogDiagnostics
   /** Undoes one open(); the last one closes the log */
   close (): Promise<void>
+  /** `close()`, at the end of the block that says `await using` */
+  [Symbol.asyncDispose] (): Promise<void>
   /** Closes it for all who opened it, and deletes all of it that is here */
   drop (): Promise<void>
 }
