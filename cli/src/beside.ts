@@ -1,8 +1,11 @@
+import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join, relative } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
 import { FailedError, UsageError } from './errors.ts'
 import { join as joinNodes, openLog } from './node.ts'
 import { linesOf } from './text.ts'
@@ -15,7 +18,7 @@ import type { Server, Socket } from 'node:net'
 /**
  * A store has one process at a time. Whoever has it does what other commands ask for, over a socket that lies beside
  * the store: who may not enter the directory cannot ask. A line of JSON for the request, one for each entry of the
- * input, and null behind the last; back comes a line for each event, and the last one says how it ended.
+ * input, a string or else bytes, and behind the last null, or why there are no more; back comes a line for each event, and the last one says how it ended.
  */
 export interface Request {
   work: keyof typeof WORKS
@@ -24,9 +27,14 @@ export interface Request {
   options: WorkOptions
 }
 
+/** One entry of the input, or why it ends too soon */
+type Item = string | { bytes: string } | { failed: string }
+
 type Ending = { type: 'end' } | { type: 'failed', message: string, isUsage: boolean }
 
 const SOCKET_MODE = 0o600
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** The shorter way to it: sockets have short names */
 function socketOf (dir: string): string {
@@ -94,7 +102,7 @@ async function doWork (
     await joinNodes(node, log, join.map(address => multiaddr(address)), signal)
 
     for await (const event of WORKS[work].work({
-      node, log, isJoined: join.length > 0, isRunning: true, store: store.dir, options, input: textsOf(lines), signal
+      node, log, isJoined: join.length > 0, isRunning: true, store: store.dir, options, input: itemsOf(lines), signal
     })) {
       await say(event)
     }
@@ -103,9 +111,17 @@ async function doWork (
   }
 }
 
-async function * textsOf (lines: AsyncGenerator<string>): AsyncGenerator<string> {
+async function * itemsOf (lines: AsyncGenerator<string>): AsyncGenerator<Uint8Array> {
   for (let line = await lines.next(); line.done !== true && line.value !== 'null'; line = await lines.next()) {
-    yield JSON.parse(line.value)
+    const item = JSON.parse(line.value) as Item
+
+    if (typeof item === 'string') {
+      yield new TextEncoder().encode(item)
+    } else if ('bytes' in item) {
+      yield fromString(item.bytes, 'base64')
+    } else {
+      throw new FailedError(item.failed)
+    }
   }
 }
 
@@ -123,7 +139,7 @@ export async function reach (dir: string): Promise<Socket | undefined> {
 }
 
 export async function * ask (
-  socket: Socket, request: Request, input: AsyncIterable<string>, signal: AbortSignal
+  socket: Socket, request: Request, input: AsyncIterable<Uint8Array>, signal: AbortSignal
 ): AsyncGenerator<Event> {
   const stop = (): void => { socket.destroy() }
   signal.addEventListener('abort', stop)
@@ -160,16 +176,40 @@ export async function * ask (
   throw failure ?? cutOff()
 }
 
-async function send (socket: Socket, input: AsyncIterable<string>): Promise<void> {
-  for await (const text of input) {
-    if (!socket.writable) {
-      return
+async function send (socket: Socket, input: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const bytes of input) {
+      if (!socket.writable) {
+        return
+      }
+      if (!socket.write(`${JSON.stringify(itemOf(bytes))}\n`)) {
+        await drained(socket)
+      }
     }
-    if (!socket.write(`${JSON.stringify(text)}\n`)) {
-      await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+    socket.write('null\n')
+  } catch (err: any) {
+    if (!(err instanceof FailedError)) {
+      throw err
     }
+    // the node knows what is stored by then, and says so
+    socket.write(`${JSON.stringify({ failed: err.message } satisfies Item)}\n`)
   }
-  socket.write('null\n')
+}
+
+function itemOf (bytes: Uint8Array): Item {
+  return isUtf8(bytes) ? decoder.decode(bytes) : { bytes: toString(bytes, 'base64') }
+}
+
+/** There is room again, or nobody who would make some */
+async function drained (socket: Socket): Promise<void> {
+  const over = new AbortController()
+
+  try {
+    await Promise.race(['drain', 'close'].map(async name => once(socket, name, { signal: over.signal })))
+  } finally {
+    // the other one is not waited for any more
+    over.abort()
+  }
 }
 
 const cutOff = (): FailedError => new FailedError('The node that has the store ended before this was done: ' +

@@ -1,7 +1,7 @@
 import { compare } from 'uint8arrays/compare'
 import { caughtUp } from './catching-up.ts'
 import { FailedError } from './errors.ts'
-import { entryEvent, textOf } from './events.ts'
+import { bytesOf, entryEvent, textOf } from './events.ts'
 import { keptHere, others } from './log.ts'
 import { count, percent, printable } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
@@ -18,23 +18,26 @@ export const cat: LogCommand = {
 from them and keeps nothing.`,
   examples: [
     ['sheaf cat', 'what is in ./data, whether a node runs with it or not'],
-    ['sheaf cat -f --log notes', 'and what arrives from now on'],
+    ['sheaf cat -f --last 10 --log notes', 'the last ten lines, and what arrives from now on'],
     ['sheaf cat --json --store memory --join /ip4/127.0.0.1/tcp/4001', 'with authors and times, from another node']
   ],
-  flags: ['log', 'store', 'join', 'follow', 'json', 'help'],
+  flags: ['log', 'store', 'join', 'last', 'follow', 'raw', 'json', 'help'],
   isWriting: false,
   isEndless: ({ follow }) => follow,
   // only what is kept here arrives by itself
   isKeeping: ({ follow }) => follow,
   work,
-  words: event => {
+  words: (event, { raw }) => {
+    if (event.type === 'entry' && raw) {
+      return bytesOf(event)
+    }
     if (event.type === 'entry') {
       return process.stdout.isTTY ? printable(textOf(event)) : textOf(event)
     }
   }
 }
 
-async function * work ({ node, log, isJoined, options: { follow }, signal }: WorkContext): AsyncGenerator<Event> {
+async function * work ({ node, log, isJoined, options: { follow, last }, signal }: WorkContext): AsyncGenerator<Event> {
   const arriving = follow ? new Arriving(log) : undefined
 
   if (isJoined && others(log).length === 0) {
@@ -45,14 +48,24 @@ async function * work ({ node, log, isJoined, options: { follow }, signal }: Wor
   }
 
   let isEmpty = true
+  /** Of those that are to be shown, the ones read so far; undefined: all are */
+  const tail: Entry[] | undefined = last == null ? undefined : []
 
-  for await (const entry of all(log, signal)) {
+  for await (const entry of last != null && keptHere(log) === 1 ? lastOf(log, last, signal) : all(log, signal)) {
     isEmpty = false
     arriving?.shown(entry)
-    yield entryEvent(entry, node.peerId)
+
+    if (tail == null) {
+      yield entryEvent(entry, node.peerId)
+    } else {
+      tail.push(entry)
+      tail.length > (last ?? 0) && tail.shift()
+    }
   }
 
-  if (isEmpty) {
+  yield * (tail ?? []).map(entry => entryEvent(entry, node.peerId))
+
+  if (isEmpty && last !== 0) {
     yield { type: 'note', message: `Nothing is in '${log.id}' yet: is it the --log that was meant?` }
   }
   if (arriving != null) {
@@ -66,6 +79,20 @@ async function * work ({ node, log, isJoined, options: { follow }, signal }: Wor
       yield entryEvent(entry, node.peerId)
     }
   }
+}
+
+/** Without reading what comes before it. All is here */
+async function * lastOf (log: SharedLog, count: number, signal: AbortSignal): AsyncGenerator<Entry> {
+  const entries: Entry[] = []
+
+  for await (const entry of count > 0 ? log.entries({ reverse: true, signal }) : []) {
+    entries.push(entry)
+
+    if (entries.length === count) {
+      break
+    }
+  }
+  yield * entries.reverse()
 }
 
 /** What is here, and between it what only others have */

@@ -19,7 +19,7 @@ interface CommandFace {
   /** Ctrl-C is how it ends, and no failure */
   isEndless (options: Options): boolean
   /** How a person reads what it says */
-  words (event: Event): string | undefined
+  words (event: Event, options: Options): string | Uint8Array | undefined
 }
 
 /** What is done on an open log, here or in the process that has the store */
@@ -34,13 +34,15 @@ export interface WorkContext {
   store?: string
   options: WorkOptions
   /** What stands behind the command, or comes from stdin */
-  input: AsyncIterable<string>
+  input: AsyncIterable<Uint8Array>
   signal: AbortSignal
 }
 
 /** What a process that has the store needs to know */
 export interface WorkOptions {
   follow: boolean
+  /** Only so many of those that were there before */
+  last?: number
   /** How many entries `input` has, if that is known */
   total?: number
 }

@@ -12,6 +12,12 @@ export class UsageError extends FailedError {
   override readonly exitCode = 2
 }
 
+/** What came is no text, and would not come back as it was */
+export class NotTextError extends FailedError {
+  static name = 'NotTextError'
+  name = 'NotTextError'
+}
+
 /** Another process has the store */
 export class StoreInUseError extends FailedError {
   static name = 'StoreInUseError'

@@ -123,5 +123,9 @@ export function entryEvent ({ id, author, clock, data }: Entry, self: PeerId): E
 export const textOf = ({ text, data = '' }: EntryEvent): string =>
   text ?? new TextDecoder().decode(fromString(data, 'base64'))
 
+/** As it was appended */
+export const bytesOf = ({ text, data = '' }: EntryEvent): Uint8Array =>
+  text == null ? fromString(data, 'base64') : new TextEncoder().encode(text)
+
 /** As in a conversation */
 export const spoken = (event: EntryEvent): string => `${event.own ? 'you' : short(event.author)}> ${textOf(event)}`

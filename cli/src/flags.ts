@@ -1,6 +1,8 @@
+import { isIP } from 'node:net'
 import { parseArgs } from 'node:util'
 import { multiaddr } from '@multiformats/multiaddr'
 import { oneLine, UsageError } from './errors.ts'
+import { nearest } from './nearest.ts'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Replicate } from 'libp2p-sheaf'
 
@@ -11,6 +13,12 @@ export const DEFAULT_LOG = 'lobby'
 export interface Share {
   text: string
   replicate: Replicate
+}
+
+/** Where to listen for HTTP */
+export interface Bound {
+  host: string
+  port: number
 }
 
 interface FlagType<T> {
@@ -59,9 +67,20 @@ export const FLAGS = {
   } as FlagType<string[]>,
   metrics: {
     takes: 'PORT',
-    about: 'serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: any port that is free',
-    read: texts => texts.length === 0 ? undefined : ported(texts[texts.length - 1])
+    about: 'serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: any port that is free; ' +
+      '0.0.0.0:PORT lets in other machines, too',
+    read: texts => texts.length === 0 ? undefined : boundTo(texts[texts.length - 1])
+  } as FlagType<Bound | undefined>,
+  last: {
+    takes: 'N',
+    short: 'n',
+    about: 'of what was appended before, only the last N lines',
+    read: texts => texts.length === 0 ? undefined : counted(texts[texts.length - 1])
   } as FlagType<number | undefined>,
+  raw: {
+    about: 'stdin, or each entry, byte for byte: all of stdin is one entry, and nothing is put between entries',
+    read: texts => switched(texts)
+  } as FlagType<boolean>,
   follow: {
     short: 'f',
     about: 'go on with what arrives from now on, until Ctrl-C',
@@ -72,6 +91,7 @@ export const FLAGS = {
     read: texts => switched(texts)
   } as FlagType<boolean>,
   help: {
+    short: 'h',
     about: 'this text',
     read: texts => switched(texts)
   } as FlagType<boolean>
@@ -144,8 +164,11 @@ function parsed (
   try {
     return parseArgs({ args, options: Object.fromEntries(known), allowPositionals: takesTexts })
   } catch (err: any) {
+    const [, wrong] = /^Unknown option '--([^']+)'/.exec(err.message) ?? []
+    const meant = wrong == null ? undefined : nearest(wrong, flags)
     // what follows is about words that begin with a dash
-    throw new UsageError(`${oneLine(err).replace(/\. .*/, '')} (--help says what it takes)`)
+    throw new UsageError(`${oneLine(err).replace(/\. .*/, '')}${meant == null ? '' : `: is it --${meant}?`} ` +
+      '(--help says what it takes)')
   }
 }
 
@@ -180,13 +203,22 @@ export function shared (text: string): Share {
   return { text, replicate: { factor } }
 }
 
-function ported (text: string): number {
-  const port = Number(text)
+/** A port, on this machine alone, or the address of this machine and a port: 0.0.0.0:9464, [::]:9464 */
+function boundTo (text: string): Bound {
+  const [, host = '127.0.0.1', digits] = /^(?:\[?([\d.a-fA-F:]*?)\]?:)?(\d+)$/.exec(text) ?? []
+  const port = Number(digits)
 
-  if (!/^\d+$/.test(text) || port > 65_535) {
-    throw new Error(`a port from 0 to 65535, not '${text}'`)
+  if (!(port <= 65_535) || isIP(host) === 0) {
+    throw new Error(`a port from 0 to 65535, or an address and a port such as 0.0.0.0:9464, not '${text}'`)
   }
-  return port
+  return { host, port }
+}
+
+function counted (text: string): number {
+  if (!/^\d{1,15}$/.test(text)) {
+    throw new Error(`a number of lines, not '${text}'`)
+  }
+  return Number(text)
 }
 
 function switched (texts: string[]): boolean {

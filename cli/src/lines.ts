@@ -1,13 +1,18 @@
 import { oneLine } from './errors.ts'
 import { entryEvent } from './events.ts'
 import { others } from './log.ts'
-import { short, widthOf } from './text.ts'
+import { ownName } from './own-name.ts'
+import { count, short, widthOf } from './text.ts'
+import type { Options } from './flags.ts'
 import type { Terminal } from './terminal.ts'
 import type { PeerId } from '@libp2p/interface'
 import type { Entry, SharedLog } from 'libp2p-sheaf'
 
 /** Lines that are shown of what was appended before */
 const SHOWN = 20
+
+/** Milliseconds in which no line of before arrives, after which those that came are shown. A guess */
+const QUIET = 300
 
 /** Milliseconds that others may take to store a line before it is said that they have not */
 export const ACK_TIMEOUT = 10_000
@@ -26,8 +31,19 @@ export class Lines {
   #early?: Entry[] = []
   /** Lines that were typed and are not in the log yet. Others append here, too: over the socket of the store */
   readonly #typed: string[] = []
+  /** What was appended before this began */
+  readonly #begun = Date.now()
+  readonly #shown: number
+  /** The last ones of before that came late, how many may be kept, and how many were left out */
+  readonly #late: Entry[] = []
+  readonly #maxLate: number
+  #omitted = 0
+  readonly #quiet = setTimeout(() => { this.#showLate() }, QUIET)
 
-  constructor (log: SharedLog, self: PeerId, terminal: Terminal) {
+  constructor (log: SharedLog, self: PeerId, terminal: Terminal, { last, json }: Pick<Options, 'last' | 'json'>) {
+    // a program is told of all that arrives, unless it wants less
+    this.#maxLate = last ?? (json ? Infinity : SHOWN)
+    this.#shown = last ?? SHOWN
     this.#log = log
     this.#self = self
     this.#terminal = terminal
@@ -48,10 +64,10 @@ export class Lines {
   async showOld (): Promise<void> {
     const last: Entry[] = []
 
-    for await (const entry of this.#log.entries({ reverse: true })) {
+    for await (const entry of this.#shown === 0 ? [] : this.#log.entries({ reverse: true })) {
       last.unshift(entry)
 
-      if (last.length === SHOWN) {
+      if (last.length === this.#shown) {
         break
       }
     }
@@ -60,7 +76,7 @@ export class Lines {
     const shown = new Set(last.map(({ id }) => id.toString()))
     this.#early = undefined
     last.forEach(entry => { this.#show(entry) })
-    early.filter(({ id }) => !shown.has(id.toString())).forEach(entry => { this.#show(entry) })
+    early.filter(({ id }) => !shown.has(id.toString())).forEach(entry => { this.#arrived(entry) })
   }
 
   /** Appends each line, until they end */
@@ -112,8 +128,33 @@ export class Lines {
       // it stands here already
       this.#typed.splice(typed, 1)
     } else {
-      this.#show(entry)
+      this.#arrived(entry)
     }
+  }
+
+  #arrived (entry: Entry): void {
+    if (Number(entry.clock.time) >= this.#begun) {
+      this.#show(entry)
+      return
+    }
+
+    this.#late.push(entry)
+    this.#quiet.refresh()
+
+    if (this.#late.length > this.#maxLate) {
+      this.#late.shift()
+      this.#omitted++
+    }
+  }
+
+  /** What others appended while this node was off, which may be more than anybody reads */
+  #showLate (): void {
+    if (this.#omitted > 0) {
+      const message = `* ${count(this.#omitted, 'more line')} of before: '${ownName()} cat' prints all`
+      void this.#terminal.print({ type: 'note', message })
+    }
+    this.#omitted = 0
+    this.#late.splice(0).forEach(entry => { this.#show(entry) })
   }
 
   #show (entry: Entry): void {

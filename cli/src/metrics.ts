@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { isIPv6 } from 'node:net'
 import { prometheusMetrics } from '@libp2p/prometheus-metrics'
 import { register } from 'prom-client'
 import { FailedError, oneLine } from './errors.ts'
+import type { Bound } from './flags.ts'
 import type { Metrics } from '@libp2p/interface'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-
-const HOST = '127.0.0.1'
 
 export interface MetricsServer {
   url: string
@@ -16,12 +16,14 @@ export interface MetricsServer {
   close (): void
 }
 
-/** What a node measures, for Prometheus on this machine */
-export async function serveMetrics (port: number): Promise<MetricsServer> {
+const isLoopback = (host: string): boolean => host.startsWith('127.') || host === '::1'
+
+/** What a node measures, for Prometheus */
+export async function serveMetrics ({ host, port }: Bound): Promise<MetricsServer> {
   const server = createServer((request, response) => {
-    answer(request, response).catch(err => { response.writeHead(500).end(`${oneLine(err)}\n`) })
+    answer(request, response, isLoopback(host)).catch(err => { response.writeHead(500).end(`${oneLine(err)}\n`) })
   })
-  server.listen(port, HOST)
+  server.listen(port, host)
 
   try {
     await once(server, 'listening')
@@ -31,7 +33,7 @@ export async function serveMetrics (port: number): Promise<MetricsServer> {
   }
 
   return {
-    url: `http://${HOST}:${(server.address() as AddressInfo).port}/metrics`,
+    url: `http://${isIPv6(host) ? `[${host}]` : host}:${(server.address() as AddressInfo).port}/metrics`,
     component: prometheusMetrics(),
     close: () => {
       server.close()
@@ -41,10 +43,10 @@ export async function serveMetrics (port: number): Promise<MetricsServer> {
 }
 
 async function answer (
-  { method, url, headers: { host = '' } }: IncomingMessage, response: ServerResponse
+  { method, url, headers: { host = '' } }: IncomingMessage, response: ServerResponse, isLocal: boolean
 ): Promise<void> {
   // a page that a browser got from elsewhere may have led it here under another name
-  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(host)) {
+  if (isLocal && !/^(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?$/.test(host)) {
     response.writeHead(403).end('ask for 127.0.0.1 or localhost\n')
   } else if (method !== 'GET' || url !== '/metrics') {
     response.writeHead(404).end('GET /metrics\n')

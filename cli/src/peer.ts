@@ -1,7 +1,9 @@
-import { oneLine } from './errors.ts'
+import { FailedError, oneLine } from './errors.ts'
 import { spoken } from './events.ts'
 import { DEFAULT_LOG, MEMORY, otherStore } from './flags.ts'
 import { ACK_TIMEOUT, Lines } from './lines.ts'
+import { ownPeer } from './own-name.ts'
+import { Prompt } from './prompt.ts'
 import { count, linesOf, printable, quote, ringInWords, short } from './text.ts'
 import type { ProcessCommand } from './command.ts'
 import type { Event } from './events.ts'
@@ -21,7 +23,7 @@ ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same st
     ['sheaf peer --listen /ip4/0.0.0.0/tcp/4001 --replicate 0.25', 'found from elsewhere, with a part of the log'],
     ['sheaf peer --metrics 9464 --json < /dev/null', 'as a service']
   ],
-  flags: ['log', 'store', 'join', 'replicate', 'listen', 'metrics', 'json', 'help'],
+  flags: ['log', 'store', 'join', 'replicate', 'listen', 'last', 'metrics', 'json', 'help'],
   isEndless: () => true,
   run,
   words
@@ -53,11 +55,11 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
         })
       }
 
-      const lines = new Lines(log, node.peerId, terminal)
+      const lines = new Lines(log, node.peerId, terminal, options)
       await join(node, log, options.join, signal)
       await introduce(node, log, options, terminal, metrics?.url)
       await lines.showOld()
-      await Promise.race([stopped(signal), lines.append(linesOf(process.stdin))])
+      await Promise.race([stopped(signal), read(lines, options, terminal, signal)])
       await stopped(signal)
       await terminal.print({ type: 'closing' })
     } finally {
@@ -69,6 +71,32 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
   }
 }
 
+/** What is typed or piped in, until it ends */
+async function read (lines: Lines, { json }: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  if (json || !process.stdin.isTTY || !process.stdout.isTTY) {
+    try {
+      await lines.append(linesOf(process.stdin))
+    } catch (err: any) {
+      if (!(err instanceof FailedError)) {
+        throw err
+      }
+      await terminal.print({ type: 'note', message: `Nothing more of stdin is appended: ${err.message}` })
+    }
+    return
+  }
+
+  const prompt = new Prompt(process.stdin, process.stdout)
+  const close = (): void => {
+    terminal.prompt(undefined)
+    prompt.close()
+  }
+  signal.addEventListener('abort', close)
+  terminal.prompt(prompt)
+  prompt.show()
+  await lines.append(prompt.lines())
+  close()
+}
+
 async function introduce (
   node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string
 ): Promise<void> {
@@ -76,7 +104,7 @@ async function introduce (
   // two nodes cannot have one store
   const join = addresses.length === 0
     ? undefined
-    : `${nameOfThis()} --join ${quote(addresses[0])} --store ` +
+    : `${ownPeer()} --join ${quote(addresses[0])} --store ` +
       `${quote(otherStore(store))}${id === DEFAULT_LOG ? '' : ` --log ${quote(id)}`}`
   await terminal.print({
     type: 'listening',
@@ -89,9 +117,6 @@ async function introduce (
     metrics
   })
 }
-
-/** As it was called: in a clone of this repository by npm */
-const nameOfThis = (): string => process.env.npm_lifecycle_event === 'start' ? 'npm start --' : 'sheaf peer'
 
 async function stopped (signal: AbortSignal): Promise<void> {
   if (!signal.aborted) {

@@ -1,10 +1,11 @@
 import { setTimeout } from 'node:timers/promises'
 import { ask, reach, serve } from './beside.ts'
-import { FailedError, StoreInUseError, UsageError } from './errors.ts'
+import { FailedError, ReaderGoneError, StoreInUseError, UsageError } from './errors.ts'
 import { MEMORY, shared } from './flags.ts'
 import { join, openLog, openNode } from './node.ts'
+import { ownName } from './own-name.ts'
 import { hasStore } from './store.ts'
-import { linesOf, quote } from './text.ts'
+import { bytesOf, count, quote, textLinesOf } from './text.ts'
 import { WORKS } from './works.ts'
 import type { WorkOptions } from './command.ts'
 import type { Event } from './events.ts'
@@ -21,9 +22,28 @@ const RETRY_INTERVAL = 100
 export async function * perform (
   work: keyof typeof WORKS, options: Options, signal: AbortSignal
 ): AsyncGenerator<Event> {
+  let stored = 0
+
+  try {
+    for await (const event of attempt(work, options, signal)) {
+      stored += event.type === 'stored' ? 1 : 0
+      yield event
+    }
+    signal.throwIfAborted()
+  } catch (err) {
+    if (signal.aborted && WORKS[work].isWriting && !(signal.reason instanceof ReaderGoneError)) {
+      yield { type: 'note', message: `Interrupted: ${count(stored, 'entry is', 'entries are')} known to be stored` }
+    }
+    throw err
+  }
+}
+
+async function * attempt (
+  work: keyof typeof WORKS, options: Options, signal: AbortSignal
+): AsyncGenerator<Event> {
   const store = await storeFor(work, options)
-  const { texts, log, follow } = options
-  const workOptions: WorkOptions = { follow, total: texts.length > 0 ? texts.length : undefined }
+  const { log, follow, last, texts } = options
+  const workOptions: WorkOptions = { follow, last, total: texts.length > 0 ? texts.length : undefined }
   const deadline = performance.now() + PATIENCE
 
   for (;;) {
@@ -41,7 +61,7 @@ export async function * perform (
 
       if (socket != null) {
         yield * ask(
-          socket, { work, log, join: options.join.map(String), options: workOptions }, inputOf(work, texts, signal),
+          socket, { work, log, join: options.join.map(String), options: workOptions }, inputOf(work, options, signal),
           signal
         )
         return
@@ -55,8 +75,12 @@ export async function * perform (
   }
 }
 
-async function storeFor (work: keyof typeof WORKS, { store, join }: Options): Promise<string> {
+async function storeFor (work: keyof typeof WORKS, { store, join, raw, texts }: Options): Promise<string> {
   const isJoining = join.length > 0
+
+  if (raw && texts.length > 0) {
+    throw new UsageError('--raw is for what comes from stdin: leave it out, or the TEXT')
+  }
 
   if (store === MEMORY && !isJoining) {
     throw new UsageError(`--store ${MEMORY} keeps nothing: name a node with --join, or a directory`)
@@ -65,7 +89,7 @@ async function storeFor (work: keyof typeof WORKS, { store, join }: Options): Pr
     return store
   }
   if (!isJoining) {
-    throw new FailedError(`There is no store in ${store}: 'sheaf peer --store ${quote(store)}' makes one; ` +
+    throw new FailedError(`There is no store in ${store}: '${ownName()} peer --store ${quote(store)}' makes one; ` +
       'or name a node with --join')
   }
   // who only looks leaves nothing behind
@@ -77,6 +101,7 @@ async function * here (
 ): AsyncGenerator<Event> {
   const { node, store: { dir } } = opened
   let close = opened.close
+  let isFailed = false
 
   try {
     if (dir != null) {
@@ -97,20 +122,30 @@ async function * here (
       isRunning: false,
       store: dir,
       options: workOptions,
-      input: inputOf(work, options.texts, signal),
+      input: inputOf(work, options, signal),
       signal
     })
+  } catch (err) {
+    isFailed = true
+    throw err
   } finally {
-    await close()
+    // a disk that is full fails once more when the store is closed: the first failure says what is stored
+    await close().catch(err => {
+      if (!isFailed) {
+        throw err
+      }
+    })
   }
 }
 
-async function * inputOf (work: keyof typeof WORKS, texts: string[], signal: AbortSignal): AsyncGenerator<string> {
+async function * inputOf (
+  work: keyof typeof WORKS, { texts, raw }: Options, signal: AbortSignal
+): AsyncGenerator<Uint8Array> {
   if (texts.length > 0) {
-    yield * texts
+    yield * texts.map(text => new TextEncoder().encode(text))
   } else if (WORKS[work].takes != null) {
     const stop = (): void => { process.stdin.destroy() }
     signal.addEventListener('abort', stop)
-    yield * linesOf(process.stdin)
+    yield * raw ? [await bytesOf(process.stdin)] : textLinesOf(process.stdin)
   }
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { FailedError, oneLine, UsageError } from './errors.ts'
 import { MEMORY } from './flags.ts'
+import { ownName } from './own-name.ts'
 import { fileInWords, quote, short } from './text.ts'
 import type { ProcessCommand } from './command.ts'
 import type { Event } from './events.ts'
@@ -76,7 +77,7 @@ async function introduce (node: Node, dir: string, [relay]: string[], terminal: 
   // a node behind a relay may be found by nobody else
   const to = relay == null ? outside ?? addresses[0] : `${node.peerId} --join ${quote(relay)}`
   const peer = node.peerId.toString()
-  await terminal.print({ type: 'receiving', peer, dir, addresses, send: `sheaf send FILE ${to}` })
+  await terminal.print({ type: 'receiving', peer, dir, addresses, send: `${ownName()} send FILE ${to}` })
 }
 
 const isLoopback = (address: string): boolean => /^\/(ip4\/127\.|ip6\/::1\/)/.test(address)

@@ -3,11 +3,14 @@
  * The command: a log that several peers share, and files from one peer to another, from a terminal
  */
 import './supported-node.ts'
+import { readFileSync } from 'node:fs'
 import module from 'node:module'
 import { bench } from './bench.ts'
 import { helpOf, helpOfAll } from './command.ts'
-import { FailedError, ReaderGoneError, UsageError } from './errors.ts'
+import { FailedError, oneLine, ReaderGoneError, UsageError } from './errors.ts'
 import { parse, variableOf } from './flags.ts'
+import { nearest } from './nearest.ts'
+import { ownName } from './own-name.ts'
 import { peer } from './peer.ts'
 import { receive } from './receive.ts'
 import { send } from './send.ts'
@@ -25,7 +28,14 @@ const say = (text: string): void => { process.stdout.write(`${text}\n`) }
 
 /** With which code to end */
 async function main ([name, ...args]: string[]): Promise<number> {
-  if (name === '--help') {
+  if (name === '--version') {
+    say(`sheaf ${version()}, Node ${process.versions.node}`)
+    return 0
+  }
+  if (name === 'help' && args.length > 0) {
+    return main([args[0], '--help'])
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
     say(helpOfAll(COMMANDS))
     return 0
   }
@@ -40,7 +50,7 @@ async function main ([name, ...args]: string[]): Promise<number> {
   const stop = new AbortController()
   const terminal = new Terminal({
     json: options.json,
-    words: command.words,
+    words: event => command.words(event, options),
     stdout: process.stdout,
     stderr: process.stderr,
     now: () => performance.now(),
@@ -53,7 +63,8 @@ async function main ([name, ...args]: string[]): Promise<number> {
   } catch (err: any) {
     if (!stop.signal.aborted) {
       // what nobody has foreseen is told with the place where it happened
-      await terminal.print({ type: 'error', message: err instanceof FailedError ? err.message : err.stack })
+      const isForeseen = err instanceof FailedError || err.name === 'StoreFailedError'
+      await terminal.print({ type: 'error', message: isForeseen ? oneLine(err) : err.stack })
       return err instanceof FailedError ? err.exitCode : 1
     }
   } finally {
@@ -65,12 +76,19 @@ async function main ([name, ...args]: string[]): Promise<number> {
     : 0
 }
 
+function version (): string {
+  const path = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json'
+  return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version
+}
+
 function read (name: string | undefined, args: string[]): { command: Command, options: Options } {
   const names = Object.keys(COMMANDS).join(', ')
 
   if (name == null || !Object.hasOwn(COMMANDS, name)) {
-    throw new UsageError(`${name == null ? 'Say what to do' : `There is no command '${name}'`}: ` +
-      `${names} (sheaf --help says more)`)
+    const meant = name == null ? undefined : nearest(name, Object.keys(COMMANDS))
+    const wrong = name == null ? 'Say what to do' : `There is no command '${name}'`
+    throw new UsageError(`${wrong}: ${meant == null ? '' : `is it ${meant}? There are `}${names} ` +
+      `(${ownName()} --help says more)`)
   }
 
   const command = COMMANDS[name]

@@ -1,5 +1,5 @@
 import { copiesOf, coverageOf, shareOf } from 'libp2p-sheaf'
-import { REPLICAS } from './log.ts'
+import { keptHere, REPLICAS } from './log.ts'
 import { bytesInWords, count, percent, ringInWords, short, widthOf } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
@@ -47,6 +47,8 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
   // those who are gone are waited for a while, but have no copy to show
   const here = replicators.filter(({ here }) => here).map(({ peer, segments }) => ({ key: peer, segments }))
   const copies = copiesOf(here, REPLICAS)
+  // nobody who was heard has anything, either, and all that is wrong is how many copies there are of it
+  const isEmpty = length === 0 && keptHere(log) === 1 && isSynced && problems.length <= (copies < REPLICAS ? 1 : 0)
 
   yield {
     type: 'status',
@@ -67,8 +69,8 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
     wanted: REPLICAS,
     synced: isSynced,
     peers: peers.map(({ peerId, equalAt, missing }) => ({ peer: peerId.toString(), equalAt, missing })),
-    problems,
-    safe: copies >= REPLICAS && isSynced && problems.length === 0
+    problems: isEmpty ? [] : problems,
+    safe: isEmpty || (copies >= REPLICAS && isSynced && problems.length === 0)
   }
 }
 
@@ -133,7 +135,12 @@ function comparedInWords ({ peer, equalAt, missing }: StatusEvent['peers'][numbe
     : `${short(peer)} has the same, ${count(Math.max(0, Math.round((Date.now() - equalAt) / 1_000)), 'second')} ago`
 }
 
-function safetyInWords ({ running, store, replicators, coverage, copies, wanted, synced, safe }: StatusEvent): string {
+function safetyInWords (
+  { running, store, length, replicators, coverage, copies, wanted, synced, safe }: StatusEvent
+): string {
+  if (safe && length === 0 && copies < wanted) {
+    return 'yes: nothing is in it yet'
+  }
   if (!running && store != null && replicators.every(({ self }) => self)) {
     return 'nobody can be asked while no node runs: what is here is one copy'
   }

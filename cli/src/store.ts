@@ -59,9 +59,24 @@ async function openLevel (dir: string): Promise<LevelDatastore> {
       throw new StoreInUseError(`${dir} is in use by another node that runs: ` +
         `give this one a store of its own, with --store ${quote(otherStore(dir))}`)
     }
-    throw new FailedError(`The store in ${dir} cannot be opened (${oneLine(err.cause ?? err)}): ` +
-      'name another place with --store')
+    throw new FailedError(whyNotOpened(dir, oneLine(err.cause ?? err)))
   }
+}
+
+/** LevelDB tells what is wrong in words alone, and as the system does */
+function whyNotOpened (dir: string, reason: string): string {
+  if (/No space left|ENOSPC|quota|EDQUOT/i.test(reason)) {
+    return `There is no space left for the store in ${dir}, which needs some to be opened: make room, and run it again`
+  }
+  if (/Read-only|EROFS/i.test(reason)) {
+    return `The store in ${dir} is read-only, and even to read it something has to be written there: ` +
+      'copy it, and name the copy with --store'
+  }
+  if (/Permission denied|EACCES|EPERM/i.test(reason)) {
+    return `This user may not write in ${dir}, which is necessary even to read the store: ` +
+      'run this as the user whose store it is'
+  }
+  return `The store in ${dir} cannot be opened (${reason}): name another place with --store`
 }
 
 async function loadKey (path: string): Promise<PrivateKey> {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { ReaderGoneError } from './errors.ts'
 import type { Event, ProgressEvent } from './events.ts'
+import type { Prompt } from './prompt.ts'
 
 /** Milliseconds until a bar is drawn: what is done by then needs none */
 const PATIENCE = 500
@@ -16,7 +17,7 @@ export interface TerminalInit {
   /** A line of JSON for everything */
   json: boolean
   /** Nothing: there is nothing to say about it */
-  words (event: Event): string | undefined
+  words (event: Event): string | Uint8Array | undefined
   stdout: NodeJS.WriteStream
   stderr: NodeJS.WriteStream
   /** Milliseconds */
@@ -35,6 +36,7 @@ export class Terminal {
   #since?: number
   #shownAt = -Infinity
   #bar = ''
+  #prompt?: Prompt
 
   constructor (init: TerminalInit) {
     this.#init = init
@@ -44,6 +46,11 @@ export class Terminal {
     })
     // there is nobody left who could be told
     init.stderr.on('error', () => {})
+  }
+
+  /** What is typed at it stays below what is printed; undefined: nothing is */
+  prompt (prompt: Prompt | undefined): void {
+    this.#prompt = prompt
   }
 
   async print (event: Event): Promise<void> {
@@ -66,7 +73,10 @@ export class Terminal {
     // a line on the same screen goes above the bar
     const bar = stream.isTTY ? this.#bar : ''
     this.#clear(bar)
-    const isTaken = this.#isGone || stream.write(`${line}\n`)
+    this.#prompt?.hide()
+    // bytes are for nobody who reads lines
+    const isTaken = this.#isGone || stream.write(typeof line === 'string' ? `${line}\n` : line)
+    this.#prompt?.show()
     this.#draw(this.#init.now() < this.#shownAt + STALE ? bar : '')
 
     if (!isTaken && stream === stdout) {
@@ -99,7 +109,7 @@ export class Terminal {
       }
     } else if (isLast) {
       this.#clear(this.#bar)
-    } else if (stderr.isTTY && now >= this.#since + PATIENCE && now >= this.#shownAt + BAR_INTERVAL) {
+    } else if (stderr.isTTY && this.#prompt == null && now >= this.#since + PATIENCE && now >= this.#shownAt + BAR_INTERVAL) {
       this.#shownAt = now
       this.#clear(this.#bar)
       this.#draw(bar(what, done, total))

@@ -1,10 +1,18 @@
+import { isUtf8 } from 'node:buffer'
 import { basename } from 'node:path'
 import { RING } from 'libp2p-sheaf'
+import { concat } from 'uint8arrays/concat'
+import { FailedError, NotTextError } from './errors.ts'
 import type { FileEvent } from './events.ts'
 import type { Segment } from 'libp2p-sheaf'
 
 /** Letters of the name of a file in a line: with a bar and two long numbers behind it, a line has 80 */
 export const NAME_WIDTH = 20
+
+const LINE_FEED = 10
+
+/** Bytes of a line that are kept until it ends: more than any entry may have, also as JSON */
+const MAX_BYTES = 64_000_000
 
 /** The last letters of a peer id tell peers apart; the first ones are all the same */
 export const short = (peer: { toString(): string }): string => peer.toString().slice(-6)
@@ -32,18 +40,72 @@ export function bytesInWords (bytes: number): string {
   return `${Number((bytes / 1000 ** ['B', 'kB', 'MB', 'GB'].indexOf(unit)).toPrecision(3))} ${unit}`
 }
 
-/** A stream as lines: only a line feed ends one, so that what was written as lines of JSON comes back as such */
+/** A stream as lines of text: what is none is refused, not altered */
 export async function * linesOf (stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  let rest = ''
+  // a mark at the beginning belongs to the text, too
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
+  for await (const line of textLinesOf(stream)) {
+    yield decoder.decode(line)
+  }
+}
+
+/** The same, not decoded */
+export async function * textLinesOf (stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let number = 0
+
+  for await (const line of byteLinesOf(stream)) {
+    number++
+
+    if (!isUtf8(line)) {
+      throw new NotTextError(`line ${number} is no text in UTF-8. 'sheaf append --raw' keeps all of its stdin as ` +
+        'one entry, byte for byte')
+    }
+    yield line
+  }
+}
+
+/** Only a line feed ends one, so that what was written as lines of JSON comes back as such */
+async function * byteLinesOf (stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = []
+  let size = 0
 
   for await (const chunk of stream) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
-    rest = lines.pop() as string
-    yield * lines
+    let from = 0
+
+    for (let to = chunk.indexOf(LINE_FEED); to >= 0; to = chunk.indexOf(LINE_FEED, from)) {
+      yield concat([...parts, chunk.subarray(from, to)])
+      parts = []
+      size = 0
+      from = to + 1
+    }
+
+    parts.push(chunk.subarray(from))
+    size += chunk.byteLength - from
+    checkSize(size)
   }
-  if (rest !== '') {
-    yield rest
+  if (size > 0) {
+    yield concat(parts)
+  }
+}
+
+/** All of a stream at once */
+export async function bytesOf (stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+
+  for await (const chunk of stream) {
+    parts.push(chunk)
+    size += chunk.byteLength
+    checkSize(size)
+  }
+  return concat(parts)
+}
+
+function checkSize (bytes: number): void {
+  if (bytes > MAX_BYTES) {
+    throw new FailedError(`what is to be one entry has more than ${bytesInWords(MAX_BYTES)}: ` +
+      "split it, or send it as a file with 'sheaf send'")
   }
 }
 

@@ -4,12 +4,16 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import './commands.node.ts'
+import './disk.node.ts'
+import './help.node.ts'
 import './output.node.ts'
 import './peer.node.ts'
 import './refusals.node.ts'
 import './send.node.ts'
 import './service.node.ts'
+import './stdin.node.ts'
 import './three.node.ts'
+import './typing.node.ts'
 
 // processes that tests start keep what they compiled: each starts in half the time
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'sheaf-tests')

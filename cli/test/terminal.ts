@@ -14,6 +14,9 @@ const BIN = fileURLToPath(new URL('../src/sheaf.ts', import.meta.url))
 /** The library as it lies in the repository: nothing has to be built */
 const FROM_SOURCE = ['--conditions=sheaf-source']
 
+/** It was not started by npm, whatever started the tests */
+const INSTALLED = { npm_command: '', npm_lifecycle_event: '' }
+
 /** Milliseconds that anything may take: a busy machine starts a process in five seconds, and measures itself in twenty-five */
 export const PATIENCE = 60_000
 
@@ -30,6 +33,8 @@ const running = new Set<Terminal>()
 export class Terminal {
   readonly lines: string[] = []
   readonly errors: string[] = []
+  /** All that stdout said, as it came */
+  shown = ''
   /** Where it runs */
   readonly dir: string
   readonly #child: ChildProcessWithoutNullStreams
@@ -42,8 +47,9 @@ export class Terminal {
     const command = [process.execPath, ...FROM_SOURCE, BIN, ...args]
     const [program, ...rest] = shell == null ? command : ['bash', '-c', shell, ...command]
     // what Node thinks of the way in which the tests were started is no news
-    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', npm_lifecycle_event: 'start', ...env } })
+    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', ...INSTALLED, ...env } })
     this.#closed = once(this.#child, 'close')
+    this.#child.stdout.on('data', chunk => { this.shown += String(chunk) })
     createInterface({ input: this.#child.stdout }).on('line', line => { this.#hear(this.lines, line) })
     createInterface({ input: this.#child.stderr }).on('line', line => { this.#hear(this.errors, line) })
     running.add(this)
@@ -55,16 +61,25 @@ export class Terminal {
 
   /** Resolves with the first line that matches, which may be there already; each line is taken once */
   async sees (what: RegExp | string): Promise<string> {
+    return this.#lineIn(this.lines, what)
+  }
+
+  /** The same, of what it says aside */
+  async says (what: RegExp | string): Promise<string> {
+    return this.#lineIn(this.errors, what)
+  }
+
+  async #lineIn (lines: string[], what: RegExp | string): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     const shown = (): string => `${what}: not seen, but\n${[...this.lines, ...this.errors].join('\n')}`
     const timer = setTimeout(() => { reject(new Error(shown())) }, PATIENCE)
     this.#onLine = () => {
-      const at = this.lines.findIndex(line => typeof what === 'string' ? line === what : what.test(line))
+      const at = lines.findIndex(line => typeof what === 'string' ? line === what : what.test(line))
 
       if (at >= 0) {
         // the lines behind it are for the next who looks
         this.#onLine = () => {}
-        resolve(this.lines.splice(at, 1)[0])
+        resolve(lines.splice(at, 1)[0])
       } else if (!running.has(this)) {
         reject(new Error(shown()))
       }
@@ -79,6 +94,11 @@ export class Terminal {
     }
   }
 
+  /** Some keys, of which Enter is one */
+  press (keys: string): void {
+    this.#child.stdin.write(keys)
+  }
+
   type (line: string): void {
     this.#child.stdin.write(`${line}\n`)
   }
@@ -89,7 +109,7 @@ export class Terminal {
   }
 
   /** All of its input at once */
-  pipe (input: string): void {
+  pipe (input: string | Uint8Array): void {
     // it may end before it has read that
     this.#child.stdin.on('error', () => {})
     this.#child.stdin.end(input)
@@ -143,7 +163,7 @@ export async function start (dir: string, ...args: string[]): Promise<Introduced
   const address = (await terminal.sees(/^ {2}\/ip4\/.*\/tcp\/\d+\/p2p\//)).trim()
   await terminal.sees(/^ {2}\/ip4\/.*\/ws\//)
   await terminal.sees('In another terminal:')
-  const joinArgs = (await terminal.sees(/^ {2}npm start -- /)).trim().split(' ').slice(3)
+  const joinArgs = (await terminal.sees(/^ {2}sheaf peer /)).trim().split(' ').slice(2)
   return { terminal, name, length: Number(length), address, joinArgs }
 }
 
@@ -152,13 +172,14 @@ export interface Ended {
   code: unknown
   lines: string[]
   errors: string[]
+  shown: string
 }
 
 /** Runs a command to its end; `input` is what is piped into it */
-export async function run (dir: string, args: string[], { input = '', env }: { input?: string, env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
-  const terminal = new Terminal(dir, args, env)
+export async function run (dir: string, args: string[], { input = '', env, shell }: { input?: string | Uint8Array, env?: NodeJS.ProcessEnv, shell?: string } = {}): Promise<Ended> {
+  const terminal = new Terminal(dir, args, env, shell)
   terminal.pipe(input)
-  return { code: await terminal.ended(), lines: terminal.lines, errors: terminal.errors }
+  return { code: await terminal.ended(), lines: terminal.lines, errors: terminal.errors, shown: terminal.shown }
 }
 
 /** Where a test is, and all that it starts */

@@ -177,6 +177,11 @@ export abstract class Database<T> {
     return this.#closing
   }
 
+  /** At the end of the block that says `await using` */
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.close()
+  }
+
   protected async set (key: string, value: T, options: PutOptions): Promise<Entry> {
     return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
   }

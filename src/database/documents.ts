@@ -6,7 +6,7 @@ import { InvalidDocumentError } from './errors.ts'
 import { json } from './json.ts'
 import { OPEN, QUERY } from './options.ts'
 import type { Opened } from './database.ts'
-import type { DocumentsOptions, PutOptions, QueryOptions } from './index.ts'
+import type { DocumentsOptions, OpenArguments, PutOptions, QueryOptions } from './index.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLogs } from '../replication/index.ts'
 
@@ -36,8 +36,9 @@ export class Documents<T extends object> extends Database<T> {
    * Opens the documents on the log of this name: all nodes that open it so share it. Takes the options of the log, too
    */
   static async open<T extends object> (
-    logs: SharedLogs, name: string, { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = {}
+    logs: SharedLogs, name: string, ...args: OpenArguments<T>
   ): Promise<Documents<T>> {
+    const { codec = json, id, indexes: names = [], ...options }: DocumentsOptions<T> = args[0] ?? {}
     checkOptions('open()', { codec, id, indexes: names }, OPEN)
     const field = id ?? 'id'
     const indexes = new Indexes(names)

@@ -54,18 +54,38 @@ export interface DatabaseOptions<T> extends OpenOptions {
   codec?: Codec<T>
 }
 
+/** Of a field: the values by which documents are found. Where the compiler knows nothing of it, all of them */
+type Findable<V> = unknown extends V ? FieldValue : Extract<V, FieldValue>
+
+/** The fields of a document that always hold a string */
+export type KeyField<T> = {
+  [Name in keyof T & string]-?: unknown extends T[Name] ? Name : T[Name] extends string ? Name : never
+}[keyof T & string]
+
+/** The fields of a document by whose values it is found */
+export type IndexField<T> = {
+  [Name in keyof T & string]-?: [Findable<T[Name]>] extends [never] ? never : Name
+}[keyof T & string]
+
+/** Documents without an `id` name another field for it. Of those of which nothing is known, nothing is demanded */
+export type OpenArguments<T extends object> = [keyof T] extends [never]
+  ? [options?: DocumentsOptions<T>]
+  : 'id' extends KeyField<T>
+    ? [options?: DocumentsOptions<T>]
+    : [options: DocumentsOptions<T> & { id: KeyField<T> }]
+
 export interface DocumentsOptions<T extends object> extends DatabaseOptions<T> {
   /**
    * The field that holds the id of a document
    *
    * @default 'id'
    */
-  id?: keyof T & string
+  id?: KeyField<T>
   /**
    * Fields by which a query finds documents without reading the others. If they change, the database builds the index
    * again, once
    */
-  indexes?: Array<keyof T & string>
+  indexes?: Array<IndexField<T>>
 }
 
 /** `ack`, `replicas` and `signal`, as for the log */
@@ -83,7 +103,7 @@ export interface ReadOptions extends AbortOptions {
 
 export interface QueryOptions<T extends object> extends ReadOptions {
   /** Fields, and the value that each field has to have */
-  where?: { [field in keyof T]?: FieldValue }
+  where?: { [Name in keyof T]?: Findable<T[Name]> }
 }
 
 /** A key that has a value, and the entry that set it */

@@ -19,13 +19,25 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 export const json: Codec<any> = {
   name: 'json',
   encode: value => {
-    const text: string | undefined = JSON.stringify(value)
-
-    if (text == null) {
-      throw new InvalidValueError(`JSON has no word for ${typeof value}: hand over another value, or another codec`)
-    }
-
-    return encodeString(text)
+    return encodeString(textOf(value))
   },
   decode: bytes => JSON.parse(decoder.decode(bytes))
+}
+
+function textOf (value: unknown): string {
+  let text: string | undefined
+  let cause: unknown
+
+  try {
+    text = JSON.stringify(value)
+  } catch (err) {
+    // a bigint or a circle, somewhere in it
+    cause = err
+  }
+  if (text == null) {
+    const why = cause instanceof Error ? `cannot say it (${cause.message})` : `has no word for ${typeof value}`
+    throw new InvalidValueError(`JSON ${why}: hand over another value, or another codec`, { cause })
+  }
+
+  return text
 }

@@ -172,6 +172,8 @@ export interface Log extends TypedEventTarget<LogEvents> {
   diagnostics (): LogDiagnostics
   /** Ends what is under way, then writes what makes the next open fast */
   close (): Promise<void>
+  /** `close()`, at the end of the block that says `await using` */
+  [Symbol.asyncDispose] (): Promise<void>
   /** Closes the log, and deletes all of it */
   drop (): Promise<void>
 }

@@ -297,6 +297,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     return this.#ended
   }
 
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.close()
+  }
+
   async drop (): Promise<void> {
     this.#mustNotBeClosed()
     // the last wish counts, also while the log is being closed

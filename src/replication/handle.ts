@@ -49,6 +49,7 @@ export function handleOf (opened: Opened): SharedLog {
       closing ??= close()
       await closing
     },
+    [Symbol.asyncDispose]: async () => own.close?.(),
     drop: async () => {
       await (closing ?? log.drop())
     },
@@ -84,7 +85,7 @@ export function handleOf (opened: Opened): SharedLog {
       if (typeof value !== 'function' || Object.hasOwn(own, name)) {
         return value
       }
-      if (TELLING.includes(name) || name in Object.prototype || typeof name === 'symbol') {
+      if (typeof name === 'symbol' || TELLING.includes(name) || name in Object.prototype) {
         return value.bind(log)
       }
 

@@ -301,6 +301,8 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   diagnostics (): SharedLogDiagnostics
   /** Undoes one open(). The last close() closes the log */
   close (): Promise<void>
+  /** `close()`, at the end of the block that says `await using` */
+  [Symbol.asyncDispose] (): Promise<void>
   /** Closes the log for all programs that opened it, and deletes everything of it on this node */
   drop (): Promise<void>
 }

@@ -80,7 +80,7 @@ export function checkOpenOptions (options: OpenOptions): void {
   checkOptions('open()', options, OPEN)
 }
 
-export function checkCall (name: keyof SharedLog, args: unknown[]): void {
+export function checkCall (name: keyof SharedLog & string, args: unknown[]): void {
   if (name === 'replicate') {
     checkOptions('replicate()', { 'what is handed over': args[0] ?? null }, { 'what is handed over': [REPLICATE] })
     return

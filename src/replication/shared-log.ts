@@ -362,6 +362,10 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     await this.#init.close()
   }
 
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.close()
+  }
+
   async drop (): Promise<void> {
     await this.#init.drop()
   }

@@ -20,6 +20,20 @@ describe('databases on the store of the platform', function () {
     await deleteStores()
   })
 
+  it('and shared logs are closed by the end of a block that uses them, each for itself', async () => {
+    const node = await createAlone((await diskStore()).datastore)
+    const { logs } = node.services
+    const [log, beside] = [await logs.open('notes'), await logs.open('notes')]
+    await log[Symbol.asyncDispose]()
+    expect([log.status, beside.status]).to.deep.equal(['closed', 'open'])
+
+    for (const database of [await KeyValue.open<number>(logs, 'users'), await Documents.open<Post>(logs, 'posts')]) {
+      await database[Symbol.asyncDispose]()
+      const outcome = await database.get('x').catch(err => err.name)
+      expect(outcome).to.equal('DatabaseClosedError')
+    }
+  })
+
   it('have what was put and deleted after a restart, from their checkpoints, and a watch goes on', async () => {
     const store = await diskStore()
     const first = await createAlone(store.datastore)

@@ -20,6 +20,12 @@ async function faceOf (log: Log): Promise<unknown> {
 describe('closing a log', () => {
   afterEach(closeLogs)
 
+  it('is what the end of a block does that uses it', async () => {
+    const log = await newLog({})
+    await log[Symbol.asyncDispose]()
+    expect(log.status).to.equal('closed')
+  })
+
   it('ends appends that are under way: all of them are stored, and those behind it refused', async () => {
     const datastore = new WatchedDatastore()
     datastore.beforeWrite = async () => turns(2)
