@@ -6,9 +6,10 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import { admission } from './admission.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
+import { MAX_REQUEST_BYTES } from './core/record.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { InvalidContentError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads } from './reads.ts'
@@ -103,6 +104,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   get length (): number {
     return this.#store.index.length
+  }
+
+  get nextArrival (): number {
+    return this.#store.index.arrivals
   }
 
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
@@ -377,9 +382,21 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 }
 
-/** Callers may use the bytes of a group again at once */
+/** Callers may use their bytes again at once */
 function ownOptions (options: AppendOptions): AppendOptions {
-  return options.group == null ? options : { ...options, group: new Uint8Array(checked(options.group)) }
+  const { group, request } = options
+
+  if (request != null && (checked(request).byteLength === 0 || request.byteLength > MAX_REQUEST_BYTES)) {
+    throw new InvalidContentError(`a request is named by 1 to ${MAX_REQUEST_BYTES} bytes, not by ${request.byteLength}`)
+  }
+  if (group == null && request == null) {
+    return options
+  }
+  return {
+    ...options,
+    ...group == null ? {} : { group: new Uint8Array(checked(group)) },
+    ...request == null ? {} : { request: new Uint8Array(request) }
+  }
 }
 
 function closed (id: string): LogClosedError {

@@ -172,6 +172,10 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     return this.#log?.length ?? 0
   }
 
+  get nextArrival (): number {
+    return this.#log?.nextArrival ?? 0
+  }
+
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#expectFits(data)
     const entry = await this.#opened.append(data, options)
@@ -186,6 +190,11 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     const entries = await this.#opened.appendMany(each(items, expectFits), options)
     await this.#spread(entries, options)
     return entries
+  }
+
+  async acked (entry: Entry, ack: 'leaders' | number, options: AbortOptions = {}): Promise<void> {
+    this.#expectOpen()
+    await this.#replica.acked(entry, ack, options)
   }
 
   async get (id: EntryId): Promise<Entry | undefined> {
