@@ -30,7 +30,10 @@ interface Claim {
 export class TestBrowser {
   readonly clock = new VirtualClock()
   readonly values = new Map<string, Uint8Array>()
-  /** Who wrote last under a key */
+  /** Disks whose writes were followed by those of another one: they have to be the last ones */
+  readonly #over = new Set<object>()
+  #writer?: object
+  readonly broken: string[] = []
   readonly tabs: TestTab[] = []
   readonly #locks = new Map<string, { holder?: Claim, queue: Claim[] }>()
   readonly channels = new Set<{ tab: TestTab, name: string, onMessage(message: unknown): void }>()
@@ -91,6 +94,17 @@ export class TestBrowser {
       lock.holder = lock.holder === claim ? undefined : lock.holder
       this.#next(name)
     }
+  }
+
+  /** One leader writes at a time: who was followed by another one never writes again */
+  noteWrite (disk: object, tab: number, key: string): void {
+    if (this.#over.has(disk)) {
+      this.broken.push(`tab ${tab} wrote ${key} after another one had taken over`)
+    }
+    if (this.#writer != null && this.#writer !== disk) {
+      this.#over.add(this.#writer)
+    }
+    this.#writer = disk
   }
 
   held (): string[] {
@@ -244,6 +258,7 @@ class TestDisk extends BaseDatastore {
 
   async put (key: Key, value: Uint8Array): Promise<Key> {
     return this.#do(values => {
+      this.#browser.noteWrite(this, this.#tab.number, key.toString())
       values.set(key.toString(), value)
       return key
     })
@@ -263,7 +278,10 @@ class TestDisk extends BaseDatastore {
   }
 
   async delete (key: Key): Promise<void> {
-    await this.#do(values => values.delete(key.toString()))
+    await this.#do(values => {
+      this.#browser.noteWrite(this, this.#tab.number, key.toString())
+      values.delete(key.toString())
+    })
   }
 
   batch (): Batch {
@@ -271,7 +289,10 @@ class TestDisk extends BaseDatastore {
     return {
       put: (key, value) => { changes.push(values => { values.set(key.toString(), value) }) },
       delete: key => { changes.push(values => { values.delete(key.toString()) }) },
-      commit: async () => this.#do(values => { changes.forEach(change => { change(values) }) })
+      commit: async () => this.#do(values => {
+        this.#browser.noteWrite(this, this.#tab.number, 'a batch')
+        changes.forEach(change => { change(values) })
+      })
     }
   }
 
