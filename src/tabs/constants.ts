@@ -6,11 +6,11 @@ export const PING_EVERY = 300
  * Milliseconds that a leader may leave questions unanswered. With what stands around it, another tab leads within 3 s:
  * PING_EVERY, PATIENCE, PING_EVERY, LEASE, and the time to open the store
  */
-export const PATIENCE = 1200
+export const PATIENCE = 1100
 /** Questions that it may leave so: a tab that stood still itself has asked few, and asks again */
 export const ASKS = 3
 /** Milliseconds that a leader may write after the locks said that it leads. Who takes over by force waits so long */
-export const LEASE = 300
+export const LEASE = 400
 /** Milliseconds that making a node, and stopping it, may take. Guesses */
 export const START_PATIENCE = 30_000
 export const STOP_PATIENCE = 1500

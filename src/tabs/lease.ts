@@ -69,7 +69,10 @@ export class Lease {
     }
   }
 
-  /** A datastore to which nothing is written once the lease is over */
+  /**
+   * A datastore to which nothing is written once the lease is over. What a node writes as it stops is dropped then: the
+   * owners of logs and sessions (runtime/store-owner.ts) ask the fence, and refuse before
+   */
   guard (datastore: Datastore): Datastore {
     const guarded = new GuardedDatastore(datastore, this)
     setFence(guarded, { name: this.#init.name, check: () => { this.check() } })
@@ -88,8 +91,8 @@ class GuardedDatastore extends BaseDatastore {
   }
 
   async put (key: Key, value: Uint8Array, options?: AbortOptions): Promise<Key> {
-    await this.#lease.confirm()
-    return this.#datastore.put(key, value, options)
+    await this.#write(async () => this.#datastore.put(key, value, options))
+    return key
   }
 
   async get (key: Key, options?: AbortOptions): Promise<Uint8Array> {
@@ -101,8 +104,7 @@ class GuardedDatastore extends BaseDatastore {
   }
 
   async delete (key: Key, options?: AbortOptions): Promise<void> {
-    await this.#lease.confirm()
-    await this.#datastore.delete(key, options)
+    await this.#write(async () => this.#datastore.delete(key, options))
   }
 
   batch (): Batch {
@@ -110,10 +112,7 @@ class GuardedDatastore extends BaseDatastore {
     return {
       put: (key, value) => { batch.put(key, value) },
       delete: key => { batch.delete(key) },
-      commit: async options => {
-        await this.#lease.confirm()
-        await batch.commit(options)
-      }
+      commit: async options => { await this.#write(async () => batch.commit(options)) }
     }
   }
 
@@ -123,5 +122,12 @@ class GuardedDatastore extends BaseDatastore {
 
   async * queryKeys (query: KeyQuery, options?: AbortOptions): AsyncGenerator<Key> {
     yield * this.#datastore.queryKeys(query, options)
+  }
+
+  async #write (write: () => Promise<unknown>): Promise<void> {
+    if (!this.#lease.isOver) {
+      await this.#lease.confirm()
+      await write()
+    }
   }
 }

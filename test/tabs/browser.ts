@@ -175,9 +175,10 @@ export class TestTab implements Ports {
         }
         return promise
       },
-      held: async () => new Promise(resolve => {
+      held: async () => new Promise((resolve, reject) => {
         // answered by the browser at once, and heard of when the tab runs
         const held = browser.held()
+        this.onCrash(async () => { reject(new Error('the tab is gone')) })
         this.after(MESSAGE, () => { resolve(held) })
       })
     }
@@ -338,8 +339,12 @@ export async function openProfile (
     createNode: async ({ datastore }) => {
       const node = await createLibp2p({
         privateKey,
-        datastore,
-        services: { identify: identify(), pubsub: directSub(), logs: sharedLogs({ clock: tab.clock }) }
+        services: {
+          identify: identify(),
+          pubsub: directSub(),
+          // all peer stores of one process share a lock: that of a frozen tab would hold up the others
+          logs: (components: any) => sharedLogs({ clock: tab.clock })(Object.create(components, { datastore: { value: datastore } }))
+        }
       })
       tab.onCrash(async () => node.stop())
       return node

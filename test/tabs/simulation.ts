@@ -59,7 +59,7 @@ export async function simulate (seed: number): Promise<SimulationReport> {
   try {
     await simulation.run()
   } catch (err: any) {
-    simulation.broken.push(`${err.message}`)
+    simulation.broken.push(`${err.message} ${simulation.states()}`)
   } finally {
     browser.tabs.forEach(tab => { tab.state === 'crashed' || tab.crash() })
   }
@@ -106,6 +106,12 @@ class Simulation {
 
     await this.#browser.until('T3: what was asked for has no answer', () => this.#users.every(({ pending }) => pending.size === 0), PATIENCE)
     await this.#judge()
+  }
+
+  /** For who reads a failure: how each tab is, and what it waits for */
+  states (): string {
+    return this.#users.map(({ tab, profile, pending }) =>
+      `tab ${tab.number} ${tab.state} ${JSON.stringify(profile.state)} waits for ${[...pending].join('; ')}`).join(', ')
   }
 
   #draw (): Action {
