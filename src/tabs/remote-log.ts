@@ -279,6 +279,10 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   /** Up to 256 items, which are stored together, or not */
   async #append (items: Uint8Array[], { signal, ...options }: AppendOptions): Promise<Entry[]> {
+    if (options.request != null) {
+      throw new CannotCrossError('Tabs name what asks for an append themselves: leave the request out')
+    }
+
     const { value, end } = await this.#call('append', [items, options], { signal, since: this.#told })
     // who reads next finds it
     await this.#reached(end ?? 0)

@@ -184,15 +184,20 @@ export class TestTab implements Ports {
     }
   }
 
+  /** What the browser keeps for it */
+  get waiting (): number {
+    return this.#waiting.length
+  }
+
   get state (): TabState {
     return this.#state
   }
 
   /** Something comes from outside */
   enter (fn: () => void): void {
-    if (this.#state === 'running') {
+    if (this.#state === 'running' && this.#waiting.length === 0) {
       fn()
-    } else if (this.#state === 'frozen') {
+    } else if (this.#state !== 'crashed') {
       this.#waiting.push(fn)
     }
   }
@@ -224,7 +229,23 @@ export class TestTab implements Ports {
 
   thaw (): void {
     this.#state = 'running'
-    this.#waiting.splice(0).forEach(fn => { this.enter(fn) })
+    this.#drain()
+  }
+
+  /** What waits comes one by one, each with all that follows from it */
+  #drain (): void {
+    if (this.#state === 'running' && this.#waiting.length > 0) {
+      const [next] = this.#waiting
+      // it keeps its place until all that follows from it has happened: what is new comes behind it
+      this.#waiting[0] = () => {}
+      next()
+      this.#browser.clock.after(1, () => {
+        if (this.#state === 'running') {
+          this.#waiting.shift()
+          this.#drain()
+        }
+      })
+    }
   }
 
   /** Nothing it does is seen any more, and nothing reaches it */

@@ -155,10 +155,10 @@ export class Election {
 
     switch (state.type) {
       case 'following': {
-        const isResting = now < (state.restUntil ?? 0)
-        const { since, asks } = state.unanswered ?? { since: now, asks: 0 }
+        const isRested = state.restUntil != null && now >= state.restUntil
+        const { since, asks } = (isRested ? undefined : state.unanswered) ?? { since: now, asks: 0 }
 
-        if (!isResting && asks >= ASKS && now - since >= PATIENCE) {
+        if (state.restUntil == null && asks >= ASKS && now - since >= PATIENCE) {
           this.#state = { type: 'seizing', reign: state.reign }
           return [{ type: 'seize', from: state.reign }]
         }
@@ -166,7 +166,7 @@ export class Election {
         state.unanswered = { since, asks: asks + 1 }
         const asking: Effect = state.reign == null ? { type: 'look' } : { type: 'ping', reign: state.reign }
 
-        if (state.restUntil != null && !isResting) {
+        if (isRested) {
           state.restUntil = undefined
           return [asking, { type: 'request' }]
         }
