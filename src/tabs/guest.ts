@@ -230,21 +230,24 @@ export class Guest {
     const done = new Map<string, Entry[]>()
 
     for (const [id, { log }] of this.#logs) {
-      const since = calls.flatMap(({ of, isRepeat, since }) =>
-        isRepeat && since != null && typeof of === 'object' && of.log === id ? since : [])
+      const repeats = calls.filter(({ of, isRepeat, since }) =>
+        isRepeat && since != null && typeof of === 'object' && of.log === id)
+      const since = Math.min(...repeats.map(({ since = 0 }) => since))
+      const wanted = new Set(repeats.map(({ number }) => keyOfBytes(requestOf(this.#tab, number))))
 
       try {
-        for await (const { entry } of since.length === 0 ? [] : log.arrivals(Math.min(...since))) {
-          const { request } = entry
+        for await (const { entry } of wanted.size === 0 ? [] : log.arrivals(since)) {
+          const name = entry.request == null ? '' : keyOfBytes(entry.request)
 
-          if (request != null) {
-            const name = keyOfBytes(request)
+          if (wanted.has(name)) {
             done.set(name, [...done.get(name) ?? [], entry])
           }
         }
       } catch (err: any) {
-        // better not to answer than to append twice: a new leader can
+        // an error is better than to append twice
+        this.#logs.delete(id)
         this.#failures.set(id, err)
+        this.#close(log)
       }
     }
 

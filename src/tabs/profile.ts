@@ -182,9 +182,9 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
         this.#post(effect.reign.leader, { from: this.#tab, reign: effect.reign, type: 'ping' } satisfies ToLeader)
         break
       case 'seize':
-        this.#seize(effect.from).catch(err => {
+        this.#seize(effect).catch(err => {
+          // by another one that was in a hurry, or the lock was taken from us at once: the next tick tries again
           this.#fail(err)
-          this.#step({ type: 'refused' })
         })
         break
       case 'announce':
@@ -222,16 +222,14 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   }
 
   /** Takes the lead from a tab that stands still, unless another one has done so. One at a time does */
-  async #seize (from?: Reign): Promise<void> {
-    await this.#ports.locks.request(this.#name('seize'), {}, async () => {
+  async #seize ({ from, isForced }: Effect & { type: 'seize' }): Promise<void> {
+    await this.#ports.locks.request(this.#name('seize'), { steal: isForced }, async () => {
       const reign = await this.#look()
 
       if (reign != null && !isSame(reign, from)) {
         this.#step({ type: 'refused', reign })
       } else if (this.#election.state.type === 'seizing') {
         this.#queued?.abort()
-        // what the tab reads from here on, if it wakes up, is that it does not lead
-        from == null || await this.#ports.locks.request(this.#nameOf(from), { steal: true }, async () => {})
         await this.#take({ steal: true })
         // whoever is next finds that we lead
         await this.#reigning
@@ -240,15 +238,30 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   }
 
   #announce (reign: Reign): void {
-    const name = this.#nameOf(reign)
     const over = new AbortController()
     const unlock = this.#unlock
     this.#unlock = () => {
       over.abort()
       unlock()
     }
-    this.#reigning = this.#hold(name, over.signal)
+    this.#reigning = this.#reign(reign, over.signal)
+    // who opens the node waits for it, if it comes to that
+    this.#reigning.catch(() => {})
     this.#all.post({ type: 'announce', reign, isReady: false } satisfies ToAll)
+  }
+
+  /** Others find by a lock whose reign it is. Those before it are over: what they ask, if they wake up, says so */
+  async #reign (reign: Reign, over: AbortSignal): Promise<void> {
+    const { locks } = this.#ports
+    await this.#hold(this.#nameOf(reign), over, () => {
+      isSame(reign, this.#election.reign) && this.#step({ type: 'lost' })
+    })
+
+    for (const name of await locks.held()) {
+      if (name.startsWith(this.#name('reign/')) && name !== this.#nameOf(reign)) {
+        await locks.request(name, { steal: true }, async () => {})
+      }
+    }
   }
 
   #open (reign: Reign): void {
@@ -432,12 +445,18 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   }
 
   /** Resolves when the lock is held, which it is until the signal aborts, or somebody takes it */
-  async #hold (name: string, until: AbortSignal): Promise<void> {
+  async #hold (name: string, until: AbortSignal, onTaken = (): void => {}): Promise<void> {
     const held = Promise.withResolvers<void>()
     this.#ports.locks.request(name, { signal: until }, async () => {
       held.resolve()
-      await new Promise<void>(resolve => { until.addEventListener('abort', () => { resolve() }, { once: true }) })
-    }).catch(held.reject)
+      await new Promise<void>(resolve => {
+        until.addEventListener('abort', () => { resolve() }, { once: true })
+        until.aborted && resolve()
+      })
+    }).catch(err => {
+      held.reject(err)
+      until.aborted || onTaken()
+    })
     await held.promise
   }
 

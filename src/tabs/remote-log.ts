@@ -115,8 +115,9 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     // a new leader goes on at the moment of the last one, of which there may be others
     let atLast = new Set<string>()
 
-    for await (const entry of this.#walk<Entry>('entries', () => [last == null ? options : { ...options, from: last.clock }],
-      { signal, resumes: true })) {
+    const args = (): unknown[] => [last == null ? options : { ...options, from: last.clock }]
+
+    for await (const entry of this.#walk<Entry>('entries', args, { signal, resumes: true })) {
       const { clock, id } = entry
       const isSameMoment = last?.clock.time === clock.time && last.clock.counter === clock.counter
 
@@ -305,8 +306,9 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   /** All that came before is told */
   async #reached (end: number): Promise<void> {
-    while (this.#told < end && this.#status === 'open') {
-      this.#readTo(end)
+    this.#readTo(end)
+
+    while (this.#told < end && this.#reading != null) {
       await this.#reading
     }
   }
@@ -316,9 +318,8 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
     if (this.#told < this.#end && this.#status === 'open') {
       this.#reading ??= this.#read().catch(err => {
-        // the profile has stopped, or the log was closed
+        // the profile has stopped, or the leader cannot open the log: the next event tries again
         this.#init.onListenerError(err)
-        this.#told = this.#end
       }).finally(() => { this.#reading = undefined })
     }
   }

@@ -68,6 +68,11 @@ export class RemoteLogs implements SharedLogs {
 
       const { client, onListenerError } = this.#init
       const { value: snapshot } = await client.call('logs', 'open', [{ id, ...plainOptions(kept) }], { signal })
+        .catch(err => {
+          // the leader may have opened it by now
+          signal?.aborted === true && client.call('logs', 'close', [id]).catch(() => {})
+          throw err
+        })
       const log: RemoteLog = new RemoteLog({
         id,
         client,

@@ -134,7 +134,8 @@ export class Server {
   }
 
   async #onMessage (protocol: string, message: SessionMessage): Promise<void> {
-    await this.#tell(this.#handled.get(protocol) ?? [], { type: 'message', protocol, detail: toWire(message, protocol) })
+    const guests = this.#handled.get(protocol) ?? []
+    await this.#tell(guests, { type: 'message', protocol, detail: toWire(message, protocol) })
   }
 
   /** What came to a leader that stood still, and leads no more, comes to the next one: nobody is told of it twice */

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
-import { allOf, closeLogs, collect, newKey, newLog, said, text, texts } from '../fixtures/logs.ts'
 import { MemoryDatastore } from 'datastore-core'
+import { allOf, closeLogs, collect, newKey, newLog, said, text, texts } from '../fixtures/logs.ts'
 import type { Log } from '../../src/log/index.ts'
 
 const REQUEST = Uint8Array.of(1, 2, 3)

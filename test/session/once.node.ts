@@ -1,13 +1,13 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { expect } from 'aegir/chai'
 import { MemoryDatastore } from 'datastore-core'
-import { eventually, meet } from '../fixtures/directsub.ts'
-import { crash, createSessionNode, dropped, heard, say, stopSessions } from '../fixtures/sessions.ts'
+import { MAX_ORIGINS } from '../../src/session/constants.ts'
 import { isNews, readOnce } from '../../src/session/core/origins.ts'
 import { decodePayload, encodePayload } from '../../src/session/payload.ts'
-import { MAX_ORIGINS } from '../../src/session/constants.ts'
-import type { SessionNode } from '../fixtures/sessions.ts'
+import { eventually, meet } from '../fixtures/directsub.ts'
+import { crash, createSessionNode, dropped, heard, say, stopSessions } from '../fixtures/sessions.ts'
 import type { Origin } from '../../src/session/core/origins.ts'
+import type { SessionNode } from '../fixtures/sessions.ts'
 
 const ORIGIN = new Uint8Array(8).fill(7)
 

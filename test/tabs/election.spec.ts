@@ -87,6 +87,14 @@ describe('the election of a leader', () => {
     expect(types(election.handle({ type: 'tick' }, 5000 + LEASE))).to.deep.equal(['open'])
   })
 
+  it('does not wait for another one that is about to take the lock, and stands still', () => {
+    election.handle({ type: 'announced', reign: OTHER }, 0)
+    tickUntil(election, 0, 'seize')
+    expect(tickUntil(election, 5000, 'seize')).to.equal(0)
+    expect(election.handle({ type: 'tick' }, 5000 + PATIENCE)).to.deep.equal([{ type: 'seize', from: OTHER, isForced: true }])
+    expect(election.handle({ type: 'tick' }, 5000 + PATIENCE + 1)).to.deep.equal([])
+  })
+
   it('follows who has taken the lock before it', () => {
     election.handle({ type: 'announced', reign: OTHER }, 0)
     tickUntil(election, 0, 'seize')

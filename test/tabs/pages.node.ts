@@ -122,10 +122,11 @@ describe('several pages of a browser with one profile', function () {
   })
 
   it('go on when the leader is frozen, which follows when it wakes up', async () => {
-    let [first, second] = [await newPage(), await newPage()]
+    const pages = [await newPage(), await newPage()]
     const all: string[] = []
 
     for (let round = 0; round < FREEZES; round++) {
+      const [first, second] = pages
       await leads(first)
       const words = WORDS.map(word => `${round} ${word}`)
       await tell(first, 'beginToAppend', words)
@@ -141,7 +142,7 @@ describe('several pages of a browser with one profile', function () {
       all.push(...words, `${round} meanwhile`)
       expect(await tell(first, 'read')).to.have.members(all)
       expect(await tell(second, 'read')).to.deep.equal(await tell(first, 'read'))
-      ;[first, second] = [second, first]
+      pages.reverse()
     }
 
     expect(Math.max(...took)).to.be.below(TAKEOVER)

@@ -75,12 +75,12 @@ const page: TabPage = {
           services: { identify: identify(), pubsub: directSub(), sessions: sessions(), logs: sharedLogs() }
         })
         if (address != null) {
-          node.dial(multiaddr(address)).catch(err => { console.error('the peer cannot be dialled', err) })
+          // what is sent waits for the peer
+          node.dial(multiaddr(address)).catch(() => {})
         }
         return node
       }
     })
-    profile.addEventListener('problem', ({ detail: { error } }) => { console.error(error) })
     log = await profile.logs.open('notes')
   },
   status: () => profile.state.status,

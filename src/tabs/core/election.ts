@@ -13,7 +13,7 @@ export type State =
    */
   | { type: 'following', reign?: Reign, unanswered?: { since: number, asks: number }, restUntil?: number }
   /** The shell looks whether the leader is still the one that does not answer, and takes the lock from it */
-  | { type: 'seizing', reign?: Reign }
+  | { type: 'seizing', reign?: Reign, since: number }
   /** The lock is ours, by force: the one before may write until its lease is over */
   | { type: 'waiting', term: number, until: number }
   | { type: 'opening', term: number, since: number }
@@ -45,7 +45,8 @@ export type Effect =
   | { type: 'request' }
   | { type: 'look' }
   | { type: 'ping', reign: Reign }
-  | { type: 'seize', from?: Reign }
+  /** `isForced`: another tab that was about to do so stands still */
+  | { type: 'seize', from?: Reign, isForced: boolean }
   | { type: 'announce', reign: Reign }
   /** Open the store, make the node */
   | { type: 'open', reign: Reign }
@@ -55,8 +56,8 @@ export type Effect =
   | { type: 'release' }
 
 /**
- * Who leads. What decides is a lock of the browser; the core says when a tab asks for it, when it takes it from one that
- * stands still, and when it has to let go.
+ * Who leads. What decides is a lock of the browser; the core says when a tab asks for it, when it takes it from one
+ * that stands still, and when it has to let go.
  *
  * | state     | event                      | next                                                        |
  * |-----------|----------------------------|-------------------------------------------------------------|
@@ -64,15 +65,16 @@ export type Effect =
  * |           | tick, no answer for long   | seizing                                                     |
  * |           | found, announced, answered | following that one                                          |
  * | seizing   | granted / refused          | waiting / following                                         |
+ * |           | tick, for too long         | the same, by force                                          |
  * | waiting   | tick, the lease is over    | opening                                                     |
  * | opening   | opened / failed, tick      | leading / releasing, then rest                              |
  * | leading   | lost                       | releasing, then follow                                      |
  * | any       | stop                       | releasing, then end; stopped at once where there is no node |
  * | releasing | released, tick             | following; stopped                                          |
  *
- * Invariants: a node is opened only while the lock is ours (E1). Who has lost the lock lets go, fenced, in the same step
- * (E2). A leader that does not answer for PATIENCE is not waited for any longer (E3). A tab that stood still itself asks
- * once more before it takes the lead (E4). Nobody opens a store within LEASE of taking it by force (E5).
+ * Invariants: a node is opened only while the lock is ours (E1). Who has lost the lock lets go, fenced, in the same
+ * step (E2). A leader that does not answer for PATIENCE is not waited for any longer (E3). A tab that stood still itself
+ * asks once more before it takes the lead (E4). Nobody opens a store within LEASE of taking it by force (E5).
  */
 export class Election {
   readonly #me: string
@@ -119,8 +121,7 @@ export class Election {
         return this.#stop(now)
       case 'found':
       case 'announced':
-        this.#follow(event.reign)
-        return []
+        return this.#follow(event.reign)
       case 'refused':
         if (state.type === 'seizing') {
           this.#state = { type: 'following', reign: event.reign }
@@ -128,16 +129,8 @@ export class Election {
         }
         return []
       case 'answered':
-        if (state.type === 'following' && isSame(state.reign, event.reign)) {
-          state.unanswered = undefined
-        }
-        return []
       case 'resigned':
-        if (state.type === 'following' && isSame(state.reign, event.reign)) {
-          this.#state = { ...state, reign: undefined, unanswered: undefined }
-          return [{ type: 'look' }]
-        }
-        return []
+        return isSame(this.reign, event.reign) ? this.#heard(event.type) : []
       case 'opened':
         if (state.type === 'opening') {
           this.#state = { type: 'leading', term: state.term }
@@ -159,8 +152,8 @@ export class Election {
         const { since, asks } = (isRested ? undefined : state.unanswered) ?? { since: now, asks: 0 }
 
         if (state.restUntil == null && asks >= ASKS && now - since >= PATIENCE) {
-          this.#state = { type: 'seizing', reign: state.reign }
-          return [{ type: 'seize', from: state.reign }]
+          this.#state = { type: 'seizing', reign: state.reign, since: now }
+          return [{ type: 'seize', from: state.reign, isForced: false }]
         }
 
         state.unanswered = { since, asks: asks + 1 }
@@ -179,6 +172,11 @@ export class Election {
       case 'releasing':
         return now >= state.until ? [{ type: 'let-go', isFenced: true }, ...this.#released(state.next, now)] : []
       case 'seizing':
+        if (now - state.since < PATIENCE) {
+          return []
+        }
+        state.since = now
+        return [{ type: 'seize', from: state.reign, isForced: true }]
       case 'leading':
       case 'stopped':
         return []
@@ -265,12 +263,31 @@ export class Election {
     }
   }
 
-  #follow (reign?: Reign): void {
+  /** The leader that this tab follows is there, or leads no more */
+  #heard (what: 'answered' | 'resigned'): Effect[] {
+    const state = this.#state
+
+    if (state.type !== 'following') {
+      return []
+    }
+
+    state.unanswered = undefined
+
+    if (what === 'resigned') {
+      state.reign = undefined
+      return [{ type: 'look' }]
+    }
+    return []
+  }
+
+  #follow (reign?: Reign): Effect[] {
     const state = this.#state
 
     if (state.type === 'following' && reign != null && reign.leader !== this.#me && !isSame(state.reign, reign)) {
       this.#state = { ...state, reign, unanswered: undefined }
     }
+
+    return []
   }
 }
 

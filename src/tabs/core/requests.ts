@@ -23,8 +23,8 @@ export type Effect =
   | { type: 'settle', number: number }
 
 /**
- * What a tab has asked for, and has no answer to. It keeps each request until there is one: a new leader is asked again,
- * in the order of the numbers, for all that an earlier one has not answered.
+ * What a tab has asked for, and has no answer to. It keeps each request until there is one: a new leader is asked
+ * again, in the order of the numbers, for all that an earlier one has not answered.
  *
  * | event    | what happens                                                           |
  * |----------|------------------------------------------------------------------------|
