@@ -34,6 +34,8 @@ export class TestBrowser {
   readonly #over = new Set<object>()
   #writer?: object
   readonly broken: string[] = []
+  /** Locks that were taken from whoever had them */
+  readonly stolen: string[] = []
   readonly tabs: TestTab[] = []
   readonly #locks = new Map<string, { holder?: Claim, queue: Claim[] }>()
   readonly channels = new Set<{ tab: TestTab, name: string, onMessage(message: unknown): void }>()
@@ -76,6 +78,7 @@ export class TestBrowser {
     this.#locks.set(name, lock)
 
     if (steal) {
+      this.stolen.push(name)
       const before = lock.holder
       lock.holder = claim
       before?.take()

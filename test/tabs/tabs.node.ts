@@ -86,13 +86,11 @@ describe('several tabs of a profile', () => {
 
   it('take over one at a time, when several see that the leader stands still', async () => {
     const all = Array.from({ length: 5 }, () => browser.newTab())
-    const profiles: Profile[] = []
-
-    for (const tab of all) {
-      profiles.push(await open(tab))
-    }
-
-    await browser.until('one leads', () => profiles[0].state.status === 'leading')
+    const first = await open(all[0])
+    // their timers ring at the same moment
+    const others = await browser.settled('profiles open', Promise.all(all.slice(1).map(async tab => openProfile(tab, privateKey))))
+    const profiles = [first, ...others]
+    await browser.until('one leads', () => first.state.status === 'leading')
     let leaders = 0
     profiles.forEach(profile => {
       profile.addEventListener('change', ({ detail }) => { leaders += detail.status === 'leading' ? 1 : 0 })
@@ -100,6 +98,7 @@ describe('several tabs of a profile', () => {
     all[0].freeze()
     await browser.pass(10_000)
     expect(leaders).to.equal(1)
+    expect(browser.stolen.filter(name => name.endsWith(':leader'))).to.have.lengthOf(1)
     all[0].thaw()
     await browser.pass(3000)
     expect(leaders).to.equal(1)
