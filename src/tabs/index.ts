@@ -120,7 +120,7 @@ const INIT: { [Option in keyof TabsInit]-?: [Rule] } = {
   clock: [ANYTHING]
 }
 
-/** Joins the tabs of a profile. Resolves when one of them leads */
+/** Joins the tabs of a profile. Resolves when one of them leads. Throws what `createNode` throws, if none does */
 export async function tabs (init: TabsInit): Promise<Profile> {
   const { name = null, openDatastore = null, createNode = null } = init ?? {}
   checkOptions('tabs()', { ...init, name, openDatastore, createNode }, INIT)

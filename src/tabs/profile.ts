@@ -58,7 +58,8 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   #greeted?: Reign
   readonly #changed = new Bell()
   #shown = ''
-  #problem?: string
+  /** Why the node could not be made here */
+  #problem?: Error
   #stopping?: Promise<void>
 
   constructor (init: TabsInit, tab: string, ports: Ports, clock: Clock) {
@@ -94,7 +95,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
 
   get state (): ProfileState {
     const { state, reign } = this.#election
-    const problem = this.#problem == null ? {} : { problem: this.#problem }
+    const problem = this.#problem == null ? {} : { problem: this.#problem.message }
 
     if (state.type === 'stopped') {
       return { status: 'stopped' }
@@ -107,7 +108,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       : { status: 'electing', ...problem }
   }
 
-  /** Resolves when some tab leads */
+  /** Resolves when some tab leads. Throws what `createNode` throws, if there is none but this one */
   async start ({ signal }: AbortOptions): Promise<void> {
     // whoever leads learns from it that this tab is gone
     await this.#hold(this.#name(`tab/${this.#tab}`), this.#life.signal)
@@ -116,6 +117,9 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
 
     try {
       while (this.state.status === 'electing') {
+        if (this.#problem != null) {
+          throw this.#problem
+        }
         await this.#changed.rung({ signal })
       }
     } catch (err) {
@@ -280,7 +284,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
         this.#greet(reign)
       }
     }, err => {
-      this.#problem = err.message
+      this.#problem = err
       this.#fail(err)
       this.#step({ type: 'failed' })
     })

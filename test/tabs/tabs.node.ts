@@ -120,15 +120,22 @@ describe('several tabs of a profile', () => {
   })
 
   it('leave the lead to others when the node cannot be made, and say why', async () => {
-    const [first, second] = [browser.newTab(), browser.newTab()]
-    const opening = openProfile(first, privateKey, { createNode: async () => { throw new Error('no network') } })
-    await browser.pass(100)
-    const b = await open(second)
-    const a = await browser.settled('a profile opens', opening)
-    await browser.until('the other one leads', () => b.state.status === 'leading')
-    const log = await browser.settled('a log opens', a.logs.open('notes'))
+    const createNode = async (): Promise<never> => { throw new Error('no network') }
+    const a = await open(browser.newTab())
+    await browser.until('one leads', () => a.state.status === 'leading')
+    const b = await browser.settled('a profile opens', openProfile(browser.newTab(), privateKey, { createNode }))
+    const c = await open(browser.newTab())
+    const log = await browser.settled('a log opens', b.logs.open('notes'))
+    await browser.settled('a stop', a.stop())
+    await browser.until('the other one leads', () => c.state.status === 'leading')
     await browser.settled('an append', log.append(encodeString('a')))
-    expect(a.state).to.have.property('problem', 'no network')
+    expect(b.state).to.have.property('problem', 'no network')
+  })
+
+  it('say so at once when there is but one, whose node cannot be made', async () => {
+    const opening = openProfile(browser.newTab(), privateKey, { createNode: async () => { throw new Error('no network') } })
+    await expect(browser.settled('a profile opens', opening, 5000)).to.eventually.be.rejectedWith('no network')
+    expect(browser.held()).to.deep.equal([])
   })
 
   it('have functions of their own, as those cannot go from tab to tab', async () => {
