@@ -284,9 +284,12 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
         this.#greet(reign)
       }
     }, err => {
-      this.#problem = err
-      this.#fail(err)
-      this.#step({ type: 'failed' })
+      // else it was told to end
+      if (!rule.opening.signal.aborted) {
+        this.#problem = err
+        this.#fail(err)
+        this.#step({ type: 'failed' })
+      }
     })
   }
 

@@ -216,6 +216,32 @@ describe('several tabs of a profile', () => {
     expect(read).to.deep.equal(words)
   })
 
+  it('keep what one of them puts on a shelf, the first that read it: two would write over each other', async () => {
+    const [a, b] = [await open(browser.newTab()), await open(browser.newTab())]
+    const logs = await browser.settled('logs open', Promise.all([a.logs.open('notes'), b.logs.open('notes')]))
+    const [first, second] = logs.map(log => log.shelf('a program'))
+    const read = async (shelf: typeof first): Promise<string[]> => browser.settled('a shelf is read', (async () => {
+      const all: string[] = []
+      for await (const { name, value } of shelf.read()) {
+        all.push(`${toString(name)}=${toString(value)}`)
+      }
+      return all
+    })())
+    const put = async (shelf: typeof first, name: string, value: string): Promise<void> => {
+      await browser.settled('a shelf is written', shelf.write([{ name: encodeString(name), value: encodeString(value) }]))
+    }
+    expect([await read(first), await read(second)]).to.deep.equal([[], []])
+    await put(second, 'x', 'of the second')
+    await put(first, 'x', 'of the first')
+    await put(second, 'x', 'of the second')
+    expect(await read(second)).to.deep.equal(['x=of the first'])
+    await browser.settled('a stop', a.stop())
+    // it goes on from what it reads now
+    expect(await read(second)).to.deep.equal(['x=of the first'])
+    await put(second, 'x', 'of the second')
+    expect(await read(second)).to.deep.equal(['x=of the second'])
+  })
+
   it('have databases that read what any of them wrote', async () => {
     const [first, second] = [browser.newTab(), browser.newTab()]
     const [a, b] = [await open(first), await open(second)]
