@@ -15,11 +15,12 @@ const FLOORS = new Map(Object.entries({
   session: 3,
   transfer: 3,
   replication: 4,
-  database: 5
+  database: 5,
+  tabs: 6
 }))
 
 /** `src/index.ts` and what else lies beside it */
-const TOP_FLOOR = 6
+const TOP_FLOOR = 7
 
 /** What a core may import of its own folder, beside what is in `core/`: its limits, which keep the rules of a core */
 const LIMITS = 'constants.ts'

@@ -35,6 +35,7 @@ check('floors', [
   ['src/link/lane.ts', 'import { Clock } from \'../runtime/clock.ts\''],
   ['src/session/index.ts', 'import type { Send } from \'../pubsub/index.ts\''],
   ['src/index.ts', 'export { documents } from \'./database/index.ts\''],
+  ['src/tabs/profile.ts', 'import { open } from \'../database/index.ts\''],
   ['src/log/index.ts', 'import { sha256 } from \'multiformats/hashes/sha2\''],
   ['src/log/core/manifest.ts', 'import { writeRun } from \'../../storage/core/run.ts\''],
   ['test/pubsub.spec.ts', 'import \'../src/index.ts\'']
@@ -49,6 +50,8 @@ check('floors', [
   ['src/pubsub/core/peer.ts', 'const log = await import(\'../../replication/core/leaders.ts\')', 'higher'],
   ['src/pubsub/peer.ts', 'let session: import(\'../session/index.ts\').Session', 'higher'],
   ['src/database/index.ts', 'import { all } from \'../index.ts\'', 'higher'],
+  ['src/database/index.ts', 'import { tabs } from \'../tabs/index.ts\'', 'higher'],
+  ['src/tabs/profile.ts', 'import { all } from \'../index.ts\'', 'higher'],
   ['src/log/index.ts', 'import \'../../test/fixtures/relay.ts\'', 'outside'],
   ['src/helpers/index.ts', 'export {}', 'unknown']
 ])

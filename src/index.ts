@@ -69,7 +69,7 @@ export type {
 export type { Member } from './replication/core/placement.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'
 export type {
-  CloseOptions, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode,
+  CloseOptions, Once, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode,
   Sessions, SessionsComponents, SessionsDiagnostics, SessionsInit, SessionState
 } from './session/index.ts'
 export type {

@@ -89,7 +89,7 @@ export interface DocumentsOptions<T extends object> extends DatabaseOptions<T> {
 }
 
 /** `ack`, `replicas` and `signal`, as for the log */
-export type PutOptions = Omit<AppendOptions, 'group'>
+export type PutOptions = Omit<AppendOptions, 'group' | 'request'>
 
 export interface ReadOptions extends AbortOptions {
   /**

@@ -217,7 +217,7 @@ export class Appends {
     }
 
     const { clock, signer: { author }, store, admit } = this.#init
-    const { group = NOTHING, replicas = 0 } = options
+    const { group = NOTHING, replicas = 0, request } = options
     let { previous, heads, latest, index } = base
 
     for (let i = 0; i < items.length; i++) {
@@ -230,6 +230,7 @@ export class Appends {
       const id = hashed instanceof Promise ? await hashed : hashed
       drafts.add(id)
       const entry = new PackedEntry(drafts, slot, NO_PROOF, 0, content)
+      entry.request = request
       const asked = admit?.(entry)
       const refusal = asked instanceof Promise ? await asked : asked
 

@@ -25,12 +25,14 @@ const END = 0
 const MAX_NUMBER_BYTES = 7
 
 /** Entries with their proofs, as a stream of bytes */
-export async function * archiveOf (id: string, entries: AsyncIterable<Entry>): AsyncGenerator<Uint8Array> {
+export async function * archiveOf (
+  id: string, entries: AsyncIterable<Entry> | Iterable<RawEntry>
+): AsyncGenerator<Uint8Array> {
   let chunk = new Writer(CHUNK_BYTES).raw(MAGIC).string(id)
   let count = 0
 
   for await (const entry of entries) {
-    const { bytes, proof } = LogEntry.raw(entry)
+    const { bytes, proof } = entry instanceof LogEntry ? LogEntry.raw(entry) : entry
     chunk.bytes(bytes).bytes(proof)
     count++
 
@@ -45,29 +47,26 @@ export async function * archiveOf (id: string, entries: AsyncIterable<Entry>): A
 }
 
 /**
- * Joins what one archive holds, or several of the same log, one behind the other. An archive that is damaged, or cut
- * off, has everything before that place joined: the error says how much
+ * Takes what one archive holds, or several of the same log, one behind the other, in parts. An archive that is damaged, or cut
+ * off, has everything before that place taken: the error says how much
  */
 export async function importArchive (
   id: string,
   source: Bytes,
-  join: (entries: RawEntry[]) => Promise<JoinOutcome[]>,
+  importSome: (entries: RawEntry[]) => Promise<Imported>,
   { signal }: AbortOptions
 ): Promise<Imported> {
   const imported: Imported = { added: 0, known: 0, waiting: 0, refused: 0 }
   let batch: RawEntry[] = []
   let bytes = 0
 
-  const joinBatch = async (): Promise<void> => {
+  const importBatch = async (): Promise<void> => {
     signal?.throwIfAborted()
-    const added = new Set<string>()
-
-    for (const { status, id } of await join(batch)) {
-      // one that is there twice among those that are joined at once is added once
-      const isAgain = status === 'added' && added.size === added.add(keyOfBytes(id.bytes)).size
-      imported[isAgain ? 'known' : status]++
-    }
-
+    const { added, known, waiting, refused } = await importSome(batch)
+    imported.added += added
+    imported.known += known
+    imported.waiting += waiting
+    imported.refused += refused
     batch = []
     bytes = 0
   }
@@ -78,19 +77,32 @@ export async function importArchive (
       bytes += entry.bytes.byteLength
 
       if (batch.length === JOINED_ENTRIES || bytes >= JOINED_BYTES) {
-        await joinBatch()
+        await importBatch()
       }
     }
   } catch (err) {
     if (err instanceof InvalidArchiveError || err instanceof ArchiveCutError) {
-      await joinBatch()
+      await importBatch()
       err.imported = imported
     }
 
     throw err
   }
 
-  await joinBatch()
+  await importBatch()
+  return imported
+}
+
+export function countOf (outcomes: JoinOutcome[]): Imported {
+  const imported: Imported = { added: 0, known: 0, waiting: 0, refused: 0 }
+  const added = new Set<string>()
+
+  for (const { status, id } of outcomes) {
+    // one that is there twice among those that are joined at once is added once
+    const isAgain = status === 'added' && added.size === added.add(keyOfBytes(id.bytes)).size
+    imported[isAgain ? 'known' : status]++
+  }
+
   return imported
 }
 

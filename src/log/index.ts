@@ -20,6 +20,8 @@ export interface Entry {
   readonly group: Uint8Array
   /** How many copies there should be; 0: as many as the log says */
   readonly replicas: number
+  /** The `request` that it was appended with, if it was appended here. It is kept with the entry, and not part of it */
+  readonly request?: Uint8Array
   /** The content in its binary form: the id is its hash */
   readonly bytes: Uint8Array
   /** Proves that the author made the entry */
@@ -59,6 +61,11 @@ export interface AppendOptions extends AbortOptions {
    * @default as many as the log says
    */
   replicas?: number
+  /**
+   * Names what asked for this, in at most 64 bytes: it is stored in the same write as the entry, here alone. So who
+   * does not know whether an append has happened looks for it among the `arrivals`
+   */
+  request?: Uint8Array
 }
 
 /** What became of an entry that was joined. `waiting`: it is in memory, and is added when its time has come */
@@ -132,6 +139,8 @@ export interface Log extends TypedEventTarget<LogEvents> {
   readonly id: string
   readonly status: 'open' | 'closing' | 'closed'
   readonly length: number
+  /** The number that the next entry to come here will have among the arrivals */
+  readonly nextArrival: number
   /** Resolves when the entry is stored */
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
   /**

@@ -63,6 +63,11 @@ export class LogEntry implements Entry {
     return this.#entry.replicas
   }
 
+  get request (): Uint8Array | undefined {
+    const { request } = this.#entry
+    return request && new Uint8Array(request)
+  }
+
   get bytes (): Uint8Array {
     return new Uint8Array(this.#entry.bytes)
   }

@@ -4,12 +4,13 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { admission } from './admission.ts'
-import { archiveOf, importArchive } from './archive.ts'
+import { archiveOf, countOf, importArchive } from './archive.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
+import { MAX_REQUEST_BYTES } from './core/record.ts'
 import { sizeOf } from './core/types.ts'
 import { EntryId } from './entry-id.ts'
-import { InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
+import { InvalidContentError, InvalidLogIdError, InvalidMarkError, LogClosedError } from './errors.ts'
 import { Joins } from './join.ts'
 import { LogEntry } from './log-entry.ts'
 import { Reads } from './reads.ts'
@@ -106,6 +107,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     return this.#store.index.length
   }
 
+  get nextArrival (): number {
+    return this.#store.index.arrivals
+  }
+
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#mustBeOpen()
     const [entry] = await this.#writer.append(copyOf(data), ownOptions(options))
@@ -192,7 +197,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async import (source: Bytes, options: AbortOptions = {}): Promise<Imported> {
     this.#mustBeOpen()
-    return importArchive(this.id, source, async entries => this.join(entries, options), options)
+    return importArchive(this.id, source, async entries => countOf(await this.join(entries, options)), options)
   }
 
   async * arrivals (from = 0, { signal }: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
@@ -392,9 +397,21 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   }
 }
 
-/** Callers may use the bytes of a group again at once */
+/** Callers may use their bytes again at once */
 function ownOptions (options: AppendOptions): AppendOptions {
-  return options.group == null ? options : { ...options, group: new Uint8Array(checked(options.group)) }
+  const { group, request } = options
+
+  if (request != null && (checked(request).byteLength === 0 || request.byteLength > MAX_REQUEST_BYTES)) {
+    throw new InvalidContentError(`a request is named by 1 to ${MAX_REQUEST_BYTES} bytes, not by ${request.byteLength}`)
+  }
+  if (group == null && request == null) {
+    return options
+  }
+  return {
+    ...options,
+    ...group == null ? {} : { group: new Uint8Array(checked(group)) },
+    ...request == null ? {} : { request: new Uint8Array(request) }
+  }
 }
 
 function closed (id: string): LogClosedError {

@@ -130,6 +130,11 @@ export interface AppendOptions extends AbortOptions {
    * @default as many as the log says
    */
   replicas?: number
+  /**
+   * Names what asked for this, in at most 64 bytes: it is stored in the same write as the entry, here alone. So who
+   * does not know whether an append has happened looks for it among the `arrivals`
+   */
+  request?: Uint8Array
 }
 
 export interface Replicator {
@@ -222,9 +227,13 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   readonly status: 'opening' | 'open' | 'closing' | 'closed'
   /** The number of entries on this node */
   readonly length: number
+  /** The number that the next entry to come here will have among the arrivals */
+  readonly nextArrival: number
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
   /** Signs many entries at once: far cheaper than one by one */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
+  /** Resolves when others have stored an entry that is here: all leaders that are here, or so many */
+  acked (entry: Entry, ack: 'leaders' | number, options?: AbortOptions): Promise<void>
   get (id: EntryId): Promise<Entry | undefined>
   has (id: EntryId): Promise<boolean>
   /** The last entries of all authors that no other entry on this node names as its parent */

@@ -180,6 +180,10 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     return this.#log?.length ?? 0
   }
 
+  get nextArrival (): number {
+    return this.#log?.nextArrival ?? 0
+  }
+
   async append (data: Uint8Array, options: AppendOptions = {}): Promise<Entry> {
     this.#expectFits(data)
     const entry = await this.#opened.append(data, options)
@@ -200,6 +204,11 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#appended(entries.length, bytes)
     await this.#spread(entries, options)
     return entries
+  }
+
+  async acked (entry: Entry, ack: 'leaders' | number, options: AbortOptions = {}): Promise<void> {
+    this.#expectOpen()
+    await this.#replica.acked(entry, ack, options)
   }
 
   async get (id: EntryId): Promise<Entry | undefined> {

@@ -1,6 +1,7 @@
 import { toString } from 'uint8arrays/to-string'
 import { systemClock } from './clock.ts'
 import { StoreFailedError, StoreInUseError } from './errors.ts'
+import { fenceOf } from './fence.ts'
 import { Mailboxes } from './mailbox.ts'
 import {
   ANONYMOUS, decodeLease, encodeLease, grace, GRACE_MS, hold, holderOf, leaseFor, locks, whereIs
@@ -44,6 +45,7 @@ const turns = new Mailboxes({ name: 'owners of stores', clock: systemClock, dead
  * store. An owner that does not answer keeps the store. An owner whose disk fails cannot write, and loses it
  * - in a browser, the owner holds a lock, which ends with the tab. A frozen tab holds it
  * - on the same machine, the owner lives as long as its process. A stopped process lives
+ * - behind a fence (fence.ts), the owner is who the fence says: whoever had it before is gone, or may not write
  * - elsewhere, and in another thread, a lease counts for LEASE_MS. An owner that stood still for longer may write until
  * its next renewal tells it that it has lost the store
  *
@@ -90,6 +92,8 @@ export class StoreOwner {
     if (this.#lost != null) {
       throw this.#lost
     }
+
+    fenceOf(this.#init.datastore)?.check()
   }
 
   /** Gives the store up. Never throws because the disk failed */
@@ -107,6 +111,12 @@ export class StoreOwner {
     void this.#idle.then(this.#unlock)
   }
 
+  /** What names of locks end with; empty: there is no fence */
+  get #fence (): string {
+    const fence = fenceOf(this.#init.datastore)
+    return fence == null ? '' : `:${fence.name}`
+  }
+
   async #take (signal: AbortSignal): Promise<void> {
     const holder = await this.#findHolder()
     signal.throwIfAborted()
@@ -116,7 +126,7 @@ export class StoreOwner {
     }
 
     // whoever finds our lease finds the lock as well
-    this.#unlock = await hold(`${this.#place}:${this.#token}`)
+    this.#unlock = await hold(`${this.#place}:${this.#token}${this.#fence}`)
     await this.#write()
     const lease = await this.#read()
     signal.throwIfAborted()
@@ -136,6 +146,8 @@ export class StoreOwner {
   async #findHolder (): Promise<string | undefined> {
     const { datastore, clock } = this.#init
     const here = [...owners.values()].flatMap(ref => ref.deref() ?? []).filter(owner => owner.#place === this.#place)
+      // one that the fence keeps from writing is no holder
+      .filter(owner => this.#fence === '' || owner.#fence !== this.#fence)
 
     if (here.some(owner => owner.#init.datastore === datastore)) {
       return 'on this datastore already: use that one, or close it'
@@ -153,7 +165,10 @@ export class StoreOwner {
     }
 
     const { token } = lease
-    const isTheirs = (lock: string): boolean => lock.startsWith(`${this.#place}:${token}`) && !lock.includes(REALM)
+    const fence = this.#fence
+    const isTheirs = (lock: string): boolean => lock.startsWith(`${this.#place}:${token}`) && !lock.includes(REALM) &&
+      // a tab that stands still holds its locks, and the fence keeps it from writing
+      (fence === '' || !lock.endsWith(fence))
     const holders = await Promise.all([
       token.startsWith(REALM) ? undefined : holderOf(lease, clock, isTheirs),
       // an anonymous lease may be that of each of them

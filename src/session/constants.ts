@@ -102,6 +102,9 @@ export const MAX_WAITERS = 64
 export const TOPIC = 'libp2p-sheaf/session/1'
 /** Bytes of the longest name of a protocol */
 export const MAX_PROTOCOL = 128
+/** Bytes that name the origin of numbered messages, and origins of one peer that are remembered. A guess */
+export const ORIGIN_BYTES = 8
+export const MAX_ORIGINS = 64
 /** Milliseconds that rekey() waits. A guess: longer than all tries of a round */
 export const REKEY_PATIENCE = 60_000
 

@@ -24,6 +24,7 @@
  */
 
 import { Sessions as SessionsClass } from './sessions.ts'
+import type { Once } from './core/origins.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type {
@@ -31,6 +32,8 @@ import type {
 } from '@libp2p/interface'
 import type { ConnectionManager } from '@libp2p/interface-internal'
 import type { Datastore } from 'interface-datastore'
+
+export type { Once }
 
 export interface SessionMessage {
   from: PeerId
@@ -74,6 +77,14 @@ export interface SendOptions extends AbortOptions {
    * @default none: it is told by the event 'message'
    */
   protocol?: string
+  /**
+   * The other side hands a message of this number over once, whatever becomes of either side meanwhile: who does not
+   * know whether an earlier life of this node has delivered it sends it again. Messages of one origin go out in the
+   * order of their numbers. The other side remembers 64 origins
+   *
+   * @default none: a message that is sent again is another message
+   */
+  once?: Once
 }
 
 export interface RekeyOptions extends AbortOptions {

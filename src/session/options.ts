@@ -39,7 +39,15 @@ const INIT: { [Name in keyof Options]-?: [Rule, Options[Name]] } = {
   random: [ANYTHING, systemRandom]
 }
 
-const SEND: Record<keyof SendOptions, [Rule]> = { mode: [MODE], protocol: [PROTOCOL], signal: [SIGNAL] }
+const ONCE: Rule = [
+  ({ origin, number }) => origin instanceof Uint8Array && origin.byteLength === limits.ORIGIN_BYTES &&
+    Number.isSafeInteger(number) && number > 0,
+  `{ origin, number }: ${limits.ORIGIN_BYTES} bytes, and a whole number from 1 on`
+]
+
+const SEND: Record<keyof SendOptions, [Rule]> = {
+  mode: [MODE], protocol: [PROTOCOL], once: [ONCE], signal: [SIGNAL]
+}
 const REKEY: Record<keyof RekeyOptions, [Rule]> = { wait: [BOOLEAN], signal: [SIGNAL] }
 const CLOSE: Record<keyof CloseOptions, [Rule]> = { signal: [SIGNAL] }
 

@@ -112,7 +112,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     checkData(data)
     options.signal?.throwIfAborted()
     // now: the caller may change its bytes as soon as this returns a promise
-    const payload = encodePayload(options.protocol ?? '', data)
+    const payload = encodePayload(options.protocol ?? '', data, options.once)
 
     if (payload == null) {
       throw tooLarge()

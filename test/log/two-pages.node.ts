@@ -1,94 +1,20 @@
-import { existsSync } from 'node:fs'
-import { createServer } from 'node:http'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
 import { IS_LONG } from '../fixtures/effort.ts'
+import { bundle, launch, serve } from '../fixtures/pages.ts'
 import type { LogPage } from './two-pages.ts'
+import type { Browser, Context, Page } from '../fixtures/pages.ts'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A page of playwright, as much of it as is used here */
-interface Page {
-  goto (url: string): Promise<unknown>
-  reload (): Promise<unknown>
-  close (): Promise<void>
-  evaluate <A, B> (run: (arg: A) => B | Promise<B>, arg?: A): Promise<B>
-}
-
-interface Context {
-  newPage (): Promise<Page>
-  newCDPSession (page: Page): Promise<{ send (method: string, params: object): Promise<unknown> }>
-}
-
-interface Browser {
-  newContext (): Promise<Context>
-  close (): Promise<void>
-}
-
-type Resolve = (args: { path: string, resolveDir: string }) => { path: string } | undefined
-
-/** What a build of esbuild is told to do with an import */
-interface Build {
-  onResolve (options: { filter: RegExp }, resolve: Resolve): void
-}
-
 type Outcome<Name extends keyof LogPage> = Awaited<ReturnType<LogPage[Name]>>
 
-const IS_SOURCE = import.meta.url.endsWith('.ts')
-const ENTRY = fileURLToPath(new URL(`./two-pages.${IS_SOURCE ? 'ts' : 'js'}`, import.meta.url))
-const ROOT = new URL(IS_SOURCE ? '../../' : '../../../', import.meta.url)
+const ENTRY = new URL(`./two-pages.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
 /** Milliseconds that a busy machine may take to start a browser, and to make the bundle */
 const PATIENCE = 60_000
 const ENTRIES = 50
 /** Times that all ask at once, and that a page is loaded anew */
 const ROUNDS = IS_LONG ? 5 : 1
 const RELOADS = IS_LONG ? 10 : 3
-
-/** Both come with aegir, as those with which it runs the tests in browsers */
-const aegir = createRequire(import.meta.resolve('aegir/chai'))
-const runner = createRequire(aegir.resolve('playwright-test'))
-
-/** The script of a page. Files for browsers stand in for those for Node, as package.json says for what is published */
-async function bundle (): Promise<Uint8Array> {
-  const forBrowsers = (build: Build): void => {
-    build.onResolve({ filter: /^\..*\.[jt]s$/ }, ({ path, resolveDir }) => {
-      const file = join(resolveDir, path.replace(/(\.[jt]s)$/, '.browser$1'))
-      return existsSync(file) ? { path: file } : undefined
-    })
-  }
-  const { outputFiles } = await aegir('esbuild').build({
-    entryPoints: [ENTRY],
-    bundle: true,
-    format: 'esm',
-    write: false,
-    logLevel: 'error',
-    plugins: [{ name: 'for browsers', setup: forBrowsers }]
-  })
-  return outputFiles[0].contents
-}
-
-async function serve (script: Uint8Array): Promise<Server> {
-  const server = createServer(({ url }, response) => {
-    if (url === '/') {
-      response.writeHead(200, { 'content-type': 'text/html' })
-      response.end('<!doctype html><title>A log</title><script type="module" src="/page.js"></script>')
-    } else {
-      response.writeHead(url === '/page.js' ? 200 : 404, { 'content-type': 'text/javascript' })
-      response.end(script)
-    }
-  })
-  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
-  return server
-}
-
-async function launch (): Promise<Browser> {
-  const { ensureChromium, installedChromium } = await import(new URL('scripts/chromium.js', ROOT).href)
-  ensureChromium()
-  const { executablePath } = installedChromium(fileURLToPath(new URL('node_modules/.cache/ms-playwright', ROOT)))
-  return runner('playwright-core').chromium.launch({ executablePath })
-}
 
 /** Has a page do something with its log */
 async function tell <Name extends keyof LogPage> (
@@ -110,7 +36,7 @@ describe('two pages of a browser with one log', () => {
 
   before(async function () {
     this.timeout(PATIENCE * 2)
-    server = await serve(await bundle())
+    server = await serve(await bundle(ENTRY))
     browser = await launch()
   })
 

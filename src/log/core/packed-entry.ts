@@ -17,6 +17,7 @@ export class PackedEntry implements TrueEntry {
   readonly slot: number
   proofs: SharedProof
   at: number
+  request?: Uint8Array
   #bytes?: Uint8Array
   #content?: Content
 

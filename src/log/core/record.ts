@@ -17,7 +17,7 @@ import type { Reader, Sink } from '../../runtime/codec.ts'
  * entry, and stays where it is. The index can be made anew from the records alone.
  *
  * record = arrival of its first entry · list of batches · list of (slot, list of parents that were not here) ·
- * removed rows
+ * removed rows · list of (slot, bytes what asked for its entry), left out where it is empty
  * batch = uvarint twice its count, and one more if all of it was removed: nothing follows then · uvarint size ·
  * uvarint first · the nodes beside · bytes signature · its entries
  * entry = uvarint flags and eight times its length · its id, if the flags say so · its bytes
@@ -45,6 +45,9 @@ export type RemovedRows = Partial<Record<TableName, Uint8Array[]>>
 
 const NOTHING_REMOVED: RemovedRows = {}
 
+/** Bytes of what may name who asked for an entry */
+export const MAX_REQUEST_BYTES = 64
+
 export interface NewEntry {
   entry: TrueEntry
   isLate: boolean
@@ -71,6 +74,7 @@ export class StoredEntry extends PackedEntry implements Place {
     this.seq = record.seq
     this.arrival = record.arrival + slot
     this.isLate = isLate
+    this.request = record.requestOf(slot)
   }
 }
 
@@ -85,19 +89,27 @@ interface Batch {
 /** Slots that a record names, each with parents of its entry that were not here */
 type Absent = Array<{ slot: number, absent: Uint8Array[] }>
 
+/** What asked for entries that were appended here, by their slots, where that was said */
+type Requests = ReadonlyMap<number, Uint8Array>
+
+const NO_REQUESTS: Requests = new Map()
+
 interface Parts {
   seq: number
   arrival: number
   batches: Batch[]
   absent: Absent
   removed: RemovedRows
+  requests: Requests
 }
 
 export function encodeRecord ({ seq, arrival, entries, removed }: NewRecord): Uint8Array {
   const bytes = entries.map(({ entry }) => entry.bytes)
   const absent = entries.map(({ absent }, slot) => ({ slot, absent })).filter(({ absent }) => absent.length > 0)
+  const requests = new Map<number, Uint8Array>()
+  entries.forEach(({ entry: { request } }, slot) => request != null && requests.set(slot, request))
 
-  return encode({ seq, arrival, batches: batchesOf(entries), absent, removed }, (to, slot) => {
+  return encode({ seq, arrival, batches: batchesOf(entries), absent, removed, requests }, (to, slot) => {
     const { entry, isLate } = entries[slot]
     const isLarge = bytes[slot].byteLength >= LARGE
     writeEntry(to, bytes[slot], (isLate ? LATE : 0) | (isLarge ? WITH_ID : 0), isLarge ? entry.id : undefined)
@@ -122,7 +134,7 @@ function batchesOf (entries: NewEntry[]): Batch[] {
 }
 
 function encode (parts: Parts, write: (to: Sink, slot: number) => void): Uint8Array {
-  const { seq, arrival, batches, absent, removed } = parts
+  const { seq, arrival, batches, absent, removed, requests } = parts
   const tables = Object.entries(removed) as Array<[TableName, Uint8Array[]]>
   const writeAll = (to: Sink): void => {
     to.uvarint(arrival)
@@ -140,6 +152,10 @@ function encode (parts: Parts, write: (to: Sink, slot: number) => void): Uint8Ar
     })
     to.list(absent, ({ slot, absent }) => { to.byte(slot).list(absent, id => to.raw(id)) })
     to.list(tables, ([table, keys]) => { to.byte(TABLES.indexOf(table)).list(keys, key => to.raw(key)) })
+
+    if (requests.size > 0) {
+      to.list([...requests], ([slot, request]) => { to.byte(slot).bytes(request) })
+    }
   }
   const sizer = new Sizer()
   writeAll(sizer)
@@ -166,6 +182,7 @@ export class StoredRecord implements EntrySource {
   readonly arrival: number
   readonly absent: Absent
   readonly removed: RemovedRows
+  readonly #requests: Requests
   readonly #bytes: Uint8Array
   /** By slot: flags and eight times the length; where the bytes end; ids as far as somebody asked for them */
   readonly #heads: number[] = []
@@ -185,6 +202,9 @@ export class StoredRecord implements EntrySource {
     })
     const removed = reader.list(TABLES.length, () => readRemoved(reader))
     this.removed = removed.length === 0 ? NOTHING_REMOVED : Object.fromEntries(removed)
+    this.#requests = reader.left === 0
+      ? NO_REQUESTS
+      : new Map(reader.list(MAX_SLOTS, () => [reader.byte(), reader.bytes(MAX_REQUEST_BYTES)]))
     expectEnd(reader)
   }
 
@@ -195,6 +215,11 @@ export class StoredRecord implements EntrySource {
   /** Entries that the record was written with */
   get size (): number {
     return this.#heads.length
+  }
+
+  /** What asked for the entry, where that was said */
+  requestOf (slot: number): Uint8Array | undefined {
+    return this.#requests.get(slot)
   }
 
   /** Undefined: the entry was removed, and is not here any more */
@@ -231,7 +256,8 @@ export class StoredRecord implements EntrySource {
     }
 
     const { seq, arrival } = this
-    return encode({ seq, arrival, batches, absent: [], removed: {} }, (to, slot) => {
+    const requests = new Map([...this.#requests].filter(([slot]) => isLeft(slot)))
+    return encode({ seq, arrival, batches, absent: [], removed: {}, requests }, (to, slot) => {
       const flags = isLeft(slot) ? this.#heads[slot] % FLAGS : HOLE
       const id = (flags & NAMED) === 0 ? undefined : this.idAt(slot)
       writeEntry(to, isLeft(slot) ? this.bytesAt(slot) : NOTHING, flags, id)

@@ -39,6 +39,8 @@ export interface TrueEntry extends Content {
   /** The proof that the entry shares with its neighbours, and the number of the entry among them */
   proofs: SharedProof
   at: number
+  /** What asked for it, if it was appended here and that was said */
+  request?: Uint8Array
 }
 
 /** Bytes of an entry and its proof */

@@ -1,5 +1,6 @@
 import * as limits from '../constants.ts'
 import { advance } from './chain.ts'
+import { isNews } from './origins.ts'
 import { current, sealAgain } from './state.ts'
 import { canSeal, hasSlot } from './triggers.ts'
 import { encodeBody } from './wire.ts'
@@ -188,7 +189,12 @@ export class Delivery {
       inbox.early.shift()
       inbox.earlyBytes -= payload.byteLength
       inbox.delivered = seq
-      turn.do({ type: 'deliver', seq, payload })
+
+      if (isNews(turn.state.origins, payload)) {
+        turn.do({ type: 'deliver', seq, payload })
+      } else {
+        turn.count('repeated')
+      }
     }
   }
 

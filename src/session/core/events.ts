@@ -57,7 +57,7 @@ export type RekeyOutcome = 'rekeyed' | 'timeout' | 'failed' | 'aborted' | 'close
 export type Count =
   | 'stale-propose' | 'stale-accept' | 'stale-confirm' | 'stale-cancel' | 'stale-resync' | 'stale-key' | 'stale-life'
   | 'stale-result' | 'replayed' | 'too-far' | 'wrong-proof' | 'wrong-epoch' | 'unknown-key' | 'resync-limited'
-  | 'early-full' | 'wrong-ack' | 'duplicate' | 'crypto-failed' | 'unwanted' | 'bad-number'
+  | 'early-full' | 'wrong-ack' | 'duplicate' | 'repeated' | 'crypto-failed' | 'unwanted' | 'bad-number'
 
 /** What the shell is to do, in this order */
 export type Effect =

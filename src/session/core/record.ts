@@ -15,7 +15,7 @@ import type { Accept } from './wire.ts'
  * the lives that agreed on it). So nothing has to be stored before a message leaves.
  */
 export function encodeRecord (state: SessionState): Uint8Array {
-  const { n, seen, keys, mode, needsFresh, in: { boot, delivered } } = state
+  const { n, seen, keys, mode, needsFresh, origins, in: { boot, delivered } } = state
   // larger than any record: a buffer that grows leaves secrets behind in the smaller one
   const writer = new Writer(4096).byte(limits.RECORD_VERSION)
   writer.uvarint(n).uvarint(seen).byte(needsFresh ? 1 : 0).uvarint(boot).uvarint(delivered)
@@ -28,6 +28,9 @@ export function encodeRecord (state: SessionState): Uint8Array {
     writer.bytes(encodeSigned(mode.accept, state.me, state.peer))
   } else {
     writer.byte(0)
+  }
+  if (origins.length > 0) {
+    writer.list(origins, ({ id, number }) => { writer.raw(bytesOfKey(id)).uvarint(number) })
   }
 
   return writer.finish()
@@ -61,6 +64,11 @@ export function decodeRecord (record: Uint8Array, init: SessionInit, now: number
     const keys = readKeys(reader, state)
     const accept = readAccept(reader.bytes())
     state.mode = { type: 'accepted', stage: 'provisional', n: accept.n, tries: 0, wakeAt: now, keys, accept }
+  }
+  if (reader.left > 0) {
+    state.origins = reader.list(limits.MAX_ORIGINS, () => ({
+      id: keyOfBytes(reader.raw(limits.ORIGIN_BYTES)), number: reader.uvarint()
+    }))
   }
 
   return state

@@ -2,6 +2,7 @@ import { randomInt } from '../../runtime/random.ts'
 import { KEY_WINDOW, REKEY_JITTER, REPLAY_WINDOW } from '../constants.ts'
 import type { Chain, SkippedKey } from './chain.ts'
 import type { Derived } from './key-schedule.ts'
+import type { Origin } from './origins.ts'
 import type { Accept, Propose } from './wire.ts'
 import type { Random } from '../../runtime/random.ts'
 
@@ -173,6 +174,8 @@ export interface SessionState {
   staleAt: number
   out: Outbox
   in: Inbox
+  /** Numbered messages of the peer that were handed over, in all lives */
+  origins: Origin[]
   waiters: Waiter[]
   /** The newest token and the newest stored revision that were given out */
   tokens: number
@@ -210,6 +213,7 @@ export function newSession ({ me, peer, boot, options }: SessionInit): SessionSt
     staleAt: 0,
     out: { nextSeq: 1, messages: [], bytes: 0, settled: 0, settledBytes: 0, resends: 0 },
     in: { boot: 0, delivered: 0, stored: 0, early: [], earlyBytes: 0, unacked: 0 },
+    origins: [],
     waiters: [],
     tokens: 0,
     revision: 0,
