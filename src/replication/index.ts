@@ -172,8 +172,11 @@ export interface SharedLogDiagnostics {
   coverage: number
   /** How many replicators keep the entries that fewest keep */
   copies: number
-  /** Everybody on the topic, and why it is a replicator or is not, in words */
-  peers: Array<{ peerId: PeerId, why: string }>
+  /**
+   * Everybody on the topic, and why it is a replicator or is not, in words. Of a replicator: the milliseconds until
+   * others rely on it (0: they do), and why this node does not count on it, if so
+   */
+  peers: Array<{ peerId: PeerId, why: string, matureIn?: number, failing?: 'silent' | 'unproven' }>
   /** What is not as it should be, in words; empty: nothing */
   problems: string[]
   /** How many entries each table and queue holds */

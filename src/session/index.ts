@@ -109,6 +109,8 @@ export interface SessionState {
 export interface SessionsDiagnostics {
   /** Why this node has no sessions at present: another one has the store open */
   problem?: string
+  /** The mode of messages that ask for no other */
+  mode: SessionMode
   /** How the heavy crypto is done, and what waits for it */
   crypto: { by: string, waiting: number }
   /** How many entries and bytes each table and queue holds */
