@@ -57,10 +57,12 @@ export const FLAGS = {
     initially: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'],
     read: texts => texts.map(address => addressed(address).toString())
   } as FlagType<string[]>,
-  metrics: {
+  inspect: {
     takes: 'PORT',
-    about: 'serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: any port that is free',
-    read: texts => texts.length === 0 ? undefined : ported(texts[texts.length - 1])
+    about: 'where on this machine the inspector is: a page that shows this node at http://127.0.0.1:PORT/, and ' +
+      'metrics for Prometheus at /metrics; 0: any port that is free; none: nowhere',
+    initially: ['0'],
+    read: texts => texts[texts.length - 1] === 'none' ? undefined : ported(texts[texts.length - 1])
   } as FlagType<number | undefined>,
   follow: {
     short: 'f',
@@ -184,7 +186,7 @@ function ported (text: string): number {
   const port = Number(text)
 
   if (!/^\d+$/.test(text) || port > 65_535) {
-    throw new Error(`a port from 0 to 65535, not '${text}'`)
+    throw new Error(`a port from 0 to 65535, or none, not '${text}'`)
   }
   return port
 }

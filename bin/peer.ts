@@ -14,14 +14,15 @@ export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',
   more: `Runs a node that keeps a log with others, and prints the line with which another one joins it. What was
 appended before is shown first, what others append as it arrives. Type a line to append it. Ctrl-C ends; a second one
-ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same store ask it.`,
+ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same store ask it, and a page shows what it
+does: the inspector, at the address that it prints.`,
   examples: [
     ['sheaf peer', 'the log lobby in ./data'],
     ['sheaf peer --store ./data2 --join /ip4/127.0.0.1/tcp/4001', 'a second node on this machine'],
     ['sheaf peer --listen /ip4/0.0.0.0/tcp/4001 --replicate 0.25', 'found from elsewhere, with a part of the log'],
-    ['sheaf peer --metrics 9464 --json < /dev/null', 'as a service']
+    ['sheaf peer --inspect 9464 --json < /dev/null', 'as a service']
   ],
-  flags: ['log', 'store', 'join', 'replicate', 'listen', 'metrics', 'json', 'help'],
+  flags: ['log', 'store', 'join', 'replicate', 'listen', 'inspect', 'json', 'help'],
   isEndless: () => true,
   run,
   words
@@ -30,12 +31,13 @@ ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same st
 async function run (options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
   // all that takes a while to load: help and mistakes do without it
   const [{ join, openLog, openNode }, { serve }] = await Promise.all([import('./node.ts'), import('./beside.ts')])
-  const metrics = options.metrics == null
+  const startedAt = Date.now()
+  const inspector = options.inspect == null
     ? undefined
-    : await (await import('./metrics.ts')).serveMetrics(options.metrics)
+    : await (await import('./inspector/server.ts')).Inspector.serve(options.inspect)
 
   try {
-    const opened = await openNode({ store: options.store, listen: options.listen, metrics: metrics?.component })
+    const opened = await openNode({ store: options.store, listen: options.listen, metrics: inspector?.component })
     let stop: (() => Promise<void>) | undefined
 
     try {
@@ -53,9 +55,10 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
         })
       }
 
+      inspector?.show({ node, log, store: dir, startedAt })
       const lines = new Lines(log, node.peerId, terminal)
       await join(node, log, options.join, signal)
-      await introduce(node, log, options, terminal, metrics?.url)
+      await introduce(node, log, options, terminal, inspector?.url)
       await lines.showOld()
       await Promise.race([stopped(signal), lines.append(linesOf(process.stdin))])
       await stopped(signal)
@@ -65,12 +68,12 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
       await opened.close()
     }
   } finally {
-    metrics?.close()
+    inspector?.close()
   }
 }
 
 async function introduce (
-  node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string
+  node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, inspector?: string
 ): Promise<void> {
   const addresses = node.getMultiaddrs().map(address => address.toString())
   // two nodes cannot have one store
@@ -86,7 +89,8 @@ async function introduce (
     store: store === MEMORY ? undefined : store,
     addresses,
     join,
-    metrics
+    inspector,
+    metrics: inspector == null ? undefined : `${inspector}metrics`
   })
 }
 
@@ -118,7 +122,7 @@ function words (event: Event): string | undefined {
           `${event.store == null ? 'in memory, and gone when this ends' : `in ${event.store}`}, listening on`,
         ...event.addresses.map(address => `  ${address}`),
         ...(event.join == null ? [] : ['In another terminal:', `  ${event.join}`]),
-        ...(event.metrics == null ? [] : ['Metrics:', `  ${event.metrics}`])
+        ...(event.inspector == null ? [] : ['What it does, in a browser:', `  ${event.inspector}`])
       ].join('\n')
     case 'closing':
       return '* closing; Ctrl-C again ends at once'

@@ -1,0 +1,124 @@
+import { viewOf } from './core/view.ts'
+import { Watch } from './watch.ts'
+import type { Source } from './watch.ts'
+import type { ServerResponse } from 'node:http'
+
+/** Milliseconds between two looks at a node */
+const PERIOD = 500
+
+/** Pages that are open at once. A guess: each costs a connection and two writes a second */
+const MAX_WATCHERS = 8
+
+/** Milliseconds that a page may take in nothing, while something waits for it. A guess */
+const PATIENCE = 30_000
+
+/** Milliseconds after which a page that lost the node asks again */
+const RETRY = 1_000
+
+interface Watcher {
+  response: ServerResponse
+  /** Since when it has taken in nothing; a snapshot that it cannot take is left out */
+  blockedAt?: number
+}
+
+/**
+ * Those who look at the page. One look at the node serves them all, and nobody looks while there are none
+ */
+export class Watchers {
+  readonly #source: Source
+  readonly #watchers = new Set<Watcher>()
+  #watch?: Promise<Watch>
+  #timer?: NodeJS.Timeout
+  #last?: { at: number, snapshot: Promise<string> }
+
+  constructor (source: Source) {
+    this.#source = source
+  }
+
+  /** What the page shows now, as JSON: made at most once a period, however many ask */
+  async snapshot (): Promise<string> {
+    const now = performance.now()
+
+    if (this.#last == null || now - this.#last.at >= PERIOD) {
+      const last = this.#last = { at: now, snapshot: this.#look() }
+      // one that failed is tried again by who asks next
+      last.snapshot.catch(() => { this.#last === last && (this.#last = undefined) })
+    }
+
+    return this.#last.snapshot
+  }
+
+  /** Sends snapshots until the page is gone. False: there are too many already */
+  async add (response: ServerResponse): Promise<boolean> {
+    if (this.#watchers.size >= MAX_WATCHERS) {
+      return false
+    }
+
+    const watcher: Watcher = { response }
+    this.#watchers.add(watcher)
+    response.once('close', () => { this.#remove(watcher) })
+    response.on('drain', () => { watcher.blockedAt = undefined })
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
+    response.write(`retry: ${RETRY}\n\n`)
+    this.#watch ??= Watch.open(this.#source)
+    // the first look tells
+    this.#watch.catch(() => {})
+    this.#timer ??= setInterval(() => { void this.#tick() }, PERIOD)
+    await this.#tick()
+    return true
+  }
+
+  close (): void {
+    this.#watchers.forEach(watcher => {
+      watcher.response.destroy()
+      this.#remove(watcher)
+    })
+  }
+
+  #remove (watcher: Watcher): void {
+    if (this.#watchers.delete(watcher) && this.#watchers.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      // one that could not be opened has nothing to close
+      this.#watch?.then(watch => { watch.close() }, () => {})
+      this.#watch = undefined
+    }
+  }
+
+  async #look (): Promise<string> {
+    if (this.#watch != null) {
+      return JSON.stringify(viewOf((await this.#watch).look()))
+    }
+
+    const watch = await Watch.open(this.#source)
+
+    try {
+      return JSON.stringify(viewOf(watch.look()))
+    } finally {
+      watch.close()
+    }
+  }
+
+  async #tick (): Promise<void> {
+    try {
+      const snapshot = await this.snapshot()
+      this.#watchers.forEach(watcher => { send(watcher, snapshot) })
+    } catch {
+      // the log is being closed, or could not be read: pages ask again, and are told
+      this.close()
+    }
+  }
+}
+
+/** A page that is slow gets fewer snapshots, and holds one at most */
+function send (watcher: Watcher, snapshot: string): void {
+  const now = performance.now()
+
+  if (watcher.blockedAt == null) {
+    if (!watcher.response.write(`data: ${snapshot}\n\n`)) {
+      watcher.blockedAt = now
+    }
+  } else if (now - watcher.blockedAt > PATIENCE) {
+    watcher.response.destroy()
+  }
+}
