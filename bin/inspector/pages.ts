@@ -18,7 +18,7 @@ const FILES: Record<string, { type: string, from: URL | string }> = {
   '/': { type: 'text/html; charset=utf-8', from: new URL('index.html', FOLDER) },
   '/style.css': { type: 'text/css; charset=utf-8', from: new URL('style.css', FOLDER) },
   '/icon.svg': { type: 'image/svg+xml', from: new URL('icon.svg', FOLDER) },
-  ...Object.fromEntries(['main', 'app', 'ring', 'chart', 'tables', 'html'].map(name => [
+  ...Object.fromEntries(['main', 'app', 'sections', 'ring', 'chart', 'tables', 'html'].map(name => [
     `/${name}.js`, { type: SCRIPT, from: new URL(`${name}.js`, FOLDER) }
   ])),
   // the type checker reads the files of these names in the folder; browsers get the packages themselves

@@ -72,7 +72,7 @@ export class Inspector {
 
   /** The node is there: from now on the page shows it */
   show (source: Source): void {
-    this.#watchers = new Watchers(source)
+    this.#watchers = new Watchers({ source })
   }
 
   close (): void {

@@ -17,7 +17,7 @@ export interface Source {
 }
 
 /** The latest entries that the page shows */
-const ENTRIES = 12
+const ENTRIES = 8
 
 /** Milliseconds for which it is shown that entries come from a peer, after the last one that came */
 const RUN_SHOWN = 5_000

@@ -3,13 +3,29 @@ import { Watch } from './watch.ts'
 import type { Source } from './watch.ts'
 import type { ServerResponse } from 'node:http'
 
-/** Milliseconds between two looks at a node */
+export interface WatchersInit {
+  source: Source
+  /**
+   * For tests: milliseconds between two looks at the node
+   *
+   * @default 500
+   */
+  period?: number
+  /**
+   * For tests: milliseconds that a page may take in nothing, while something waits for it
+   *
+   * @default 30000
+   */
+  patience?: number
+}
+
+/** A person sees no more. A guess */
 const PERIOD = 500
 
 /** Pages that are open at once. A guess: each costs a connection and two writes a second */
 const MAX_WATCHERS = 8
 
-/** Milliseconds that a page may take in nothing, while something waits for it. A guess */
+/** A guess */
 const PATIENCE = 30_000
 
 /** Milliseconds after which a page that lost the node asks again */
@@ -26,20 +42,24 @@ interface Watcher {
  */
 export class Watchers {
   readonly #source: Source
+  readonly #period: number
+  readonly #patience: number
   readonly #watchers = new Set<Watcher>()
   #watch?: Promise<Watch>
   #timer?: NodeJS.Timeout
   #last?: { at: number, snapshot: Promise<string> }
 
-  constructor (source: Source) {
+  constructor ({ source, period = PERIOD, patience = PATIENCE }: WatchersInit) {
     this.#source = source
+    this.#period = period
+    this.#patience = patience
   }
 
   /** What the page shows now, as JSON: made at most once a period, however many ask */
   async snapshot (): Promise<string> {
     const now = performance.now()
 
-    if (this.#last == null || now - this.#last.at >= PERIOD) {
+    if (this.#last == null || now - this.#last.at >= this.#period) {
       const last = this.#last = { at: now, snapshot: this.#look() }
       // one that failed is tried again by who asks next
       last.snapshot.catch(() => { this.#last === last && (this.#last = undefined) })
@@ -63,7 +83,7 @@ export class Watchers {
     this.#watch ??= Watch.open(this.#source)
     // the first look tells
     this.#watch.catch(() => {})
-    this.#timer ??= setInterval(() => { void this.#tick() }, PERIOD)
+    this.#timer ??= setInterval(() => { void this.#tick() }, this.#period)
     await this.#tick()
     return true
   }
@@ -102,23 +122,23 @@ export class Watchers {
   async #tick (): Promise<void> {
     try {
       const snapshot = await this.snapshot()
-      this.#watchers.forEach(watcher => { send(watcher, snapshot) })
+      this.#watchers.forEach(watcher => { this.#send(watcher, snapshot) })
     } catch {
       // the log is being closed, or could not be read: pages ask again, and are told
       this.close()
     }
   }
-}
 
-/** A page that is slow gets fewer snapshots, and holds one at most */
-function send (watcher: Watcher, snapshot: string): void {
-  const now = performance.now()
+  /** A page that is slow gets fewer snapshots, and holds one at most */
+  #send (watcher: Watcher, snapshot: string): void {
+    const now = performance.now()
 
-  if (watcher.blockedAt == null) {
-    if (!watcher.response.write(`data: ${snapshot}\n\n`)) {
-      watcher.blockedAt = now
+    if (watcher.blockedAt == null) {
+      if (!watcher.response.write(`data: ${snapshot}\n\n`)) {
+        watcher.blockedAt = now
+      }
+    } else if (now - watcher.blockedAt > this.#patience) {
+      watcher.response.destroy()
     }
-  } else if (now - watcher.blockedAt > PATIENCE) {
-    watcher.response.destroy()
   }
 }

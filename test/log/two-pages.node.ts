@@ -4,28 +4,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'aegir/chai'
+import { launch } from '../fixtures/chromium.ts'
 import { IS_LONG } from '../fixtures/effort.ts'
 import type { LogPage } from './two-pages.ts'
+import type { Browser, Context, Page } from '../fixtures/chromium.ts'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-
-/** A page of playwright, as much of it as is used here */
-interface Page {
-  goto (url: string): Promise<unknown>
-  reload (): Promise<unknown>
-  close (): Promise<void>
-  evaluate <A, B> (run: (arg: A) => B | Promise<B>, arg?: A): Promise<B>
-}
-
-interface Context {
-  newPage (): Promise<Page>
-  newCDPSession (page: Page): Promise<{ send (method: string, params: object): Promise<unknown> }>
-}
-
-interface Browser {
-  newContext (): Promise<Context>
-  close (): Promise<void>
-}
 
 type Resolve = (args: { path: string, resolveDir: string }) => { path: string } | undefined
 
@@ -38,7 +22,6 @@ type Outcome<Name extends keyof LogPage> = Awaited<ReturnType<LogPage[Name]>>
 
 const IS_SOURCE = import.meta.url.endsWith('.ts')
 const ENTRY = fileURLToPath(new URL(`./two-pages.${IS_SOURCE ? 'ts' : 'js'}`, import.meta.url))
-const ROOT = new URL(IS_SOURCE ? '../../' : '../../../', import.meta.url)
 /** Milliseconds that a busy machine may take to start a browser, and to make the bundle */
 const PATIENCE = 60_000
 const ENTRIES = 50
@@ -46,9 +29,8 @@ const ENTRIES = 50
 const ROUNDS = IS_LONG ? 5 : 1
 const RELOADS = IS_LONG ? 10 : 3
 
-/** Both come with aegir, as those with which it runs the tests in browsers */
+/** Has the esbuild with which aegir runs the tests in browsers */
 const aegir = createRequire(import.meta.resolve('aegir/chai'))
-const runner = createRequire(aegir.resolve('playwright-test'))
 
 /** The script of a page. Files for browsers stand in for those for Node, as package.json says for what is published */
 async function bundle (): Promise<Uint8Array> {
@@ -81,13 +63,6 @@ async function serve (script: Uint8Array): Promise<Server> {
   })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
   return server
-}
-
-async function launch (): Promise<Browser> {
-  const { ensureChromium, installedChromium } = await import(new URL('scripts/chromium.js', ROOT).href)
-  ensureChromium()
-  const { executablePath } = installedChromium(fileURLToPath(new URL('node_modules/.cache/ms-playwright', ROOT)))
-  return runner('playwright-core').chromium.launch({ executablePath })
 }
 
 /** Has a page do something with its log */

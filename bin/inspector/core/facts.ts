@@ -1,4 +1,6 @@
-import type { MailboxStatus, PeerDiagnostics, Segment, SessionsDiagnostics, TransfersDiagnostics } from '../../../src/index.ts'
+import type {
+  MailboxStatus, PeerDiagnostics, Segment, SessionsDiagnostics, TransfersDiagnostics
+} from '../../../src/index.ts'
 import type { StatusEvent } from '../../events.ts'
 
 /** An entry, as far as the page shows it */

@@ -1,5 +1,5 @@
 import { bytesInWords, count, percent, ringInWords, short } from '../../text.ts'
-import { sentence, timeInWords } from './words.ts'
+import { sentence } from './words.ts'
 import type { ConnectionFact, Facts, NeighbourFact } from './facts.ts'
 import type { Level } from './view.ts'
 import type { StatusEvent } from '../../events.ts'
@@ -52,20 +52,20 @@ export function peersOf (facts: Facts): { rows: PeerView[], hidden: number } {
   }
 
   of(facts.status.peer)
-  const [self, others] = [facts.status.replicators.filter(({ self }) => self), facts.status.replicators.filter(({ self }) => !self)]
-  ;[...self, ...others].forEach(replicator => { of(replicator.peer).replicator = replicator })
+  const others = facts.status.replicators.filter(({ self }) => !self)
+  facts.status.replicators.forEach(replicator => { of(replicator.peer).replicator = replicator })
   facts.present.forEach(present => { of(present.peer).present = present })
   facts.neighbours.forEach(neighbour => { of(neighbour.peer).neighbour = neighbour })
   facts.connections.forEach(connection => { of(connection.peer).connections.push(connection) })
 
   const rows = [...known.values()]
   return {
-    rows: rows.slice(0, MAX_ROWS).map(peer => rowOf(peer, facts.status.peer)),
+    rows: rows.slice(0, MAX_ROWS).map(peer => rowOf(peer, facts.status.peer, others.length === 0)),
     hidden: Math.max(0, rows.length - MAX_ROWS)
   }
 }
 
-function rowOf (known: Known, me: string): PeerView {
+function rowOf (known: Known, me: string, isAlone: boolean): PeerView {
   const { peer, replicator, neighbour } = known
   const self = peer === me
 
@@ -73,7 +73,7 @@ function rowOf (known: Known, me: string): PeerView {
     peer,
     name: short(peer),
     self,
-    ...(self ? ownState(replicator) : stateOf(known)),
+    ...(self ? ownState(replicator, isAlone) : stateOf(known)),
     keeps: replicator == null ? 'nothing' : keptInWords(replicator),
     way: self ? 'this node' : wayOf(known),
     channel: neighbour == null ? 'none' : CHANNELS[neighbour.status] ?? neighbour.status,
@@ -84,7 +84,7 @@ function rowOf (known: Known, me: string): PeerView {
 
 type State = Pick<PeerView, 'level' | 'state' | 'why'>
 
-function ownState (replicator?: Replicator): State {
+function ownState (replicator: Replicator | undefined, isAlone: boolean): State {
   if (replicator == null) {
     return {
       level: 'idle',
@@ -92,6 +92,9 @@ function ownState (replicator?: Replicator): State {
       why: 'This node was told to keep nothing: what is appended here stays until others have it. ' +
         'Start it with --replicate full or auto, and it becomes a replicator.'
     }
+  }
+  if (isAlone) {
+    return { level: 'good', state: 'Replicator', why: 'It is the only one so far.' }
   }
   return replicator.state === 'mature'
     ? { level: 'good', state: 'Replicator', why: 'The others count on what it keeps.' }
@@ -149,14 +152,15 @@ function replicatorState ({ here, state }: Replicator, present?: Known['present'
     : {
         level: 'wait',
         state: 'Just joined',
-        why: `Nobody lets go of an entry because of it ${present?.matureIn == null
-          ? 'yet'
-          : `for another ${timeInWords(present.matureIn)}`}.`
+        why: `It has to stay before others let go of entries because of it: ${present?.matureIn == null
+          ? 'a few seconds'
+          : `another ${Math.max(1, Math.ceil(present.matureIn / 1_000))} s`}.`
       }
 }
 
 function keptInWords ({ ring, entries }: Replicator): string {
-  return ring === 1 ? ringInWords(ring) : `${ringInWords(ring)}, ${entries === 1 ? 'all' : percent(entries)} of the entries`
+  const share = entries === 1 ? 'all' : percent(entries)
+  return ring === 1 ? ringInWords(ring) : `${ringInWords(ring)}, ${share} of the entries`
 }
 
 function wayOf ({ neighbour, connections }: Known): string {

@@ -1,5 +1,6 @@
-import { keptRanges } from '../../../src/replication/core/placement.ts'
+import { keptRanges, shareOf } from '../../../src/replication/core/placement.ts'
 import { RING } from '../../../src/replication/core/ring.ts'
+import { short } from '../../text.ts'
 import type { Segment } from '../../../src/index.ts'
 
 /** A piece of the ring, in parts of the whole: 0 <= from < to <= 1 */
@@ -15,10 +16,13 @@ export interface Band extends Arc {
 
 export interface Track {
   peer: string
+  name: string
   /** What the peer announced */
   announced: Arc[]
   /** Where the entries lie that the peer keeps because of that */
   keeps: Arc[]
+  /** Which share of all entries that is */
+  share: number
   /** It is here, and is counted on */
   counts: boolean
 }
@@ -28,8 +32,8 @@ export interface RingView {
   /** Replicators for which there was no track left. The bands count them all the same */
   hidden: number
   bands: Band[]
-  /** The same as a table: which share of the ring has so many copies */
-  layers: Array<{ copies: number, share: number }>
+  /** The same as a table, and exact: which share of the ring has so many copies, the fewest first */
+  shares: Array<{ copies: number, share: number }>
   /** Copies of the entries that fewest keep, and how many there should be */
   copies: number
   wanted: number
@@ -55,19 +59,25 @@ const PIECES = 720
 
 /** What the ring looks like to those who see it drawn */
 export function ringOf (members: RingMember[], wanted: number): RingView {
-  const tracks = members.map(({ peer, segments, counts }) => ({
-    peer, counts, announced: arcsOf(segments), keeps: arcsOf(keptRanges(segments, wanted))
+  const tracks = members.map(({ peer, segments, counts }): Track => ({
+    peer,
+    name: short(peer),
+    counts,
+    announced: arcsOf(segments),
+    keeps: arcsOf(keptRanges(segments, wanted)),
+    share: shareOf(segments, wanted)
   }))
-  const bands = bandsOf(tracks.filter(({ counts }) => counts).map(({ keeps }) => keeps))
+  const layers = layersOf(tracks.filter(({ counts }) => counts).map(({ keeps }) => keeps))
+  const shares = sharesOf(layers)
 
   return {
     tracks: tracks.slice(0, MAX_TRACKS).map(track => ({
       ...track, announced: track.announced.slice(0, MAX_ARCS), keeps: track.keeps.slice(0, MAX_ARCS)
     })),
     hidden: Math.max(0, tracks.length - MAX_TRACKS),
-    bands,
-    layers: layersOf(bands),
-    copies: Math.min(...bands.map(({ copies }) => copies)),
+    bands: bandsOf(layers),
+    shares,
+    copies: shares[0].copies,
     wanted
   }
 }
@@ -80,8 +90,8 @@ function arcsOf (segments: Segment[]): Arc[] {
   }).sort((a, b) => a.from - b.from)
 }
 
-/** How many of these keep what lies where: the whole ring, piece by piece */
-function bandsOf (kept: Arc[][]): Band[] {
+/** How many of these keep what lies where: the whole ring, cut wherever one of them begins or ends */
+function layersOf (kept: Arc[][]): Band[] {
   const steps = new Map<number, number>([[0, 0], [1, 0]])
 
   for (const { from, to } of kept.flat()) {
@@ -89,29 +99,32 @@ function bandsOf (kept: Arc[][]): Band[] {
     steps.set(to, (steps.get(to) ?? 0) - 1)
   }
 
-  const fewest = new Array<number>(PIECES).fill(Infinity)
   const edges = [...steps].sort(([a], [b]) => a - b)
   let copies = 0
 
-  for (const [i, [from, by]] of edges.slice(0, -1).entries()) {
+  return edges.slice(0, -1).map(([from, by], i) => {
     copies += by
+    return { from, to: edges[i + 1][0], copies }
+  })
+}
 
-    for (let piece = Math.floor(from * PIECES); piece < Math.ceil(edges[i + 1][0] * PIECES); piece++) {
+/** Those of which there are fewest come first */
+function sharesOf (layers: Band[]): RingView['shares'] {
+  const shares = new Map<number, number>()
+  layers.forEach(({ from, to, copies }) => { shares.set(copies, (shares.get(copies) ?? 0) + to - from) })
+  return [...shares].map(([copies, share]) => ({ copies, share })).sort((a, b) => a.copies - b.copies)
+}
+
+/** As it is drawn: no more pieces than can be seen */
+function bandsOf (layers: Band[]): Band[] {
+  const fewest = new Array<number>(PIECES).fill(Infinity)
+
+  for (const { from, to, copies } of layers) {
+    for (let piece = Math.floor(from * PIECES); piece < Math.ceil(to * PIECES); piece++) {
       fewest[piece] = Math.min(fewest[piece], copies)
     }
   }
 
-  return joined(fewest)
-}
-
-/** Those of which there are fewest come first */
-function layersOf (bands: Band[]): RingView['layers'] {
-  const shares = new Map<number, number>()
-  bands.forEach(({ from, to, copies }) => { shares.set(copies, (shares.get(copies) ?? 0) + to - from) })
-  return [...shares].map(([copies, share]) => ({ copies, share })).sort((a, b) => a.copies - b.copies)
-}
-
-function joined (fewest: number[]): Band[] {
   const bands: Band[] = []
 
   for (const [piece, copies] of fewest.entries()) {

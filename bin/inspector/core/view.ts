@@ -1,5 +1,5 @@
 import { safetyOf } from '../../safety.ts'
-import { bytesInWords, count, short } from '../../text.ts'
+import { bytesInWords, count, percent, short } from '../../text.ts'
 import { peersOf } from './peers.ts'
 import { ringOf } from './ring.ts'
 import { ownerInWords, sentence, timeInWords, visible } from './words.ts'
@@ -138,7 +138,10 @@ function numbersOf ({ status }: Facts): View['numbers'] {
     { name: status.length === 1 ? 'entry here' : 'entries here', value: number(status.length) },
     { name: 'of entries', value: bytesInWords(status.bytes) },
     { name: here === 1 ? 'replicator' : 'replicators', value: number(here) },
-    { name: `copies at least, of ${status.wanted}`, value: number(status.copies) }
+    {
+      name: `${status.copies === 1 ? 'copy' : 'copies'} at least, ${status.wanted} wanted`,
+      value: number(status.copies)
+    }
   ]
 }
 
@@ -148,19 +151,20 @@ function ringView ({ status, segments, present }: Facts): View['ring'] {
   const ring = ringOf(segments.map(({ peer, segments }) => ({
     peer, segments, counts: here.get(peer) === true && !failing.has(peer)
   })).sort((a, b) => a.peer < b.peer ? -1 : 1), status.wanted)
-  const short = ring.bands.filter(({ copies }) => copies < ring.wanted)
-  const share = short.reduce((sum, { from, to }) => sum + to - from, 0)
+  const thin = ring.shares.filter(({ copies }) => copies < ring.wanted).reduce((sum, { share }) => sum + share, 0)
 
   return {
     ...ring,
-    words: short.length === 0
+    words: thin === 0
       ? `All entries have at least ${count(ring.copies, 'copy', 'copies')}.`
-      : `${Math.round(100 * share)} % of the entries have fewer than ${ring.wanted} copies.`
+      : `${percent(thin)} of the entries have fewer than ${ring.wanted} copies.`
   }
 }
 
 function missingOf ({ known }: Facts): View['missing'] {
-  return known.filter(({ isKnown, state }) => isKnown && state !== 'connected').map(({ name, state, failures, retryIn }) => ({
+  const looked = known.filter(({ isKnown, state }) => isKnown && state !== 'connected')
+
+  return looked.map(({ name, state, failures, retryIn }) => ({
     name: visible(name),
     words: state === 'dialling'
       ? 'is being dialled'

@@ -8,6 +8,7 @@ import { render } from './vendor/preact.js'
  * @typedef {object} State
  * @property {View} [view] - what came last
  * @property {boolean} isLive - the node says what happens now
+ * @property {number} seenAt - when that came, in milliseconds since 1970
  * @property {Array<{ median: number, longest: number }>} lags - of the event loop, the latest last
  */
 
@@ -18,7 +19,7 @@ const LAGS = 240
 const RETRY = 5_000
 
 /** @type {State} */
-const state = { isLive: false, lags: [] }
+const state = { isLive: false, seenAt: 0, lags: [] }
 
 /** @type {EventSource | undefined} */
 let events
@@ -36,6 +37,7 @@ function show () {
 function take (view) {
   state.view = view
   state.isLive = true
+  state.seenAt = Date.now()
 
   if (view.lag != null) {
     state.lags = [...state.lags, view.lag].slice(-LAGS)

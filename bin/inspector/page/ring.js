@@ -14,7 +14,7 @@ const INNER = 62
 const TRACK_WIDTH = 16
 
 /**
- * A piece of a circle, from the top on and as a clock goes
+ * A piece of a circle, from the top on and as a clock goes. An arc cannot end where it begins, so it is drawn as two
  *
  * @param {object} props
  * @param {Arc} props.arc
@@ -23,12 +23,14 @@ const TRACK_WIDTH = 16
  * @param {string} props.kind
  */
 function Piece ({ arc: { from, to }, radius, width, kind }) {
-  return html`
-    <circle
-      class=${kind} cx=${MIDDLE} cy=${MIDDLE} r=${radius} fill="none" stroke-width=${width} pathLength="1"
-      stroke-dasharray=${`${to - from} ${1 - to + from}`} stroke-dashoffset=${-from}
-      transform=${`rotate(-90 ${MIDDLE} ${MIDDLE})`}
-    />`
+  const at = (/** @type {number} */ part) => {
+    const angle = 2 * Math.PI * part
+    return `${(MIDDLE + radius * Math.sin(angle)).toFixed(2)} ${(MIDDLE - radius * Math.cos(angle)).toFixed(2)}`
+  }
+  const way = `A ${radius} ${radius} 0 0 1`
+  const half = (from + to) / 2
+  return html`<path
+    class=${kind} fill="none" stroke-width=${width} d=${`M ${at(from)} ${way} ${at(half)} ${way} ${at(to)}`} />`
 }
 
 /**
@@ -53,18 +55,14 @@ export function Ring ({ ring: { tracks, bands, copies, wanted, words } }) {
 
   return html`
     <svg class="ring" viewBox=${`0 0 ${SIZE} ${SIZE}`} role="img" aria-label=${`The ring of the log. ${words}`}>
-      <defs>
-        <pattern id="thin" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-          <rect class="thin-back" width="7" height="7" /><rect class="thin-line" width="3" height="7" />
-        </pattern>
-        <pattern id="none" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">
-          <rect class="none-back" width="5" height="5" /><rect class="none-line" width="3" height="5" />
-        </pattern>
-      </defs>
-      ${bands.map(band => html`
-        <${Piece}
-          arc=${band} radius=${BAND_RADIUS} width=${BAND_WIDTH} kind=${`band ${kindOf(band.copies, wanted)}`}
-        />`)}
+      ${bands.map(band => {
+        const kind = kindOf(band.copies, wanted)
+        return html`
+          <${Piece} arc=${band} radius=${BAND_RADIUS} width=${BAND_WIDTH} kind=${`band ${kind}`} />
+          ${kind === 'enough'
+            ? null
+            : html`<${Piece} arc=${band} radius=${BAND_RADIUS} width=${BAND_WIDTH} kind=${`stripes ${kind}`} />`}`
+      })}
       ${tracks.map(({ announced, keeps, counts }, i) => {
         const radius = OUTER - step * i - width / 2
         return html`
@@ -75,23 +73,21 @@ export function Ring ({ ring: { tracks, bands, copies, wanted, words } }) {
           </g>`
       })}
       <text class="copies" x=${MIDDLE} y=${MIDDLE + 6}>${copies}</text>
-      <text class="unit" x=${MIDDLE} y=${MIDDLE + 28}>${copies === 1 ? 'copy' : 'copies'}, of ${wanted}</text>
+      <text class="unit" x=${MIDDLE} y=${MIDDLE + 28}>${copies === 1 ? 'copy' : 'copies'} at least</text>
     </svg>`
 }
 
 /**
  * What the ring shows, as a table and in words
  *
- * @param {{ ring: View['ring'], peers: View['peers'] }} props
+ * @param {{ ring: View['ring'], self: string }} props
  */
-export function Legend ({ ring: { tracks, layers, hidden, wanted, words }, peers }) {
-  const keeps = new Map(peers.map(({ peer, keeps, name, self }) => [peer, { keeps, name, self }]))
-
+export function Legend ({ ring: { tracks, shares, hidden, wanted, words }, self }) {
   return html`
     <div class="legend">
       <p>${words}</p>
-      <ul class="layers">
-        ${layers.map(({ copies, share }) => html`
+      <ul class="shares">
+        ${shares.map(({ copies, share }) => html`
           <li key=${copies}>
             <span class=${`swatch ${kindOf(copies, wanted)}`} aria-hidden="true"></span>
             ${copies} ${copies === 1 ? 'copy' : 'copies'} of ${percent(share)} of the entries
@@ -99,18 +95,15 @@ export function Legend ({ ring: { tracks, layers, hidden, wanted, words }, peers
       </ul>
       <${Table}
         label="Replicators, from the outermost track of the ring to the innermost"
-        columns=${[{ name: 'Replicator' }, { name: 'Keeps' }]}
-        rows=${tracks.map(({ peer }, i) => {
-          const { name = peer.slice(-6), self = false, keeps: kept = '' } = keeps.get(peer) ?? {}
-          return {
-            key: peer,
-            cells: [
-              html`<span class=${`swatch c${i}`} aria-hidden="true"></span><${Peer} name=${name} peer=${peer} />${
-                self ? html` <span class="muted">this node</span>` : null}`,
-              kept
-            ]
-          }
-        })}
+        columns=${[{ name: 'Tracks, from outside in' }, { name: 'Entries kept', isNumber: true }]}
+        rows=${tracks.map(({ peer, name, share }, i) => ({
+          key: peer,
+          cells: [
+            html`<span class=${`swatch c${i}`} aria-hidden="true"></span><${Peer} name=${name} peer=${peer} />${
+              peer === self ? html` <span class="muted">this node</span>` : null}`,
+            share === 1 ? 'all' : percent(share)
+          ]
+        }))}
       />
       ${hidden === 0 ? null : html`<p class="muted">and ${hidden} more, which the outer band counts</p>`}
     </div>`

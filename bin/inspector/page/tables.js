@@ -49,7 +49,7 @@ export function Table ({ label, columns, rows }) {
  */
 export function Card ({ title, about, id, children }) {
   return html`
-    <section class=${`card ${id}`} aria-labelledby=${id}>
+    <section class=${`card of-${id}`} aria-labelledby=${id}>
       <h2 id=${id}>${title}</h2>
       ${about == null ? null : html`<p class="about">${about}</p>`}
       ${children}
