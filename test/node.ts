@@ -3,6 +3,9 @@
  */
 import { guardProcess } from './fixtures/guard.ts'
 import './bin/commands.node.ts'
+import './bin/inspector-page.node.ts'
+import './bin/inspector-view.node.ts'
+import './bin/inspector.node.ts'
 import './bin/output.node.ts'
 import './bin/peer.node.ts'
 import './bin/refusals.node.ts'

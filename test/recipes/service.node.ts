@@ -25,7 +25,7 @@ describe('recipe: a service', function () {
 
     const child = spawn(process.execPath, [COMMAND, ...args], {
       // at places where nobody else is, on this machine
-      env: { ...process.env, ...variables, SHEAF_STORE: store, SHEAF_METRICS: '0', SHEAF_LISTEN: variables.SHEAF_LISTEN.replaceAll('0.0.0.0', '127.0.0.1').replaceAll(/tcp\/\d+/g, 'tcp/0') },
+      env: { ...process.env, ...variables, SHEAF_STORE: store, SHEAF_INSPECT: '0', SHEAF_LISTEN: variables.SHEAF_LISTEN.replaceAll('0.0.0.0', '127.0.0.1').replaceAll(/tcp\/\d+/g, 'tcp/0') },
       stdio: ['ignore', 'pipe', 'inherit']
     })
     const exited = once(child, 'exit')
