@@ -4,8 +4,8 @@ import { ringOf } from '../../bin/inspector/core/ring.ts'
 import { viewOf } from '../../bin/inspector/core/view.ts'
 import { previewOf } from '../../bin/inspector/core/words.ts'
 import { RING } from '../../src/replication/core/ring.ts'
-import type { Facts } from '../../bin/inspector/core/facts.ts'
 import type { StatusEvent } from '../../bin/events.ts'
+import type { Facts } from '../../bin/inspector/core/facts.ts'
 
 const NOW = 1_800_000_000_000
 const WHOLE = [{ from: 0, width: RING }]

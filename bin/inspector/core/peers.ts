@@ -170,7 +170,7 @@ function wayOf ({ neighbour, connections }: Known): string {
 
   const direct = connections.find(({ isLimited }) => !isLimited)
   const { isOutbound } = direct ?? connections[0]
-  return `${direct == null ? 'over a relay' : 'direct'}, ${isOutbound ? 'dialled from here' : 'dialled from there'}`
+  return `${direct == null ? 'over a relay' : 'direct'}, ${isOutbound ? 'outbound' : 'inbound'}`
 }
 
 function lanesOf (neighbour: NeighbourFact): PeerView['lanes'] {

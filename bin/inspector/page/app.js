@@ -69,8 +69,8 @@ export function App ({ view, isLive, seenAt, lags }) {
     </footer>`
 }
 
-const RING = 'Each entry has a place on it. The outer band shows how many copies there are of what lies where. ' +
-  'Each track is one replicator: what it announced, and pale what else it keeps for that.'
+const RING = 'Each entry has a place on it. The outer band counts the copies of what lies where. Each track is one ' +
+  'replicator: the segments that it announced, and pale what else it keeps.'
 
 /**
  * @param {{ node: View['node'], log: string, isLive: boolean, seenAt: number }} props

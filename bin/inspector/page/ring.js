@@ -90,12 +90,12 @@ export function Legend ({ ring: { tracks, shares, hidden, wanted, words }, self 
         ${shares.map(({ copies, share }) => html`
           <li key=${copies}>
             <span class=${`swatch ${kindOf(copies, wanted)}`} aria-hidden="true"></span>
-            ${copies} ${copies === 1 ? 'copy' : 'copies'} of ${percent(share)} of the entries
+            <span>${copies} ${copies === 1 ? 'copy' : 'copies'} of ${percent(share)} of the entries</span>
           </li>`)}
       </ul>
       <${Table}
         label="Replicators, from the outermost track of the ring to the innermost"
-        columns=${[{ name: 'Tracks, from outside in' }, { name: 'Entries kept', isNumber: true }]}
+        columns=${[{ name: 'From outside in' }, { name: 'Keeps', isNumber: true }]}
         rows=${tracks.map(({ peer, name, share }, i) => ({
           key: peer,
           cells: [
