@@ -88,6 +88,8 @@ export class Inspector {
 
   async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method, url = '', headers } = request
+    // who has gone needs no answer
+    response.on('error', () => {})
     Object.entries(HEADERS).forEach(([name, value]) => { response.setHeader(name, value) })
     const refusal = refusalOf({
       method, host: headers.host, origin: headers.origin, site: headers['sec-fetch-site']?.toString()

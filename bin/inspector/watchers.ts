@@ -37,6 +37,13 @@ interface Watcher {
   blockedAt?: number
 }
 
+/** A look at the node: when it began, whether it has come to its end, and what it saw */
+interface Look {
+  at: number
+  isOver: boolean
+  snapshot: Promise<string>
+}
+
 /**
  * Those who look at the page. One look at the node serves them all, and nobody looks while there are none
  */
@@ -47,7 +54,7 @@ export class Watchers {
   readonly #watchers = new Set<Watcher>()
   #watch?: Promise<Watch>
   #timer?: NodeJS.Timeout
-  #last?: { at: number, snapshot: Promise<string> }
+  #last?: Look
 
   constructor ({ source, period = PERIOD, patience = PATIENCE }: WatchersInit) {
     this.#source = source
@@ -59,10 +66,12 @@ export class Watchers {
   async snapshot (): Promise<string> {
     const now = performance.now()
 
-    if (this.#last == null || now - this.#last.at >= this.#period) {
-      const last = this.#last = { at: now, snapshot: this.#look() }
-      // one that failed is tried again by who asks next
-      last.snapshot.catch(() => { this.#last === last && (this.#last = undefined) })
+    if (this.#last == null || (this.#last.isOver && now - this.#last.at >= this.#period)) {
+      const last: Look = this.#last = { at: now, isOver: false, snapshot: this.#look() }
+      last.snapshot.then(() => { last.isOver = true }, () => {
+        // whoever asks next tries again
+        this.#last === last && (this.#last = undefined)
+      })
     }
 
     return this.#last.snapshot
@@ -83,8 +92,7 @@ export class Watchers {
     this.#watch ??= Watch.open(this.#source)
     // the first look tells
     this.#watch.catch(() => {})
-    this.#timer ??= setInterval(() => { void this.#tick() }, this.#period)
-    await this.#tick()
+    await this.#tell([watcher])
     return true
   }
 
@@ -97,7 +105,7 @@ export class Watchers {
 
   #remove (watcher: Watcher): void {
     if (this.#watchers.delete(watcher) && this.#watchers.size === 0) {
-      clearInterval(this.#timer)
+      clearTimeout(this.#timer)
       this.#timer = undefined
       // one that could not be opened has nothing to close
       this.#watch?.then(watch => { watch.close() }, () => {})
@@ -119,13 +127,25 @@ export class Watchers {
     }
   }
 
-  async #tick (): Promise<void> {
+  /** Each of these gets a snapshot now, and all of them the next one */
+  async #tell (watchers: Iterable<Watcher>): Promise<void> {
     try {
       const snapshot = await this.snapshot()
-      this.#watchers.forEach(watcher => { this.#send(watcher, snapshot) })
+
+      for (const watcher of watchers) {
+        // it may have gone meanwhile
+        this.#watchers.has(watcher) && this.#send(watcher, snapshot)
+      }
     } catch {
       // the log is being closed, or could not be read: pages ask again, and are told
       this.close()
+    }
+
+    if (this.#watchers.size > 0) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined
+        void this.#tell(this.#watchers)
+      }, this.#period)
     }
   }
 

@@ -178,6 +178,13 @@ describe('those who watch a node', function () {
 
   after(async () => { await opened.close() })
 
+  /** A stream that is read, and may be cut off */
+  async function watch (url: string): Promise<IncomingMessage> {
+    const asked = request(new URL('events', url), { agent: false }).on('error', () => {}).end()
+    const [stream] = await once(asked, 'response') as [IncomingMessage]
+    return stream.on('error', () => {}).resume()
+  }
+
   async function serve (answer: (response: ServerResponse) => void): Promise<{ url: string, close (): void }> {
     const server = createServer((_, response) => { answer(response) }).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -193,24 +200,20 @@ describe('those who watch a node', function () {
   it('have a bound, and there is room again when one is gone', async () => {
     const inspector = await Inspector.serve(0)
     inspector.show(source)
-    const asking = Array.from({ length: 8 }, () => request(new URL('events', inspector.url), { agent: false }).on('error', () => {}).end())
-    const streams = await Promise.all(asking.map(async one => (await once(one, 'response'))[0] as IncomingMessage))
-    streams.forEach(stream => { stream.on('error', () => {}).resume() })
+    const streams = await Promise.all(Array.from({ length: 8 }, async () => watch(inspector.url)))
     expect(streams.map(({ statusCode }) => statusCode)).to.deep.equal(Array(8).fill(200))
-    expect((await ask(inspector.url, { path: '/events' })).status).to.equal(503)
+    expect((await watch(inspector.url)).statusCode).to.equal(503)
 
-    asking[0].destroy()
-    let status = 503
+    streams[0].destroy()
+    let again = await watch(inspector.url)
     // the server hears of it when it does
-    while (status === 503) {
-      const again = request(new URL('events', inspector.url), { agent: false }).on('error', () => {}).end()
-      status = ((await once(again, 'response'))[0] as IncomingMessage).statusCode ?? 0
-      again.destroy()
+    while (again.statusCode === 503) {
+      again = await watch(inspector.url)
     }
-    expect(status).to.equal(200)
+    expect(again.statusCode).to.equal(200)
 
     inspector.close()
-    await Promise.all(streams.slice(1).map(async stream => once(stream, 'close')))
+    await Promise.all([...streams.slice(1), again].map(async stream => stream.closed || new Promise(resolve => { stream.once('close', resolve) })))
   })
 
   it('do not make the node hold more than one snapshot for one that takes in nothing, and others go on', async () => {
@@ -220,9 +223,7 @@ describe('those who watch a node', function () {
       responses.push(response)
       void watchers.add(response)
     })
-    const watch = async (): Promise<IncomingMessage> => (await once(request(url, { agent: false }).end(), 'response'))[0] as IncomingMessage
-    const stuck = await watch()
-    stuck.on('error', () => {})
+    const stuck = await watch(url)
     stuck.pause()
     const [response] = responses
     const one = (await watchers.snapshot()).length
@@ -230,7 +231,7 @@ describe('those who watch a node', function () {
     const closed = once(response, 'close')
     const looking = setInterval(() => { most = Math.max(most, response.writableLength) }, 1)
 
-    const other = await watch()
+    const other = await watch(url)
     let heard = 0
     other.on('data', () => { heard++ })
     await closed

@@ -1,8 +1,10 @@
 import { bytesInWords, count, percent, ringInWords, short } from '../../text.ts'
 import { sentence } from './words.ts'
 import type { ConnectionFact, Facts, NeighbourFact } from './facts.ts'
-import type { Level } from './view.ts'
 import type { StatusEvent } from '../../events.ts'
+
+/** How something is: as it should be, on its way there, not as it should be, or neither */
+export type Level = 'good' | 'wait' | 'bad' | 'idle'
 
 export interface PeerView {
   peer: string

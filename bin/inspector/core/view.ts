@@ -4,12 +4,9 @@ import { peersOf } from './peers.ts'
 import { ringOf } from './ring.ts'
 import { ownerInWords, sentence, timeInWords, visible } from './words.ts'
 import type { EntryFact, Facts } from './facts.ts'
-import type { PeerView } from './peers.ts'
+import type { Level, PeerView } from './peers.ts'
 import type { RingView } from './ring.ts'
 import type { Safety } from '../../safety.ts'
-
-/** How something is: as it should be, on its way there, not as it should be, or neither */
-export type Level = 'good' | 'wait' | 'bad' | 'idle'
 
 export interface SyncView {
   peer: string
@@ -87,6 +84,7 @@ const LEVELS: Record<Safety['answer'], Level> = {
 export function viewOf (facts: Facts): View {
   const { status, addresses, mailboxes } = facts
   const { rows, hidden } = peersOf(facts)
+  const ring = ringView(facts)
   const problems = [...status.problems, ...facts.logProblems].map(problem => sentence(visible(problem)))
 
   return {
@@ -100,8 +98,8 @@ export function viewOf (facts: Facts): View {
     },
     safety: safetyView(safetyOf(status), problems),
     problems: problems.slice(0, MAX_ROWS),
-    numbers: numbersOf(facts),
-    ring: ringView(facts),
+    numbers: numbersOf(facts, ring),
+    ring,
     peers: rows,
     hiddenPeers: hidden,
     missing: missingOf(facts).slice(0, MAX_ROWS),
@@ -131,7 +129,7 @@ function safetyView ({ answer, why }: Safety, problems: string[]): View['safety'
   }
 }
 
-function numbersOf ({ status }: Facts): View['numbers'] {
+function numbersOf ({ status }: Facts, { copies }: RingView): View['numbers'] {
   const here = status.replicators.filter(({ here }) => here).length
   const number = (value: number): string => value.toLocaleString('en')
   return [
@@ -139,8 +137,8 @@ function numbersOf ({ status }: Facts): View['numbers'] {
     { name: 'of entries', value: bytesInWords(status.bytes) },
     { name: here === 1 ? 'replicator' : 'replicators', value: number(here) },
     {
-      name: `${status.copies === 1 ? 'copy' : 'copies'} at least, ${status.wanted} wanted`,
-      value: number(status.copies)
+      name: `${copies === 1 ? 'copy' : 'copies'} at least, ${status.wanted} wanted`,
+      value: number(copies)
     }
   ]
 }
