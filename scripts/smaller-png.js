@@ -9,7 +9,7 @@ const SIGNATURE = 8
 /** What a chunk has besides its data: length and type before it, a checksum behind it */
 const BEFORE = 8
 const AROUND = 12
-const COLOURS = 64
+const COLOURS = 128
 /** How far apart colours of the palette are, squared: first those that stand out, then what is left of the shades */
 const DISTANCES = [400, 150, 40]
 
@@ -28,7 +28,8 @@ function read (png) {
   const chunks = { IHDR: [], IDAT: [] }
 
   for (let at = SIGNATURE; at < png.length; at += AROUND + png.readUInt32BE(at)) {
-    chunks[png.toString('latin1', at + 4, at + BEFORE)]?.push(png.subarray(at + BEFORE, at + BEFORE + png.readUInt32BE(at)))
+    const type = png.toString('latin1', at + 4, at + BEFORE)
+    chunks[type]?.push(png.subarray(at + BEFORE, at + BEFORE + png.readUInt32BE(at)))
   }
 
   const [header] = chunks.IHDR

@@ -15,8 +15,14 @@ const NANOSECONDS = 1_000_000
 export class Lag {
   #read = this.#begin()
   #next = this.#begin()
+  #isStopped = false
 
+  /** Undefined: nothing was measured yet, or nothing is any more */
   read (): LagFact | undefined {
+    if (this.#isStopped) {
+      return undefined
+    }
+
     const { count, max } = this.#read
     const median = this.#read.percentile(50)
     this.#read.disable()
@@ -26,6 +32,7 @@ export class Lag {
   }
 
   stop (): void {
+    this.#isStopped = true
     this.#read.disable()
     this.#next.disable()
   }
