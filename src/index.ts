@@ -35,7 +35,7 @@ export { directSub } from './pubsub/index.ts'
 export {
   InvalidTopicError, NotDeliveredError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError
 } from './pubsub/errors.ts'
-export { coverageOf, shareOf, thinnest as copiesOf } from './replication/core/placement.ts'
+export { coverageOf, keptRanges, shareOf, thinnest as copiesOf } from './replication/core/placement.ts'
 export { RING } from './replication/core/ring.ts'
 export { EntryTooLargeError, NoReplicatorError, NotReplicatedError } from './replication/errors.ts'
 export { sharedLogs } from './replication/index.ts'

@@ -95,6 +95,7 @@ export type Event =
     store?: string,
     addresses: string[],
     join?: string,
+    inspector?: string,
     metrics?: string
   }
   /** Files are taken here; `send` is the line with which another one sends some */

@@ -65,10 +65,17 @@ export const FLAGS = {
     initially: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'],
     read: texts => texts.map(address => addressed(address).toString())
   } as FlagType<string[]>,
+  inspect: {
+    takes: 'PORT',
+    about: 'where on this machine the inspector is: a page that shows this node at http://127.0.0.1:PORT/, and ' +
+      'metrics for Prometheus at /metrics; 0: any port that is free; none: nowhere',
+    initially: ['0'],
+    read: texts => texts[texts.length - 1] === 'none' ? undefined : ported(texts[texts.length - 1])
+  } as FlagType<number | undefined>,
   metrics: {
     takes: 'PORT',
-    about: 'serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: any port that is free; ' +
-      '0.0.0.0:PORT lets in other machines, too',
+    about: 'serve metrics at http://127.0.0.1:PORT/metrics as well; 0.0.0.0:PORT lets in other machines, which see ' +
+      'nothing but metrics there',
     read: texts => texts.length === 0 ? undefined : boundTo(texts[texts.length - 1])
   } as FlagType<Bound | undefined>,
   last: {
@@ -201,6 +208,15 @@ export function shared (text: string): Share {
     throw new Error(`full, none, auto or a part such as 0.25, not '${text}'`)
   }
   return { text, replicate: { factor } }
+}
+
+function ported (text: string): number {
+  const port = Number(text)
+
+  if (!/^\d+$/.test(text) || port > 65_535) {
+    throw new Error(`a port from 0 to 65535, or none, not '${text}'`)
+  }
+  return port
 }
 
 /** A port, on this machine alone, or the address of this machine and a port: 0.0.0.0:9464, [::]:9464 */

@@ -1,18 +1,16 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
-import { prometheusMetrics } from '@libp2p/prometheus-metrics'
 import { register } from 'prom-client'
 import { FailedError, oneLine } from './errors.ts'
 import type { Bound } from './flags.ts'
-import type { Metrics } from '@libp2p/interface'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+export { prometheusMetrics } from '@libp2p/prometheus-metrics'
+
 export interface MetricsServer {
   url: string
-  /** For `createLibp2p({ metrics })` */
-  component (components: any): Metrics
   close (): void
 }
 
@@ -34,7 +32,6 @@ export async function serveMetrics ({ host, port }: Bound): Promise<MetricsServe
 
   return {
     url: `http://${isIPv6(host) ? `[${host}]` : host}:${(server.address() as AddressInfo).port}/metrics`,
-    component: prometheusMetrics(),
     close: () => {
       server.close()
       server.closeAllConnections()

@@ -8,36 +8,46 @@ import { count, linesOf, printable, quote, ringInWords, short } from './text.ts'
 import type { ProcessCommand } from './command.ts'
 import type { Event } from './events.ts'
 import type { Options } from './flags.ts'
+import type { Inspector } from './inspector/server.ts'
+import type { MetricsServer } from './metrics.ts'
 import type { Node } from './node.ts'
 import type { Terminal } from './terminal.ts'
+import type { Metrics } from '@libp2p/interface'
 import type { SharedLog } from 'libp2p-sheaf'
 
 export const peer: ProcessCommand = {
   about: 'run a node with a shared log: what you type is appended, what others append is shown',
   more: `Runs a node that keeps a log with others, and prints the line with which another one joins it. What was
 appended before is shown first, what others append as it arrives. Type a line to append it. Ctrl-C ends; a second one
-ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same store ask it.`,
+ends at once. While it runs, 'sheaf status', 'append' and 'cat' with the same store ask it, and a page shows what it
+does: the inspector, at the address that it prints.`,
   examples: [
     ['sheaf peer', 'the log lobby in ./data'],
     ['sheaf peer --store ./data2 --join /ip4/127.0.0.1/tcp/4001', 'a second node on this machine'],
     ['sheaf peer --listen /ip4/0.0.0.0/tcp/4001 --replicate 0.25', 'found from elsewhere, with a part of the log'],
-    ['sheaf peer --metrics 9464 --json < /dev/null', 'as a service']
+    ['sheaf peer --inspect 9464 --json < /dev/null', 'as a service']
   ],
-  flags: ['log', 'store', 'join', 'replicate', 'listen', 'last', 'metrics', 'json', 'help'],
+  flags: ['log', 'store', 'join', 'replicate', 'listen', 'last', 'inspect', 'metrics', 'json', 'help'],
   isEndless: () => true,
   run,
   words
 }
 
+interface Served {
+  inspector?: Inspector
+  metrics?: MetricsServer
+  /** For `createLibp2p({ metrics })` */
+  component? (components: any): Metrics
+}
+
 async function run (options: Options, terminal: Terminal, signal: AbortSignal): Promise<void> {
   // all that takes a while to load: help and mistakes do without it
   const [{ join, openLog, openNode }, { serve }] = await Promise.all([import('./node.ts'), import('./beside.ts')])
-  const metrics = options.metrics == null
-    ? undefined
-    : await (await import('./metrics.ts')).serveMetrics(options.metrics)
+  const startedAt = Date.now()
+  const { inspector, metrics, component } = await served(options)
 
   try {
-    const opened = await openNode({ store: options.store, listen: options.listen, metrics: metrics?.component })
+    const opened = await openNode({ store: options.store, listen: options.listen, metrics: component })
     let stop: (() => Promise<void>) | undefined
 
     try {
@@ -55,9 +65,10 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
         })
       }
 
+      inspector?.show({ node, log, store: dir, startedAt })
       const lines = new Lines(log, node.peerId, terminal, options)
       await join(node, log, options.join, signal)
-      await introduce(node, log, options, terminal, metrics?.url)
+      await introduce(node, log, options, terminal, { inspector: inspector?.url, metrics: metrics?.url })
       await lines.showOld()
       await Promise.race([stopped(signal), read(lines, options, terminal, signal)])
       await stopped(signal)
@@ -67,7 +78,31 @@ async function run (options: Options, terminal: Terminal, signal: AbortSignal): 
       await opened.close()
     }
   } finally {
+    inspector?.close()
     metrics?.close()
+  }
+}
+
+/** What others may look at, and what they see measured */
+async function served ({ inspect, metrics }: Options): Promise<Served> {
+  if (inspect == null && metrics == null) {
+    return {}
+  }
+
+  const [{ Inspector }, { prometheusMetrics, serveMetrics }] = await Promise.all([
+    import('./inspector/server.ts'), import('./metrics.ts')
+  ])
+  const inspector = inspect == null ? undefined : await Inspector.serve(inspect)
+
+  try {
+    return {
+      inspector,
+      metrics: metrics == null ? undefined : await serveMetrics(metrics),
+      component: prometheusMetrics()
+    }
+  } catch (err) {
+    inspector?.close()
+    throw err
   }
 }
 
@@ -98,7 +133,8 @@ async function read (lines: Lines, { json }: Options, terminal: Terminal, signal
 }
 
 async function introduce (
-  node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal, metrics?: string
+  node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal,
+  { inspector, metrics = inspector == null ? undefined : `${inspector}metrics` }: { inspector?: string, metrics?: string }
 ): Promise<void> {
   const addresses = node.getMultiaddrs().map(address => address.toString())
   // two nodes cannot have one store
@@ -114,6 +150,7 @@ async function introduce (
     store: store === MEMORY ? undefined : store,
     addresses,
     join,
+    inspector,
     metrics
   })
 }
@@ -143,7 +180,7 @@ function words (event: Event): string | undefined {
           `${event.store == null ? 'in memory, and gone when this ends' : `in ${event.store}`}, listening on`,
         ...event.addresses.map(address => `  ${address}`),
         ...(event.join == null ? [] : ['In another terminal:', `  ${event.join}`]),
-        ...(event.metrics == null ? [] : ['Metrics:', `  ${event.metrics}`])
+        ...(event.inspector == null ? [] : ['What it does, in a browser:', `  ${event.inspector}`])
       ].join('\n')
     case 'closing':
       return '* closing; Ctrl-C again ends at once'

@@ -1,6 +1,5 @@
-import { copiesOf, coverageOf, shareOf } from 'libp2p-sheaf'
-import { keptHere, REPLICAS } from './log.ts'
-import { bytesInWords, count, percent, ringInWords, short, widthOf } from './text.ts'
+import { safetyInWords, safetyOf, statusOf } from './safety.ts'
+import { bytesInWords, count, percent, ringInWords, short } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
 import type { SharedLog } from 'libp2p-sheaf'
@@ -33,45 +32,7 @@ async function * work ({ node, log, store, isJoined, isRunning, signal }: WorkCo
     await introduced(log, signal)
   }
 
-  const { log: { length, bytes, heads }, peers: present, problems } = log.diagnostics()
-  const { isSynced, peers } = log.synced()
-  const replicators = log.replicators().map(({ peerId, self, state, segments }) => {
-    return {
-      peer: peerId.toString(),
-      self,
-      state,
-      here: self || present.some(({ peerId: other }) => other.equals(peerId)),
-      segments
-    }
-  })
-  // those who are gone are waited for a while, but have no copy to show
-  const here = replicators.filter(({ here }) => here).map(({ peer, segments }) => ({ key: peer, segments }))
-  const copies = copiesOf(here, REPLICAS)
-  // nobody who was heard has anything, either, and all that is wrong is how many copies there are of it
-  const isEmpty = length === 0 && keptHere(log) === 1 && isSynced && problems.length <= (copies < REPLICAS ? 1 : 0)
-
-  yield {
-    type: 'status',
-    log: log.id,
-    peer: node.peerId.toString(),
-    store,
-    running: isRunning,
-    length,
-    bytes,
-    heads,
-    replicators: replicators
-      .map(({ segments, ...replicator }) => ({
-        ...replicator, ring: widthOf(segments), entries: shareOf(segments, REPLICAS)
-      }))
-      .sort((a, b) => a.peer < b.peer ? -1 : 1),
-    coverage: coverageOf(here, REPLICAS),
-    copies,
-    wanted: REPLICAS,
-    synced: isSynced,
-    peers: peers.map(({ peerId, equalAt, missing }) => ({ peer: peerId.toString(), equalAt, missing })),
-    problems: isEmpty ? [] : problems,
-    safe: isEmpty || (copies >= REPLICAS && isSynced && problems.length === 0)
-  }
+  yield statusOf({ log, self: node.peerId, store, isRunning })
 }
 
 /** Resolves when those who were joined have told of the others */
@@ -100,7 +61,7 @@ function inWords (event: StatusEvent): string {
       : [`${count(event.length, 'entry', 'entries')}, ${bytesInWords(event.bytes)}, ${count(event.heads, 'head')}`]),
     ...row('Kept by', event.replicators.length === 0 ? ['nobody who is here'] : event.replicators.map(keeperInWords)),
     ...row('Compared', event.peers.length === 0 ? ['with nobody'] : event.peers.map(comparedInWords)),
-    ...row('Safe?', [safetyInWords(event)]),
+    ...row('Safe?', [safetyInWords(safetyOf(event))]),
     ...row('Mind', event.problems)
   ].join('\n')
 }
@@ -135,30 +96,3 @@ function comparedInWords ({ peer, equalAt, missing }: StatusEvent['peers'][numbe
     : `${short(peer)} has the same, ${count(Math.max(0, Math.round((Date.now() - equalAt) / 1_000)), 'second')} ago`
 }
 
-function safetyInWords (
-  { running, store, length, replicators, coverage, copies, wanted, synced, safe }: StatusEvent
-): string {
-  if (safe && length === 0 && copies < wanted) {
-    return 'yes: nothing is in it yet'
-  }
-  if (!running && store != null && replicators.every(({ self }) => self)) {
-    return 'nobody can be asked while no node runs: what is here is one copy'
-  }
-  if (coverage < 1) {
-    return `no: nobody who is here keeps ${percent(1 - coverage)} of the entries. ` +
-      'Start more nodes, or let them keep more'
-  }
-  if (copies < wanted) {
-    return `not yet: of some entries there ${copies === 1 ? 'is 1 copy' : `are ${copies} copies`}, ` +
-      `where there should be ${wanted}. Start another node that joins this one`
-  }
-  if (!synced) {
-    return 'not yet: those who keep it have not all been found to have the same. That takes a moment; look again'
-  }
-  const kept = `every entry is kept by at least ${copies} nodes, so whichever one is lost, nothing is lost with it`
-
-  if (store == null && !running) {
-    return `by what they say, yes: ${kept}. The status of one of them tells whether they have compared`
-  }
-  return safe ? `yes: ${kept}` : 'not quite, see below'
-}

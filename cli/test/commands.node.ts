@@ -115,8 +115,8 @@ describe('sheaf append, cat, status and bench', function () {
     expect((await run(place.dir, ['cat'])).lines).to.deep.equal(['one'])
   })
 
-  test('serve metrics on loopback, to those who ask for it by its name', async place => {
-    const peer = new Terminal(place.dir, ['peer', '--json', '--metrics', '0'])
+  test('serve metrics on the port of the inspector', async place => {
+    const peer = new Terminal(place.dir, ['peer', '--json', '--inspect', '0'])
     const { metrics } = JSON.parse(await peer.sees(/"type":"listening"/))
     peer.type('a line')
     await peer.sees(/"type":"stored"/)
@@ -124,7 +124,7 @@ describe('sheaf append, cat, status and bench', function () {
     expect(text).to.include('libp2p_sheaf_log_entries{log="lobby"} 1')
     expect(text).to.include('libp2p_sheaf_log_replicators{log="lobby"} 1')
     expect(text).to.include('libp2p_sheaf_log_copies{log="lobby"} 1')
-    expect((await fetch(metrics.replace('/metrics', '/'))).status).to.equal(404)
+    expect((await fetch(metrics.replace('/metrics', '/metrics/'))).status).to.equal(404)
     await peer.stop()
   })
 

@@ -17,12 +17,12 @@ const WRONG: Array<[name: string, code: 1 | 2, says: RegExp, args: string[], env
   ['a command that is misspelt', 2, /^There is no command 'apend': is it append\? There are peer, /, ['apend']],
   ['a number of lines that is none', 2, /^--last takes a number of lines, not '-1'/, ['cat', '--last=-1']],
   ['bytes that are said', 2, /^--raw is for what comes from stdin/, ['append', '--raw', 'x']],
-  ['a flag of another command', 2, /^Unknown option '--metrics' \(--help/, ['cat', '--metrics', '1']],
+  ['a flag of another command', 2, /^Unknown option '--inspect' \(--help/, ['cat', '--inspect', '1']],
   ['a flag without what it takes', 2, /^Option '--store <value>' argument missing/, ['cat', '--store']],
   ['more than it takes', 2, /^Unexpected argument 'x'/, ['cat', 'x']],
   ['a share that is none', 2, /^--replicate takes full, none, auto or a part/, ['peer', '--replicate', '2']],
   ['an address that is none', 2, /^--join takes an address/, ['peer', '--join', 'here']],
-  ['a port that is none', 2, /^--metrics takes a port/, ['peer', '--metrics', '65536']],
+  ['a port that is none', 2, /^--inspect takes a port/, ['peer', '--inspect', '65536']],
   ['a log without a name', 2, /^--log takes a name/, ['append', '--log', '', 'x']],
   ['a log with too long a name', 2, /^--log takes another name/, ['peer', '--store', 'memory', '--log', 'x'.repeat(1_000)]],
   ['a wrong word in the environment', 2, /^SHEAF_JSON takes 1 or 0, not 'maybe'/, ['cat'], { SHEAF_JSON: 'maybe' }],
@@ -134,14 +134,14 @@ describe('sheaf, where something is wrong', function () {
     await expectFailure(place, 1, /is in use by another process, which does not answer/, ['status', '--store', long])
   })
 
-  test('says which port is in use, for others and for metrics', async place => {
+  test('says which port is in use, for others and for the inspector', async place => {
     const server = createServer()
     await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
     const { port } = server.address() as AddressInfo
 
     try {
       await expectFailure(place, 1, /^This node cannot listen on .*EADDRINUSE/, ['peer', '--store', 'memory', '--listen', `/ip4/127.0.0.1/tcp/${port}`])
-      await expectFailure(place, 1, /^Metrics cannot be served on port .*EADDRINUSE/, ['peer', '--store', 'memory', '--metrics', `${port}`])
+      await expectFailure(place, 1, /^The inspector cannot be served on port .*EADDRINUSE/, ['peer', '--store', 'memory', '--inspect', `${port}`])
     } finally {
       server.close()
     }

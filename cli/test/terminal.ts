@@ -155,6 +155,8 @@ export interface Introduced {
   address: string
   /** With which another one joins it */
   joinArgs: string[]
+  /** Where its inspector is */
+  inspector: string
 }
 
 export async function start (dir: string, ...args: string[]): Promise<Introduced> {
@@ -164,7 +166,9 @@ export async function start (dir: string, ...args: string[]): Promise<Introduced
   await terminal.sees(/^ {2}\/ip4\/.*\/ws\//)
   await terminal.sees('In another terminal:')
   const joinArgs = (await terminal.sees(/^ {2}sheaf peer /)).trim().split(' ').slice(2)
-  return { terminal, name, length: Number(length), address, joinArgs }
+  await terminal.sees('What it does, in a browser:')
+  const inspector = (await terminal.sees(/^ {2}http:/)).trim()
+  return { terminal, name, length: Number(length), address, joinArgs, inspector }
 }
 
 /** How a command ended, and what it said until then */

@@ -147,7 +147,7 @@ export class Neighbour implements ChannelOwner {
 
     return {
       outbox: this.#outbox.bytes,
-      control: this.#outbox.controlBytes,
+      ...this.#outbox.laneBytes,
       waiting: this.#outbox.waiting,
       inFlight: this.#flight.inFlight,
       kept: this.#flight.kept,

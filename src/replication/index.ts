@@ -179,8 +179,11 @@ export interface SharedLogDiagnostics {
   coverage: number
   /** How many replicators keep the entries with the fewest copies */
   copies: number
-  /** Every peer on the topic, and why it is a replicator or is not, in words */
-  peers: Array<{ peerId: PeerId, why: string }>
+  /**
+   * Every peer on the topic, and why it is a replicator or is not, in words. Of a replicator: the milliseconds until
+   * other peers rely on it (0: they do), and the reason why this node does not count on it, if there is one
+   */
+  peers: Array<{ peerId: PeerId, why: string, matureIn?: number, failing?: 'silent' | 'unproven' }>
   /** What is not as it should be, in words; empty if nothing is wrong */
   problems: string[]
   /** How many entries each table and queue holds */

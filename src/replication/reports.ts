@@ -80,8 +80,12 @@ function inWords (ms: number): string {
 }
 
 /** Everybody on the topic, and why it is a replicator or is not */
-export function peersOf ({ roster }: Replica): SharedLogDiagnostics['peers'] {
-  return [...roster.present].map(peer => ({ peerId: peerOf(peer), why: roster.why(peer) }))
+export function peersOf ({ roster, trust }: Replica): SharedLogDiagnostics['peers'] {
+  const failing = new Map(trust.failing.map(({ peer, reason }) => [peer, reason]))
+
+  return [...roster.present].map(peer => ({
+    peerId: peerOf(peer), why: roster.why(peer), matureIn: roster.matureIn(peer), failing: failing.get(peer)
+  }))
 }
 
 /** How many entries each table and queue holds */

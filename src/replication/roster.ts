@@ -177,6 +177,16 @@ export class Roster {
     return this.#core.why(peer)
   }
 
+  /** Milliseconds until others rely on a replicator; 0: they do; undefined: it is none */
+  matureIn (peer: Key): number | undefined {
+    const { clock, maturity } = this.#init
+    const replicator = this.#look().byKey.get(peer)
+
+    if (replicator != null) {
+      return replicator.isMature ? 0 : Math.max(0, replicator.since + maturity - clock.now())
+    }
+  }
+
   /** The newest document of a peer */
   infoOf (peer: Key): Document | undefined {
     return this.#core.infoOf(peer)

@@ -121,6 +121,8 @@ export interface SessionState {
 export interface SessionsDiagnostics {
   /** Why this node has no sessions at present: another node has the store open */
   problem?: string
+  /** The mode of messages that ask for no other */
+  mode: SessionMode
   /** Where X-Wing is computed, and how many operations wait for it */
   crypto: { by: string, waiting: number }
   /** How many entries and bytes each table and queue holds */

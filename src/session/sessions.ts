@@ -174,6 +174,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     const life = state.type === 'open' ? state.life : undefined
     return {
       ...(state.type === 'waiting' ? { problem: state.err.message } : {}),
+      mode: this.#options.mode,
       crypto: { by: life?.crypto.by ?? 'none', waiting: life?.crypto.waiting ?? 0 },
       sizes: { handlers: this.#handlers.size, ...life?.sizes, crypto: life?.crypto.waiting ?? 0 },
       dropped: this.#traffic.dropped.toJSON(),

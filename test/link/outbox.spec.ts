@@ -85,6 +85,17 @@ describe('what waits for a neighbour', function () {
     }
   })
 
+  it('is told lane by lane', () => {
+    const setting = new Case()
+    for (const [i, lane] of [Lane.DATA, Lane.BULK, Lane.REPAIR, Lane.CONTROL].entries()) {
+      setting.push(i, lane, 1000 * (i + 1))
+    }
+    const { data, bulk, repair, control } = setting.outbox.laneBytes
+    // a frame has some bytes around its body
+    expect([data, bulk, repair, control].map(bytes => Math.floor(bytes / 1000))).to.deep.equal([1, 2, 3, 4])
+    expect([data + bulk + repair, control]).to.deep.equal([setting.outbox.bytes, setting.outbox.controlBytes])
+  })
+
   it('leaves in pieces where it is large, and is put together to the same bytes', () => {
     fc.assert(fc.property(fc.uint8Array({ minLength: 0, maxLength: 300 }), fc.integer({ min: WHOLE - 10, max: 4 * PIECE }), fc.constantFrom(Lane.DATA, Lane.BULK, Lane.REPAIR, Lane.CONTROL), (fields, size, lane) => {
       const body = BUFFER.slice(0, size).map((_, i) => i)

@@ -35,6 +35,19 @@ overEachPubSub('who is a replicator', function () {
     }
   })
 
+  it('diagnostics tell how long a replicator has to stay before others rely on it, and nothing of that of who is none', async () => {
+    const [a, b, reader] = await mesh(3)
+    const [patient, quick] = [await openAt(a, PATIENT), await openAt(b, { maturity: SHORT, grace: LONG })]
+    const third = await openAt(reader, { ...PATIENT, replicate: false })
+    await allIn([patient, quick, third], [a, b])
+    const told = (log: SharedLog, node: LogNode): number | undefined =>
+      log.diagnostics().peers.find(({ peerId }) => peerId.equals(node.peerId))?.matureIn
+    expect(told(patient, b)).to.be.within(1, LONG)
+    await eventually('nobody relies on it', () => told(quick, a) === 0)
+    await eventually('it is not there', () => patient.diagnostics().peers.length === 2)
+    expect(told(patient, reader)).to.equal(undefined)
+  })
+
   it('scenarios 27, 42: 15 short losses of connection, dialled from both sides, are neither a leave nor a join', async () => {
     const { nodes: [a, b], logs, seen } = await pair(PATIENT)
 

@@ -225,6 +225,7 @@ describe('the sessions service, over TCP', function () {
     }
 
     expect(hub.services.sessions.diagnostics().peers).to.have.lengthOf(2)
+    expect(hub.services.sessions.diagnostics().mode).to.equal('best-effort')
     await say(others[0], hub, 'me again')
     await say(hub, others[0], 'welcome')
     expect(atHub).to.deep.equal(['hello', 'hello', 'hello', 'me again'])

@@ -107,6 +107,12 @@ export class Outbox {
     return this.#lanes[Lane.CONTROL].queued.bytes
   }
 
+  /** The same, lane by lane */
+  get laneBytes (): { data: number, bulk: number, repair: number, control: number } {
+    const [data, bulk, repair, control] = this.#lanes.map(({ queued }) => queued.bytes)
+    return { data, bulk, repair, control }
+  }
+
   get waiting (): number {
     return this.#lanes.reduce((sum, { waiting }) => sum + waiting.length, 0)
   }
