@@ -46,9 +46,9 @@ describe('what is piped into sheaf append', function () {
   test('is stored up to a line that is too long, and nothing behind that', async place => {
     const input = `one\ntwo\n${'x'.repeat(20_000_000)}\nthree\nfour\n`
 
-    for (const _ of Array(2)) {
+    for (const before of [0, 2]) {
       const { code, lines, errors } = await run(place.dir, ['append'], { input })
-      expect([code, lines.length, errors.length]).to.deep.equal([1, 2, 1])
+      expect([code, lines.length, errors.length], `with ${before} entries before`).to.deep.equal([1, 2, 1])
       expect(errors[0]).to.match(/^2 entries are stored; the next one is not: 20000000 bytes where at most/)
     }
 
