@@ -110,7 +110,7 @@ export function Sync ({ sync }) {
 export function Sessions ({ sessions }) {
   if (sessions == null) {
     return html`
-      <${Nothing}>This node has none: what it says is encrypted by each connection, so that relays can read it.<//>`
+      <${Nothing}>This node has none: each connection encrypts what it says, and relays can read it.<//>`
   }
 
   const { mode, crypto, problem, peers, hidden } = sessions
