@@ -7,7 +7,13 @@ import { until } from './until.ts'
 import type { AddressInfo } from 'node:net'
 
 /** What passes a relay when two agree on a new key: the last one is the first message under it */
-export type Phase = 'propose' | 'accept' | 'confirm' | 'data'
+export const PHASES = ['propose', 'accept', 'confirm', 'data'] as const
+export type Phase = typeof PHASES[number]
+
+/** For the title of a test */
+export function nameOf (phase: Phase): string {
+  return phase === 'data' ? 'the first message under it' : `the ${phase[0].toUpperCase()}${phase.slice(1)}`
+}
 
 /**
  * What a relay does when it sees such a frame, before that goes on: 'lose' loses it, and all connections; 'die' is a
@@ -85,6 +91,7 @@ export class Relay {
   /** It does so at the next frame of this phase */
   async arm (phase: Phase, how: Trip['how']): Promise<void> {
     const before = this.#armed
+    this.#tripped = 0
     this.#tell({ type: 'trip', trip: { phase, how } })
     await until('a relay is armed', () => this.#armed > before)
   }

@@ -1,61 +1,58 @@
 import { expect } from 'aegir/chai'
+import { nameOf, PHASES } from './relays.ts'
 import { PATIENCE, until } from './until.ts'
-import { arrived, two, World } from './world.ts'
-import type { Phase } from './relays.ts'
+import { Pair, World } from './world.ts'
+import type { Relay } from './relays.ts'
 
-const PHASES: Phase[] = ['propose', 'accept', 'confirm', 'data']
 /** Messages that are said around a fault */
 const SOME = 20
 
 describe('two browsers whose sockets are reset', function () {
   this.timeout(PATIENCE * 3)
   const world = World.create()
+  let relay: Relay
+  let pair: Pair
+
+  before(async () => {
+    relay = await world.relay()
+    pair = await Pair.open(world, relay)
+  })
 
   it('are connected again when they were idle, and go on where they were', async () => {
-    const relay = await world.relay()
-    const [a, b] = await two(world, relay)
+    const { a, b } = pair
+    const before = a.proxy.attempts.length
     a.proxy.reset()
     b.proxy.reset()
-    await a.send(b, 1, SOME)
-    await b.send(a, 1, SOME)
-    await arrived(a, b, 1 + SOME)
-    await arrived(b, a, 1 + SOME)
-    expect((await a.seen()).resyncs).to.deep.equal([])
+    await pair.say(SOME)
+    await pair.arrived()
+    expect(a.proxy.attempts.length).to.be.greaterThan(before)
+    expect(await pair.resyncs()).to.deep.equal([])
   })
 
   it('lose none of 100 messages in flight, get none twice, and have them in order', async () => {
-    const relay = await world.relay()
-    const [a, b] = await two(world, relay)
+    const { a, b } = pair
+    const { delivered: { length } } = await a.seen()
     // long enough for all of them to be on their way when it happens
-    a.proxy.latency = b.proxy.latency = 100
-    await Promise.all([a.send(b, 1, 100), b.send(a, 1, 100)])
-    expect((await a.seen()).delivered).to.have.lengthOf(1)
+    a.proxy.latency = b.proxy.latency = 200
+    await pair.say(100)
+    expect((await a.seen()).delivered).to.have.lengthOf(length)
     a.proxy.reset()
-    await arrived(a, b, 101)
-    await arrived(b, a, 101)
+    a.proxy.latency = b.proxy.latency = 0
+    await pair.arrived()
   })
 
   for (const phase of PHASES) {
     it(`agree on a new key all the same when the sockets are reset at ${nameOf(phase)}, which is lost`, async () => {
-      const relay = await world.relay()
-      const [a, b] = await two(world, relay)
-      const before = await a.epoch(b)
+      const { a, b } = pair
+      const [{ epoch }] = await pair.states()
       await relay.arm(phase, 'lose')
       await a.rekey(b)
-      await a.send(b, 1, SOME)
-      await b.send(a, 1, SOME)
+      await pair.say(SOME)
       await until('the relay sees it', () => relay.hasTripped)
-      await arrived(a, b, 1 + SOME)
-      await arrived(b, a, 1 + SOME)
-      await until('they have a new key', async () => {
-        const [one, other] = [await a.epoch(b), await b.epoch(a)]
-        return one > before && one === other
-      })
-      expect([(await a.seen()).resyncs, (await b.seen()).resyncs]).to.deep.equal([[], []])
+      await pair.say(SOME)
+      await pair.arrived()
+      await pair.isPast(epoch)
+      expect(await pair.resyncs()).to.deep.equal([])
     })
   }
 })
-
-export function nameOf (phase: Phase): string {
-  return phase === 'data' ? 'the first message under it' : `the ${phase[0].toUpperCase()}${phase.slice(1)}`
-}

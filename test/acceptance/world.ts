@@ -6,13 +6,17 @@ import { Site } from './site.ts'
 import { PATIENCE, until } from './until.ts'
 import type { Browser, Context, Page } from './browser.ts'
 import type { Seen, ServicesPage } from './services-page.ts'
+import type { SessionState } from '../../src/index.ts'
 
-/** What all tests of a file share, and what each of them has anew */
+/**
+ * What the tests of a file share: a browser, the site, and relays. To start them takes longer than most tests, so people
+ * go on from one test to the next, as they do elsewhere
+ */
 export class World {
+  /** What went wrong in a page, whether anybody waited for it or not */
   readonly errors: string[] = []
   #browser?: Browser
   #site?: Site
-  #contexts: Context[] = []
   #proxies: Proxy[] = []
 
   /** Registers the hooks of mocha */
@@ -25,19 +29,16 @@ export class World {
       world.#browser = await launch()
     })
 
-    after(async () => {
+    after(async function () {
+      this.timeout(PATIENCE)
       await world.#browser?.close()
+      await killRelays()
+      world.#proxies.forEach(proxy => { proxy.stop() })
       world.#site?.stop()
+      world.#checkConsoles()
     })
 
-    afterEach(async function () {
-      this.timeout(PATIENCE)
-      // what pages say while they are closed counts as well
-      await Promise.all(world.#contexts.splice(0).map(async context => context.close()))
-      await killRelays()
-      world.#proxies.splice(0).forEach(proxy => { proxy.stop() })
-      expect(world.errors.splice(0), 'the consoles of the pages').to.deep.equal([])
-    })
+    afterEach(() => { world.#checkConsoles() })
 
     return world
   }
@@ -58,14 +59,7 @@ export class World {
 
   /** A browser profile of its own */
   async context (): Promise<Context> {
-    const context = await this.#browser?.newContext() ?? fail()
-    this.#contexts.push(context)
-    return context
-  }
-
-  /** One that the test made: it is closed after the test */
-  adopt (context: Context): void {
-    this.#contexts.push(context)
+    return await this.#browser?.newContext() ?? fail()
   }
 
   async page (name: string, path: string, context?: Context): Promise<Page> {
@@ -73,6 +67,10 @@ export class World {
     watch(page, name, this.errors)
     await page.goto(`${this.site.url}${path}`)
     return page
+  }
+
+  #checkConsoles (): void {
+    expect(this.errors.splice(0), 'the consoles of the pages').to.deep.equal([])
   }
 }
 
@@ -91,7 +89,7 @@ export async function tell <Name extends keyof ServicesPage> (
 export class Peer {
   id = ''
   readonly name: string
-  readonly proxy: Proxy
+  proxy: Proxy
   page: Page
   relays: string[]
 
@@ -131,39 +129,90 @@ export class Peer {
     await tell(this.page, 'rekey', other.id)
   }
 
-  async epoch (other: Peer): Promise<number> {
-    return (await tell(this.page, 'state', other.id))?.epoch ?? 0
+  /** From now on these are the relays that there are */
+  async useRelays (relays: string[]): Promise<void> {
+    this.relays = relays
+    await tell(this.page, 'relays', relays)
   }
-}
 
-export async function meet (a: Peer, b: Peer): Promise<void> {
-  await until('they find each other', async () => await a.sees(b) && await b.sees(a))
-}
+  /** Whom it looks for: the address, and how that stands */
+  async dialled (): Promise<string[][]> {
+    return (await tell(this.page, 'dialled')).peers.map(({ name, state }) => [name, state])
+  }
 
-/** Two people who have found each other at a relay, each behind a proxy, and have said hello */
-export async function two (world: World, relay: Relay): Promise<[Peer, Peer]> {
-  const [a, b] = await Promise.all([Peer.open(world, 'Alice', relay), Peer.open(world, 'Bob', relay)])
-  await meet(a, b)
-  await Promise.all([a.send(b, 0, 1), b.send(a, 0, 1)])
-  await arrived(a, b, 1)
-  await arrived(b, a, 1)
-  return [a, b]
+  async state (of: Peer): Promise<SessionState> {
+    return await tell(this.page, 'state', of.id) ?? fail()
+  }
 }
 
 export function range (count: number): number[] {
   return Array.from({ length: count }, (_, i) => i)
 }
 
-/** All messages up to this one arrived once, in order, and both sides say so */
-export async function arrived (from: Peer, to: Peer, count: number, patience = PATIENCE): Promise<void> {
-  let last = ''
-  await until(() => `${from.name}'s messages arrive: ${last}`, async () => {
-    const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
-    last = `${delivered.length} delivered, ${heard.length} heard of ${count}, ${failed.join()}`
-    return delivered.length >= count && heard.length >= count
-  }, patience)
-  const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
-  expect(heard, `what ${to.name} heard`).to.deep.equal(range(count))
-  expect(delivered, `what ${from.name} was told`).to.deep.equal(range(count))
-  expect(failed.filter(what => !what.startsWith('rekey')), `what ${from.name} could not send`).to.deep.equal([])
+/** Two people who have found each other at a relay, each behind a proxy, and number what they say to each other */
+export class Pair {
+  readonly a: Peer
+  readonly b: Peer
+  #said = 0
+
+  static async open (world: World, relay: Relay): Promise<Pair> {
+    const pair = new Pair(...await Promise.all([Peer.open(world, 'Alice', relay), Peer.open(world, 'Bob', relay)]))
+    await pair.meet()
+    await pair.say(1)
+    await pair.arrived()
+    return pair
+  }
+
+  private constructor (a: Peer, b: Peer) {
+    this.a = a
+    this.b = b
+  }
+
+  get both (): Peer[] {
+    return [this.a, this.b]
+  }
+
+  async meet (): Promise<void> {
+    await until('they find each other', async () => await this.a.sees(this.b) && await this.b.sees(this.a))
+  }
+
+  /** Each says so much to the other */
+  async say (count: number): Promise<void> {
+    await Promise.all([this.a.send(this.b, this.#said, count), this.b.send(this.a, this.#said, count)])
+    this.#said += count
+  }
+
+  /** All that was said has arrived once and in order, and those who said it know */
+  async arrived (patience = PATIENCE): Promise<void> {
+    for (const [from, to] of [[this.a, this.b], [this.b, this.a]]) {
+      let last = ''
+      await until(() => `what ${from.name} says arrives: ${last}`, async () => {
+        const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
+        last = `of ${this.#said}, ${heard.length} heard, ${delivered.length} delivered, ${failed.join()}`
+        return delivered.length >= this.#said && heard.length >= this.#said
+      }, patience)
+      const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
+      expect(heard, `what ${to.name} heard`).to.deep.equal(range(this.#said))
+      expect(delivered, `what ${from.name} was told`).to.deep.equal(range(this.#said))
+      expect(failed.filter(what => !what.startsWith('rekey')), `what ${from.name} could not send`).to.deep.equal([])
+    }
+  }
+
+  /** Both have a newer key than this one, and the same */
+  async isPast (epoch: number): Promise<void> {
+    let last: unknown
+    await until(() => `they have a newer key than ${epoch}: ${JSON.stringify(last)}`, async () => {
+      const [a, b] = await this.states()
+      last = [a, b]
+      return a.epoch > epoch && a.key === b.key
+    })
+  }
+
+  async states (): Promise<[SessionState, SessionState]> {
+    return Promise.all([this.a.state(this.b), this.b.state(this.a)])
+  }
+
+  async resyncs (): Promise<string[]> {
+    return (await Promise.all(this.both.map(async peer => peer.seen()))).flatMap(({ resyncs }) => resyncs)
+  }
 }
