@@ -81,7 +81,6 @@ export class Conversation {
 
   async sendFile (file: File): Promise<void> {
     const source = async function * (from: number): AsyncGenerator<Uint8Array> {
-      // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-assertion
       for (let at = from; at < file.size; at += 65536) {
         yield new Uint8Array(await file.slice(at, at + 65536).arrayBuffer())
       }
@@ -115,8 +114,11 @@ export class Conversation {
   hear (said: Said): void {
     if (said.type === 'read') {
       this.#read(said.id)
-    } else if (!this.#messages.has(said.id)) {
-      this.#add({ ...said, state: 'received' })
+    } else if (!this.#messages.has(String(said.id))) {
+      const { id, time, counter } = said
+      this.#add({
+        ...contentOf(said), id: String(id), time: Number(time), counter: Number(counter), state: 'received'
+      })
     }
   }
 
@@ -173,7 +175,7 @@ export class Conversation {
       const id = entry.id.toString()
       const isMine = entry.author.equals(me)
       this.#add({
-        ...contentOf(entry.data),
+        ...contentOf(readable(entry.data)),
         id,
         time: Number(entry.clock.time),
         counter: entry.clock.counter,
@@ -247,16 +249,16 @@ export function decode <T> (bytes: Uint8Array): T {
   return JSON.parse(new TextDecoder().decode(bytes))
 }
 
-/** Nobody says that an entry of the other side is what this page makes */
-function contentOf (data: Uint8Array): Content {
-  try {
-    const { text, file } = decode<Content>(data)
-    return { text: String(text ?? '').slice(0, MAX_TEXT), file: isFile(file) ? file : undefined }
-  } catch {
-    return { text: '(a message that this page cannot read)' }
-  }
+/** The other side may say anything */
+function contentOf ({ text, file }: Partial<Content>): Content {
+  const isFile = typeof file?.transfer === 'string' && typeof file.name === 'string' && Number.isSafeInteger(file.size)
+  return { text: String(text ?? '').slice(0, MAX_TEXT), file: isFile ? file : undefined }
 }
 
-function isFile (file: Content['file']): boolean {
-  return typeof file?.transfer === 'string' && typeof file.name === 'string' && Number.isSafeInteger(file.size)
+function readable (data: Uint8Array): Partial<Content> {
+  try {
+    return decode<Content>(data)
+  } catch {
+    return { text: '(this page cannot read what is here)' }
+  }
 }

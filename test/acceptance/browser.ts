@@ -18,6 +18,7 @@ export interface Page {
   emulateMedia (media: { colorScheme: 'light' | 'dark' }): Promise<void>
   screenshot (options: { path: string }): Promise<unknown>
   setDefaultTimeout (ms: number): void
+  waitForEvent (event: 'download'): Promise<{ suggestedFilename (): string, path (): Promise<string> }>
   on (event: 'console', listener: (message: ConsoleMessage) => void): void
   on (event: 'pageerror' | 'crash', listener: (err: Error) => void): void
   keyboard: { press (key: string): Promise<void>, type (text: string): Promise<void> }
