@@ -54,7 +54,8 @@ function changed (): void {
 
 function show (profile: Profile): void {
   const people = profile.people().sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.name < b.name ? -1 : 1))
-  find('connection').textContent = profile.isConnected() ? 'connected' : 'not connected: what you say waits here'
+  const connections = profile.connections()
+  find('connection').textContent = connections > 0 ? `connected to ${connections}` : 'not connected: what you say waits here'
   find('nobody').hidden = people.length > 0
   showPeople(people)
 

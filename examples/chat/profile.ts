@@ -207,8 +207,8 @@ export async function openProfile (store: IDBDatastore, init: ProfileInit) {
     name,
     node,
     people: (): Person[] => [...people.values()],
-    /** Whether anybody can be reached at present */
-    isConnected: (): boolean => pubsub.getPeers().length > 0,
+    /** How many relays, and people, this page has a connection to at present */
+    connections: (): number => pubsub.getPeers().length,
     /** May be called twice, and at any time */
     async close (): Promise<void> {
       clearInterval(looking)

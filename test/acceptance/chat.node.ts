@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { expect } from 'aegir/chai'
-import { couple, Person } from './person.ts'
+import { ALICE, BOB, couple, Person } from './person.ts'
+import { loseStorage } from './storage.ts'
 import { after, PATIENCE, until } from './until.ts'
 import { range, World } from './world.ts'
 import type { Relay } from './relays.ts'
@@ -47,7 +48,7 @@ describe('two people at the chat', function () {
   })
 
   it('leave nothing at the relay that it could read: no message, no name, no file', async () => {
-    const secrets = ['the first word', 'the second word', 'Alice', 'Bob', 'every word of this file', 'the-plans']
+    const secrets = ['the first word', 'the second word', ALICE, BOB, 'every word of this file', 'the-plans']
     const found = await Promise.all(secrets.map(async secret => relay.find(secret)))
     expect(found.map(({ count }) => count)).to.deep.equal(secrets.map(() => 0))
     // it looked at what it carried: that has names of topics, which are no secret
@@ -70,7 +71,7 @@ describe('two people at the chat', function () {
     // Chromium leaves sockets that are there alone
     a.proxy.cut()
     await until('the page says so', async () => !await a.isConnected())
-    await b.sees('Alice', 'away')
+    await b.sees(ALICE, 'away')
 
     for (const text of said) {
       await a.say(text)
@@ -100,7 +101,7 @@ describe('two people at the chat', function () {
     a.proxy.lead(relay.port)
     await a.page.reload()
     await a.enter()
-    await a.talkTo('Bob')
+    await a.talkTo(BOB)
     await b.hears(said)
     expect(await b.heard()).to.deep.equal([...heard, ...said])
     await until('the page has all of it again', async () => (await a.shown()).length === before.length + 10)
@@ -111,14 +112,28 @@ describe('two people at the chat', function () {
 
   it('are shown as away when they close the page, and hear what was said meanwhile when they are back', async () => {
     await b.page.close()
-    await a.sees('Bob', 'away')
+    await a.sees(BOB, 'away')
     await a.say('said while Bob is away')
     await until('it is shown', async () => (await a.states()).at(-1) === 'queued')
-    b.page = await world.page('Bob', b.path, b.context)
-    await b.enter()
-    await b.talkTo('Alice')
+    await b.again(world)
+    await b.talkTo(ALICE)
     await b.hears(['said while Bob is away'])
     await a.all('read')
+  })
+
+  it('have all of it again when the storage of one is deleted, but for its key: nothing is lost that had arrived', async () => {
+    const [before, heard] = [await a.shown(), await b.heard()]
+    await a.page.close()
+    await loseStorage(world, a)
+    await a.again(world)
+    await a.talkTo(BOB)
+    await a.say('said by one who has lost everything')
+    await b.hears(['said by one who has lost everything'])
+    expect(await b.heard()).to.deep.equal([...heard, 'said by one who has lost everything'])
+    await until('the page has all of it again', async () => (await a.shown()).length === before.length + 1)
+    const texts = (shown: typeof before): string[] => shown.map(({ text }) => text.slice(0, 20))
+    expect(texts(await a.shown()).slice(0, -1)).to.deep.equal(texts(before))
+    await until('all is known to have arrived', async () => (await a.states()).every(state => state !== 'queued'))
   })
 
   it('need no mouse, and no more than 360 pixels', async () => {

@@ -4,6 +4,10 @@ import type { Proxy } from './proxy.ts'
 import type { Relay } from './relays.ts'
 import type { World } from './world.ts'
 
+/** Long enough that chance does not write them into what is sealed */
+export const ALICE = 'Alice Liddell'
+export const BOB = 'Bob Cratchit'
+
 /** What the page shows of one message */
 export interface Shown {
   isMine: boolean
@@ -14,10 +18,10 @@ export interface Shown {
 /** Somebody at the chat's page, who sees what it shows and does what a person can do */
 export class Person {
   readonly name: string
-  readonly proxy: Proxy
-  readonly context: Context
   readonly path: string
+  context: Context
   page: Page
+  readonly #proxy?: Proxy
 
   /** Opens the page in a browser profile, and registers where nobody has */
   static async open (world: World, name: string, relay: Relay, context?: Context): Promise<Person> {
@@ -25,17 +29,31 @@ export class Person {
     // over the relay, where the test has its hand on everything
     const path = `?direct=no&relay=${encodeURIComponent(relay.behind(proxy.port))}`
     const profile = context ?? await world.context()
-    const person = new Person(name, proxy, profile, path, await world.page(name, path, profile))
+    const person = new Person(name, await world.page(name, path, profile), profile, path, proxy)
     await person.enter()
     return person
   }
 
-  private constructor (name: string, proxy: Proxy, context: Context, path: string, page: Page) {
+  /** At a page that is open */
+  static async at (name: string, page: Page, context: Context): Promise<Person> {
+    const person = new Person(name, page, context)
+    await person.enter()
+    return person
+  }
+
+  private constructor (name: string, page: Page, context: Context, path = '', proxy?: Proxy) {
     this.name = name
-    this.proxy = proxy
+    this.page = page
     this.context = context
     this.path = path
-    this.page = page
+    this.#proxy = proxy
+  }
+
+  get proxy (): Proxy {
+    if (this.#proxy == null) {
+      throw new Error('nothing is between this person and the relay')
+    }
+    return this.#proxy
   }
 
   /** Registers if it is asked to, and waits until it is there */
@@ -104,8 +122,20 @@ export class Person {
     }, patience)
   }
 
+  /** The page in a new tab, after the one before is gone */
+  async again (world: World, context: Context = this.context): Promise<void> {
+    this.context = context
+    this.page = await world.page(this.name, this.path, context)
+    await this.enter()
+  }
+
   async isConnected (): Promise<boolean> {
-    return await this.page.textContent('#connection') === 'connected'
+    return (await this.page.textContent('#connection'))?.startsWith('connected') === true
+  }
+
+  /** How many others the page is connected to */
+  async peers (): Promise<number> {
+    return Number(/\d+/.exec(await this.page.textContent('#connection') ?? '')?.[0] ?? 0)
   }
 
   async #isShown (id: string): Promise<boolean> {
@@ -115,8 +145,8 @@ export class Person {
 
 /** Two people who are registered, have found each other, and look at each other's conversation */
 export async function couple (world: World, relay: Relay): Promise<[Person, Person]> {
-  const people = await Promise.all([Person.open(world, 'Alice', relay), Person.open(world, 'Bob', relay)])
+  const people = await Promise.all([Person.open(world, ALICE, relay), Person.open(world, BOB, relay)])
   const [a, b] = people
-  await Promise.all([a.talkTo('Bob'), b.talkTo('Alice')])
+  await Promise.all([a.talkTo(BOB), b.talkTo(ALICE)])
   return [a, b]
 }

@@ -9,7 +9,7 @@ interface Profile {
   id: string
   node: { services: { sessions: Sessions, connected: StayConnected } }
   people (): Array<{ id: string, name: string, isHere: boolean, conversation: { peer: PeerId } }>
-  isConnected (): boolean
+  connections (): number
   close (): Promise<void>
 }
 
@@ -37,7 +37,7 @@ export interface ServicesPage {
   /** The relays that there are from now on */
   relays (relays: string[]): void
   here (): string[]
-  isConnected (): boolean
+  connections (): number
   /** So many messages, from this number on: all at once */
   send (to: string, from: number, count: number): void
   /** Resolves to the epoch, or to why there is none */
@@ -86,7 +86,7 @@ const page: ServicesPage = {
   },
   relays: relays => { named = relays },
   here: () => profile.people().filter(({ isHere }) => isHere).map(({ id }) => id),
-  isConnected: () => profile.isConnected(),
+  connections: () => profile.connections(),
   send: (to, from, count) => {
     for (let i = from; i < from + count; i++) {
       const data = new Uint8Array(4)

@@ -62,8 +62,8 @@ export class World {
     return await this.#browser?.newContext() ?? fail()
   }
 
-  async page (name: string, path: string, context?: Context): Promise<Page> {
-    const page = await (context ?? await this.context()).newPage()
+  async page (name: string, path: string, context: Context): Promise<Page> {
+    const page = await context.newPage()
     watch(page, name, this.errors)
     await page.goto(`${this.site.url}${path}`)
     return page
@@ -88,13 +88,18 @@ export async function tell <Name extends keyof ServicesPage> (
 /** One person on the page with the services alone */
 export class Peer {
   id = ''
+  /** Messages so far */
+  said = 0
   readonly name: string
   proxy: Proxy
   page: Page
+  context: Context
   relays: string[]
+  readonly #before: Seen[] = []
 
-  private constructor (name: string, page: Page, proxy: Proxy, relays: string[]) {
+  private constructor (name: string, page: Page, context: Context, proxy: Proxy, relays: string[]) {
     this.name = name
+    this.context = context
     this.page = page
     this.proxy = proxy
     this.relays = relays
@@ -102,8 +107,9 @@ export class Peer {
 
   static async open (world: World, name: string, relay: Relay, context?: Context): Promise<Peer> {
     const proxy = await world.proxy(relay)
-    const page = await world.page(name, 'services.html', context)
-    const peer = new Peer(name, page, proxy, [relay.behind(proxy.port)])
+    const profile = context ?? await world.context()
+    const page = await world.page(name, 'services.html', profile)
+    const peer = new Peer(name, page, profile, proxy, [relay.behind(proxy.port)])
     await peer.start()
     return peer
   }
@@ -113,15 +119,39 @@ export class Peer {
     this.id = await tell(this.page, 'open', this.name, this.relays)
   }
 
+  /** In all pages that this person had */
   async seen (): Promise<Seen> {
-    return tell(this.page, 'seen')
+    const now = await tell(this.page, 'seen')
+    return this.#before.reduceRight((all, before) => ({
+      heard: [...before.heard, ...all.heard],
+      delivered: [...before.delivered, ...all.delivered],
+      failed: [...before.failed, ...all.failed],
+      resyncs: [...before.resyncs, ...all.resyncs],
+      epochs: [...before.epochs, ...all.epochs]
+    }), now)
+  }
+
+  /** Closes the page, and what it was in if that is a profile of its own */
+  async leave (): Promise<void> {
+    this.#before.push(await tell(this.page, 'seen'))
+    await this.page.close()
+  }
+
+  /** The page in a new tab */
+  async again (world: World, context?: Context): Promise<void> {
+    this.context = context ?? this.context
+    this.page = await world.page(this.name, 'services.html', this.context)
+    await this.start()
   }
 
   async sees (other: Peer): Promise<boolean> {
     return (await tell(this.page, 'here')).includes(other.id)
   }
 
-  async send (to: Peer, from: number, count: number): Promise<void> {
+  /** So many numbered messages at once, after those that it said before */
+  async say (to: Peer, count: number): Promise<void> {
+    const from = this.said
+    this.said += count
     await tell(this.page, 'send', to.id, from, count)
   }
 
@@ -153,10 +183,14 @@ export function range (count: number): number[] {
 export class Pair {
   readonly a: Peer
   readonly b: Peer
-  #said = 0
+  /** Resyncs that were asked about */
+  readonly #told = [0, 0]
 
-  static async open (world: World, relay: Relay): Promise<Pair> {
-    const pair = new Pair(...await Promise.all([Peer.open(world, 'Alice', relay), Peer.open(world, 'Bob', relay)]))
+  /** `context`: the profile of the first one, if a test wants to lay hands on it */
+  static async open (world: World, relay: Relay, context?: Context): Promise<Pair> {
+    const pair = new Pair(...await Promise.all([
+      Peer.open(world, 'Alice', relay, context), Peer.open(world, 'Bob', relay)
+    ]))
     await pair.meet()
     await pair.say(1)
     await pair.arrived()
@@ -178,8 +212,7 @@ export class Pair {
 
   /** Each says so much to the other */
   async say (count: number): Promise<void> {
-    await Promise.all([this.a.send(this.b, this.#said, count), this.b.send(this.a, this.#said, count)])
-    this.#said += count
+    await Promise.all([this.a.say(this.b, count), this.b.say(this.a, count)])
   }
 
   /** All that was said has arrived once and in order, and those who said it know */
@@ -188,12 +221,12 @@ export class Pair {
       let last = ''
       await until(() => `what ${from.name} says arrives: ${last}`, async () => {
         const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
-        last = `of ${this.#said}, ${heard.length} heard, ${delivered.length} delivered, ${failed.join()}`
-        return delivered.length >= this.#said && heard.length >= this.#said
+        last = `of ${from.said}, ${heard.length} heard, ${delivered.length} delivered, ${failed.join()}`
+        return delivered.length >= from.said && heard.length >= from.said
       }, patience)
       const [{ delivered, failed }, { heard }] = [await from.seen(), await to.seen()]
-      expect(heard, `what ${to.name} heard`).to.deep.equal(range(this.#said))
-      expect(delivered, `what ${from.name} was told`).to.deep.equal(range(this.#said))
+      expect(heard, `what ${to.name} heard`).to.deep.equal(range(from.said))
+      expect(delivered, `what ${from.name} was told`).to.deep.equal(range(from.said))
       expect(failed.filter(what => !what.startsWith('rekey')), `what ${from.name} could not send`).to.deep.equal([])
     }
   }
@@ -212,7 +245,9 @@ export class Pair {
     return Promise.all([this.a.state(this.b), this.b.state(this.a)])
   }
 
-  async resyncs (): Promise<string[]> {
-    return (await Promise.all(this.both.map(async peer => peer.seen()))).flatMap(({ resyncs }) => resyncs)
+  /** Those of each since they were asked about before */
+  async resyncs (): Promise<string[][]> {
+    const all = await Promise.all(this.both.map(async peer => (await peer.seen()).resyncs))
+    return all.map((resyncs, i) => resyncs.slice(this.#told[i], this.#told[i] = resyncs.length))
   }
 }
