@@ -5,10 +5,6 @@ import { nameIn, openProfile, openStore, register } from './profile.ts'
 import type { FileState, Message } from './conversation.ts'
 import type { Person, Profile } from './profile.ts'
 
-const STATES: Record<Message['state'], string> = {
-  queued: 'queued', delivered: 'delivered', read: 'read', received: ''
-}
-
 const query = new URLSearchParams(location.search)
 const find = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T
 const messages = find('messages')
@@ -53,9 +49,10 @@ function changed (): void {
 }
 
 function show (profile: Profile): void {
-  const people = profile.people().sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.name < b.name ? -1 : 1))
-  const connections = profile.connections()
-  find('connection').textContent = connections > 0 ? `connected to ${connections}` : 'not connected: what you say waits here'
+  const people = profile.people.sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.name < b.name ? -1 : 1))
+  const { connections } = profile
+  const connection = connections > 0 ? `connected to ${connections}` : 'not connected: what you say waits here'
+  find('connection').textContent !== connection && (find('connection').textContent = connection)
   find('nobody').hidden = people.length > 0
   showPeople(people)
 
@@ -100,18 +97,10 @@ function showTalk ({ name, isHere, conversation }: Person): void {
   find('with').textContent = `${name} (${isHere ? 'online' : 'away'})`
   conversation.messages.forEach((message, i) => {
     const file = message.file == null ? undefined : conversation.files.get(message.file.transfer)
-    const said = [message.state, file?.state, file?.bytes].join()
-    const before = shown.get(message.id)
-
-    if (before?.dataset.said !== said) {
-      const made = before ?? element('li', message.state === 'received' ? 'theirs' : 'mine')
-      made.dataset.said = said
-      made.replaceChildren(...bodyOf(message, file))
-      shown.set(message.id, made)
-    }
-
-    const made = shown.get(message.id)
-    made != null && messages.children[i] !== made && messages.insertBefore(made, messages.children[i] ?? null)
+    const made = shown.get(message.id) ?? element('li', message.state === 'received' ? 'theirs' : 'mine')
+    shown.set(message.id, made)
+    showMessage(made, message, file)
+    messages.children[i] !== made && messages.insertBefore(made, messages.children[i] ?? null)
   })
 
   if (isAtEnd) {
@@ -122,15 +111,26 @@ function showTalk ({ name, isHere, conversation }: Person): void {
   }
 }
 
-function bodyOf (message: Message, file?: FileState): Array<Node | string> {
+/** Only what is not as it was is made anew: buttons keep the focus, and nothing is read out twice */
+function showMessage (made: HTMLElement, message: Message, file?: FileState): void {
   const when = new Date(message.time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
-  const state = STATES[message.state]
-  const line = element('small', '', state === '' ? when : `${when} · ${state}`)
-  return message.file == null ? [message.text, line] : [fileOf(message.file, message.state, file), line]
+  const line = message.state === 'received' ? when : `${when} · ${message.state}`
+  const kind = `${message.text === ''} ${file?.state}`
+
+  if (made.dataset.kind !== kind) {
+    made.dataset.kind = kind
+    const body = message.file == null ? message.text : fileOf(message.file, message.state, file)
+    made.replaceChildren(body, element('small'))
+  }
+
+  const bar = made.querySelector('progress')
+  bar != null && (bar.value = file?.bytes ?? 0)
+  made.lastElementChild != null && made.lastElementChild.textContent !== line &&
+    (made.lastElementChild.textContent = line)
 }
 
 function fileOf ({ name, size }: NonNullable<Message['file']>, state: Message['state'], file?: FileState): HTMLElement {
-  const made = element('div', 'file', `${name} (${sizeOf(size)})`)
+  const made = element('div', 'file', element('span', '', `${name} (${sizeOf(size)})`))
 
   switch (file?.state) {
     case 'offered':
@@ -140,7 +140,6 @@ function fileOf ({ name, size }: NonNullable<Message['file']>, state: Message['s
     case 'moving': {
       const bar = document.createElement('progress')
       bar.max = size
-      bar.value = file.bytes
       bar.setAttribute('aria-label', `${name}: how much has arrived`)
       made.append(bar, button('Cancel', () => { file.stop?.() }))
       break

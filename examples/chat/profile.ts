@@ -5,7 +5,7 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
-import { identify } from '@libp2p/identify'
+import { identify, identifyPush } from '@libp2p/identify'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { webRTC } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
@@ -56,7 +56,7 @@ export interface ProfileInit {
   rekeyAge?: number
 }
 
-export interface Services extends Record<string, unknown> {
+export interface Services {
   sessions: Sessions
   logs: SharedLogs
   transfers: Transfers
@@ -79,10 +79,20 @@ export async function register (store: IDBDatastore, name: string): Promise<void
   await store.put(NAME, encode(name.trim().slice(0, MAX_NAME)))
 }
 
-export type Profile = Awaited<ReturnType<typeof openProfile>>
+export interface Profile {
+  readonly id: string
+  readonly name: string
+  /** Those who were met, whether they are here or away */
+  readonly people: Person[]
+  /** How many relays, and people, this page has a connection to at present */
+  readonly connections: number
+  readonly node: { services: Services }
+  /** May be called twice, and at any time */
+  close (): Promise<void>
+}
 
 /** Starts the node of a person who is registered */
-export async function openProfile (store: IDBDatastore, init: ProfileInit) {
+export async function openProfile (store: IDBDatastore, init: ProfileInit): Promise<Profile> {
   const { onChange, direct = true, rekeyAge } = init
   const name = await nameIn(store) ?? ''
   const known = new Set(await init.relays())
@@ -102,6 +112,8 @@ export async function openProfile (store: IDBDatastore, init: ProfileInit) {
     connectionGater: { denyDialMultiaddr: () => false },
     services: {
       identify: identify(),
+      // the relay learns of the way to us over itself, and tells others
+      push: identifyPush(),
       pubsub: directSub(),
       connected: stayConnected({ known }),
       sessions: sessions({
@@ -206,11 +218,9 @@ export async function openProfile (store: IDBDatastore, init: ProfileInit) {
     id: node.peerId.toString(),
     name,
     node,
-    people: (): Person[] => [...people.values()],
-    /** How many relays, and people, this page has a connection to at present */
-    connections: (): number => pubsub.getPeers().length,
-    /** May be called twice, and at any time */
-    async close (): Promise<void> {
+    get people () { return [...people.values()] },
+    get connections () { return pubsub.getPeers().length },
+    close: async () => {
       clearInterval(looking)
       await node.stop()
     }

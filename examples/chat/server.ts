@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { circuitRelayServer } from '@libp2p/circuit-relay-v2'
-import { identify } from '@libp2p/identify'
+import { identify, identifyPush } from '@libp2p/identify'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p } from 'libp2p'
 import { directSub, stayConnected } from 'libp2p-sheaf'
@@ -31,7 +31,12 @@ async function startRelay (): Promise<string[]> {
     // all browsers are on this machine: the default of 5 connections a second is made for strangers
     connectionManager: { inboundConnectionThreshold: 100 },
     services: {
-      identify: identify(), pubsub: directSub(), relay: circuitRelayServer(), connected: stayConnected()
+      identify: identify(),
+      push: identifyPush(),
+      pubsub: directSub(),
+      relay: circuitRelayServer(),
+      // tells browsers of each other
+      connected: stayConnected()
     }
   })
   return relay.getMultiaddrs().map(String)

@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { ALICE, BOB, couple, Person } from './person.ts'
+import { ALICE, BOB, couple } from './person.ts'
 import { PATIENCE, until } from './until.ts'
 import { Pair, range, tell, World } from './world.ts'
 import type { Relay } from './relays.ts'

@@ -86,7 +86,7 @@ describe('two browsers whose relay fails', function () {
     relay = other
   })
 
-  for (const phase of PHASES) {
+  PHASES.forEach(phase => {
     it(`agree on a new key all the same when it is killed at ${nameOf(phase)}, and replaced`, async () => {
       const { a, b, both } = pair
       const [{ epoch }] = await pair.states()
@@ -106,5 +106,5 @@ describe('two browsers whose relay fails', function () {
       await goOn()
       await pair.isPast(epoch)
     })
-  }
+  })
 })

@@ -41,7 +41,7 @@ describe('two browsers whose sockets are reset', function () {
     await pair.arrived()
   })
 
-  for (const phase of PHASES) {
+  PHASES.forEach(phase => {
     it(`agree on a new key all the same when the sockets are reset at ${nameOf(phase)}, which is lost`, async () => {
       const { a, b } = pair
       const [{ epoch }] = await pair.states()
@@ -54,5 +54,5 @@ describe('two browsers whose sockets are reset', function () {
       await pair.isPast(epoch)
       expect(await pair.resyncs()).to.deep.equal([[], []])
     })
-  }
+  })
 })

@@ -2,14 +2,14 @@
  * A page with the services of the chat, and nothing to look at: numbered messages over sessions, what became of them, and
  * new keys when a test wants them. The chat's own `openProfile()` starts it.
  */
-import type { PeerId, TypedEventTarget } from '@libp2p/interface'
 import type { SessionEvents, Sessions, SessionState, StayConnected } from '../../src/index.ts'
+import type { PeerId, TypedEventTarget } from '@libp2p/interface'
 
 interface Profile {
   id: string
   node: { services: { sessions: Sessions, connected: StayConnected } }
-  people (): Array<{ id: string, name: string, isHere: boolean, conversation: { peer: PeerId } }>
-  connections (): number
+  people: Array<{ id: string, name: string, isHere: boolean, conversation: { peer: PeerId } }>
+  connections: number
   close (): Promise<void>
 }
 
@@ -54,7 +54,7 @@ let profile: Profile
 let named: string[] = []
 
 function peerOf (id: string): PeerId {
-  const person = profile.people().find(person => person.id === id)
+  const person = profile.people.find(person => person.id === id)
 
   if (person == null) {
     throw new Error(`nobody has the id ${id}`)
@@ -85,8 +85,8 @@ const page: ServicesPage = {
     return profile.id
   },
   relays: relays => { named = relays },
-  here: () => profile.people().filter(({ isHere }) => isHere).map(({ id }) => id),
-  connections: () => profile.connections(),
+  here: () => profile.people.filter(({ isHere }) => isHere).map(({ id }) => id),
+  connections: () => profile.connections,
   send: (to, from, count) => {
     for (let i = from; i < from + count; i++) {
       const data = new Uint8Array(4)

@@ -248,6 +248,10 @@ export class Pair {
   /** Those of each since they were asked about before */
   async resyncs (): Promise<string[][]> {
     const all = await Promise.all(this.both.map(async peer => (await peer.seen()).resyncs))
-    return all.map((resyncs, i) => resyncs.slice(this.#told[i], this.#told[i] = resyncs.length))
+    return all.map((resyncs, i) => {
+      const told = this.#told[i]
+      this.#told[i] = resyncs.length
+      return resyncs.slice(told)
+    })
   }
 }
