@@ -112,13 +112,13 @@ export class Conversation {
 
   /** What came over the session: the log brings the same, sooner or later */
   hear (said: Said): void {
+    const isKnown = this.#messages.has(said.id)
+
     if (said.type === 'read') {
-      this.#read(said.id)
-    } else if (!this.#messages.has(String(said.id))) {
+      isKnown && this.#read(said.id)
+    } else if (!isKnown && typeof said.id === 'string' && [said.time, said.counter].every(Number.isSafeInteger)) {
       const { id, time, counter } = said
-      this.#add({
-        ...contentOf(said), id: String(id), time: Number(time), counter: Number(counter), state: 'received'
-      })
+      this.#add({ ...contentOf(said), id, time, counter, state: 'received' })
     }
   }
 

@@ -230,7 +230,10 @@ async function run (): Promise<void> {
   find('chat').hidden = false
   listen()
   show(opened)
+  // the others hear at once that this person is gone
   addEventListener('pagehide', () => { opened.close().catch(() => {}) })
+  // the browser had kept the page, whose node is closed
+  window.addEventListener('pageshow', ({ persisted }) => { persisted && location.reload() })
 }
 
 // one tab at a time has the profile: the next one takes over

@@ -60,9 +60,9 @@ async function chromium (): Promise<{ chromium: Chromium, executablePath?: strin
   return { chromium: runner('playwright-core').chromium, executablePath }
 }
 
-export async function launch (): Promise<Browser> {
+export async function launch (args: string[] = []): Promise<Browser> {
   const { chromium: found, executablePath } = await chromium()
-  return found.launch({ executablePath })
+  return found.launch({ executablePath, args })
 }
 
 /** A profile in a directory of its own, which a test can copy, and put back */

@@ -5,10 +5,16 @@
 import type { SessionEvents, Sessions, SessionState, StayConnected } from '../../src/index.ts'
 import type { PeerId, TypedEventTarget } from '@libp2p/interface'
 
+interface Conversation {
+  peer: PeerId
+  messages: Array<{ text: string, state: string }>
+  say (content: { text: string }): Promise<void>
+}
+
 interface Profile {
   id: string
   node: { services: { sessions: Sessions, connected: StayConnected } }
-  people: Array<{ id: string, name: string, isHere: boolean, conversation: { peer: PeerId } }>
+  people: Array<{ id: string, name: string, isHere: boolean, conversation: Conversation }>
   connections: number
   close (): Promise<void>
 }
@@ -43,6 +49,10 @@ export interface ServicesPage {
   /** Resolves to the epoch, or to why there is none */
   rekey (to: string): void
   seen (): Seen
+  /** Through the conversation of the chat, which remembers it. Resolves when it is stored */
+  write (to: string, texts: string[]): Promise<void>
+  /** What the conversation shows: texts of the other side, and those of this one that are not known to have arrived */
+  read (of: string): { heard: string[], queued: string[] }
   state (of: string): SessionState | undefined
   dialled (): ReturnType<StayConnected['diagnostics']>
   close (): Promise<void>
@@ -53,14 +63,14 @@ const seen: Seen = { heard: [], delivered: [], failed: [], resyncs: [], epochs: 
 let profile: Profile
 let named: string[] = []
 
-function peerOf (id: string): PeerId {
+function conversationWith (id: string): Conversation {
   const person = profile.people.find(person => person.id === id)
 
   if (person == null) {
     throw new Error(`nobody has the id ${id}`)
   }
 
-  return person.conversation.peer
+  return person.conversation
 }
 
 const page: ServicesPage = {
@@ -91,18 +101,27 @@ const page: ServicesPage = {
     for (let i = from; i < from + count; i++) {
       const data = new Uint8Array(4)
       new DataView(data.buffer).setUint32(0, i)
-      profile.node.services.sessions.send(peerOf(to), data, { protocol: PROTOCOL }).then(
+      profile.node.services.sessions.send(conversationWith(to).peer, data, { protocol: PROTOCOL }).then(
         () => { seen.delivered.push(i) },
         err => { seen.failed.push(`${i}: ${err.name}`) }
       )
     }
   },
   rekey: to => {
-    profile.node.services.sessions.rekey(peerOf(to)).catch(err => { seen.failed.push(`rekey: ${err.name}`) })
+    profile.node.services.sessions.rekey(conversationWith(to).peer).catch(err => { seen.failed.push(`rekey: ${err.name}`) })
+  },
+  write: async (to, texts) => {
+    await Promise.all(texts.map(async text => conversationWith(to).say({ text })))
+  },
+  read: of => {
+    const { messages } = conversationWith(of)
+    const textsOf = (state: string): string[] =>
+      messages.filter(message => message.state === state).map(({ text }) => text)
+    return { heard: textsOf('received'), queued: textsOf('queued') }
   },
   seen: () => seen,
   state: of => {
-    const { peerId, ...state } = profile.node.services.sessions.state(peerOf(of)) ?? {}
+    const { peerId, ...state } = profile.node.services.sessions.state(conversationWith(of).peer) ?? {}
     return state as SessionState
   },
   dialled: () => profile.node.services.connected.diagnostics(),

@@ -19,28 +19,37 @@ export class World {
   #site?: Site
   #proxies: Proxy[] = []
 
-  /** Registers the hooks of mocha */
+  /** For a file of tests: registers the hooks of mocha, and fails a test when a console has an error */
   static create (): World {
     const world = new World()
 
     before(async function () {
       this.timeout(PATIENCE * 3)
-      world.#site = await Site.start()
-      world.#browser = await launch()
+      await world.begin()
     })
 
     after(async function () {
       this.timeout(PATIENCE)
-      await world.#browser?.close()
-      await killRelays()
-      world.#proxies.forEach(proxy => { proxy.stop() })
-      world.#site?.stop()
+      await world.end()
       world.#checkConsoles()
     })
 
     afterEach(() => { world.#checkConsoles() })
 
     return world
+  }
+
+  /** `args`: what the browser is started with beside the rest */
+  async begin (args: string[] = []): Promise<void> {
+    this.#site = await Site.start()
+    this.#browser = await launch(args)
+  }
+
+  async end (): Promise<void> {
+    await this.#browser?.close()
+    await killRelays()
+    this.#proxies.forEach(proxy => { proxy.stop() })
+    this.#site?.stop()
   }
 
   get site (): Site {
@@ -137,6 +146,23 @@ export class Peer {
     await this.page.close()
   }
 
+  /** The tab crashes: nothing of it says goodbye */
+  async kill (): Promise<void> {
+    this.#before.push(await tell(this.page, 'seen'))
+    const crashed = new Promise<void>(resolve => { this.page.on('crash', () => { resolve() }) })
+    // never loads
+    this.page.goto('chrome://crash').catch(() => {})
+    await crashed
+  }
+
+  /** Bytes of its heap, after a collection where the browser lets pages ask for one */
+  async heap (): Promise<number> {
+    return this.page.evaluate(() => {
+      (globalThis as any).gc?.()
+      return (performance as any).memory.usedJSHeapSize
+    })
+  }
+
   /** The page in a new tab */
   async again (world: World, context?: Context): Promise<void> {
     this.context = context ?? this.context
@@ -157,6 +183,15 @@ export class Peer {
 
   async rekey (other: Peer): Promise<void> {
     await tell(this.page, 'rekey', other.id)
+  }
+
+  /** Through the conversation of the chat, which remembers it */
+  async write (to: Peer, texts: string[]): Promise<void> {
+    await tell(this.page, 'write', to.id, texts)
+  }
+
+  async read (of: Peer): Promise<{ heard: string[], queued: string[] }> {
+    return tell(this.page, 'read', of.id)
   }
 
   /** From now on these are the relays that there are */
