@@ -3,6 +3,8 @@ import type { PeerId } from '@libp2p/interface'
 import type { Entry, IncomingTransfer, Offer, OutboundTransfer, SharedLog } from 'libp2p-sheaf'
 
 export const PROTOCOL = 'libp2p-sheaf/chat/1'
+/** Up to which message the other side has read */
+const READ = 'read'
 /** Messages that are on their way at a time: a session takes 1,024 */
 const IN_FLIGHT = 256
 export const MAX_TEXT = 10_000
@@ -57,6 +59,8 @@ export class Conversation {
   readonly #log: Promise<SharedLog>
   readonly #messages = new Map<string, Message>()
   readonly #sending = new Set<string>()
+  /** What came over the session, and is not in the log yet */
+  readonly #unlogged = new Set<string>()
   /** The last message of the other side that the page has shown, and that we have told it about */
   #told?: string
 
@@ -118,7 +122,11 @@ export class Conversation {
       isKnown && this.#read(said.id)
     } else if (!isKnown && typeof said.id === 'string' && [said.time, said.counter].every(Number.isSafeInteger)) {
       const { id, time, counter } = said
-      this.#add({ ...contentOf(said), id, time, counter, state: 'received' })
+      const message: Message = { ...contentOf(said), id, time, counter, state: 'received' }
+      this.#add(message)
+      // the log brings it a moment later: until then a page that is loaded anew finds it here
+      this.#unlogged.add(id)
+      this.#keep(id, message).catch(reportError)
     }
   }
 
@@ -143,7 +151,7 @@ export class Conversation {
         this.#sending.add(id)
         this.#send({ type: 'message', id, time, counter, text, file }).then(async () => {
           this.#sending.delete(id)
-          await this.#mark(id, 'delivered')
+          await this.#arrived(id)
           this.deliver()
         }).catch(err => {
           this.#sending.delete(id)
@@ -167,8 +175,16 @@ export class Conversation {
     let read = ''
 
     for await (const { name, value } of log.shelf(PROTOCOL).read()) {
-      const [key, mark] = [decode<string>(name), decode<string>(value)]
-      key === 'read' ? read = mark : marks.set(key, 'delivered')
+      const [key, kept] = [decode<string>(name), decode<string | Message>(value)]
+
+      if (typeof kept !== 'string') {
+        this.#unlogged.add(key)
+        this.#add(kept)
+      } else if (key === READ) {
+        read = kept
+      } else {
+        marks.set(key, 'delivered')
+      }
     }
 
     const add = (entry: Entry): void => {
@@ -182,6 +198,7 @@ export class Conversation {
         state: isMine ? this.#messages.get(id)?.state ?? marks.get(id) ?? 'queued' : 'received'
       })
       isMine && this.deliver()
+      this.#unlogged.delete(id) && this.#keep(id).catch(reportError)
     }
     log.addEventListener('entry:add', ({ detail: { entry } }) => { add(entry) })
 
@@ -204,16 +221,22 @@ export class Conversation {
     messages.slice(0, messages.findIndex(message => message.id === id) + 1)
       .filter(({ state }) => state === 'queued' || state === 'delivered')
       .forEach(message => { message.state = 'read' })
-    id !== '' && this.#mark('read', id).catch(reportError)
+    id !== '' && this.#keep(READ, id).catch(reportError)
     this.#onChange()
   }
 
-  /** Remembered beside the log: a page that is loaded anew sends what is not known to have arrived */
-  async #mark (name: string, value: string): Promise<void> {
-    const message = this.#messages.get(name)
+  async #arrived (id: string): Promise<void> {
+    const message = this.#messages.get(id)
     message?.state === 'queued' && (message.state = 'delivered')
     this.#onChange()
-    await (await this.#log).shelf(PROTOCOL).write([{ name: encode(name), value: encode(value) }])
+    // a page that is loaded anew sends what is not known to have arrived
+    await this.#keep(id, 'delivered')
+  }
+
+  /** Beside the log; without a value it is deleted */
+  async #keep (name: string, value?: string | Message): Promise<void> {
+    const change = { name: encode(name), ...value == null ? {} : { value: encode(value) } }
+    await (await this.#log).shelf(PROTOCOL).write([change])
   }
 
   async #receive (id: string, incoming: IncomingTransfer): Promise<void> {

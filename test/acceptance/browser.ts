@@ -71,6 +71,14 @@ export async function launchIn (directory: string): Promise<Context> {
   return found.launchPersistentContext(directory, { executablePath })
 }
 
+/** Kills the tab: resolves when it is dead */
+export async function crash (page: Page): Promise<void> {
+  const crashed = new Promise<void>(resolve => { page.on('crash', () => { resolve() }) })
+  // never loads
+  page.goto('chrome://crash').catch(() => {})
+  await crashed
+}
+
 /** Notes whatever goes wrong in a page */
 export function watch (page: Page, name: string, errors: string[]): void {
   page.setDefaultTimeout(PATIENCE)

@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import { crash } from './browser.ts'
 import { ALICE, BOB, couple } from './person.ts'
 import { PATIENCE, until } from './until.ts'
 import { Pair, range, tell, World } from './world.ts'
@@ -54,8 +55,7 @@ describe('browsers that are closed', function () {
 
     await until('they are stored', async () => (await a.states()).length === said.length)
     expect(await a.states()).to.deep.equal(said.map(() => 'queued'))
-    // never loads
-    a.page.goto('chrome://crash').catch(() => {})
+    await crash(a.page)
     await until('the second tab takes over', hasIt, TAKE_OVER)
     a.proxy.lead(relay.port)
     a.page = second

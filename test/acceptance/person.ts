@@ -113,6 +113,15 @@ export class Person {
     }, patience)
   }
 
+  /** The page shows so many messages */
+  async shows (count: number): Promise<void> {
+    let last: Shown[] = []
+    await until(() => `${this.name} sees ${count} messages: ${last.length}, ${JSON.stringify(last)}`, async () => {
+      last = await this.shown()
+      return last.length === count
+    })
+  }
+
   /** All that this person said is in this state */
   async all (state: string, patience?: number): Promise<void> {
     let last: string[] = []

@@ -1,5 +1,5 @@
 import { expect } from 'aegir/chai'
-import { launch, watch } from './browser.ts'
+import { crash, launch, watch } from './browser.ts'
 import { Proxy } from './proxy.ts'
 import { killRelays, Relay } from './relays.ts'
 import { Site } from './site.ts'
@@ -149,10 +149,7 @@ export class Peer {
   /** The tab crashes: nothing of it says goodbye */
   async kill (): Promise<void> {
     this.#before.push(await tell(this.page, 'seen'))
-    const crashed = new Promise<void>(resolve => { this.page.on('crash', () => { resolve() }) })
-    // never loads
-    this.page.goto('chrome://crash').catch(() => {})
-    await crashed
+    await crash(this.page)
   }
 
   /** Bytes of its heap, after a collection where the browser lets pages ask for one */
