@@ -112,6 +112,26 @@ describe('two people at the chat', function () {
     await a.all('read')
   })
 
+  it('have what had arrived also when they load the page anew at once, and no relay is there', async () => {
+    const said = range(5).map(i => `said just before ${i}`)
+    const heard = [...await b.heard(), ...said]
+
+    for (const text of said) {
+      await a.say(text)
+    }
+
+    await b.hears(said)
+    b.proxy.cut()
+    await b.page.close()
+    await b.again(world)
+    await b.lookAt(ALICE)
+    await b.hears(said)
+    expect(await b.heard()).to.deep.equal(heard)
+    expect(await b.isConnected()).to.equal(false)
+    b.proxy.lead(relay.port)
+    await a.all('read')
+  })
+
   it('are shown as away when they close the page, and hear what was said meanwhile when they are back', async () => {
     await b.page.close()
     await a.sees(BOB, 'away')

@@ -79,6 +79,11 @@ export class Person {
 
   async talkTo (name: string): Promise<void> {
     await this.sees(name)
+    await this.lookAt(name)
+  }
+
+  /** Whether that one is there or not */
+  async lookAt (name: string): Promise<void> {
     await this.page.click(`#people button:has-text("${name}")`)
   }
 
