@@ -31,10 +31,22 @@ const PACKAGE: Record<string, string> = {
 /** Comes with aegir */
 const aegir = createRequire(import.meta.resolve('aegir/chai'))
 
+/** Imports of the package's own, such as '#sha256', as browsers have them: package.json names what is built of each */
+async function forBrowsersOnly (): Promise<Map<string, string>> {
+  const { imports = {} } = JSON.parse(await readFile(new URL('package.json', ROOT), 'utf8'))
+  return new Map(Object.entries<{ browser: string }>(imports).map(([name, { browser }]) =>
+    [name, fileURLToPath(new URL(browser.replace(/^.\/dist\/src\//, '').replace(/js$/, EXTENSION), SOURCES))]))
+}
+
 /** The scripts of the pages. Files for browsers stand in for those for Node, as package.json says for what is published */
 async function bundle (): Promise<Map<string, Uint8Array>> {
+  const own = await forBrowsersOnly()
   const forBrowsers = (build: Build): void => {
     build.onResolve({ filter: /^libp2p-sheaf/ }, ({ path }) => ({ path: fileURLToPath(new URL(PACKAGE[path], SOURCES)) }))
+    build.onResolve({ filter: /^#/ }, ({ path: name }) => {
+      const path = own.get(name)
+      return path == null ? undefined : { path }
+    })
     build.onResolve({ filter: /^\..*\.[jt]s$/ }, ({ path, resolveDir }) => {
       const file = join(resolveDir, path.replace(/(\.[jt]s)$/, '.browser$1'))
       return existsSync(file) ? { path: file } : undefined
