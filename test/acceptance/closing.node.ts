@@ -72,6 +72,7 @@ describe('browsers that are closed', function () {
     a.page = third
     await a.enter()
     await a.talkTo(BOB)
+    await a.shows(said.length)
     expect((await a.shown()).map(({ text }) => text)).to.deep.equal(said)
     await b.page.close()
     await third.close()
