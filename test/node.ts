@@ -2,6 +2,7 @@
  * What runs in Node only: everything with sockets, and whole worlds of cores, in which every engine sees the same
  */
 import { guardProcess } from './fixtures/guard.ts'
+import './acceptance/resets.node.ts'
 import './connect/stay-connected.node.ts'
 import './contract/contract.node.ts'
 import './database/documents.node.ts'

@@ -125,7 +125,7 @@ describe('the page of the inspector, in Chromium', function () {
   test('shows a node that is alone: what is missing, and what to do', async ({ dir }) => {
     const { inspector, terminal } = await start(dir, '--store', 'memory')
     const { page, context, complaints } = await watch(inspector)
-    await reads(page, '.safety', /Is my data safe\? Not yet\. .*1 copy.*Start another node/)
+    await reads(page, '.safety', /Is my data safe\? Yes\. Nothing is in it yet/)
     await reads(page, '.of-ring', /100 % of the entries have fewer than 2 copies.*1 copy of 100 % of the entries/)
     await reads(page, '.of-peers', /this node .*Replicator It is the only one so far\./)
     await reads(page, '.of-entries', /Nothing is in the log yet/)
@@ -133,6 +133,7 @@ describe('the page of the inspector, in Chromium', function () {
     await picture(page, 'empty')
     terminal.type('the first line')
     await reads(page, '.of-entries', /this node .* 14 B the first line/)
+    await reads(page, '.safety', /Is my data safe\? Not yet\. .*1 copy.*Start another node/)
     expect(await broken(page)).to.deep.equal([])
 
     terminal.signal('SIGKILL')
