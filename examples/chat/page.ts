@@ -1,5 +1,5 @@
 /**
- * The page: shows what the profile says, and tells it what the person does. What others say is put into text nodes only.
+ * The page: shows what the profile says, and tells it what the person does. What others say is put into text nodes only
  */
 import { nameIn, openProfile, openStore, register } from './profile.ts'
 import type { FileState, Message } from './conversation.ts'

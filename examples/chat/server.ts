@@ -1,6 +1,6 @@
 /**
- * Starts a relay, and serves the page: `node server.ts [--port 8080] [--relay ADDRESS]...`. With --relay it starts none,
- * and names these to the page.
+ * Starts a relay, and serves the page: `node server.ts [--port 8080] [--relay ADDRESS]...`. With --relay it starts
+ * none, and names these to the page.
  */
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'

@@ -3,6 +3,7 @@ import { crash } from './browser.ts'
 import { ALICE, BOB, couple } from './person.ts'
 import { PATIENCE, until } from './until.ts'
 import { Pair, range, tell, World } from './world.ts'
+import type { Page } from './browser.ts'
 import type { Relay } from './relays.ts'
 
 const SOME = 20
@@ -16,7 +17,7 @@ describe('browsers that are closed', function () {
 
   before(async () => { relay = await world.relay() })
 
-  it('say nothing on their consoles, in whatever order, twice, in the middle of a round, and while messages wait', async () => {
+  it('say nothing on their consoles, in any order, twice, in the middle of a round, and while messages wait', async () => {
     const pair = await Pair.open(world, relay)
     const { a, b } = pair
 
@@ -40,12 +41,12 @@ describe('browsers that are closed', function () {
     await Promise.all(pair.both.map(async peer => peer.page.close()))
   })
 
-  it('leave the profile to another tab within 3 s when theirs is closed, or killed with 10 messages pending, which arrive once', async () => {
+  it('leave the profile to another tab within 3 s, also when killed with 10 messages pending, which arrive once', async () => {
     const [a, b] = await couple(world, relay)
     const second = await world.page(ALICE, a.path, a.context)
-    await until('the second tab waits', async () => second.evaluate(() => document.getElementById('wait')?.hidden === false))
-    const hasIt = async (): Promise<boolean> => second.evaluate(() => document.getElementById('wait')?.hidden === true)
-    expect(await hasIt()).to.equal(false)
+    const waits = async (page: Page): Promise<boolean> =>
+      page.evaluate(() => document.getElementById('wait')?.hidden === false)
+    await until('the second tab waits', async () => waits(second))
     const said = range(10).map(i => `said by a tab that is killed ${i}`)
     a.proxy.cut()
 
@@ -56,7 +57,7 @@ describe('browsers that are closed', function () {
     await until('they are stored', async () => (await a.states()).length === said.length)
     expect(await a.states()).to.deep.equal(said.map(() => 'queued'))
     await crash(a.page)
-    await until('the second tab takes over', hasIt, TAKE_OVER)
+    await until('the second tab takes over', async () => !await waits(second), TAKE_OVER)
     a.proxy.lead(relay.port)
     a.page = second
     await a.enter()
@@ -66,9 +67,9 @@ describe('browsers that are closed', function () {
     await a.all('read')
 
     const third = await world.page(ALICE, a.path, a.context)
-    await until('the third tab waits', async () => third.evaluate(() => document.getElementById('wait')?.hidden === false))
+    await until('the third tab waits', async () => waits(third))
     await second.close()
-    await until('the third tab takes over', async () => third.evaluate(() => document.getElementById('wait')?.hidden === true), TAKE_OVER)
+    await until('the third tab takes over', async () => !await waits(third), TAKE_OVER)
     a.page = third
     await a.enter()
     await a.talkTo(BOB)

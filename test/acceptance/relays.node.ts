@@ -26,7 +26,7 @@ describe('two browsers whose relay fails', function () {
     expect(await pair.resyncs()).to.deep.equal([[], []])
   }
 
-  it('wait longer after each try in vain while it is gone, each as long as it likes, and go on when it is restarted', async () => {
+  it('wait longer after each try in vain while it is gone, no two equally long, and go on when it is restarted', async () => {
     await relay.kill()
     pair.both.forEach(({ proxy }) => {
       proxy.cut()

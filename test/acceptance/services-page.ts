@@ -1,6 +1,6 @@
 /**
- * A page with the services of the chat, and nothing to look at: numbered messages over sessions, what became of them, and
- * new keys when a test wants them. The chat's own `openProfile()` starts it.
+ * A page with the services of the chat, and nothing to look at: numbered messages over sessions, what became of them,
+ * and new keys when a test wants them. The chat's own `openProfile()` starts it.
  */
 import type { SessionEvents, Sessions, SessionState, StayConnected } from '../../src/index.ts'
 import type { PeerId, TypedEventTarget } from '@libp2p/interface'

@@ -14,7 +14,7 @@ import type { ChildProcess } from 'node:child_process'
 const NOTICED = 12_000
 
 describe('npm start --workspace examples/chat', function () {
-  this.timeout(PATIENCE * 3)
+  this.timeout(PATIENCE * 4)
   const errors: string[] = []
   const lines: string[] = []
   let server: ChildProcess
@@ -50,7 +50,7 @@ describe('npm start --workspace examples/chat', function () {
     await Promise.all([a.talkTo(BOB), b.talkTo(ALICE)])
     await a.say('over the relay, or not')
     await b.hears(['over the relay, or not'])
-    await until('they are connected directly', async () => await a.peers() === 2 && await b.peers() === 2)
+    await until('they are connected directly', async () => await a.peers() === 2 && await b.peers() === 2, PATIENCE * 2)
     server.kill('SIGKILL')
     await pause(NOTICED)
     expect([await a.isConnected(), await b.isConnected()]).to.deep.equal([true, true])

@@ -47,7 +47,7 @@ describe('two browsers, one of which loses what it had stored', function () {
     return (await pair.resyncs()).map(({ length }) => length)
   }
 
-  it('go on after one resync when its storage is rolled back to its first snapshot: epoch 9 is asked for, and only epoch 1 is here', async () => {
+  it('go on after one resync when it is rolled back to its first snapshot: epoch 9 is asked for, only 1 is here', async () => {
     const { a, b } = pair
     await leave()
     await cp(join(directory, 'profile'), join(directory, 'first'), { recursive: true })
