@@ -95,4 +95,3 @@ function comparedInWords ({ peer, equalAt, missing }: StatusEvent['peers'][numbe
     ? `${short(peer)}: not yet`
     : `${short(peer)} has the same, ${count(Math.max(0, Math.round((Date.now() - equalAt) / 1_000)), 'second')} ago`
 }
-

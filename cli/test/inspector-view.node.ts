@@ -1,9 +1,9 @@
 import { expect } from 'aegir/chai'
+import { RING } from 'libp2p-sheaf'
 import { refusalOf } from '../src/inspector/core/guard.ts'
 import { ringOf } from '../src/inspector/core/ring.ts'
 import { viewOf } from '../src/inspector/core/view.ts'
 import { previewOf } from '../src/inspector/core/words.ts'
-import { RING } from 'libp2p-sheaf'
 import type { StatusEvent } from '../src/events.ts'
 import type { Facts } from '../src/inspector/core/facts.ts'
 

@@ -3,8 +3,8 @@ import { statusOf } from '../safety.ts'
 import { previewOf } from './core/words.ts'
 import { Lag } from './lag.ts'
 import type { EntryFact, Facts, ProgressFact } from './core/facts.ts'
-import type { DirectSub, Entry, Sessions, SharedLog, StayConnected, Transfers } from 'libp2p-sheaf'
 import type { Libp2p, PeerId } from '@libp2p/interface'
+import type { DirectSub, Entry, Sessions, SharedLog, StayConnected, Transfers } from 'libp2p-sheaf'
 
 /** What the page is about */
 export interface Source {

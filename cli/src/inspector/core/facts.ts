@@ -1,7 +1,7 @@
+import type { StatusEvent } from '../../events.ts'
 import type {
   MailboxStatus, PeerDiagnostics, Segment, SessionsDiagnostics, TransfersDiagnostics
 } from 'libp2p-sheaf'
-import type { StatusEvent } from '../../events.ts'
 
 /** An entry, as far as the page shows it */
 export interface EntryFact {
