@@ -1,15 +1,12 @@
 /**
- * All tests. Those in Node come first, as they measure: what a browser, a web worker and the command do is mostly to
- * wait, so these run beside each other afterwards. Each run is shown when it is over, so that none is mixed with another.
+ * All tests. Those of the two kinds of browser run beside each other, as they mostly wait, and are shown when they are
+ * over, so that they are not mixed.
  */
 import { spawn } from 'node:child_process'
 
 const IN_NODE = 'aegir test --build false -t node'
-const BESIDE_EACH_OTHER = [
-  'aegir test --build false -t browser',
-  'aegir test --build false -t webworker',
-  'npm test --workspace cli'
-]
+const IN_BROWSERS = ['aegir test --build false -t browser', 'aegir test --build false -t webworker']
+const OF_THE_COMMAND = 'npm test --workspace cli'
 
 /**
  * @param {string} command
@@ -31,7 +28,10 @@ async function run (command, isAlone) {
   return code === 0
 }
 
-const isRightInNode = await run(IN_NODE, true)
-const areRight = await Promise.all(BESIDE_EACH_OTHER.map(async command => run(command, false)))
+const areRight = [
+  await run(IN_NODE, true),
+  ...await Promise.all(IN_BROWSERS.map(async command => run(command, false))),
+  await run(OF_THE_COMMAND, true)
+]
 
-process.exitCode = isRightInNode && areRight.every(isRight => isRight) ? 0 : 1
+process.exitCode = areRight.every(isRight => isRight) ? 0 : 1

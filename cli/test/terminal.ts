@@ -14,6 +14,9 @@ const BIN = fileURLToPath(new URL('../src/sheaf.ts', import.meta.url))
 /** The library as it lies in the repository: nothing has to be built */
 const FROM_SOURCE = ['--conditions=sheaf-source']
 
+/** As Node is where nobody has set anything: what runs the tests sets options of its own */
+const PLAIN = { NODE_NO_WARNINGS: '1', NODE_OPTIONS: '' }
+
 /** It was not started by npm, whatever started the tests */
 const INSTALLED = { npm_command: '', npm_lifecycle_event: '' }
 
@@ -47,7 +50,7 @@ export class Terminal {
     const command = [process.execPath, ...FROM_SOURCE, BIN, ...args]
     const [program, ...rest] = shell == null ? command : ['bash', '-c', shell, ...command]
     // what Node thinks of the way in which the tests were started is no news
-    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, NODE_NO_WARNINGS: '1', ...INSTALLED, ...env } })
+    this.#child = spawn(program, rest, { cwd: dir, env: { ...process.env, ...PLAIN, ...INSTALLED, ...env } })
     this.#closed = once(this.#child, 'close')
     this.#child.stdout.on('data', chunk => { this.shown += String(chunk) })
     createInterface({ input: this.#child.stdout }).on('line', line => { this.#hear(this.lines, line) })
