@@ -1,4 +1,3 @@
-import { BaseDatastore } from 'datastore-core'
 import { StoreInUseError } from '../runtime/errors.ts'
 import { setFence } from '../runtime/fence.ts'
 import { LEASE } from './constants.ts'
@@ -80,12 +79,13 @@ export class Lease {
   }
 }
 
-class GuardedDatastore extends BaseDatastore {
+type Many<T> = Iterable<T> | AsyncIterable<T>
+
+class GuardedDatastore implements Datastore {
   readonly #datastore: Datastore
   readonly #lease: Lease
 
   constructor (datastore: Datastore, lease: Lease) {
-    super()
     this.#datastore = datastore
     this.#lease = lease
   }
@@ -105,6 +105,23 @@ class GuardedDatastore extends BaseDatastore {
 
   async delete (key: Key, options?: AbortOptions): Promise<void> {
     await this.#write(async () => this.#datastore.delete(key, options))
+  }
+
+  async * putMany (pairs: Many<Pair>, options?: AbortOptions): AsyncGenerator<Key> {
+    for await (const { key, value } of pairs) {
+      yield this.put(key, value, options)
+    }
+  }
+
+  async * getMany (keys: Many<Key>, options?: AbortOptions): AsyncGenerator<Pair> {
+    yield * this.#datastore.getMany(keys, options)
+  }
+
+  async * deleteMany (keys: Many<Key>, options?: AbortOptions): AsyncGenerator<Key> {
+    for await (const key of keys) {
+      await this.delete(key, options)
+      yield key
+    }
   }
 
   batch (): Batch {
