@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import { IS_LONG } from '../fixtures/effort.ts'
 import { simulate } from './simulation.ts'
 
-const SEEDS = IS_LONG ? 400 : 25
+const SEEDS = IS_LONG ? 150 : 25
 
 describe('tabs that come, go, freeze and crash at random', () => {
   it(`keep T1 to T5, in ${SEEDS} worlds`, async () => {
