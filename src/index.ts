@@ -27,7 +27,8 @@ export { stayConnected } from './connect/index.ts'
 export { openLog } from './log/index.ts'
 export { EntryId, RingId } from './log/entry-id.ts'
 export {
-  AppendRefusedError, ArchiveCutError, FalseProofError, FutureEntryError, InvalidArchiveError, InvalidContentError, InvalidEntryIdError, InvalidLogIdError,
+  AppendRefusedError, ArchiveCutError, FalseProofError, FutureEntryError, InvalidArchiveError, InvalidContentError,
+  InvalidEntryIdError, InvalidLogIdError,
   InvalidMarkError, LogClosedError, StoreFailedError, StoreInUseError, StoreVersionError, TooManyAppendsError,
   WriteFailedError
 } from './log/errors.ts'
@@ -58,7 +59,8 @@ export type {
   UnsignedMessage, UnsubscribeOptions, WaitOptions
 } from './pubsub/index.ts'
 export type {
-  AppendOptions as LogAppendOptions, Bytes, EntriesOptions, Entry, ExportOptions, Imported, JoinOutcome, Log, LogDiagnostics, LogEvents, LogInit,
+  AppendOptions as LogAppendOptions, Bytes, EntriesOptions, Entry, ExportOptions, Imported, JoinOutcome, Log,
+  LogDiagnostics, LogEvents, LogInit,
   RingRange, TrimOptions
 } from './log/index.ts'
 export type {
@@ -69,7 +71,8 @@ export type {
 export type { Member } from './replication/core/placement.ts'
 export type { MailboxStatus } from './runtime/mailbox.ts'
 export type {
-  CloseOptions, Once, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage, SessionMode,
+  CloseOptions, Once, RekeyOptions, ResyncReason, SendOptions, SessionEvents, SessionHandler, SessionMessage,
+  SessionMode,
   Sessions, SessionsComponents, SessionsDiagnostics, SessionsInit, SessionState
 } from './session/index.ts'
 export type {

@@ -94,8 +94,8 @@ async function appendOne ({ log, isJoined }: WorkContext, data: Uint8Array, sign
 }
 
 /**
- * Begins with the next ones while the first are under way, and hands out what comes of them as soon as it can, in order.
- * Those that are under way when it throws, behind the one that failed, stay in the list
+ * Begins with the next ones while the first are under way, and hands out what comes of them as soon as it can, in
+ * order. Those that are under way when it throws, behind the one that failed, stay in the list
  */
 async function * inOrder <R> (
   input: AsyncIterable<Uint8Array>, start: (item: Uint8Array) => Promise<R>, underWay: Array<Promise<R>>

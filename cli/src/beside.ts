@@ -18,7 +18,8 @@ import type { Server, Socket } from 'node:net'
 /**
  * A store has one process at a time. Whoever has it does what other commands ask for, over a socket that lies beside
  * the store: who may not enter the directory cannot ask. A line of JSON for the request, one for each entry of the
- * input, a string or else bytes, and behind the last null, or why there are no more; back comes a line for each event, and the last one says how it ended.
+ * input, a string or else bytes, and behind the last null, or why there are no more; back comes a line for each event,
+ * and the last one says how it ended.
  */
 export interface Request {
   work: keyof typeof WORKS
@@ -27,7 +28,7 @@ export interface Request {
   options: WorkOptions
 }
 
-/** One entry of the input, or why it ends too soon */
+/** The input yields an entry, or the reason why the input ends too soon */
 type Item = string | { bytes: string } | { failed: string }
 
 type Ending = { type: 'end' } | { type: 'failed', message: string, isUsage: boolean }

@@ -12,7 +12,7 @@ export class UsageError extends FailedError {
   override readonly exitCode = 2
 }
 
-/** What came is no text, and would not come back as it was */
+/** The bytes are no text: as text they would not come back as they were */
 export class NotTextError extends FailedError {
   static name = 'NotTextError'
   name = 'NotTextError'

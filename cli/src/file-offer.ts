@@ -4,8 +4,8 @@ import { isSafeName } from './file-name.ts'
 export const PROTOCOL = 'sheaf/file'
 
 /**
- * The meta of an offer. `run` differs each time: otherwise a sender that was killed and returns would be one more source
- * of the old transfer, which first waits for the dead one
+ * The meta of an offer. `run` differs each time: otherwise a sender that was killed and returns would be one more
+ * source of the old transfer, which first waits for the dead one
  */
 export function metaOf (name: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ name, run: crypto.randomUUID() }))

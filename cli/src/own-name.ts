@@ -1,7 +1,9 @@
 /**
  * How whoever started this starts it again: a line that is suggested works where it is read
  */
-export function ownName ({ env, url }: { env: NodeJS.ProcessEnv, url: string } = { env: process.env, url: import.meta.url }): string {
+export function ownName (
+  { env, url }: { env: NodeJS.ProcessEnv, url: string } = { env: process.env, url: import.meta.url }
+): string {
   if (url.includes('/_npx/')) {
     // npx fetched it: there is no `sheaf` but in the package of this name
     return 'npx libp2p-sheaf-cli'

@@ -134,7 +134,7 @@ async function read (lines: Lines, { json }: Options, terminal: Terminal, signal
 
 async function introduce (
   node: Node, log: SharedLog, { store, log: id }: Options, terminal: Terminal,
-  { inspector, metrics = inspector == null ? undefined : `${inspector}metrics` }: { inspector?: string, metrics?: string }
+  { inspector, metrics }: { inspector?: string, metrics?: string }
 ): Promise<void> {
   const addresses = node.getMultiaddrs().map(address => address.toString())
   // two nodes cannot have one store
@@ -151,7 +151,7 @@ async function introduce (
     addresses,
     join,
     inspector,
-    metrics
+    metrics: metrics ?? (inspector == null ? undefined : `${inspector}metrics`)
   })
 }
 

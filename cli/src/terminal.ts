@@ -109,7 +109,9 @@ export class Terminal {
       }
     } else if (isLast) {
       this.#clear(this.#bar)
-    } else if (stderr.isTTY && this.#prompt == null && now >= this.#since + PATIENCE && now >= this.#shownAt + BAR_INTERVAL) {
+    } else if (
+      stderr.isTTY && this.#prompt == null && now >= this.#since + PATIENCE && now >= this.#shownAt + BAR_INTERVAL
+    ) {
       this.#shownAt = now
       this.#clear(this.#bar)
       this.#draw(bar(what, done, total))

@@ -1,6 +1,6 @@
 /**
  * Peers share the files of a directory: which there are is a database, and the files themselves go as transfers.
- * `npm start --workspace examples/file-share -- ./films` shares a directory, and prints the line that joins another one.
+ * `npm start --workspace examples/file-share -- ./films` shares a directory, and prints the line that joins another.
  * Each file that others share and that is not in the directory is fetched into it.
  */
 import { createReadStream, createWriteStream } from 'node:fs'

@@ -6,10 +6,11 @@ import { keyOfBytes } from '../runtime/keys.ts'
 import { MAX_LOG_ID_BYTES } from './constants.ts'
 import { MAX_CONTENT_BYTES } from './core/entry.ts'
 import { MAX_PROOF_BYTES } from './core/merkle.ts'
-import { ArchiveCutError, InvalidArchiveError } from './errors.ts'
+import { EntryId } from './entry-id.ts'
+import { ArchiveCutError, InvalidArchiveError, InvalidEntryIdError } from './errors.ts'
 import { LogEntry } from './log-entry.ts'
 import type { RawEntry } from './core/types.ts'
-import type { Bytes, Entry, Imported, JoinOutcome } from './index.ts'
+import type { Bytes, Entry, ExportOptions, Imported, JoinOutcome, Log } from './index.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** What an archive begins with. docs/protocol.md has all of the form */
@@ -23,6 +24,18 @@ const JOINED_BYTES = 1024 * 1024
 const END = 0
 /** A number of 8 bytes is larger than any that may be here */
 const MAX_NUMBER_BYTES = 7
+
+/** What is in a log, from an entry or a moment on. One that began at nothing would be empty, and look like a backup */
+export async function * exportOf (
+  log: Pick<Log, 'id' | 'has' | 'entries'>, { from, signal }: ExportOptions = {}
+): AsyncGenerator<Uint8Array> {
+  if (from instanceof EntryId && !await log.has(from)) {
+    throw new InvalidEntryIdError(`The entry ${from} is not here: ` +
+      'export from its moment, { from: entry.clock }, or all of the log')
+  }
+
+  yield * archiveOf(log.id, log.entries({ from, signal }))
+}
 
 /** Entries with their proofs, as a stream of bytes */
 export async function * archiveOf (
@@ -47,8 +60,8 @@ export async function * archiveOf (
 }
 
 /**
- * Takes what one archive holds, or several of the same log, one behind the other, in parts. An archive that is damaged, or cut
- * off, has everything before that place taken: the error says how much
+ * Takes what one archive holds, or several of the same log, one behind the other, in parts. Of an archive that is
+ * damaged, or cut off, everything before that place is taken: the error says how much
  */
 export async function importArchive (
   id: string,

@@ -4,7 +4,7 @@ import { Counters } from '../runtime/counters.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { admission } from './admission.ts'
-import { archiveOf, countOf, importArchive } from './archive.ts'
+import { countOf, exportOf, importArchive } from './archive.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
 import { MAX_REQUEST_BYTES } from './core/record.ts'
@@ -190,9 +190,9 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     }
   }
 
-  export ({ from, signal }: ExportOptions = {}): AsyncGenerator<Uint8Array> {
+  export (options?: ExportOptions): AsyncGenerator<Uint8Array> {
     this.#mustNotBeClosed()
-    return archiveOf(this.id, this.entries({ from, signal }))
+    return exportOf(this, options)
   }
 
   async import (source: Bytes, options: AbortOptions = {}): Promise<Imported> {

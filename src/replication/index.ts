@@ -31,7 +31,9 @@ import { SharedLogs as SharedLogsClass } from './shared-logs.ts'
 import type { LeaveReason } from './core/membership.ts'
 import type { Segment } from './core/ring.ts'
 import type { EntryId } from '../log/entry-id.ts'
-import type { Bytes, EntriesOptions, Entry, ExportOptions, Imported, LogDiagnostics, TrimOptions } from '../log/index.ts'
+import type {
+  Bytes, EntriesOptions, Entry, ExportOptions, Imported, LogDiagnostics, TrimOptions
+} from '../log/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type {
@@ -244,8 +246,8 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   /** All entries in their total order, which is the same on all nodes: by time, then by id */
   entries (options?: EntriesOptions): AsyncGenerator<Entry>
   /**
-   * The entries of the log on this node as a stream of bytes, an archive: for a backup, or for a peer without a network.
-   * Each entry has its proof. An export that begins at `from` continues an older one
+   * The entries of the log on this node as a stream of bytes, an archive: for a backup, or for a peer without a
+   * network. Each entry has its proof. An export that begins at `from` continues an older one
    *
    * @example
    *
@@ -269,8 +271,9 @@ export interface SharedLog extends TypedEventTarget<SharedLogEvents> {
   export (options?: ExportOptions): AsyncGenerator<Uint8Array>
   /**
    * Verifies the entries of an archive and adds them; several archives of this log may follow each other. Entries that
-   * other peers keep go to those peers. Rejects with an ArchiveCutError when the archive ends too early, and with an
-   * InvalidArchiveError when its form is damaged. An entry that was changed counts as `refused`
+   * other peers keep go to those peers; until then they are stored here, past `limits.storage`, too. Rejects with an
+   * ArchiveCutError when the archive ends too early, and with an InvalidArchiveError when its form is damaged. An entry
+   * that was changed counts as `refused`
    */
   import (source: Bytes, options?: AbortOptions): Promise<Imported>
   /**

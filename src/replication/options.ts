@@ -48,7 +48,9 @@ const SERVICE: Rules<SharedLogsInit> = {
 }
 
 // the log says what is wrong with a group, and with where to begin
-const APPEND: Rules<AppendOptions> = { ack: [ACK], group: [ANYTHING], replicas: [WHOLE], request: [ANYTHING], ...SIGNALLED }
+const APPEND: Rules<AppendOptions> = {
+  ack: [ACK], group: [ANYTHING], replicas: [WHOLE], request: [ANYTHING], ...SIGNALLED
+}
 const WAIT: Rules<WaitForReplicatorsOptions> = { count: [WHOLE], coverage: [NUMBER], ...SIGNALLED }
 const ENTRIES: Rules<EntriesOptions> = { from: [ANYTHING], reverse: [BOOLEAN], ...SIGNALLED }
 const TRIM: Rules<TrimOptions> = { length: [NUMBER], bytes: [NUMBER], age: [AGE], when: [FUNCTION], ...SIGNALLED }

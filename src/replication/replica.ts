@@ -166,6 +166,11 @@ export class Replica {
 
   /** Many entries may be new here: others look for them, and some may be for others to keep */
   imported (): void {
+    if (this.#isStopped) {
+      // the log was closed in the middle of it: there is nobody to tell
+      return
+    }
+
     this.#nudgeOthers(this.#init.context.self)
     this.#parts?.pruning.mark()
   }

@@ -1,6 +1,6 @@
 import { Counters } from '../runtime/counters.ts'
 import { Sums } from '../runtime/sums.ts'
-import type { SharedLog, SharedLogDiagnostics } from './index.ts'
+import type { SharedLog } from './index.ts'
 import type { JoinOutcome } from '../log/index.ts'
 import type { Metrics } from '@libp2p/interface'
 
@@ -17,17 +17,17 @@ const SUMS = {
 }
 
 /** What a log is like now. A log that is closed has none of these */
-const GAUGES: Record<string, { help: string, of (log: SharedLog, diagnostics: SharedLogDiagnostics): number }> = {
+const GAUGES: Record<string, { help: string, of (log: SharedLog): number }> = {
   entries: { help: 'entries that are here', of: log => log.length },
-  bytes: { help: 'bytes of the entries that are here', of: (_, { log }) => log.bytes },
+  bytes: { help: 'bytes of the entries that are here', of: log => log.diagnostics().log.bytes },
   replicators: { help: 'peers that keep a part, this one included', of: log => log.replicators().length },
   coverage: { help: 'share of all entries that at least one replicator keeps', of: log => log.coverage() },
-  copies: { help: 'replicators that keep the entries that fewest keep', of: (_, { copies }) => copies },
+  copies: { help: 'replicators that keep the entries that fewest keep', of: log => log.diagnostics().copies },
   missing_entries: {
     help: 'entries that others had and that could not be fetched when they were compared last',
     of: log => log.synced().peers.reduce((sum, { missing }) => sum + missing, 0)
   },
-  problems: { help: 'problems that diagnostics() names', of: (_, { problems }) => problems.length }
+  problems: { help: 'problems that diagnostics() names', of: log => log.diagnostics().problems.length }
 }
 
 /** What went through all shared logs of a node */
@@ -55,7 +55,7 @@ export class Traffic extends Sums<keyof typeof SUMS> {
 
     for (const [name, { help, of }] of Object.entries(GAUGES)) {
       metrics.registerMetricGroup(`${PREFIX}_${name}`, {
-        label: 'log', help, calculate: () => Object.fromEntries(logs().map(log => [log.id, of(log, log.diagnostics())]))
+        label: 'log', help, calculate: () => Object.fromEntries(logs().map(log => [log.id, of(log)]))
       })
     }
 

@@ -4,7 +4,10 @@ import { withArrayBuffer } from 'uint8arrays/with-array-buffer'
 import { fallbackSigner, fallbackVerifier } from './ed25519-fallback.ts'
 import type { Sign, Verify } from './ed25519.ts'
 
-/** What `ed25519.node.ts` is to Node: WebCrypto, where it has Ed25519 and keeps the rule of `signing.ts`, else JavaScript */
+/**
+ * What `ed25519.node.ts` is to Node: WebCrypto, where it has Ed25519 and keeps the rule of `signing.ts`, else
+ * JavaScript
+ */
 
 const ALGORITHM = 'Ed25519'
 const SEED_BYTES = 32

@@ -4,8 +4,8 @@ import { allocOnce, onceLength, readOnce } from './core/origins.ts'
 import type { Once } from './core/origins.ts'
 
 /**
- * What the program sends, as the core carries it: its number, if it has one (core/origins.ts), the name of its protocol,
- * empty if there is none, and its bytes. All of it is sealed, so nobody else sees whose message it is.
+ * What the program sends, as the core carries it: its number, if it has one (core/origins.ts), the name of its
+ * protocol, empty if there is none, and its bytes. All of it is sealed, so nobody else sees whose message it is.
  */
 export interface Payload {
   protocol: string

@@ -19,7 +19,7 @@ export const REST = 2000
 
 /** Calls of one tab that may wait for answers, and bytes of them. Guesses */
 export const MAX_REQUESTS = 4096
-export const MAX_REQUEST_BYTES = 64 * 1024 * 1024
+export const MAX_WAITING_BYTES = 64 * 1024 * 1024
 /** Items of one append, and bytes of them: they become one record, which is stored as a whole or not at all */
 export const APPEND_ITEMS = 256
 export const APPEND_BYTES = 512 * 1024

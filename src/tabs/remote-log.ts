@@ -1,4 +1,4 @@
-import { archiveOf, importArchive } from '../log/archive.ts'
+import { archiveOf, exportOf, importArchive } from '../log/archive.ts'
 import { LogClosedError } from '../log/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { APPEND_BYTES, APPEND_ITEMS, TRIM_IDS } from './constants.ts'
@@ -134,7 +134,7 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
 
   export (options?: ExportOptions): AsyncGenerator<Uint8Array> {
     this.#expectOpen()
-    return archiveOf(this.id, this.entries(options))
+    return exportOf(this, options)
   }
 
   async import (source: Bytes, options: AbortOptions = {}): Promise<Imported> {

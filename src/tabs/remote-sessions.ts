@@ -18,7 +18,12 @@ export interface RemoteSessionsInit {
 }
 
 const NO_DIAGNOSTICS: SessionsDiagnostics = {
-  problem: 'no tab leads yet', mode: 'best-effort', crypto: { by: 'none', waiting: 0 }, sizes: {}, dropped: {}, peers: []
+  problem: 'no tab leads yet',
+  mode: 'best-effort',
+  crypto: { by: 'none', waiting: 0 },
+  sizes: {},
+  dropped: {},
+  peers: []
 }
 
 /**

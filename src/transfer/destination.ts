@@ -18,9 +18,9 @@ export interface DestinationInit {
 }
 
 /**
- * One peer that transfers go to: they take turns, and together have no more in flight than it deals with. When something
- * did not reach the peer, the transfers send nothing but questions until it answers: it may have been started anew, or
- * have what was on its way.
+ * One peer that transfers go to: they take turns, and together have no more in flight than it deals with. When
+ * something did not reach the peer, the transfers send nothing but questions until it answers: it may have been started
+ * anew, or have what was on its way.
  */
 export class Destination {
   readonly key: string

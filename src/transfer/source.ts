@@ -245,7 +245,9 @@ class OpenedSource implements Source {
   }
 }
 
-/** How many leaves of a payload the program has: those that have the hashes of the list, up to the first that has not */
+/**
+ * How many leaves of a payload the program has: those that have the hashes of the list, up to the first that has not
+ */
 export async function leavesInCommon (
   have: Uint8Array | Chunks, layout: Layout, list: Uint8Array, goOn: () => Promise<boolean>
 ): Promise<number> {

@@ -72,6 +72,15 @@ describe('an archive of a log', () => {
     expect(await saidIn(second)).to.deep.equal(await saidIn(log))
   })
 
+  it('is not begun at an entry that is not here: it would be empty, and look like a backup', async () => {
+    const log = await filled()
+    const [first] = await allOf(log)
+    await log.remove([first.id])
+
+    expect(await nameOfError(collect(log.export({ from: first.id })))).to.equal('InvalidEntryIdError')
+    expect((await collect(log.export({ from: first.clock }))).length).to.be.greaterThan(0)
+  })
+
   it('of an empty log is one', async () => {
     const [log, other] = await Promise.all([newLog(), newLog()])
     expect(await other.import(log.export())).to.deep.equal({ added: 0, known: 0, waiting: 0, refused: 0 })

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { randomInt, seededRandom } from '../../src/runtime/random.ts'
-import { HELD_BYTES, MAX_REQUEST_BYTES, MAX_REQUESTS, WINDOW_BYTES } from '../../src/tabs/constants.ts'
+import { HELD_BYTES, MAX_WAITING_BYTES, MAX_REQUESTS, WINDOW_BYTES } from '../../src/tabs/constants.ts'
 import { Outbox } from '../../src/tabs/core/outbox.ts'
 import { Requests } from '../../src/tabs/core/requests.ts'
 
@@ -38,7 +38,7 @@ describe('what a tab has asked for', () => {
 
   it('is bounded in number and in bytes, but for one that is larger', () => {
     const requests = new Requests()
-    expect(requests.handle({ type: 'call', bytes: 2 * MAX_REQUEST_BYTES })).to.deep.equal([])
+    expect(requests.handle({ type: 'call', bytes: 2 * MAX_WAITING_BYTES })).to.deep.equal([])
     expect(requests.handle({ type: 'call', bytes: 1 })).to.deep.equal([{ type: 'refuse' }])
     requests.handle({ type: 'aborted', number: 1 })
 

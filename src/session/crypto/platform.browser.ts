@@ -6,8 +6,8 @@ import { XWing } from './x-wing.ts'
 import type { CryptoProvider, Primitives } from './provider.ts'
 
 /**
- * What `platform.node.ts` is to Node: WebCrypto's X25519 where there is one, the rest in JavaScript. ML-KEM takes some ms:
- * the shell calls this in a worker, and once at its start, as the first calls take many times as long.
+ * What `platform.node.ts` is to Node: WebCrypto's X25519 where there is one, the rest in JavaScript. ML-KEM takes some
+ * ms: the shell calls this in a worker, and once at its start, as the first calls take many times as long.
  */
 const X25519 = 'X25519'
 /** RFC 8410: what comes before the 32 bytes of a secret key */

@@ -73,8 +73,8 @@ export type Effect =
  * | releasing | released, tick             | following; stopped                                          |
  *
  * Invariants: a node is opened only while the lock is ours (E1). Who has lost the lock lets go, fenced, in the same
- * step (E2). A leader that does not answer for PATIENCE is not waited for any longer (E3). A tab that stood still itself
- * asks once more before it takes the lead (E4). Nobody opens a store within LEASE of taking it by force (E5).
+ * step (E2). A leader that does not answer for PATIENCE is not waited for any longer (E3). A tab that stood still
+ * itself asks once more before it takes the lead (E4). Nobody opens a store within LEASE of taking it by force (E5).
  */
 export class Election {
   readonly #me: string

@@ -1,4 +1,4 @@
-import { MAX_REQUEST_BYTES, MAX_REQUESTS } from '../constants.ts'
+import { MAX_WAITING_BYTES, MAX_REQUESTS } from '../constants.ts'
 
 interface Request {
   bytes: number
@@ -76,7 +76,7 @@ export class Requests {
   }
 
   #call (bytes: number): Effect[] {
-    const isFull = this.#waiting.size >= MAX_REQUESTS || (this.#bytes > 0 && this.#bytes + bytes > MAX_REQUEST_BYTES)
+    const isFull = this.#waiting.size >= MAX_REQUESTS || (this.#bytes > 0 && this.#bytes + bytes > MAX_WAITING_BYTES)
 
     if (isFull) {
       return [{ type: 'refuse' }]

@@ -35,7 +35,7 @@ export interface NeighbourFact {
 export interface ConnectionFact {
   peer: string
   isOutbound: boolean
-  /** It goes over a circuit relay, or has a limit of bytes or time */
+  /** The connection goes over a circuit relay, or has a limit of bytes or time */
   isLimited: boolean
 }
 
@@ -59,9 +59,9 @@ export interface Facts {
   startedAt: number
   addresses: string[]
   status: StatusEvent
-  /** What the log itself has to report: damage, a disk that fails */
+  /** The log's own problems: damage, a disk that fails */
   logProblems: string[]
-  /** What each replicator announced */
+  /** The segments that each replicator announced */
   segments: Array<{ peer: string, segments: Segment[] }>
   /** Everybody on the topic of the log */
   present: Array<{ peer: string, why: string, matureIn?: number, failing?: 'silent' | 'unproven' }>
@@ -79,6 +79,6 @@ export interface Facts {
   mailboxes: MailboxStatus[]
   /** Missing: not measured yet */
   lag?: LagFact
-  /** What was dropped or refused, by part and reason */
+  /** Counts of dropped and refused messages, by part and reason */
   dropped: Array<{ part: string, reason: string, count: number }>
 }

@@ -1,5 +1,5 @@
 /**
- * Who may read the inspector: the programs of this machine, and the pages that the inspector itself serves. A page of
+ * The inspector answers programs of this machine, and pages that it has served itself. A page of
  * another origin may make a browser send requests here, by an address or under a name of its own that leads here (DNS
  * rebinding). The browser says so in headers that no page can change.
  */
