@@ -20,6 +20,16 @@ let db: LevelDatastore['db']
 let length = 0
 
 /**
+ * What a log of so many entries has to read for one of them: a page of its index, and the record with the entry. Its
+ * ring has 46 bytes an entry, a record has 256 entries
+ */
+const PARTS = {
+  page: { bytes: 16 * 1024, entries: 356 },
+  record: { bytes: 60 * 1024, entries: 256 }
+}
+let parts: LevelDatastore['db']
+
+/**
  * Reads a LevelDB without a log, which holds a value for each entry, in their order
  */
 serve({
@@ -33,6 +43,32 @@ serve({
     }
   },
 
+  async fillParts ({ place, count }: { place: Place, count: number }) {
+    const datastore = levelAt(place.dir)
+    await datastore.open()
+    parts = datastore.db
+    length = count
+
+    for (const [name, { bytes, entries }] of Object.entries(PARTS)) {
+      for (let i = 0; i * entries < count; i++) {
+        await parts.put(`/${name}${keyOf(i)}`, randomFillSync(new Uint8Array(bytes)))
+      }
+    }
+  },
+
+  /** Time to get a random page, and then a random record */
+  async getParts ({ count }: { count: number }): Promise<Measured> {
+    const rate = await rateOf(count, async () => {
+      for (let i = 0; i < count; i++) {
+        for (const [name, { entries }] of Object.entries(PARTS)) {
+          await get(`/${name}${keyOf(randomInt(Math.floor(length / entries)))}`, parts)
+        }
+      }
+    })
+
+    return { value: UNITS.us / rate }
+  },
+
   /** Values a second */
   async values ({ count = length }: { count?: number }): Promise<Measured> {
     return { value: await rateOf(count, async () => readValues(count)) }
@@ -42,7 +78,7 @@ serve({
   async get ({ count, together, unit }: { count: number, together: number, unit: keyof typeof UNITS }): Promise<Measured> {
     const rate = await rateOf(count, async () => {
       for (let i = 0; i < count; i++) {
-        await Promise.all(anyKeys(together).map(get))
+        await Promise.all(anyKeys(together).map(async key => get(key)))
       }
     })
 
@@ -62,8 +98,8 @@ function anyKeys (count: number): string[] {
   return Array.from({ length: count }, () => keyOf(randomInt(length)))
 }
 
-async function get (key: string): Promise<void> {
-  if (await db.get(key) == null) {
+async function get (key: string, from = db): Promise<void> {
+  if (await from.get(key) == null) {
     throw new Error(`LevelDB does not have ${key}`)
   }
 }

@@ -1,4 +1,5 @@
 import { FLAGS, variableOf } from './flags.ts'
+import { inLines, WIDTH } from './text.ts'
 import type { Event } from './events.ts'
 import type { Flag, Initially, Options } from './flags.ts'
 import type { Node } from './node.ts'
@@ -61,8 +62,7 @@ export interface ProcessCommand extends CommandFace {
 
 export type Command = LogCommand | ProcessCommand
 
-/** Letters of a line, and of its first column */
-const WIDTH = 80
+/** Letters of the first column */
 const FIRST_WIDTH = 30
 
 /** Of all commands */
@@ -109,19 +109,4 @@ function table (rows: Array<[string, string]>): string {
       ? [`  ${name}`, ...lines].join('\n')
       : [`  ${name.padEnd(left)}${lines[0].slice(left + 2)}`, ...lines.slice(1)].join('\n')
   }).join('\n')
-}
-
-function inLines (text: string, width: number): string[] {
-  const lines = ['']
-
-  for (const word of text.split(/\s+/)) {
-    const last = lines[lines.length - 1]
-
-    if (last.length + word.length + 1 > width && last !== '') {
-      lines.push(word)
-    } else {
-      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
-    }
-  }
-  return lines
 }

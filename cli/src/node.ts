@@ -40,11 +40,13 @@ export interface NodeInit {
   listen: string[]
   /** Connects to nobody, not even to those who were there the last time */
   isOffline?: boolean
+  /** Only to look at what the store has: one that is read-only will do */
+  isToRead?: boolean
   metrics? (components: any): Metrics
 }
 
-export async function openNode ({ store: dir, listen, isOffline = false, metrics }: NodeInit): Promise<OpenNode> {
-  const store = await openStore(dir)
+export async function openNode ({ store: dir, listen, isOffline = false, isToRead = false, metrics }: NodeInit): Promise<OpenNode> {
+  const store = await openStore(dir, isToRead)
   const node: Node = await createLibp2p({
     start: false,
     datastore: store.datastore,

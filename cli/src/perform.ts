@@ -49,7 +49,8 @@ async function * attempt (
   for (;;) {
     try {
       // who looks at a store is not to be found, and finds nobody
-      const opened = await openNode({ store, listen: [], isOffline: options.join.length === 0 })
+      const isToRead = !WORKS[work].isWriting
+      const opened = await openNode({ store, listen: [], isOffline: options.join.length === 0, isToRead })
       yield * here(work, opened, workOptions, options, signal)
       return
     } catch (err) {
@@ -99,12 +100,14 @@ async function storeFor (work: keyof typeof WORKS, { store, join, raw, texts }: 
 async function * here (
   work: keyof typeof WORKS, opened: OpenNode, workOptions: WorkOptions, options: Options, signal: AbortSignal
 ): AsyncGenerator<Event> {
-  const { node, store: { dir } } = opened
+  const { node, store: { dir, isReadOnly } } = opened
   let close = opened.close
   let isFailed = false
 
   try {
-    if (dir != null) {
+    if (isReadOnly) {
+      yield { type: 'note', message: `The store in ${dir} is read-only: this reads it, and keeps nothing` }
+    } else if (dir != null) {
       const stop = await serve(dir, opened).catch(() => undefined)
       close = async () => {
         await stop?.()

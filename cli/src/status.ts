@@ -1,5 +1,5 @@
 import { safetyInWords, safetyOf, statusOf } from './safety.ts'
-import { bytesInWords, count, percent, ringInWords, short } from './text.ts'
+import { bytesInWords, count, inLines, percent, ringInWords, short, WIDTH } from './text.ts'
 import type { LogCommand, WorkContext } from './command.ts'
 import type { Event, StatusEvent } from './events.ts'
 import type { SharedLog } from 'libp2p-sheaf'
@@ -8,6 +8,9 @@ import type { SharedLog } from 'libp2p-sheaf'
  * Milliseconds for which nobody new may be heard of until those are all: some are only known through others. A guess
  */
 const QUIET = 500
+
+/** Where what is said begins, behind the name of it */
+const NAME_COLUMN = 12
 
 export const status: LogCommand = {
   about: 'what is in a log, who keeps it, and whether it is safe',
@@ -75,7 +78,8 @@ function whereOf ({ store, running, peer }: StatusEvent): string {
 
 /** A name, and behind it lines of which each begins in the same column */
 function row (name: string, lines: string[]): string[] {
-  return lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(10)}${line}`)
+  return lines.flatMap(line => inLines(line, WIDTH - NAME_COLUMN))
+    .map((line, i) => `  ${i === 0 ? name : ''}`.padEnd(NAME_COLUMN) + line)
 }
 
 function keeperInWords ({ peer, self, state, here, ring, entries }: StatusEvent['replicators'][number]): string {

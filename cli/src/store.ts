@@ -1,5 +1,6 @@
-import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import { MemoryDatastore } from 'datastore-core'
 import { LevelDatastore } from 'datastore-level'
@@ -18,24 +19,74 @@ export interface Store {
   dir?: string
   datastore: Datastore
   privateKey: PrivateKey
+  /** It lies on a disk that is read-only: what is written here is gone when it is closed */
+  isReadOnly: boolean
   close(): Promise<void>
 }
 
+/** Nothing can be written in the directory of a store */
+class ReadOnlyError extends FailedError {
+  static name = 'ReadOnlyError'
+  name = 'ReadOnlyError'
+}
+
 /**
- * What a node keeps from one life to the next: a database, and beside it the key by which others know the node
+ * What a node keeps from one life to the next: a database, and beside it the key by which others know the node.
+ * `isToRead`: one on a disk that is read-only will do
  */
-export async function openStore (dir: string): Promise<Store> {
+export async function openStore (dir: string, isToRead: boolean): Promise<Store> {
   if (dir === MEMORY) {
-    return { datastore: new MemoryDatastore(), privateKey: await generateKeyPair('Ed25519'), close: async () => {} }
+    const privateKey = await generateKeyPair('Ed25519')
+    return { datastore: new MemoryDatastore(), privateKey, isReadOnly: false, close: async () => {} }
   }
 
+  try {
+    return await openDir(dir)
+  } catch (err) {
+    if (isToRead && err instanceof ReadOnlyError) {
+      return openCopy(dir)
+    }
+    throw err
+  }
+}
+
+async function openDir (dir: string): Promise<Store> {
   const datastore = await openLevel(dir)
 
   try {
     // whoever has the database has the key: no two nodes make one at a time
-    return { dir, datastore, privateKey: await loadKey(join(dir, 'key')), close: async () => datastore.close() }
+    const privateKey = await loadKey(join(dir, 'key'))
+    return { dir, datastore, privateKey, isReadOnly: false, close: async () => datastore.close() }
   } catch (err) {
     await datastore.close()
+    throw err
+  }
+}
+
+/** Files of LevelDB that never change, and that hold nearly everything */
+const TABLE = /\.(ldb|sst)$/
+/** What LevelDB needs nothing of: whom the database belongs to, and what it tells people */
+const UNUSED = /^LO(CK|G(\.old)?)$/
+
+/** LevelDB writes also where it only reads. So it gets links to the tables, and copies of the few files beside them */
+async function openCopy (dir: string): Promise<Store> {
+  const copy = await mkdtemp(join(tmpdir(), 'sheaf-read-only-'))
+  const [from, to] = [resolve(dir, 'log'), join(copy, 'log')]
+  const remove = async (): Promise<void> => rm(copy, { recursive: true, force: true })
+
+  try {
+    await mkdir(to)
+
+    for (const name of (await readdir(from)).filter(name => !UNUSED.test(name))) {
+      await (TABLE.test(name) ? symlink : copyFile)(join(from, name), join(to, name))
+    }
+
+    const key = await readFile(join(dir, 'key')).catch(() => undefined)
+    key != null && await writeFile(join(copy, 'key'), key, { mode: KEY_MODE })
+    const store = await openDir(copy)
+    return { ...store, dir, isReadOnly: true, close: async () => store.close().finally(remove) }
+  } catch (err) {
+    await remove()
     throw err
   }
 }
@@ -59,24 +110,26 @@ async function openLevel (dir: string): Promise<LevelDatastore> {
       throw new StoreInUseError(`${dir} is in use by another node that runs: ` +
         `give this one a store of its own, with --store ${quote(otherStore(dir))}`)
     }
-    throw new FailedError(whyNotOpened(dir, oneLine(err.cause ?? err)))
+    throw whyNotOpened(dir, oneLine(err.cause ?? err))
   }
 }
 
 /** LevelDB tells what is wrong in words alone, and as the system does */
-function whyNotOpened (dir: string, reason: string): string {
+function whyNotOpened (dir: string, reason: string): FailedError {
   if (/No space left|ENOSPC|quota|EDQUOT/i.test(reason)) {
-    return `There is no space left for the store in ${dir}, which needs some to be opened: make room, and run it again`
+    return new FailedError(`There is no space left for the store in ${dir}, which needs some to be opened: ` +
+      'make room, and run it again')
   }
   if (/Read-only|EROFS/i.test(reason)) {
-    return `The store in ${dir} is read-only, and even to read it something has to be written there: ` +
-      'copy it, and name the copy with --store'
+    return new ReadOnlyError(`The store in ${dir} is read-only, and a node writes to its store: ` +
+      'copy it, and name the copy with --store')
   }
   if (/Permission denied|EACCES|EPERM/i.test(reason)) {
-    return `This user may not write in ${dir}, which is necessary even to read the store: ` +
-      'run this as the user whose store it is'
+    // somebody else may be writing it: a copy of that could be half of one state and half of another
+    return new FailedError(`This user may not write in ${dir}, which is necessary even to read the store: ` +
+      'run this as the user whose store it is')
   }
-  return `The store in ${dir} cannot be opened (${reason}): name another place with --store`
+  return new FailedError(`The store in ${dir} cannot be opened (${reason}): name another place with --store`)
 }
 
 async function loadKey (path: string): Promise<PrivateKey> {

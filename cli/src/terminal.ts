@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { ReaderGoneError } from './errors.ts'
+import { inLines, WIDTH } from './text.ts'
 import type { Event, ProgressEvent } from './events.ts'
 import type { Prompt } from './prompt.ts'
 
@@ -70,12 +71,14 @@ export class Terminal {
     }
 
     const stream = isAside ? stderr : stdout
+    // a person reads whole words; whoever takes lines gets one
+    const shown = isAside && stream.isTTY && !json ? inLines(event.message, stream.columns ?? WIDTH).join('\n') : line
     // a line on the same screen goes above the bar
     const bar = stream.isTTY ? this.#bar : ''
     this.#clear(bar)
     this.#prompt?.hide()
     // bytes are for nobody who reads lines
-    const isTaken = this.#isGone || stream.write(typeof line === 'string' ? `${line}\n` : line)
+    const isTaken = this.#isGone || stream.write(typeof shown === 'string' ? `${shown}\n` : shown)
     this.#prompt?.show()
     this.#draw(this.#init.now() < this.#shownAt + STALE ? bar : '')
 

@@ -6,6 +6,9 @@ import { FailedError, NotTextError } from './errors.ts'
 import type { FileEvent } from './events.ts'
 import type { Segment } from 'libp2p-sheaf'
 
+/** Letters of a line */
+export const WIDTH = 80
+
 /** Letters of the name of a file in a line: with a bar and two long numbers behind it, a line has 80 */
 export const NAME_WIDTH = 20
 
@@ -23,6 +26,22 @@ export const printable = (text: string): string => text.replace(/\p{Cc}/gu, '�
 /** As a shell takes it for one word */
 export function quote (word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
+
+/** Breaks it between words. A word that is too long has a line of its own, as nobody could copy a part of it */
+export function inLines (text: string, width: number): string[] {
+  const lines = ['']
+
+  for (const word of text.split(/\s+/)) {
+    const last = lines[lines.length - 1]
+
+    if (last.length + word.length + 1 > width && last !== '') {
+      lines.push(word)
+    } else {
+      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+    }
+  }
+  return lines
 }
 
 export const count = (number: number, one: string, many = `${one}s`): string =>

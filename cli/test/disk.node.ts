@@ -1,4 +1,6 @@
 import { spawnSync } from 'node:child_process'
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect } from 'aegir/chai'
 import { newPlace, PATIENCE, run } from './terminal.ts'
 
@@ -30,13 +32,23 @@ describe('sheaf on a disk', function () {
     ]])
   })
 
-  it('that is read-only says so in one line', async () => {
-    await run(place.dir, ['append', 'x'])
+  it('that is read-only reads what is there, and keeps nothing', async () => {
+    await run(place.dir, ['append', 'x', 'y'])
+    const temporary = join(place.dir, 'tmp')
+    await mkdir(temporary)
 
-    for (const command of ['cat', 'status', 'peer', 'append']) {
+    for (const [command, shown] of [['cat', /^x,y$/], ['status', /2 entries/]] as const) {
+      const { code, lines, errors } = await run(place.dir, [command], { shell: READ_ONLY, env: { TMPDIR: temporary } })
+      expect([code, errors]).to.deep.equal([0, ['The store in ./data is read-only: this reads it, and keeps nothing']])
+      expect(lines.join()).to.match(shown)
+    }
+
+    expect((await readdir(temporary)).filter(name => name.startsWith('sheaf'))).to.deep.equal([])
+
+    for (const command of ['peer', 'append']) {
       const { code, lines, errors } = await run(place.dir, [command], { shell: READ_ONLY })
       expect([code, lines, errors]).to.deep.equal([1, [], [
-        'The store in ./data is read-only, and even to read it something has to be written there: copy it, and name the copy with --store'
+        'The store in ./data is read-only, and a node writes to its store: copy it, and name the copy with --store'
       ]])
     }
   })

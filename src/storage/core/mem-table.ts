@@ -1,9 +1,11 @@
 import { addLanes, addLanesOf, LANES, subtractLanesOf } from './fingerprint.ts'
-import { ADD, compareAt, countOf, firstFrom, lowerBound, REMOVE, signAt, sumInto } from './rows.ts'
+import { ADD, compareAt, countOf, eachWith, firstFrom, lowerBound, REMOVE, signAt, sumInto } from './rows.ts'
 import type { Pieces, Rows, TableSpec } from './rows.ts'
 
 /** Rows of a chunk at most: a row that is put in moves half as many. Measured: 128 and 512 are slower */
 const CHUNK_ROWS = 256
+
+const isFound = (): boolean => true
 
 /** Sorted rows that change */
 export interface Chunk extends Rows {
@@ -47,6 +49,11 @@ export class MemTable implements Pieces {
 
   pieceOf (key: Uint8Array): number {
     return this.#lastBelow(key, 0)
+  }
+
+  /** Whether a row begins with `prefix` */
+  mayHave (prefix: Uint8Array): boolean {
+    return eachWith(this, prefix, isFound)
   }
 
   add (key: Uint8Array): void {

@@ -35,11 +35,14 @@ export class Table {
   #active: MemTable
   /** What a checkpoint is being made of */
   #frozen?: MemTable
+  /** All of them, from the oldest to the newest */
+  #sources: Array<MemTable | RunReader>
 
   constructor (spec: TableSpec, source: PageSource) {
     this.spec = spec
     this.#source = source
     this.#active = new MemTable(spec)
+    this.#sources = [this.#active]
   }
 
   get runs (): Run[] {
@@ -49,6 +52,7 @@ export class Table {
   set runs (runs: Run[]) {
     this.#runs = runs
     this.#readers = runs.map(run => new RunReader(this.spec, run, this.#source))
+    this.#arrange()
   }
 
   /** Keys that are there */
@@ -89,8 +93,7 @@ export class Table {
 
   /** Keys in order: copies. What one row adds and another one removes is not there */
   scan ({ from, to, reverse = false, limit }: ScanOptions): Uint8Array[] {
-    const sources = [...this.#mems, ...this.#readers]
-    const cursors = all(sources, pieces => new PieceCursor(pieces, from, reverse))
+    const cursors = all(this.#sources, pieces => new PieceCursor(pieces, from, reverse))
     const keys: Uint8Array[] = []
 
     while (keys.length < limit) {
@@ -119,7 +122,7 @@ export class Table {
   /** Of all keys from one up to another one, which is not in it */
   summary (from?: Uint8Array, to?: Uint8Array): Summary {
     const sum = new Uint32Array(LANES)
-    const counts = all([...this.#mems, ...this.#readers], source => source.summaryInto(sum, from, to))
+    const counts = all(this.#sources, source => source.summaryInto(sum, from, to))
     return { count: counts.reduce((sum, count) => sum + count, 0), sum }
   }
 
@@ -138,21 +141,23 @@ export class Table {
   freeze (): Rows[] {
     this.#frozen = this.#active
     this.#active = new MemTable(this.spec)
+    this.#arrange()
     return this.#frozen.chunks
   }
 
   /** What was frozen is in a run now; without one nothing was in it */
   thaw (run?: Run): void {
     this.#frozen = undefined
-
-    if (run != null) {
-      this.runs = [...this.#runs, run]
-    }
+    this.runs = run == null ? this.#runs : [...this.#runs, run]
   }
 
   /** Some of its runs, which lie side by side, became one; without one they had nothing left */
   replace (merged: Run[], run?: Run): void {
     this.runs = this.#runs.toSpliced(this.#runs.indexOf(merged[0]), merged.length, ...run == null ? [] : [run])
+  }
+
+  #arrange (): void {
+    this.#sources = [...this.#readers, ...this.#mems]
   }
 
   get #mems (): MemTable[] {
@@ -161,37 +166,55 @@ export class Table {
 
   /** From the newest to the oldest: what removes a key is never older than what adds it */
   #live (prefix: Uint8Array, isOne: boolean): Uint8Array[] {
-    const removed: Uint8Array[] = []
-    const live: Uint8Array[] = []
-    const visit = (rows: Rows, index: number): boolean => {
-      const key = keyAt(rows, index)
+    // most of what is looked up is nowhere
+    let live: Live | undefined
 
-      if (signAt(rows, index) < 0) {
-        removed.push(key)
-        return false
-      }
+    for (let i = this.#sources.length - 1; i >= 0; i--) {
+      const source = this.#sources[i]
 
-      const at = removed.findIndex(gone => compareAt(gone, 0, key) === 0)
+      if (source.mayHave(prefix)) {
+        live ??= new Live(isOne)
 
-      if (at >= 0) {
-        removed.splice(at, 1)
-        return false
-      }
-
-      live.push(key)
-      return isOne
-    }
-
-    if (this.#mems.reverse().some(mem => eachWith(mem, prefix, visit))) {
-      return live
-    }
-
-    for (let i = this.#readers.length - 1; i >= 0; i--) {
-      if (this.#readers[i].mayHave(prefix) && eachWith(this.#readers[i], prefix, visit)) {
-        return live
+        if (eachWith(source, prefix, live.visit)) {
+          break
+        }
       }
     }
 
-    return live
+    return live?.keys ?? NOTHING
+  }
+}
+
+const NOTHING: Uint8Array[] = []
+
+/** Keys of rows that are visited from the newest to the oldest, but for those that a newer row removes */
+class Live {
+  readonly keys: Uint8Array[] = []
+  readonly #removed: Uint8Array[] = []
+  readonly #isOne: boolean
+
+  /** `isOne`: the first key that is there will do */
+  constructor (isOne: boolean) {
+    this.#isOne = isOne
+  }
+
+  /** True: nothing more has to be visited */
+  readonly visit = (rows: Rows, index: number): boolean => {
+    const key = keyAt(rows, index)
+
+    if (signAt(rows, index) < 0) {
+      this.#removed.push(key)
+      return false
+    }
+
+    const at = this.#removed.findIndex(gone => compareAt(gone, 0, key) === 0)
+
+    if (at >= 0) {
+      this.#removed.splice(at, 1)
+      return false
+    }
+
+    this.keys.push(key)
+    return this.#isOne
   }
 }
