@@ -2,14 +2,12 @@
  * Pictures of the command at a terminal of 80 columns, for the documents:
  * node --conditions=sheaf-source cli/test/pictures.ts docs/images
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { launch } from './chromium.ts'
-import { eventually, run, start, Terminal } from './terminal.ts'
+import { eventually, inPlace, run, start, Terminal } from './terminal.ts'
 import type { Browser } from './chromium.ts'
-import type { Introduced } from './terminal.ts'
 
 const COLUMNS = 80
 /** Gives a command a terminal of its own, as a person has one */
@@ -50,7 +48,7 @@ async function draw (browser: Browser, path: string, shown: string): Promise<voi
 }
 
 /** Two people at one log: one of them is typing while a line of the other arrives */
-async function talk (dir: string): Promise<{ shown: string, other: Introduced }> {
+async function talk (dir: string): Promise<string> {
   const other = await start(dir, '--log', 'field notes', '--store', './van')
   const args = ['peer', '--log', 'field notes', '--store', './camp', '--join', other.address]
   const peer = new Terminal(dir, args, LIKE_A_PERSON, AT_TERMINAL)
@@ -63,7 +61,7 @@ async function talk (dir: string): Promise<{ shown: string, other: Introduced }>
   other.terminal.type('we take the ford')
   await eventually('it does not arrive', () => peer.shown.includes('we take the ford'))
   await eventually('it is not drawn anew', () => /we take the ford[^]*the ford is st/.test(peer.shown))
-  return { shown: `$ sheaf ${quoted(args)}\r\n${peer.shown}`, other }
+  return `$ sheaf ${quoted(args)}\r\n${peer.shown}`
 }
 
 async function sending (dir: string): Promise<string> {
@@ -84,19 +82,19 @@ function quoted (args: string[]): string {
 }
 
 const images = resolve(process.argv[2])
-const dir = await mkdtemp(join(tmpdir(), 'pictures-'))
 const browser = await launch()
 
 try {
-  const { shown } = await talk(dir)
-  await draw(browser, `${images}/terminal-peer.png`, shown)
-  const status = await run(dir, ['status', '--log', 'field notes', '--store', './camp'], { env: LIKE_A_PERSON, shell: AT_TERMINAL })
-  await draw(browser, `${images}/terminal-status.png`, `$ sheaf status --log 'field notes' --store ./camp\r\n${status.shown.trimEnd()}`)
-  await draw(browser, `${images}/terminal-send.png`, await sending(dir))
+  // what a place starts ends with it
+  await inPlace(async ({ dir }) => {
+    await draw(browser, `${images}/terminal-peer.png`, await talk(dir))
+    const args = ['status', '--log', 'field notes', '--store', './camp']
+    const { shown } = await run(dir, args, { env: LIKE_A_PERSON, shell: AT_TERMINAL })
+    await draw(browser, `${images}/terminal-status.png`, `$ sheaf ${quoted(args)}\r\n${shown.trimEnd()}`)
+  })
+  await inPlace(async ({ dir }) => {
+    await draw(browser, `${images}/terminal-send.png`, await sending(dir))
+  })
 } finally {
   await browser.close()
 }
-
-await rm(dir, { recursive: true, force: true })
-// what still runs there ends with this
-process.exit()

@@ -195,7 +195,7 @@ export interface Place {
 }
 
 /** A directory of its own for some work: when that is over, so is what runs in it */
-async function inPlace (work: (place: Place) => Promise<void>): Promise<void> {
+export async function inPlace (work: (place: Place) => Promise<void>): Promise<void> {
   const dir = await makePlace()
 
   try {
