@@ -1,6 +1,6 @@
 /**
- * All tests. Some compute and some wait, so three at a time keep two cores busy; those in Node and those of the command
- * run from the sources, so that they need not wait for the build
+ * All tests: `npm test`, and `npm run test:long` with --long. Some compute and some wait, so three at a time keep two
+ * cores busy. Those in Node and those of the command run from the sources, so that they need not wait for the build
  */
 import { globSync } from 'node:fs'
 import { runAll } from './pool.js'
@@ -21,16 +21,27 @@ const PURE = [
 const specsIn = (/** @type {string} */ pattern) => globSync(`test/${pattern}.spec.ts`)
 const pure = new Set(PURE.flatMap(specsIn))
 const inWorker = specsIn('**/*').filter(spec => !pure.has(spec)).map(spec => `dist/${spec.replace(/ts$/, 'js')}`)
-const aegir = (/** @type {string} */ target, /** @type {string[]} */ ...files) =>
-  ['aegir test --build false -t', target, ...files.map(file => `-f '${file}'`)].join(' ')
 
-process.exitCode = await runAll([
+const [long, ...more] = process.argv.slice(2)
+const quoted = (/** @type {string[]} */ ...args) => args.map(arg => `'${arg}'`).join(' ')
+const aegir = (/** @type {string} */ target, /** @type {string[]} */ ...files) =>
+  `aegir test --build false -t ${target} ${files.length === 0 ? '' : `-f ${quoted(...files)}`}`
+const mocha = (/** @type {string} */ file) =>
+  `mocha --require ./test/fixtures/long.ts --timeout 60000 ${quoted(file, ...more)}`
+
+/** The longest first, but what others wait for before it */
+const ALL = [
   { name: 'the build', command: 'npm run build' },
-  { name: 'Node, sockets', command: aegir('node', 'test/node-sockets.ts') },
-  { name: 'Node, cores', command: aegir('node', 'test/node-worlds.ts', 'test/**/*.spec.ts') },
+  { name: 'Node, with sockets', command: aegir('node', 'test/node.ts') },
+  { name: 'the command', command: 'npm test --workspace cli' },
   { name: 'Chromium', command: aegir('browser'), after: 'the build' },
   { name: 'a web worker', command: aegir('webworker', 'dist/test/browser.js', ...inWorker), after: 'the build' },
-  { name: 'the command', command: 'npm test --workspace cli' }
-], AT_ONCE)
-  ? 0
-  : 1
+  { name: 'Node, cores', command: aegir('node', 'test/node.worlds.ts', 'test/**/*.spec.ts') }
+]
+
+const LONG = [
+  { name: 'what waits', command: mocha('test/long.node.ts') },
+  { name: 'what computes', command: mocha('test/long.worlds.ts') }
+]
+
+process.exitCode = await runAll(long === '--long' ? LONG : ALL, AT_ONCE) ? 0 : 1

@@ -1,5 +1,5 @@
 /**
- * Whole worlds of cores, without a socket, in which every engine sees the same: they compute
+ * What runs in Node only, too: whole worlds of cores, without a socket, in which every engine sees the same. It computes
  */
 import './fixtures/guard.ts'
 import './log/convergence.node.ts'
