@@ -80,6 +80,8 @@ async function run ({ name, command }) {
   running.add(child)
   child.stdout.on('data', chunk => { said.push(chunk) })
   child.stderr.on('data', chunk => { said.push(chunk) })
+  // what it left running would hold the pipes, so that nothing ended
+  child.once('exit', () => { end('SIGKILL', [child]) })
   const [code, signal] = await new Promise(resolve => { child.on('close', (...how) => { resolve(how) }) })
   running.delete(child)
   return { name, code: signal ?? code, seconds: secondsSince(began), said: Buffer.concat(said).toString() }
@@ -108,9 +110,12 @@ function endWithThis (onEnd) {
   process.once('exit', () => { end('SIGKILL') })
 }
 
-/** @param {NodeJS.Signals} signal */
-function end (signal) {
-  for (const { pid } of running) {
+/**
+ * @param {NodeJS.Signals} signal
+ * @param {Iterable<import('node:child_process').ChildProcess>} children
+ */
+function end (signal, children = running) {
+  for (const { pid } of children) {
     try {
       process.kill(-Number(pid), signal)
     } catch {

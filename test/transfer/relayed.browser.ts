@@ -15,7 +15,7 @@ import type { Libp2p } from '@libp2p/interface'
 
 const KIB = 1024
 const MIB = KIB * KIB
-/** The largest entry that there may be takes its time. In a worker, more than a window of 4 MiB shows that it is no other */
+/** The largest entry that there may be takes its time: in a worker, one above a window of 4 MiB will do */
 const LARGEST = typeof document === 'undefined' ? 5 * MIB : 16 * MIB
 
 type Node = TransferNode & Libp2p<{ logs: SharedLogs }>
