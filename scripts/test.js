@@ -29,14 +29,14 @@ const aegir = (/** @type {string} */ target, /** @type {string[]} */ ...files) =
 const mocha = (/** @type {string} */ file) =>
   `mocha --require ./test/fixtures/long.ts --timeout 60000 ${quoted(file, ...more)}`
 
-/** The longest first, but what others wait for before it */
+/** What others wait for, then the longest first */
 const ALL = [
   { name: 'the build', command: 'npm run build' },
+  { name: 'Node, cores', command: aegir('node', 'test/node.worlds.ts', 'test/**/*.spec.ts') },
   { name: 'Node, with sockets', command: aegir('node', 'test/node.ts') },
-  { name: 'the command', command: 'npm test --workspace cli' },
   { name: 'Chromium', command: aegir('browser'), after: 'the build' },
-  { name: 'a web worker', command: aegir('webworker', 'dist/test/browser.js', ...inWorker), after: 'the build' },
-  { name: 'Node, cores', command: aegir('node', 'test/node.worlds.ts', 'test/**/*.spec.ts') }
+  { name: 'the command', command: 'npm test --workspace cli' },
+  { name: 'a web worker', command: aegir('webworker', 'dist/test/browser.js', ...inWorker), after: 'the build' }
 ]
 
 const LONG = [
