@@ -28,7 +28,7 @@ export interface Browser {
 }
 
 /** Of the repository, which knows where the browser is */
-const ROOT = new URL(import.meta.url.endsWith('.ts') ? '../../' : '../../../', import.meta.url)
+export const ROOT = new URL(import.meta.url.endsWith('.ts') ? '../../' : '../../../', import.meta.url)
 
 /** What aegir runs the tests in browsers with */
 const aegir = createRequire(import.meta.resolve('aegir/chai'))

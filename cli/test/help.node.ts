@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect } from 'aegir/chai'
 import { ownName } from '../src/own-name.ts'
 import { PATIENCE, run, start, Terminal, testsInPlaces } from './terminal.ts'
@@ -13,6 +16,16 @@ describe('sheaf, when it is asked about itself', function () {
 
   test('says its version', async place => {
     expect((await run(place.dir, ['--version'])).lines).to.deep.equal([`sheaf ${version}, Node ${process.versions.node}`])
+  })
+
+  // the other tests start it from a bundle
+  test('starts from its sources, file by file, in a clone', async place => {
+    const source = fileURLToPath(new URL('../src/sheaf.ts', import.meta.url))
+    const fromSource = async (...args: string[]): Promise<string> => (await promisify(execFile)(
+      process.execPath, ['--conditions=sheaf-source', source, ...args], { cwd: place.dir, env: { ...process.env, NODE_NO_WARNINGS: '1' } }
+    )).stdout
+    await fromSource('append', 'a line')
+    expect(await fromSource('cat')).to.equal('a line\n')
   })
 
   test('gives the same help however it is asked, in lines of 80 columns', async place => {

@@ -289,7 +289,7 @@ describe('a hostile page on the same machine', function () {
     const { port } = attacker.address() as AddressInfo
 
     // another site; the same site on another port; a name that leads here
-    for (const origin of [`http://127.0.0.1:${port}`, `http://localhost:${port}`, `http://${REBOUND}:${port}`]) {
+    await Promise.all([`http://127.0.0.1:${port}`, `http://localhost:${port}`, `http://${REBOUND}:${port}`].map(async origin => {
       const context = await browser.newContext()
       const page = await context.newPage()
       await page.goto(origin)
@@ -309,7 +309,7 @@ describe('a hostile page on the same machine', function () {
         post: 'failed'
       })
       await context.close()
-    }
+    }))
 
     // a rebound name is of the same origin as the page that an attacker served under it, port and all
     const context = await browser.newContext()
@@ -328,10 +328,11 @@ describe('a hostile page on the same machine', function () {
 
 /** What a page may try on another origin. It runs in the browser */
 async function attack (url: string): Promise<Record<string, string>> {
-  /** Milliseconds after which what has not come does not come: this is a machine of its own */
+  /** Milliseconds for what ends in any case, and after which what has not come does not come */
+  const PATIENCE = 30_000
   const LONG = 3_000
   const within = async (work: Promise<string>): Promise<string> =>
-    Promise.race([work.catch(() => 'failed'), new Promise<string>(resolve => { setTimeout(() => { resolve('no answer') }, LONG) })])
+    Promise.race([work.catch(() => 'failed'), new Promise<string>(resolve => { setTimeout(() => { resolve('no answer') }, PATIENCE) })])
   const element = async (tag: string, about: object): Promise<string> => within(new Promise((resolve, reject) => {
     const element = Object.assign(document.createElement(tag), about, { onload: () => { resolve('loaded') }, onerror: reject })
     document.documentElement.append(element)
@@ -347,8 +348,11 @@ async function attack (url: string): Promise<Record<string, string>> {
   }
   const framed = async (url: string): Promise<string> => {
     const frame = Object.assign(document.createElement('iframe'), { src: url })
-    document.documentElement.append(frame)
-    await new Promise(resolve => { setTimeout(resolve, LONG) })
+    // what says that it was refused is loaded, too: until then there is an empty page of its own origin
+    await within(new Promise(resolve => {
+      frame.onload = () => { resolve('loaded') }
+      document.documentElement.append(frame)
+    }))
     try {
       return frame.contentDocument?.body.textContent ?? 'nothing of it'
     } catch {
@@ -356,28 +360,30 @@ async function attack (url: string): Promise<Record<string, string>> {
     }
   }
 
-  return {
-    fetch: await within(fetch(`${url}state.json`).then(async response => response.text())),
-    opaque: await within(fetch(`${url}state.json`, { mode: 'no-cors' }).then(({ type }) => type)),
-    script: await element('script', { src: `${url}main.js` }),
-    module: await element('script', { src: `${url}html.js`, type: 'module' }),
-    state: await element('script', { src: `${url}state.json` }),
-    style: await element('link', { href: `${url}style.css`, rel: 'stylesheet' }),
-    image: await element('img', { src: `${url}icon.svg` }),
-    frame: await framed(url),
-    events: await within(new Promise((resolve, reject) => {
+  const attempts: Record<string, Promise<string>> = {
+    fetch: within(fetch(`${url}state.json`).then(async response => response.text())),
+    opaque: within(fetch(`${url}state.json`, { mode: 'no-cors' }).then(({ type }) => type)),
+    script: element('script', { src: `${url}main.js` }),
+    module: element('script', { src: `${url}html.js`, type: 'module' }),
+    state: element('script', { src: `${url}state.json` }),
+    style: element('link', { href: `${url}style.css`, rel: 'stylesheet' }),
+    image: element('img', { src: `${url}icon.svg` }),
+    frame: framed(url),
+    events: within(new Promise((resolve, reject) => {
       const events = new EventSource(`${url}events`)
       events.onmessage = ({ data }) => { resolve(data) }
       events.onerror = reject
     })),
-    socket: await within(new Promise((resolve, reject) => {
+    socket: within(new Promise((resolve, reject) => {
       const socket = new WebSocket(url.replace('http', 'ws'))
       socket.onopen = () => { resolve('open') }
       socket.onerror = reject
     })),
-    window: await opened(url),
-    post: await within(fetch(`${url}state.json`, { method: 'POST', body: 'x' }).then(async response => response.text()))
+    window: opened(url),
+    post: within(fetch(`${url}state.json`, { method: 'POST', body: 'x' }).then(async response => response.text()))
   }
+  // all at once: some have to be waited for
+  return Object.fromEntries(await Promise.all(Object.entries(attempts).map(async ([name, outcome]) => [name, await outcome] as const)))
 }
 
 async function nodeWithSessions (): Promise<SessionNode> {

@@ -1,8 +1,6 @@
 /**
  * The command, as a person or a script runs it: each test starts the real process
  */
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import './commands.node.ts'
 import './disk.node.ts'
 import './help.node.ts'
@@ -17,6 +15,3 @@ import './service.node.ts'
 import './stdin.node.ts'
 import './three.node.ts'
 import './typing.node.ts'
-
-// processes that tests start keep what they compiled: each starts in half the time
-process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'sheaf-tests')

@@ -14,7 +14,7 @@ export interface ContractOptions {
 }
 
 /** Milliseconds that a row waits for any one thing */
-const PATIENCE = 5_000
+const PATIENCE = 20_000
 
 /** Milliseconds that a row which is going to fail waits for any one thing: what loopback does takes a few */
 const PATIENCE_FOR_A_FAILURE = 1_000
@@ -39,7 +39,7 @@ export function pubsubContract (name: string, factory: () => PubSubFactory, opti
   }
 
   describe(`${name} is a pubsub that`, function () {
-    this.timeout(30_000)
+    this.timeout(120_000)
     afterEach(stopNodes)
 
     for (const [title, row] of rows) {

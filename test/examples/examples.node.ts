@@ -13,6 +13,8 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const ADDRESS = /\/ip4\/\S+/
 /** So that node finds this package by its name, as a program that has installed it does */
 const SCRATCH = join(ROOT, '.cache')
+/** Milliseconds that a busy machine may take to start a program, and that to say something */
+const PATIENCE = 60_000
 
 interface Program {
   child: ChildProcess
@@ -39,14 +41,14 @@ function run (file: string, ...args: string[]): Program {
 }
 
 async function says (program: Program, what: RegExp): Promise<string> {
-  await eventually(() => `it only says: ${program.said()}`, () => what.test(program.said()), 30_000)
+  await eventually(() => `it only says: ${program.said()}`, () => what.test(program.said()), PATIENCE)
   return (what.exec(program.said()) as RegExpExecArray)[0]
 }
 
 const example = (name: string): string => join(ROOT, 'examples', name, 'index.ts')
 
 describe('examples', function () {
-  this.timeout(60_000)
+  this.timeout(3 * PATIENCE)
   let dir: string
 
   beforeEach(async () => {
@@ -99,7 +101,7 @@ describe('examples', function () {
 })
 
 describe('programs in the documents', function () {
-  this.timeout(60_000)
+  this.timeout(3 * PATIENCE)
   const dirs: string[] = []
 
   /** The program of a heading, where node finds what it imports */
@@ -130,7 +132,7 @@ describe('programs in the documents', function () {
     const second = run(file, line.split(' ')[2])
 
     for (const program of [first, second]) {
-      await eventually(() => program.said(), () => program.said().match(/says hello/g)?.length === 2, 30_000)
+      await eventually(() => program.said(), () => program.said().match(/says hello/g)?.length === 2, PATIENCE)
     }
   })
 

@@ -17,7 +17,7 @@ const SEED = setting('MODEL_SEED', 1)
 const MAX_STATES_MUTANT = 400
 const WALKS_MUTANT = 2000
 /** Milliseconds: each takes a second on a machine that has nothing else to do, with the numbers above */
-const TIMEOUT = 60_000 * Math.max(1, MAX_STATES / 300, WALKS / 400)
+const TIMEOUT = 180_000 * Math.max(1, MAX_STATES / 300, WALKS / 400)
 
 function setting (name: string, otherwise: number): number {
   const value = process.env[name]

@@ -4,7 +4,7 @@ import { IS_LONG } from '../fixtures/effort.ts'
 import { Pair } from './pair.ts'
 
 /** With real crypto and frames of real bytes. What is compared is always secrets, never only their names or epochs */
-const TIMEOUT = 60_000
+const TIMEOUT = 180_000
 const MINUTE = 60_000
 const TIMES = 100
 

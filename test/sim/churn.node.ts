@@ -9,7 +9,7 @@ const PEERS = IS_LONG ? 10_000 : 2000
 /** Peers that are there at the same time */
 const AT_ONCE = 20
 const TOPICS = 1000
-const TIMEOUT = 60_000
+const TIMEOUT = 180_000
 /** Milliseconds until nothing is left of peers that are gone */
 const FORGETTING = 4 * 60_000
 

@@ -11,7 +11,7 @@ const MAX_STATES_ENDLESS = 10_000
 const MAX_STATES_MUTANT = 2000
 const ENDLESS = 'two that crash, stop, are refused, lost and said twice'
 /** Milliseconds: the largest takes two seconds on a machine that has nothing else to do */
-const TIMEOUT = 60_000
+const TIMEOUT = 180_000
 
 function tell ({ found }: Explored): string {
   return found == null ? 'nothing is wrong' : `${found.what} (after: ${found.trail.join('; ')})`

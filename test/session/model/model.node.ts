@@ -20,7 +20,7 @@ const WALKS = IS_LONG ? 1500 : 300
 const WALKS_MUTANT = 1500
 const SEED = 7
 /** Milliseconds: each takes one to two seconds on a machine that has nothing else to do */
-const TIMEOUT = 60_000
+const TIMEOUT = 180_000
 
 function tell ({ found }: Explored): string {
   return found == null ? 'nothing is wrong' : `${found.what} (after: ${found.trail.join('; ')})`
