@@ -16,6 +16,8 @@ export const MAX_SUBSCRIBERS_PER_TOPIC = 10_000
 export const MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
 /** Bytes of the largest payload: past it, transfers are the way */
 export const MAX_MESSAGE_SIZE = 1024 * 1024
+/** The most that `maxMessageSize` may be raised to: a neighbour may have four such frames in the making. A guess */
+export const MAX_MAX_MESSAGE_SIZE = 1024 * 1024 * 1024
 
 /** Bytes that a frame may have on top of its payload: topic, destinations, signature */
 export const MESSAGE_OVERHEAD = 256 * 1024
