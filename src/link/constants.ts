@@ -32,7 +32,8 @@ export const REOPEN_CAP = 30_000
 /** Milliseconds without a channel, while there is a connection, until a peer counts as gone. A guess */
 export const REOPEN_DEADLINE = 30_000
 /**
- * Streams that the other side may open at once, and in a second. Guesses: an honest one doubles its waits from 100 ms
+ * Streams between two peers that may be opened at once, and in a second, by whichever side opens them. Guesses: an
+ * honest one doubles its waits from 100 ms
  */
 export const OPENINGS = { burst: 10, rate: 1 }
 /** Milliseconds until what was dealt with is granted, however little it is. A guess: some round trips */

@@ -1,4 +1,5 @@
 import { Backoff } from '../runtime/backoff.ts'
+import { MalformedError } from '../runtime/errors.ts'
 import { randomInt } from '../runtime/random.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import { Channel } from './channel.ts'
@@ -7,7 +8,7 @@ import { Channels } from './core/channels.ts'
 import { Flight } from './core/flight.ts'
 import { Kind, Slots } from './core/frames.ts'
 import { placeOf } from './core/newcomers.ts'
-import { Outbox } from './core/outbox.ts'
+import { Outbox, WHOLE } from './core/outbox.ts'
 import { FULL, Reads } from './core/writes.ts'
 import { ChannelEndedError, ProtocolFaultError, SlowPeerError } from './errors.ts'
 import { Reading } from './reading.ts'
@@ -88,8 +89,8 @@ export class Neighbour implements ChannelOwner {
   #lost?: Timer
   #pardon?: Timer
   #isStopped = false
-  /** Channels that the other side may still open */
-  #openings?: TokenBucket
+  /** Channels that may still be opened, by whichever side opens them */
+  readonly #openings: TokenBucket
   #refused = 0
   readonly #reading: Reading
 
@@ -99,6 +100,7 @@ export class Neighbour implements ChannelOwner {
     this.peerId = peerId
     this.#context = context
     this.reads = new Reads(clock.now())
+    this.#openings = new TokenBucket(limits.OPENINGS, clock.now())
     this.#reading = new Reading({
       clock,
       newcomers,
@@ -108,7 +110,7 @@ export class Neighbour implements ChannelOwner {
     this.#flight = new Flight({ window: limits.RECEIVE_WINDOW, newLife: () => 1 + randomInt(random, LIVES) })
     this.#core = new Channels(isOpener, this.#flight)
     this.#backoff = new Backoff({ first: limits.REOPEN_FIRST, cap: limits.REOPEN_CAP, random })
-    this.#slots = new Slots({ maxFrame, onFrame: (kind, body, bytes) => { this.#pass(kind, body, bytes) } })
+    this.#slots = new Slots({ maxFrame, onFrame: (kind, body, bytes) => { this.#passLarge(kind, body, bytes) } })
     this.#outbox = new Outbox({
       capacity: laneCapacity,
       controlCapacity: limits.CONTROL_LANE,
@@ -243,10 +245,7 @@ export class Neighbour implements ChannelOwner {
 
   /** A stream that the other side opened */
   accept (connection: Connection, stream: Stream): void {
-    const now = this.#context.clock.now()
-    this.#openings ??= new TokenBucket(limits.OPENINGS, now)
-
-    if (this.isBlocked || this.#isStopped || !this.#openings.take(1, now)) {
+    if (this.isBlocked || this.#isStopped || !this.#openings.take(1, this.#context.clock.now())) {
       this.#refused++
       stream.abort(new ProtocolFaultError('This peer is let be for a while'))
       return
@@ -367,6 +366,15 @@ export class Neighbour implements ChannelOwner {
     }
   }
 
+  /** Thousands of small ones in a piece would be dealt with at once, where each frame is a chance for others */
+  #passLarge (kind: number, body: Uint8Array, bytes: number): void {
+    if (bytes <= WHOLE) {
+      throw new MalformedError(`a frame of ${bytes} bytes came in pieces: those of up to ${WHOLE} go whole`)
+    }
+
+    this.#pass(kind, body, bytes)
+  }
+
   #pass (kind: number, body: Uint8Array, bytes: number): void {
     if (kind >= Kind.FIRST_FREE) {
       this.#context.handlers.onFrame(this, kind, body, bytes)
@@ -391,6 +399,7 @@ export class Neighbour implements ChannelOwner {
     }
 
     const channel = this.#channel(connection, number)
+    this.#openings.spend(1, this.#context.clock.now())
 
     try {
       const stream = await this.#context.openStream(connection, channel.signal)
@@ -449,7 +458,7 @@ export class Neighbour implements ChannelOwner {
           break
         case 'retry-later':
           this.#retry?.cancel()
-          this.#retry = this.#after(this.#backoff.next(), { type: 'retry' })
+          this.#retry = this.#after(this.#retryIn(), { type: 'retry' })
           break
         case 'lost-later':
           this.#lost?.cancel()
@@ -470,6 +479,14 @@ export class Neighbour implements ChannelOwner {
           break
       }
     }
+  }
+
+  /**
+   * Milliseconds until a stream is opened again. A neighbour that says hello and ends each channel brings the backoff
+   * back to its beginning, and may be told everything each time: so there is a rate, too, the one that it would refuse
+   */
+  #retryIn (): number {
+    return Math.max(this.#backoff.next(), this.#openings.wait(1, this.#context.clock.now()))
   }
 
   #after (ms: number, event: { type: 'retry' | 'lost' }): Timer {

@@ -53,11 +53,7 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   /** `sizes`: tests choose small ones, so that little data goes all the ways */
   static async open (init: LogInit, sizes: Partial<Sizes> = {}): Promise<Log> {
-    const bytes = encodeString(init.id).byteLength
-
-    if (bytes === 0 || bytes > limits.MAX_LOG_ID_BYTES) {
-      throw new InvalidLogIdError(`The id of a log has 1 to ${limits.MAX_LOG_ID_BYTES} bytes, this one has ${bytes}`)
-    }
+    checkLogId(init.id)
 
     const logger = init.logger.forComponent('libp2p-sheaf:log')
     const all = { ...limits.SIZES, ...sizes }
@@ -416,4 +412,17 @@ function ownOptions (options: AppendOptions): AppendOptions {
 
 function closed (id: string): LogClosedError {
   return new LogClosedError(`The log '${id}' is not open any more: open it again`)
+}
+
+/** Throws an InvalidLogIdError. Halves of a character would all be one id in the store */
+export function checkLogId (id: string): void {
+  if (typeof id !== 'string' || !id.isWellFormed()) {
+    throw new InvalidLogIdError(`The id of a log is a string of well-formed Unicode, not ${JSON.stringify(id)}`)
+  }
+
+  const bytes = encodeString(id).byteLength
+
+  if (bytes === 0 || bytes > limits.MAX_LOG_ID_BYTES) {
+    throw new InvalidLogIdError(`The id of a log has 1 to ${limits.MAX_LOG_ID_BYTES} bytes, this one has ${bytes}`)
+  }
 }

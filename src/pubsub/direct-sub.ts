@@ -1,4 +1,4 @@
-import { NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
+import { InvalidParametersError, NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
 import { aborted } from '../runtime/aborted.ts'
 import { Bell } from '../runtime/bell.ts'
 import { encodeString } from '../runtime/codec.ts'
@@ -8,7 +8,9 @@ import * as limits from './constants.ts'
 import { nextEpoch } from './epoch.ts'
 import { InvalidTopicError, PayloadTooLargeError, TooManyTopicsError, TopicNotAllowedError } from './errors.ts'
 import { keyOf, peerOf } from './keys.ts'
-import { checkPublishOptions, optionsOf } from './options.ts'
+import {
+  checkPublishOptions, checkRequestOptions, checkSubscribeOptions, checkUnsubscribeOptions, checkWaitOptions, optionsOf
+} from './options.ts'
 import { Router } from './router.ts'
 import { Traffic } from './traffic.ts'
 import type { Change } from './core/types.ts'
@@ -116,6 +118,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async subscribe (topic: string, options: AbortOptions = {}): Promise<boolean> {
+    checkSubscribeOptions(options)
     options.signal?.throwIfAborted()
     this.#checkAllowed(topic)
     const { context: { core }, subscriptions } = this.#started
@@ -130,6 +133,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async unsubscribe (topic: string, options: UnsubscribeOptions = {}): Promise<boolean> {
+    checkUnsubscribeOptions(options)
     options.signal?.throwIfAborted()
     return this.#router?.subscriptions.unsubscribe(topic, options.all ?? false) ?? false
   }
@@ -139,7 +143,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
       checkPublishOptions(options)
       options.signal?.throwIfAborted()
       this.#checkAllowed(topic)
-      this.#checkSize(data.byteLength, options)
+      this.#checkPayload(data, options)
       const { context: { core }, publisher } = this.#started
       const to = options.to?.map(keyOf)
 
@@ -158,6 +162,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async requestSubscribers (topic: string, options: RequestOptions = {}): Promise<PeerId[]> {
+    checkRequestOptions(options)
     options.signal?.throwIfAborted()
     checkTopic(topic)
     await (options.from == null
@@ -167,6 +172,7 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
   }
 
   async waitForSubscribers (topic: string, options: WaitOptions = {}): Promise<PeerId[]> {
+    checkWaitOptions(options)
     checkTopic(topic)
     const { signal, peers } = options
     const count = options.count ?? peers?.length ?? 1
@@ -267,7 +273,12 @@ export class DirectSub extends SafeEventEmitter<DirectSubEvents> implements Dire
     }
   }
 
-  #checkSize (size: number, { priority }: PublishOptions): void {
+  #checkPayload (data: Uint8Array | Uint8ArrayList, { priority }: PublishOptions): void {
+    if (typeof data?.subarray !== 'function') {
+      throw new InvalidParametersError(`What is published is a Uint8Array or a Uint8ArrayList, not ${typeof data}`)
+    }
+
+    const size = data.byteLength
     const { maxMessageSize } = this.#options
     const max = priority === 'control' ? Math.min(limits.MAX_CONTROL_MESSAGE, maxMessageSize) : maxMessageSize
 

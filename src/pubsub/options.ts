@@ -1,12 +1,24 @@
+import { isPeerId } from '@libp2p/interface'
 import { systemClock } from '../runtime/clock.ts'
 import { ANYTHING, BOOLEAN, checkOptions, COUNT, MILLISECONDS, SIGNAL } from '../runtime/options.ts'
 import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
-import type { DirectSubInit, PublishOptions } from './index.ts'
+import type { DirectSubInit, PublishOptions, RequestOptions, UnsubscribeOptions, WaitOptions } from './index.ts'
 import type { Rule } from '../runtime/options.ts'
+import type { AbortOptions } from '@libp2p/interface'
 
 const TOPICS: Rule = [value => [...value].every(topic => typeof topic === 'string'), 'topics']
 const ACKS = "'none', 'all' or how many"
+const PEERS: Rule = [value => Array.isArray(value) && value.every(isPeerId), 'an array of peer ids']
+const RECIPIENTS: Rule = [
+  value => PEERS[0](value) && value.length <= limits.MAX_DESTINATIONS,
+  `an array of at most ${limits.MAX_DESTINATIONS} peer ids`
+]
+const WHOLE: Rule = [value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0 on']
+const PAYLOAD: Rule = [
+  value => COUNT[0](value) && value <= limits.MAX_MAX_MESSAGE_SIZE,
+  `a whole number from 1 to ${limits.MAX_MAX_MESSAGE_SIZE}`
+]
 const ANNOUNCED: Rule = [
   value => COUNT[0](value) && value <= limits.MAX_ANNOUNCED_TOPICS,
   `a whole number from 1 to ${limits.MAX_ANNOUNCED_TOPICS}`
@@ -21,7 +33,7 @@ const INIT: { [Name in keyof Options]-?: [Rule, Options[Name]] } = {
   canRelay: [BOOLEAN, true],
   subscriptionDebounce: [MILLISECONDS, 0],
   runOnLimitedConnection: [BOOLEAN, false],
-  maxMessageSize: [COUNT, limits.MAX_MESSAGE_SIZE],
+  maxMessageSize: [PAYLOAD, limits.MAX_MESSAGE_SIZE],
   outboxSize: [COUNT, limits.OUTBOX_SIZE],
   slowPeerTimeout: [MILLISECONDS, limits.SLOW_PEER_TIMEOUT],
   maxTopicsPerPeer: [ANNOUNCED, limits.MAX_TOPICS_PER_PEER],
@@ -32,7 +44,7 @@ const INIT: { [Name in keyof Options]-?: [Rule, Options[Name]] } = {
 }
 
 const PUBLISH: Record<keyof PublishOptions, [Rule]> = {
-  to: [[Array.isArray, 'an array of peer ids']],
+  to: [RECIPIENTS],
   ack: [[value => value === 'none' || value === 'all' || (Number.isSafeInteger(value) && value >= 0), ACKS]],
   priority: [[value => ['control', 'data', 'bulk'].includes(value), "'control', 'data' or 'bulk'"]],
   signal: [SIGNAL]
@@ -46,7 +58,28 @@ export function optionsOf (init: DirectSubInit): Options {
   ) as unknown as Options
 }
 
-/** Throws an InvalidOptionsError */
+const SUBSCRIBE: Record<keyof AbortOptions, [Rule]> = { signal: [SIGNAL] }
+const UNSUBSCRIBE: Record<keyof UnsubscribeOptions, [Rule]> = { all: [BOOLEAN], signal: [SIGNAL] }
+const REQUEST: Record<keyof RequestOptions, [Rule]> = { from: [[isPeerId, 'a peer id']], signal: [SIGNAL] }
+const WAIT: Record<keyof WaitOptions, [Rule]> = { count: [WHOLE], peers: [PEERS], signal: [SIGNAL] }
+
+/** Each of these throws an InvalidOptionsError */
+export function checkSubscribeOptions (options: AbortOptions): void {
+  checkOptions('subscribe()', options, SUBSCRIBE)
+}
+
+export function checkUnsubscribeOptions (options: UnsubscribeOptions): void {
+  checkOptions('unsubscribe()', options, UNSUBSCRIBE)
+}
+
+export function checkRequestOptions (options: RequestOptions): void {
+  checkOptions('requestSubscribers()', options, REQUEST)
+}
+
+export function checkWaitOptions (options: WaitOptions): void {
+  checkOptions('waitForSubscribers()', options, WAIT)
+}
+
 export function checkPublishOptions (options: PublishOptions): void {
   checkOptions('publish()', options, PUBLISH)
 }

@@ -106,9 +106,7 @@ export class Publisher {
 
   /** A receipt about our own messages */
   onReceipt ({ status, topic, seqs, about }: wire.Receipt, by: Key): void {
-    for (const seq of seqs) {
-      this.#run(this.acks.receipt(status, topic, seq, about, by, this.#now))
-    }
+    this.#run(this.acks.receipt(status, topic, seqs, about, by, this.#now))
   }
 
   /** What was published while it came, and is for it */

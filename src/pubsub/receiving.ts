@@ -59,6 +59,7 @@ export class Receiving {
   onParcel (arrived: Arrived, body: Uint8Array): void {
     const { from, bytes } = arrived
     const parcel = wire.decodeParcel(body)
+    from.neighbour.spend(limits.DESTINATION_COST * parcel.destinations.length)
     const envelope = readEnvelope(parcel.envelope)
 
     const isReceipt = envelope.type === EnvelopeType.RECEIPT
@@ -82,7 +83,7 @@ export class Receiving {
 
   onReceipt ({ from }: Arrived, body: Uint8Array): void {
     from.neighbour.spend(limits.RECEIPT_COST)
-    this.#receipt(from.key, from.key, wire.decodeReceipt(body))
+    this.#receipt(from.key, from, wire.decodeReceipt(body))
   }
 
   #isUnwanted ({ origin, epoch }: Envelope): boolean {
@@ -104,7 +105,7 @@ export class Receiving {
   #openReceipt (from: Peer, parcel: wire.Parcel, envelope: Envelope): void {
     this.#blaming(envelope, () => {
       if (parcel.destinations.includes(this.#context.self)) {
-        this.#receipt(envelope.origin, from.key, wire.decodeReceipt(envelope.content))
+        this.#receipt(envelope.origin, from, wire.decodeReceipt(envelope.content))
       }
       this.#init.relaying.forwardReceipt(from, parcel, envelope)
     })
@@ -268,8 +269,9 @@ export class Receiving {
   }
 
   /** Only a relay that knows no way, or has no room, speaks of others than itself */
-  #receipt (from: Key, by: Key, receipt: wire.Receipt): void {
+  #receipt (from: Key, by: Peer, receipt: wire.Receipt): void {
     const { self, core, counters } = this.#context
+    by.neighbour.spend(limits.ITEM_COST * (receipt.seqs.length + receipt.about.length))
 
     if (receipt.of !== self || receipt.epoch !== core.epoch) {
       counters.add('receipt for somebody else')
@@ -277,6 +279,6 @@ export class Receiving {
     }
 
     const isOfRelay = (receipt.status === 'unreachable' || receipt.status === 'congested') && receipt.about.length > 0
-    this.#init.onReceipt({ ...receipt, about: isOfRelay ? receipt.about : [from] }, by)
+    this.#init.onReceipt({ ...receipt, about: isOfRelay ? receipt.about : [from] }, by.key)
   }
 }

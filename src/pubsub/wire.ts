@@ -47,7 +47,9 @@ const readLane = (reader: Reader): Lane => {
 
   return lane as Lane
 }
-const readKeys = (reader: Reader, max: number): Key[] => reader.list(max, () => readKey(reader))
+/** Peers are named for what each of them gets or did: one that stands there twice counts once */
+const readKeys = (reader: Reader, max: number): Key[] => distinct(reader.list(max, () => readKey(reader)))
+const distinct = <T>(items: T[]): T[] => items.length > 1 ? [...new Set(items)] : items
 const readTopic = (reader: Reader): string => reader.string(limits.MAX_TOPIC_LENGTH)
 const readTopics = (reader: Reader): string[] => reader.list(limits.MAX_ANNOUNCED_TOPICS, () => readTopic(reader))
 const readFlag = (reader: Reader): boolean => (reader.byte() & 1) === 1
@@ -127,7 +129,13 @@ export function encodeAnnouncement ({ seq, full, on, off }: Announcement): Uint8
 
 export function decodeAnnouncement (content: Uint8Array): Pick<Announcement, 'seq' | 'full' | 'on' | 'off'> {
   const reader = new Reader(content)
-  return { seq: reader.uvarint(), full: readFlag(reader), on: readTopics(reader), off: readTopics(reader) }
+  const seq = reader.uvarint()
+
+  if (seq > limits.MAX_ANNOUNCEMENT_SEQ) {
+    throw new MalformedError(`an announcement of number ${seq}, which leaves no room for those after it`)
+  }
+
+  return { seq, full: readFlag(reader), on: readTopics(reader), off: readTopics(reader) }
 }
 
 // messages between neighbours
@@ -312,7 +320,7 @@ export function decodeReceipt (content: Uint8Array): Receipt {
     of: readKey(reader),
     epoch: reader.uvarint(),
     topic: readTopic(reader),
-    seqs: reader.list(limits.MAX_SEQS, () => reader.uvarint()),
+    seqs: distinct(reader.list(limits.MAX_SEQS, () => reader.uvarint())),
     about: readKeys(reader, limits.MAX_DESTINATIONS)
   }
 }

@@ -363,13 +363,13 @@ export class AntiEntropy {
   #schedule (pair: Pair, { isEqual, isChanged, missing, isMoving }: {
     isEqual: boolean, isChanged: boolean, missing: number, isMoving: boolean
   }): void {
-    const { clock, random } = this.#init.context
+    const { clock, random, resting } = this.#init.context
     const now = clock.now()
     pair.calm = isEqual && !isChanged ? pair.calm + 1 : 0
 
     if (isEqual) {
       const wait = Math.min(limits.COMPARE_INTERVAL * 2 ** Math.max(0, pair.calm - 1), limits.COMPARE_CAP)
-      pair.at = now + jitter(random, wait)
+      pair.at = now + jitter(random, pair.calm > 1 ? resting(wait) : wait)
     } else {
       const first = isMoving ? limits.RETRY_FIRST : limits.COMPARE_INTERVAL
       const cap = missing > 0 ? limits.VAIN_CAP : limits.COMPARE_INTERVAL

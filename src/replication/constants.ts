@@ -91,6 +91,12 @@ export const MAX_SYMBOLS = 16_384
 export const MAX_SKETCHES = 4
 export const SKETCH_TTL = 30_000
 
+/**
+ * What a log does now and then although nothing has changed waits so many milliseconds for each log that is open on
+ * this node: so the logs of a node that rest cost together what some of them cost alone. A guess: two such in a second
+ */
+export const REST_A_LOG = 500
+
 /** Milliseconds between two comparisons with each replicator, give or take: what every other way has missed. A guess */
 export const COMPARE_INTERVAL = 30_000
 /** And at most, where nothing has differed for long: a thousand logs that rest are to cost little. A guess */

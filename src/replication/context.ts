@@ -23,6 +23,8 @@ export interface ReplicationContext {
   readonly pacer: Pacer
   readonly trust: Trust
   readonly sizes: MessageSizes
+  /** How long a log that rests waits, which would wait so long if no other was open */
+  resting (ms: number): number
 }
 
 /** How much goes into one message of the pubsub */

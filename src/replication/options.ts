@@ -23,6 +23,8 @@ const REPLICATE: Rule = [
     (isOf(value, ['limits']) && isOf(value.limits, ['storage', 'cpu']) && areNumbers(value.limits)),
   'true, false, { factor, offset }, { segments } or { limits: { storage, cpu } }'
 ]
+const BYTES: Rule = [value => value instanceof Uint8Array, 'a Uint8Array']
+const FROM: Rule = [value => typeof value === 'object', 'the id of an entry, or a moment']
 const SIGNALLED: Rules<AbortOptions> = { signal: [SIGNAL] }
 
 const OPEN: Rules<OpenOptions> = {
@@ -52,7 +54,7 @@ const APPEND: Rules<AppendOptions> = {
   ack: [ACK], group: [ANYTHING], replicas: [WHOLE], request: [ANYTHING], ...SIGNALLED
 }
 const WAIT: Rules<WaitForReplicatorsOptions> = { count: [WHOLE], coverage: [NUMBER], ...SIGNALLED }
-const ENTRIES: Rules<EntriesOptions> = { from: [ANYTHING], reverse: [BOOLEAN], ...SIGNALLED }
+const ENTRIES: Rules<EntriesOptions> = { from: [FROM], reverse: [BOOLEAN], ...SIGNALLED }
 const TRIM: Rules<TrimOptions> = { length: [NUMBER], bytes: [NUMBER], age: [AGE], when: [FUNCTION], ...SIGNALLED }
 
 /** What is said of an open() that says nothing */
@@ -61,16 +63,37 @@ const BY_DEFAULT = { replicate: true, maturity: limits.MATURITY, grace: limits.G
 
 /** Where the calls of a log have their options, and what those may be */
 const CALLS: { [Name in keyof SharedLog]?: [at: number, rules: Record<string, [Rule]>] } = {
+  acked: [2, SIGNALLED],
   append: [1, APPEND],
   appendMany: [1, APPEND],
   arrivals: [1, SIGNALLED],
-  elsewhere: [0, { group: [ANYTHING], ...SIGNALLED }],
+  elsewhere: [0, { group: [BYTES], ...SIGNALLED }],
   entries: [0, ENTRIES],
-  export: [0, { from: [ANYTHING], ...SIGNALLED }],
+  export: [0, { from: [FROM], ...SIGNALLED }],
   import: [1, SIGNALLED],
   trim: [0, TRIM],
   waitForSync: [0, SIGNALLED],
   waitForReplicators: [0, WAIT]
+}
+
+const TEXT: Rule = [value => typeof value === 'string' && value !== '', 'a name']
+const ENTRY_ID: Rule = [value => value?.bytes instanceof Uint8Array, 'the id of an entry']
+const SOURCE: Rule = [
+  value => typeof value === 'object' && (Symbol.asyncIterator in value || Symbol.iterator in value), 'an iterable of bytes'
+]
+
+/** What the calls of a log are handed beside their options, in its order */
+const HANDED: { [Name in keyof SharedLog]?: Array<[what: string, rule: Rule]> } = {
+  arrivals: [['from', [value => value === null || WHOLE[0](value), 'the number of an arrival']]],
+  acked: [['entry', [value => ENTRY_ID[0](value?.id), 'an entry']], ['ack', ACK]],
+  get: [['id', ENTRY_ID]],
+  has: [['id', ENTRY_ID]],
+  import: [['source', SOURCE]],
+  keeps: [['group', BYTES]],
+  mark: [['program', TEXT]],
+  marked: [['program', TEXT]],
+  shelf: [['program', TEXT]],
+  trim: [['what is trimmed', [value => value !== null, 'an object']]]
 }
 
 /** Each of these throws an InvalidOptionsError that names what is wrong, and then nothing has changed */
@@ -86,6 +109,11 @@ export function checkCall (name: keyof SharedLog & string, args: unknown[]): voi
   if (name === 'replicate') {
     checkOptions('replicate()', { 'what is handed over': args[0] ?? null }, { 'what is handed over': [REPLICATE] })
     return
+  }
+
+  for (const [i, handed] of HANDED[name]?.entries() ?? []) {
+    const [what, rule] = handed
+    checkOptions(`${name}()`, { [what]: args[i] ?? null }, { [what]: [rule] })
   }
 
   const [at, rules] = CALLS[name] ?? [Infinity, {}]

@@ -46,6 +46,8 @@ export interface RosterInit {
   /** Copies of an entry that there should be */
   replicas: number
   canReplicate? (peerId: PeerId, segments: Segment[]): boolean | Promise<boolean>
+  /** See `ReplicationContext` */
+  resting (ms: number): number
   send (to: Key, message: Message): Promise<void>
   broadcast (message: Message): void
   /** What we keep is something else now */
@@ -587,7 +589,9 @@ export class Roster {
   }
 
   #wait (): number {
-    return jitter(this.#init.random, this.#interval + limits.REFRESH_A_PEER * this.#present.size)
+    const { random, resting } = this.#init
+    const wait = this.#interval + limits.REFRESH_A_PEER * this.#present.size
+    return jitter(random, this.#interval > limits.REFRESH_INTERVAL ? resting(wait) : wait)
   }
 
   /** Sends the hellos that are due */

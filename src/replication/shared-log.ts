@@ -53,6 +53,12 @@ export interface SharedLogInit {
    * @default counted for this log alone
    */
   traffic?: Traffic
+  /**
+   * How many logs are open on the node
+   *
+   * @default this one
+   */
+  logs? (): number
   /** For tests: which log it is */
   openLog?: typeof openLog
   /** For tests: where keys come from */
@@ -106,7 +112,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   private constructor (init: SharedLogInit, logHash: Uint8Array, epoch: number) {
     const logger = init.logger.forComponent('libp2p-sheaf:shared-log')
     super(err => { logger.error('a listener of %s failed - %e', init.id, err) })
-    const { id, options, clock, random, port, signer, datastore, traffic = new Traffic() } = init
+    const { id, options, clock, random, port, signer, datastore, traffic = new Traffic(), logs = () => 1 } = init
     this.id = id
     this.#init = init
     this.#logger = logger
@@ -124,7 +130,8 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       traffic,
       pacer: init.pacer ?? new Pacer(clock),
       trust: new Trust(),
-      sizes: sizesFor(port.maxMessageSize)
+      sizes: sizesFor(port.maxMessageSize),
+      resting: ms => Math.max(ms, limits.REST_A_LOG * logs())
     }
     this.#replica = new Replica({
       id,
@@ -484,7 +491,9 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     }
   }
 
-  #expectFits ({ byteLength }: Uint8Array): void {
+  /** What is no Uint8Array the log refuses */
+  #expectFits (data: Uint8Array): void {
+    const byteLength = data?.byteLength
     const max = this.#init.port.maxMessageSize - limits.MAX_ENTRY_OVERHEAD
 
     if (byteLength > max) {

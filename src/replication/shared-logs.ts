@@ -1,4 +1,5 @@
 import { InvalidParametersError, NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
+import { checkLogId } from '../log/log.ts'
 import { Signer } from '../pubsub/envelope.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
@@ -82,6 +83,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
   }
 
   async open (id: string, options: OpenOptions = {}): Promise<SharedLogFace> {
+    checkLogId(id)
     checkOpenOptions(options)
     const log = await this.#open(id, options)
 
@@ -137,6 +139,7 @@ export class SharedLogs implements SharedLogsFace, Startable {
       datastore,
       logger,
       traffic: this.#traffic,
+      logs: () => this.#logs.size,
       close: async () => this.#close(id, log),
       drop: async () => this.#drop(id, log)
     })

@@ -114,8 +114,8 @@ export class SpotChecks {
   }
 
   #schedule (): void {
-    const { clock, random } = this.#init.context
+    const { clock, random, resting } = this.#init.context
     const interval = Math.min(limits.AUDIT_INTERVAL * 2 ** Math.max(0, this.#calm - 1), limits.AUDIT_CAP)
-    this.#alarm.set(clock.now() + jitter(random, interval))
+    this.#alarm.set(clock.now() + jitter(random, this.#calm > 1 ? resting(interval) : interval))
   }
 }

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { encodeHello } from '../../src/link/channel.ts'
-import { FAULT_PENALTY, HELLO_TIMEOUT, MAX_FAULTS, REOPEN_CAP, REOPEN_DEADLINE, REOPEN_FIRST, STOP_TIMEOUT } from '../../src/link/constants.ts'
+import { FAULT_PENALTY, HELLO_TIMEOUT, MAX_FAULTS, OPENINGS, REOPEN_CAP, REOPEN_DEADLINE, REOPEN_FIRST, STOP_TIMEOUT } from '../../src/link/constants.ts'
 import { encodeFrame, frameOf, Kind } from '../../src/link/core/frames.ts'
 import { Lane } from '../../src/link/core/outbox.ts'
 import { Wires, WireStream } from './wires.ts'
@@ -300,6 +300,17 @@ describe('a neighbour', () => {
     expect(the().other.neighbour.isUp).to.equal(true)
   })
 
+  it('takes small frames in a piece for a fault: they would all be dealt with at once', async () => {
+    const connection = await up()
+    const small = numbered(1)
+    const piece = Uint8Array.from([0, ...small.head, ...small.body ?? []])
+    connection.streams[0].send(frameOf(Kind.PIECE, piece).head)
+    await the().clock.run(10)
+
+    expect(the().other.frames).to.deep.equal([])
+    expect(the().other.neighbour.faults).to.equal(1)
+  })
+
   it('skips kinds that it does not know', async () => {
     const connection = await up()
     const [stream] = connection.streams
@@ -551,6 +562,21 @@ describe('a neighbour', () => {
     await the().clock.run(3000)
     expect(await open(30)).to.equal(27)
     expect(the().other.neighbour.diagnostics.channels).to.be.at.most(14)
+  })
+
+  it('opens no more channels a second than the other side would take, to one that says hello and ends each', async () => {
+    const connection = await up()
+    const { tries } = the()
+    const seconds = 60
+
+    for (let i = 0; i < seconds * 50; i++) {
+      the().opener.neighbour.isUp && connection.streams.at(-1)?.abort(new Error('a test'))
+      await the().clock.run(20)
+    }
+
+    expect(the().tries - tries).to.be.within(seconds / 2, OPENINGS.burst + seconds * OPENINGS.rate)
+    await the().clock.run(REOPEN_CAP * 2)
+    expect(the().opener.neighbour.isUp).to.equal(true)
   })
 
   for (const side of ['opener', 'other'] as const) {

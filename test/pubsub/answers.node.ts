@@ -103,15 +103,39 @@ describe('options of DirectSub', () => {
   it('are refused by name when they are unknown or of another type', async () => {
     const components: any = {}
 
-    for (const init of [{ refreshInterval: 1 }, { canRelay: 'yes' }, { maxMessageSize: -1 }, { allowedTopics: 7 }, { maxTopicsPerPeer: 100_000 }]) {
+    for (const init of [{ refreshInterval: 1 }, { canRelay: 'yes' }, { maxMessageSize: -1 }, { maxMessageSize: Number.MAX_SAFE_INTEGER }, { slowPeerTimeout: NaN }, { outboxSize: Infinity }, { allowedTopics: 7 }, { maxTopicsPerPeer: 100_000 }]) {
       expect(() => directSub(init as any)(components)).to.throw(new RegExp(Object.keys(init)[0])).with.property('name', 'InvalidOptionsError')
     }
 
     const a: Sheaf = await createPeer()
 
-    for (const options of [{ acks: 'all' }, { ack: 'some' }, { ack: -1 }, { priority: 'urgent' }, { to: 'somebody' }, { signal: {} }]) {
+    for (const options of [{ acks: 'all' }, { ack: 'some' }, { ack: -1 }, { priority: 'urgent' }, { ack: NaN }, { to: 'somebody' }, { to: ['somebody'] }, { to: new Array(4097).fill(a.peerId) }, { signal: {} }]) {
       await expect(a.services.pubsub.publish(TOPIC, numbered(1), options as any)).to.eventually.be.rejectedWith(new RegExp(Object.keys(options)[0])).with.property('name', 'InvalidOptionsError')
     }
+
+    const { pubsub } = a.services
+    const calls: Record<string, (options: any) => Promise<unknown>> = {
+      subscribe: async options => pubsub.subscribe(TOPIC, options),
+      unsubscribe: async options => pubsub.unsubscribe(TOPIC, options),
+      requestSubscribers: async options => pubsub.requestSubscribers(TOPIC, options),
+      waitForSubscribers: async options => pubsub.waitForSubscribers(TOPIC, options)
+    }
+    for (const [call, wrong] of Object.entries({
+      subscribe: [{ signal: 1 }, { all: true }, null],
+      unsubscribe: [{ all: 'yes' }, { signal: 1 }],
+      requestSubscribers: [{ from: 'somebody' }, { to: a.peerId }],
+      // one that is no number is never reached
+      waitForSubscribers: [{ count: NaN }, { count: -1 }, { count: Infinity }, { peers: 'all' }, { peers: ['somebody'] }]
+    })) {
+      for (const options of wrong) {
+        await expect(calls[call](options), `${call} ${JSON.stringify(options)}`).to.eventually.be.rejected.with.property('name', 'InvalidOptionsError')
+      }
+    }
+    for (const data of ['text', null, undefined, 7, [1, 2]]) {
+      await expect(pubsub.publish(TOPIC, data as any)).to.eventually.be.rejected.with.property('name', 'InvalidParametersError')
+    }
+    expect(pubsub.getTopics()).to.deep.equal([])
+    expect(pubsub.diagnostics().sizes).to.include({ topics: 0, asked: 0, requests: 0, watchers: 0 })
   })
 
   it('keep a node to the topics that it may use', async () => {

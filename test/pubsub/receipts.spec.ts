@@ -3,16 +3,20 @@ import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { expect } from 'aegir/chai'
 import { stubInterface } from 'sinon-ts'
-import { MAX_SEQS, SIGNATURE_COST } from '../../src/pubsub/constants.ts'
+import { Lane } from '../../src/link/index.ts'
+import { DESTINATION_COST, ITEM_COST, MAX_SEQS, RECEIPT_COST, SIGNATURE_COST } from '../../src/pubsub/constants.ts'
 import { Context } from '../../src/pubsub/context.ts'
-import { readEnvelope } from '../../src/pubsub/envelope.ts'
+import { EnvelopeType, readEnvelope, Signer } from '../../src/pubsub/envelope.ts'
 import { keyOf } from '../../src/pubsub/keys.ts'
 import { optionsOf } from '../../src/pubsub/options.ts'
+import { Parcels } from '../../src/pubsub/parcels.ts'
 import { Receipts } from '../../src/pubsub/receipts.ts'
+import { Receiving } from '../../src/pubsub/receiving.ts'
+import { Relaying } from '../../src/pubsub/relaying.ts'
 import { Traffic } from '../../src/pubsub/traffic.ts'
 import * as wire from '../../src/pubsub/wire.ts'
 import { range } from '../fixtures/directsub.ts'
-import type { Entry, Neighbour } from '../../src/link/index.ts'
+import type { Entry, Frame, Neighbour } from '../../src/link/index.ts'
 import type { Peer } from '../../src/pubsub/context.ts'
 import type { DirectSubComponents } from '../../src/pubsub/index.ts'
 
@@ -63,5 +67,32 @@ describe('receipts of a tick', () => {
 
     expect(sent.map(({ seqs }) => seqs.length)).to.deep.equal([MAX_SEQS, MAX_SEQS, 5])
     expect(sent.flatMap(({ seqs }) => seqs)).to.deep.equal(range(MAX_SEQS * 2 + 5))
+  })
+})
+
+describe('what a neighbour brings about many', () => {
+  /** The body of a frame, as the link hands it on */
+  function bodyOf ({ head, body }: Frame): Uint8Array {
+    const bytes = Uint8Array.from([...head, ...body ?? []])
+    return bytes.subarray(bytes.findIndex(byte => byte < 128) + 2)
+  }
+
+  it('is paid for by the peers and messages that it names', async () => {
+    const { context, receipts, relay, cost } = await setUp()
+    const parcels = new Parcels(context)
+    const receiving = new Receiving({
+      context, receipts, relaying: new Relaying(context, parcels, receipts), validators: new Map(), onMessage: () => {}, onReceipt: () => {}
+    })
+    const names = range(500).map(i => `nobody ${i}`)
+    const receipt = wire.encodeReceiptFrame({ status: 'congested', of: context.self, epoch: 1, topic: 't', seqs: range(300), about: names })
+    receiving.onReceipt({ from: relay, kind: wire.Kind.RECEIPT, bytes: receipt.bytes }, bodyOf(receipt))
+    expect(cost()).to.be.closeTo(RECEIPT_COST + 800 * ITEM_COST, 1e-9)
+
+    const before = cost()
+    const envelope = await new Signer(await generateKeyPair('Ed25519')).sign(1, EnvelopeType.ANNOUNCEMENT, new Uint8Array(0))
+    const parcel = wire.encodeParcel({ trace: [], lane: Lane.DATA, destinations: names, envelope })
+    receiving.onParcel({ from: relay, kind: wire.Kind.PARCEL, bytes: parcel.bytes }, bodyOf(parcel))
+    expect(cost() - before).to.be.closeTo(500 * DESTINATION_COST + SIGNATURE_COST, 1e-9)
+    parcels.stop()
   })
 })

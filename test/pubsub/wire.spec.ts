@@ -14,13 +14,14 @@ const blob = fc.uint8Array({ maxLength: 200 })
 const key = fc.uint8Array({ maxLength: 64 }).map(bytes => String.fromCharCode(...bytes))
 const topic = fc.string({ unit: 'binary', maxLength: 80 }).filter(text => encodeString(text).byteLength <= limits.MAX_TOPIC_LENGTH)
 const list = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(item, { maxLength: 8 })
+const set = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.uniqueArray(item, { maxLength: 8 })
 
 const version = { origin: key, epoch: number, seq: number, hops: byte }
 
 const gossip: fc.Arbitrary<wire.WireGossip> = fc.record({
   ack: fc.oneof(fc.constant(-1), number.filter(seq => seq < Number.MAX_SAFE_INTEGER)),
   updates: list(fc.record({ ...version, announcements: list(blob) })),
-  lost: list(key),
+  lost: set(key),
   wanted: list(fc.record(version)),
   requests: list(fc.record({ id: number, topic })),
   answers: list(number)
@@ -30,10 +31,10 @@ const receipt: fc.Arbitrary<wire.Receipt> = fc.record({
   of: key,
   epoch: number,
   topic,
-  seqs: list(number),
-  about: list(key)
+  seqs: set(number),
+  about: set(key)
 })
-const announcement = fc.record({ seq: number, full: fc.boolean(), on: list(topic), off: list(topic) })
+const announcement = fc.record({ seq: number.map(seq => Math.min(seq, limits.MAX_ANNOUNCEMENT_SEQ)), full: fc.boolean(), on: list(topic), off: list(topic) })
 const message = fc.record({ wantsAck: fc.boolean(), topic, seq: number, data: fc.oneof(blob, fc.constant(new Uint8Array(5000))) })
 
 /** The body of a frame, as the link hands it on */
@@ -60,12 +61,12 @@ const codecs: Record<string, Codec<any>> = {
   announcement: codec(announcement, value => wire.encodeAnnouncement({ origin: '', epoch: 0, ...value }), wire.decodeAnnouncement),
   message: codec(message, ({ wantsAck, topic, seq, data }) => bodyOf(wire.encodeMessage(topic, seq, data, wantsAck)), wire.decodeMessage, true),
   bundle: codec(
-    fc.record({ wantsAck: fc.boolean(), topic, to: list(key), messages: list(fc.record({ seq: number, data: blob })) }),
+    fc.record({ wantsAck: fc.boolean(), topic, to: set(key), messages: list(fc.record({ seq: number, data: blob })) }),
     wire.encodeBundle, wire.decodeBundle
   ),
   parcel: codec(
     fc.record({
-      trace: list(fc.nat(0xffffffff)), lane: fc.constantFrom(...Object.values(Lane)), destinations: list(key), envelope: fc.oneof(blob, fc.constant(new Uint8Array(5000)))
+      trace: list(fc.nat(0xffffffff)), lane: fc.constantFrom(...Object.values(Lane)), destinations: set(key), envelope: fc.oneof(blob, fc.constant(new Uint8Array(5000)))
     }),
     value => bodyOf(wire.encodeParcel(value)), wire.decodeParcel, true
   ),
@@ -150,6 +151,13 @@ describe('on the wire', () => {
     expect(wire.traceOf('\xff\xff\xff\xff')).to.equal(0xffffffff)
   })
 
+  it('a peer or message that stands twice in a list counts once', () => {
+    const receipt: wire.Receipt = { status: 'congested', of: 'o', epoch: 0, topic: '', seqs: [1, 1, 2], about: ['a', 'a', 'b'] }
+    expect(wire.decodeReceipt(wire.encodeReceipt(receipt))).to.deep.equal({ ...receipt, seqs: [1, 2], about: ['a', 'b'] })
+    const parcel: wire.Parcel = { trace: [], lane: Lane.DATA, destinations: ['a', 'b', 'a'], envelope: new Uint8Array(0) }
+    expect(wire.decodeParcel(bodyOf(wire.encodeParcel(parcel))).destinations).to.deep.equal(['a', 'b'])
+  })
+
   it('lists and strings past their limits are refused', () => {
     const long = 't'.repeat(limits.MAX_TOPIC_LENGTH + 1)
     const key = 'k'.repeat(65)
@@ -174,6 +182,7 @@ describe('on the wire', () => {
       () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], answers: tooMany(limits.MAX_UPDATES, 1) }))),
       () => wire.decodeGossip(bodyOf(wire.encodeGossip({ ...SILENCE, updates: [], requests: [{ id: 1, topic: long }] }))),
       () => wire.decodeAnnouncement(wire.encodeAnnouncement({ origin: '', epoch: 0, seq: 1, full: true, on: tooMany(limits.MAX_ANNOUNCED_TOPICS, 't'), off: [] })),
+      () => wire.decodeAnnouncement(wire.encodeAnnouncement({ origin: '', epoch: 0, seq: limits.MAX_ANNOUNCEMENT_SEQ + 1, full: true, on: [], off: [] })),
       () => wire.decodeBundle(wire.encodeBundle({ topic: '', to: [], wantsAck: false, messages: tooMany(limits.BUNDLE_MESSAGES, { seq: 1, data: new Uint8Array(0) }) }))
     ]
 

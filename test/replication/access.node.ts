@@ -144,6 +144,19 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
       log.replicate('some' as any), log.replicate(undefined as any), log.waitForReplicators({ peers: 2 } as any), log.trim({ size: 1 } as any)
     ]
     expect(await Promise.all(refused.map(nameOfError))).to.deep.equal(new Array(refused.length).fill('InvalidOptionsError'))
+    const handed: Array<() => unknown> = [
+      async () => log.get(7 as any), async () => log.get(null as any), async () => log.has('id' as any), async () => log.keeps('group' as any),
+      async () => log.acked({} as any, 'leaders'), async () => log.mark('' as any, 1), async () => log.marked(7 as any),
+      async () => log.import(7 as any), async () => log.trim(null as any),
+      () => log.shelf(7 as any), () => log.arrivals(NaN), () => log.arrivals(-1), () => log.entries({ from: 7 } as any), () => log.elsewhere({ group: 7 } as any)
+    ]
+    for (const call of handed) {
+      expect(await nameOfError((async () => call())()), String(call)).to.equal('InvalidOptionsError')
+    }
+    expect(await nameOfError(log.append(null as any))).to.equal('InvalidContentError')
+    for (const id of [7, null, '', '\ud800', 'x'.repeat(513)]) {
+      expect(await nameOfError(node.services.logs.open(id as any)), String(id)).to.equal('InvalidLogIdError')
+    }
     expect(() => log.entries({ reversed: true } as any)).to.throw("no option 'reversed'")
     expect(() => sharedLogs({ pubsubs: 'x' } as any)({} as any)).to.throw("no option 'pubsubs'")
     await log.append(text('it works'))

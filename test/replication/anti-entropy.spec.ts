@@ -42,7 +42,7 @@ function antiEntropyAt (clock: Clock): { antiEntropy: AntiEntropy, begun: string
     return []
   }
   const init = {
-    context: { clock, random: () => 0.5, randomBytes: (count: number) => new Uint8Array(count), trust: { isSilent: () => false } },
+    context: { clock, random: () => 0.5, randomBytes: (count: number) => new Uint8Array(count), trust: { isSilent: () => false }, resting: (ms: number) => ms },
     shared,
     nudge: () => {},
     onCompared: () => {}

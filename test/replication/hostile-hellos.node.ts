@@ -52,6 +52,7 @@ class Bench {
       maturity: SECOND,
       grace: 15 * SECOND,
       replicas: 2,
+      resting: ms => ms,
       send: async (to, message) => {
         message.type === 'hello' && this.sent.push({ to, message })
         await (this.stopped.has(to) ? new Promise(() => {}) : undefined)

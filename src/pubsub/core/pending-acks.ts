@@ -237,32 +237,20 @@ export class PendingAcks<Content> {
     return this.#take()
   }
 
-  /** A receipt that `by` brought, of these destinations themselves, or of a relay about them */
+  /**
+   * A receipt that `by` brought, of these destinations themselves, or of a relay about them. It costs as much as it
+   * names of what is pending, never the product of what it names
+   */
   receipt (
-    status: ReceiptStatus, topic: string, seq: number, about: Key[], by: Key, now: number
+    status: ReceiptStatus, topic: string, seqs: number[], about: Key[], by: Key, now: number
   ): Array<PendingEffect<Content>> {
-    for (const key of about) {
-      const destination = this.#find(topic, seq, key)
+    const named = new Set(about)
 
-      if (destination == null || !isOpen(destination.state)) {
-        continue
-      }
-
-      switch (status) {
-        case 'unreachable': this.#onUnreachable(destination, by, now); break
-        case 'congested': destination.reason = destination.via == null ? destination.reason : status; break
-        case 'undecided':
-          this.#waits.stop(destination)
-          destination.state = 'quiet'
-          destination.reason = status
-          break
-        case 'acked':
-          this.#credit(destination, by)
-          this.#close(destination, 'acked')
-          break
-        default:
-          destination.reason = status
-          this.#close(destination, 'failed')
+    for (const seq of seqs) {
+      for (const destination of this.#named(topic, seq, named)) {
+        if (isOpen(destination.state)) {
+          this.#answered(destination, status, by, now)
+        }
       }
     }
 
@@ -326,6 +314,39 @@ export class PendingAcks<Content> {
 
   #find (topic: string, seq: number, key: Key): Destination<Content> | undefined {
     return this.#messages.get(nameOf(topic, seq))?.destinations.get(key)
+  }
+
+  /** Destinations of a message that a receipt names: whichever of the two is shorter is gone through */
+  #named (topic: string, seq: number, about: ReadonlySet<Key>): Array<Destination<Content>> {
+    const destinations = this.#messages.get(nameOf(topic, seq))?.destinations
+
+    if (destinations == null) {
+      return []
+    }
+    if (destinations.size < about.size) {
+      return [...destinations.values()].filter(({ key }) => about.has(key))
+    }
+
+    return [...about].map(key => destinations.get(key)).filter(destination => destination != null)
+  }
+
+  #answered (destination: Destination<Content>, status: ReceiptStatus, by: Key, now: number): void {
+    switch (status) {
+      case 'unreachable': this.#onUnreachable(destination, by, now); break
+      case 'congested': destination.reason = destination.via == null ? destination.reason : status; break
+      case 'undecided':
+        this.#waits.stop(destination)
+        destination.state = 'quiet'
+        destination.reason = status
+        break
+      case 'acked':
+        this.#credit(destination, by)
+        this.#close(destination, 'acked')
+        break
+      default:
+        destination.reason = status
+        this.#close(destination, 'failed')
+    }
   }
 
   /** Believed of the way in use only, and once of each way */
