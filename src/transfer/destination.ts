@@ -2,7 +2,6 @@ import { Backoff } from '../runtime/backoff.ts'
 import * as limits from './constants.ts'
 import { RateWindow, RoundTrip } from './core/window.ts'
 import type { Context } from './context.ts'
-import type { WindowController } from './core/window.ts'
 import type { Outbound } from './outbound.ts'
 import type { Lane, Port } from './port.ts'
 import type { Random } from '../runtime/random.ts'
@@ -26,7 +25,7 @@ export class Destination {
   readonly key: string
   readonly peer: string
   readonly port: Port
-  readonly window: WindowController = new RateWindow()
+  readonly window = new RateWindow()
   readonly roundTrip = new RoundTrip()
   readonly #peerId: PeerId
   readonly #context: Context

@@ -4,6 +4,7 @@ import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
 import { Layout } from './core/leaves.ts'
 import { failure, OfferOverError, TooManyTransfersError } from './errors.ts'
+import { checkAccept } from './options.ts'
 import { Reporter } from './progress.ts'
 import { Reading } from './reading.ts'
 import { leavesInCommon } from './source.ts'
@@ -252,6 +253,7 @@ export class Inbound {
 
   #accept (options: AcceptOptions): IncomingTransfer {
     const { context: { clock, log }, budget, lists, terms: { size, root } } = this.#init
+    checkAccept(options)
 
     if (this.#state.type !== 'offered') {
       throw new OfferOverError(this.#state.type === 'over'

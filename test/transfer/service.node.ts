@@ -1,4 +1,5 @@
 import { expect } from 'aegir/chai'
+import { InvalidOptionsError } from '../../src/runtime/errors.ts'
 import { TOPIC } from '../../src/transfer/constants.ts'
 import { encodeMessage } from '../../src/transfer/wire.ts'
 import { eventually, meet, settles, stopPeers } from '../fixtures/directsub.ts'
@@ -147,6 +148,17 @@ describe('transfers, over TCP', function () {
     expect(answers).to.be.at.most(200 + 100 * seconds + 100)
     expect(sizes.offers).to.be.at.most(16)
     expect(sizes).to.include({ keptBytes: 0, budgetBytes: 0 })
+  })
+
+  it('are not accepted with an option that there is not: it is named, and the offer stays open', async () => {
+    const [a, b] = await chain(2)
+    const offered = nextOffer(b)
+    const sent = a.services.transfers.send(b.peerId, bytesOf(5))
+    const offer = await offered
+    const mistyped: object = { signals: [] }
+    expect(() => offer.accept(mistyped)).to.throw(InvalidOptionsError, 'signals')
+    expect((await offer.accept().bytes(5)).byteLength).to.equal(5)
+    await sent.done
   })
 
   it('need DirectSub, and sessions if they are confidential: an error says so', async () => {

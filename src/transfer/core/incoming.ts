@@ -149,10 +149,6 @@ export class Incoming {
     return this.#sources.keys()
   }
 
-  get sourceCount (): number {
-    return this.#sources.size
-  }
-
   /** Which sources sent something else than the root names, since this was asked last */
   get liars (): string[] {
     const liars = [...this.#liars]

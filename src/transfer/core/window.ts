@@ -2,37 +2,10 @@ import { Pace } from '../../link/core/pace.ts'
 import { LEAF_BYTES, MAX_FLIGHT, PROBE_CAP, PROBE_FIRST, PROBE_MIN, STATUS_AFTER, STATUS_BYTES } from '../constants.ts'
 
 /**
- * How many bytes may be in flight to one peer. It may slow a transfer down, and never stops one: a leaf may always go
+ * How many bytes may be in flight to one peer: as many as it deals with in the time that a round trip takes, and a
+ * little more, see `Pace`. It may slow a transfer down, and never stops one: a leaf may always go
  */
-export interface WindowController {
-  readonly bytes: number
-  /** Bytes a millisecond that the other side takes, as far as is known; else Infinity */
-  readonly rate: number
-  sent (bytes: number, now: number): void
-  /** There was more to send than the window allowed */
-  limited (): void
-  acked (bytes: number, now: number): void
-  /** Bytes left flight that nobody acked: they say nothing of the rate */
-  discarded (bytes: number): void
-}
-
-/** The same at all times: for tests, and side by side with the other one */
-export class FixedWindow implements WindowController {
-  readonly rate = Infinity
-  readonly bytes: number
-
-  constructor (bytes: number) {
-    this.bytes = bytes
-  }
-
-  sent (): void {}
-  limited (): void {}
-  acked (): void {}
-  discarded (): void {}
-}
-
-/** As many as the peer deals with in the time that a round trip takes, and a little more: see `Pace` */
-export class RateWindow implements WindowController {
+export class RateWindow {
   /**
    * The other side says where it stands after STATUS_BYTES, or STATUS_AFTER: so much has to be on its way until then
    */
@@ -44,6 +17,7 @@ export class RateWindow implements WindowController {
     return Math.max(LEAF_BYTES, Math.min(MAX_FLIGHT, this.#pace.window))
   }
 
+  /** Bytes a millisecond that the other side takes, as far as is known; else Infinity */
   get rate (): number {
     return this.#pace.rate
   }
@@ -53,6 +27,7 @@ export class RateWindow implements WindowController {
     this.#pace.sent(this.#sent, this.#released, now)
   }
 
+  /** There was more to send than the window allowed */
   limited (): void {
     this.#pace.limited(this.#sent)
   }
@@ -62,6 +37,7 @@ export class RateWindow implements WindowController {
     this.#pace.granted(this.#released, now)
   }
 
+  /** Bytes left flight that nobody acked: they say nothing of the rate */
   discarded (bytes: number): void {
     this.#released += bytes
     this.#pace.forget()
