@@ -6,10 +6,10 @@ import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
 import { MalformedError } from '../runtime/errors.ts'
 import { checkOptions } from '../runtime/options.ts'
-import { CHECKPOINT_ENTRIES, MAX_GROUP_BYTES, MAX_KEY_BYTES } from './constants.ts'
+import { CHECKPOINT_ENTRIES, MAX_KEY_BYTES } from './constants.ts'
 import { decodeOperation, encodeOperation, groupOf } from './core/operation.ts'
 import { Table, versionOf } from './core/table.ts'
-import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError } from './errors.ts'
+import { DatabaseClosedError, DatabaseOpenError, InvalidKeyError, InvalidValueError } from './errors.ts'
 import { Feed } from './feed.ts'
 import { COMPACT, OPEN, PUT, READ, WATCH } from './options.ts'
 import { Reads } from './reads.ts'
@@ -183,7 +183,14 @@ export abstract class Database<T> {
   }
 
   protected async set (key: string, value: T, options: PutOptions): Promise<Entry> {
-    return this.#append({ type: 'put', key, value: this.#init.codec.encode(value) }, options)
+    const bytes = this.#init.codec.encode(value)
+
+    if (!(bytes instanceof Uint8Array)) {
+      throw new InvalidValueError(`encode() of the codec has to return a Uint8Array at once, not ${typeof bytes}: ` +
+        'make bytes of the value before you put it, if that takes time')
+    }
+
+    return this.#append({ type: 'put', key, value: bytes }, options)
   }
 
   /** Reads the rows here of the given keys, or of all; then the entries that other nodes keep */
@@ -229,8 +236,8 @@ export abstract class Database<T> {
   }
 
   async #append (operation: Operation, options: PutOptions): Promise<Entry> {
+    expectKey(operation.key)
     const group = groupOf(operation.key)
-    expectKey(operation.key, group)
     checkOptions(`${operation.type}()`, options, PUT)
     this.#expectOpen()
     const entry = await this.log.append(encodeOperation(operation), { ...options, group })
@@ -331,8 +338,8 @@ export abstract class Database<T> {
   }
 }
 
-function expectKey (key: string, group: Uint8Array): void {
-  const bytes = group.byteLength < MAX_GROUP_BYTES ? group.byteLength : encodeString(key).byteLength
+function expectKey (key: string): void {
+  const bytes = typeof key === 'string' ? encodeString(key).byteLength : 0
 
   if (bytes === 0 || bytes > MAX_KEY_BYTES || !key.isWellFormed()) {
     throw new InvalidKeyError(`A key is a string of 1 to ${MAX_KEY_BYTES} bytes in UTF-8, without half characters: ` +

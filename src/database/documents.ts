@@ -84,7 +84,8 @@ export class Documents<T extends object> extends Database<T> {
    */
   query (options: QueryOptions<T> = {}): AsyncGenerator<T> {
     checkOptions('query()', options, QUERY)
-    return this.#query(options)
+    // a query runs while its documents are read, and the caller may change what it asked for meanwhile
+    return this.#query({ ...options, where: { ...options.where } })
   }
 
   async * #query ({ where = {}, ...options }: QueryOptions<T>): AsyncGenerator<T> {

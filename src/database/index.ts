@@ -102,7 +102,7 @@ export interface ReadOptions extends AbortOptions {
 }
 
 export interface QueryOptions<T extends object> extends ReadOptions {
-  /** Fields, and the value that each field has to have */
+  /** Fields, and the value that each field has to have. Nothing has a field that is to be `undefined` */
   where?: { [Name in keyof T]?: Findable<T[Name]> }
 }
 

@@ -8,6 +8,7 @@ export interface Codec<T> {
    * builds its table again
    */
   readonly name?: string
+  /** Returns the bytes at once. Other values get an InvalidValueError, and nothing is stored */
   encode (value: T): Uint8Array
   /** Throws if `encode` did not write these bytes: the database skips such an entry */
   decode (bytes: Uint8Array): T

@@ -1,4 +1,5 @@
 import { ANYTHING, BOOLEAN, FUNCTION, SIGNAL } from '../runtime/options.ts'
+import { fieldOf } from './core/indexes.ts'
 import type { CompactOptions, DocumentsOptions, PutOptions, QueryOptions, ReadOptions, WatchOptions } from './index.ts'
 import type { Rule } from '../runtime/options.ts'
 
@@ -7,8 +8,11 @@ type Rules<T> = { [Name in keyof T]-?: [Rule] }
 
 const STRING: Rule = [value => typeof value === 'string', 'a string']
 const STRINGS: Rule = [value => Array.isArray(value) && value.every(STRING[0]), 'an array of strings']
+/** No document has what nothing is found by: who asks for a date would be told that there is none */
 const FIELDS: Rule = [
-  value => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object of fields'
+  value => typeof value === 'object' && value !== null && !Array.isArray(value) &&
+    Object.values(value).every(one => one === undefined || fieldOf(one) !== ''),
+  'an object of fields, each with a string, a number, a bigint, true, false or null'
 ]
 const AGE: Rule = [value => typeof value === 'number' && !Number.isNaN(value), 'a number of milliseconds']
 const FROM: Rule = [value => value === 'now' || value === 'start', "'now' or 'start'"]

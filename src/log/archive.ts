@@ -1,6 +1,6 @@
-import { Uint8ArrayList } from 'uint8arraylist'
+import { isUint8ArrayList } from 'uint8arraylist'
 import { equals } from 'uint8arrays/equals'
-import { aborted } from '../runtime/aborted.ts'
+import { untilAborted } from '../runtime/aborted.ts'
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { MAX_LOG_ID_BYTES } from './constants.ts'
@@ -12,6 +12,7 @@ import { LogEntry } from './log-entry.ts'
 import type { RawEntry } from './core/types.ts'
 import type { Bytes, Entry, ExportOptions, Imported, JoinOutcome, Log } from './index.ts'
 import type { AbortOptions } from '@libp2p/interface'
+import type { Uint8ArrayList } from 'uint8arraylist'
 
 /** What an archive begins with. docs/protocol.md has all of the form */
 const MAGIC = encodeString('libp2p-sheaf log 1\n')
@@ -70,6 +71,7 @@ export async function importArchive (
   { signal }: AbortOptions
 ): Promise<Imported> {
   const imported: Imported = { added: 0, known: 0, waiting: 0, refused: 0 }
+  expectChunks(source)
   let batch: RawEntry[] = []
   let bytes = 0
 
@@ -154,25 +156,29 @@ async function readHead (id: string, input: Input): Promise<void> {
   }
 }
 
-/** Bytes that are taken one after the other, however the source cuts them */
+/** Memory for what was read and not taken yet. A guess: most chunks that come are not larger */
+const INPUT_BYTES = 64 * 1024
+
+/** Bytes that are taken one after the other, however the source cuts them. Each is copied in and out a few times */
 class Input {
-  readonly #here = new Uint8ArrayList()
-  readonly #source: AsyncIterator<Uint8Array | Uint8ArrayList> | Iterator<Uint8Array | Uint8ArrayList>
-  readonly #signal?: AbortSignal
+  readonly #source: AsyncGenerator<Uint8Array | Uint8ArrayList>
+  #memory = new Uint8Array(INPUT_BYTES)
+  /** Where in the memory what was not taken yet begins, and ends */
+  #from = 0
+  #to = 0
 
   constructor (source: Bytes, signal?: AbortSignal) {
-    this.#source = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-    this.#signal = signal
+    this.#source = untilAborted(source, signal)
   }
 
   async number (): Promise<number> {
     for (let i = 0, value = 0, scale = 1; i < MAX_NUMBER_BYTES; i++, scale *= 128) {
       await this.#expect(i + 1)
-      const byte = this.#here.get(i)
+      const byte = this.#memory[this.#from + i]
       value += (byte & 0x7f) * scale
 
       if (byte < 0x80) {
-        this.#here.consume(i + 1)
+        this.#from += i + 1
         return value
       }
     }
@@ -180,16 +186,15 @@ class Input {
     throw new InvalidArchiveError('The archive is damaged: a number in it has no end')
   }
 
-  /** A copy: the source may use its chunks again */
+  /** A copy: the memory is used again */
   async bytes (length: number, max = Infinity): Promise<Uint8Array> {
     if (length > max) {
       throw new InvalidArchiveError(`The archive is damaged: it announces ${length} bytes where at most ${max} can be`)
     }
 
     await this.#expect(length)
-    const bytes = this.#here.slice(0, length)
-    this.#here.consume(length)
-    return bytes
+    this.#from += length
+    return this.#memory.slice(this.#from - length, this.#from)
   }
 
   async field (max: number): Promise<Uint8Array> {
@@ -202,7 +207,7 @@ class Input {
 
   /** The source may have something to close, and nobody waits for that */
   close (): void {
-    Promise.resolve(this.#source.return?.()).catch(() => {})
+    void this.#source.return(undefined)
   }
 
   async #expect (length: number): Promise<void> {
@@ -212,16 +217,58 @@ class Input {
   }
 
   async #has (length: number): Promise<boolean> {
-    while (this.#here.byteLength < length) {
-      const { done, value } = await aborted(Promise.resolve(this.#source.next()), this.#signal)
+    while (this.#to - this.#from < length) {
+      const { done, value } = await this.#source.next()
 
       if (done === true) {
         return false
       }
 
-      this.#here.append(value instanceof Uint8Array ? value.slice() : value)
+      for (const bytes of value instanceof Uint8Array ? [value] : partsOf(value)) {
+        this.#add(bytes)
+      }
     }
 
     return true
   }
+
+  /** A copy: the source may use its chunks again */
+  #add (bytes: Uint8Array): void {
+    if (this.#to + bytes.byteLength > this.#memory.byteLength) {
+      const left = this.#memory.subarray(this.#from, this.#to)
+      const size = left.byteLength + bytes.byteLength
+
+      // at least half of it is free then: so no byte is moved again and again
+      if (size > this.#memory.byteLength / 2) {
+        this.#memory = new Uint8Array(2 * size)
+      }
+
+      this.#memory.set(left)
+      this.#from = 0
+      this.#to = left.byteLength
+    }
+
+    this.#memory.set(bytes, this.#to)
+    this.#to += bytes.byteLength
+  }
+}
+
+function expectChunks (source: unknown): void {
+  const isSource = typeof source === 'object' && source != null &&
+    (Symbol.asyncIterator in source || Symbol.iterator in source)
+
+  if (!isSource || source instanceof Uint8Array) {
+    throw new InvalidArchiveError('import() takes chunks of bytes, one after the other, as export() gives them: ' +
+      'put bytes that you have in one piece into an array')
+  }
+}
+
+/** Programs without types hand over anything, as a file that is read as text */
+function partsOf (chunk: Uint8ArrayList): Iterable<Uint8Array> {
+  if (!isUint8ArrayList(chunk)) {
+    throw new InvalidArchiveError(`An archive comes in chunks of bytes, each a Uint8Array, not ${typeof chunk}: ` +
+      'read the file without an encoding')
+  }
+
+  return chunk
 }

@@ -32,6 +32,8 @@ export const RECORDS_AT_ONCE = 32
 export const CAN_APPEND_DEADLINE = 30_000
 /** Bytes of a log's id in UTF-8 */
 export const MAX_LOG_ID_BYTES = 512
+/** Bytes of the name of a program that marks, in UTF-8: some more than the name of a watch of a database may want */
+export const MAX_PROGRAM_BYTES = 1024
 /** Absent parents that are remembered: of more, the log forgets those that were named longest ago. A guess */
 export const MAX_NAMED = 65_536
 /** Forks, and damaged records, that `diagnostics` tells of. A guess */

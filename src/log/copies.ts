@@ -1,12 +1,13 @@
 import { Packed } from '../runtime/packed.ts'
 import { ARRAY_BYTES, COMMIT_BYTES } from './constants.ts'
+import { MAX_DATA_BYTES } from './core/entry.ts'
 import { InvalidContentError } from './errors.ts'
 
 export type Items = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
 /** Callers may use the bytes that they append again at once: a log takes copies */
 export function copyOf (item: Uint8Array): Packed {
-  const copy = new Packed(checked(item).byteLength)
+  const copy = new Packed(checkedItem(item).byteLength)
   copy.add(item)
   return copy
 }
@@ -22,7 +23,8 @@ export async function * copiesOf (items: Items, recordEntries: number): AsyncGen
   if (Array.isArray(items)) {
     // not by `Array.from` with a function: 40,000 items held the loop for 20 ms then, and for 7 ms this way
     const own: Uint8Array[] = [...items]
-    own.forEach(checked)
+    // all of them before the first one is stored
+    own.forEach(checkedItem)
     let bytes = 0
 
     for (let i = 0; i < own.length; i++) {
@@ -35,7 +37,7 @@ export async function * copiesOf (items: Items, recordEntries: number): AsyncGen
     }
   } else {
     for await (const item of items) {
-      copies.add(checked(item), recordEntries)
+      copies.add(checkedItem(item), recordEntries)
       yield * copies.takeFull()
     }
   }
@@ -50,6 +52,16 @@ export function checked (bytes: Uint8Array): Uint8Array {
   }
 
   return bytes
+}
+
+/** Throws an InvalidContentError for what no entry can hold */
+export function checkedItem (item: Uint8Array): Uint8Array {
+  if (checked(item).byteLength > MAX_DATA_BYTES) {
+    throw new InvalidContentError(`an entry has at most ${MAX_DATA_BYTES} bytes, not ${item.byteLength}: ` +
+      'send what is larger as a transfer, and append what names it')
+  }
+
+  return item
 }
 
 class Copies {

@@ -43,6 +43,10 @@ export class WriteFailedError extends Error {
 export class LogClosedError extends Error {
   static name = 'LogClosedError'
   name = 'LogClosedError'
+
+  static of (id: string): LogClosedError {
+    return new LogClosedError(`The log '${id}' is not open any more: open it again`)
+  }
 }
 
 /** More appends wait to be written than the log holds */

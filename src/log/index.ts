@@ -41,7 +41,8 @@ export interface LogInit {
   clock?: Clock
   /**
    * Says of every entry, our own and those of others, whether it may be added. The log asks about one after the other.
-   * `canAppend` must not wait for this log, and has 30 seconds
+   * `canAppend` must not wait for this log, and has 30 seconds: all that wait while the log is closed have them
+   * together. If it throws, an append of our own rejects with that, and an entry of somebody else is refused
    */
   canAppend? (entry: Entry): boolean | Promise<boolean>
   /** Says which entries are never trimmed */
@@ -145,7 +146,8 @@ export interface Log extends TypedEventTarget<LogEvents> {
   append (data: Uint8Array, options?: AppendOptions): Promise<Entry>
   /**
    * Signs many at once: far cheaper than one by one. A caller may change the items of an array after the call, of an
-   * array of more than 4 MiB when it has resolved: the log copies the others as it writes
+   * array of more than 4 MiB when it has resolved: the log copies the others as it writes. Where an item of an array
+   * can be none, nothing is appended; of a source that fails, what came before is
    */
   appendMany (items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options?: AppendOptions): Promise<Entry[]>
   /** Verifies and adds entries of others. Resolves when they are stored. An abort does not remove stored ones */
@@ -183,7 +185,7 @@ export interface Log extends TypedEventTarget<LogEvents> {
   close (): Promise<void>
   /** `close()`, at the end of the block that says `await using` */
   [Symbol.asyncDispose] (): Promise<void>
-  /** Closes the log, and deletes all of it */
+  /** Closes the log, and deletes all of it. Throws a LogClosedError where a close that was under way came first */
   drop (): Promise<void>
 }
 

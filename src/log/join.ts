@@ -129,6 +129,10 @@ export class Joins {
       }
     }
 
+    if (outcomes.some(({ admission }) => admission === 'waiting')) {
+      // once for all of them: it looks at each that waits
+      this.#setTimer()
+    }
     if (due.size > 0) {
       const admissions = await writer.join([...due.keys()], changes)
       ;[...due.values()].forEach((outcome, i) => { outcome.admission = admissions[i] })
@@ -176,7 +180,6 @@ export class Joins {
 
   #wait (entry: TrueEntry, now: number): 'waiting' | FutureEntryError {
     if (this.#early.add(entry)) {
-      this.#setTimer()
       return 'waiting'
     }
 

@@ -1,9 +1,11 @@
+import { untilAborted } from '../runtime/aborted.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { encodeString } from '../runtime/codec.ts'
 import { Counters } from '../runtime/counters.ts'
+import { InvalidOptionsError } from '../runtime/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
-import { admission } from './admission.ts'
+import { admission, admissionOfOthers } from './admission.ts'
 import { countOf, exportOf, importArchive } from './archive.ts'
 import * as limits from './constants.ts'
 import { checked, copiesOf, copyOf } from './copies.ts'
@@ -19,6 +21,7 @@ import { Store } from './store.ts'
 import { Writer } from './writer.ts'
 import type { Sizes } from './constants.ts'
 import type { Items } from './copies.ts'
+import type { Moment } from './core/hybrid-clock.ts'
 import type { StoredEntry } from './core/record.ts'
 import type { RawEntry } from './core/types.ts'
 import type { RingId } from './entry-id.ts'
@@ -33,6 +36,8 @@ import type { AbortOptions, Logger } from '@libp2p/interface'
 
 /** Entries that a trim looks at in one turn */
 const TRIM_ENTRIES = 1024
+/** Characters of an id that cannot be one that an error shows */
+const SHOWN = 64
 
 /** The public face of a log: hands calls to the parts that do the work, and tells listeners what changed */
 export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
@@ -48,7 +53,13 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   readonly #counters = new Counters()
   #status: 'open' | 'closing' | 'closed' = 'open'
   #ended?: Promise<void>
+  /** Somebody wants the log dropped, and it was */
+  #isToBeDropped = false
   #isDropped = false
+  /** When `canAppend` has to have said everything, so that the log can be closed */
+  #closingAt = Infinity
+  /** Ends what waits for something else than the store */
+  readonly #closing = new AbortController()
   #isUnlisting = false
 
   /** `sizes`: tests choose small ones, so that little data goes all the ways */
@@ -88,7 +99,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
       store,
       sizes,
       signer: new Signer(privateKey, id),
-      admit: canAppend == null ? undefined : entry => admission(canAppend, entry, clock),
+      admit: canAppend == null ? undefined : entry => admission(canAppend, entry, clock, this.#patience),
+      admitOthers: canAppend == null
+        ? undefined
+        : entry => admissionOfOthers(canAppend, entry, clock, this.#patience),
       onAdded: (entry, arrival) => { this.#tell('entry:add', () => ({ entry: new LogEntry(entry), arrival })) },
       onRemoved: entry => { this.#tell('entry:remove', () => ({ entry: new LogEntry(entry) })) }
     })
@@ -120,7 +134,10 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     const all: Entry[] = []
     let before: Promise<void> | undefined
 
-    for await (const copies of copiesOf(items, this.#sizes.recordEntries)) {
+    // an array is not waited for, and of an iterable that hangs, the log takes no more when it is closed
+    const source = Symbol.asyncIterator in items ? untilAborted(items, this.#untilClosed(options)) : items
+
+    for await (const copies of copiesOf(source, this.#sizes.recordEntries)) {
       this.#mustBeOpen()
       const written = this.#writer.append(copies, own, series).then(entries => {
         entries.forEach(entry => { all.push(new LogEntry(entry)) })
@@ -144,7 +161,9 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
       if (admission instanceof Error) {
         this.#counters.add(admission.name)
-        this.#log.trace('refused an entry of %s - %e', this.id, admission)
+        // a program whose canAppend fails should know
+        const say = admission.cause == null ? this.#log.trace : this.#log.error
+        say('refused an entry of %s - %e', this.id, admission)
         return { id, status: 'refused', reason: admission }
       }
 
@@ -170,9 +189,9 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async * entries ({ from, reverse = false, signal }: EntriesOptions = {}): AsyncGenerator<Entry> {
     this.#mustNotBeClosed()
-    const first: From | undefined = from != null && 'time' in from
-      ? { time: Number(from.time), counter: from.counter }
-      : from && await this.#store.find(from.bytes)
+    const first: From | undefined = from == null || from instanceof EntryId
+      ? from && await this.#store.find(from.bytes)
+      : momentOf(from)
 
     if (from != null && first == null) {
       return
@@ -193,7 +212,8 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async import (source: Bytes, options: AbortOptions = {}): Promise<Imported> {
     this.#mustBeOpen()
-    return importArchive(this.id, source, async entries => countOf(await this.join(entries, options)), options)
+    const signal = this.#untilClosed(options)
+    return importArchive(this.id, source, async entries => countOf(await this.join(entries, options)), { signal })
   }
 
   async * arrivals (from = 0, { signal }: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
@@ -209,11 +229,13 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async marked (program: string): Promise<number> {
     this.#mustNotBeClosed()
+    expectProgram(program)
     return this.#store.marked(program)
   }
 
   async mark (program: string, arrival: number): Promise<void> {
     this.#mustBeOpen()
+    expectProgram(program)
 
     if (!Number.isSafeInteger(arrival) || arrival < 0) {
       const what = 'hand over that of the next entry to be dealt with'
@@ -305,8 +327,12 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
   async drop (): Promise<void> {
     this.#mustNotBeClosed()
     // the last wish counts, also while the log is being closed
-    this.#isDropped = true
-    return this.close()
+    this.#isToBeDropped = true
+    await this.close()
+
+    if (!this.#isDropped) {
+      throw new LogClosedError(`The log '${this.id}' was closed before it could be dropped: open it again, and drop it`)
+    }
   }
 
   /** What a trim takes of the next entries, the oldest first, and where the next ones begin */
@@ -361,12 +387,14 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
 
   async #end (): Promise<void> {
     this.#status = 'closing'
+    this.#closingAt = this.#clock.now() + limits.CAN_APPEND_DEADLINE
+    this.#closing.abort(LogClosedError.of(this.id))
 
     await this.#writer.end(async () => {
       this.#joins.stop()
 
       try {
-        await (this.#isDropped ? this.#store.drop() : this.#store.close())
+        this.#isDropped = await this.#store.end(() => this.#isToBeDropped)
       } finally {
         this.#status = 'closed'
       }
@@ -379,16 +407,25 @@ export class Log extends SafeEventEmitter<LogEvents> implements LogFace {
     }
   }
 
+  /** Milliseconds that `canAppend` has for the next entry: many that wait must not hold up a close for 30 s each */
+  get #patience (): number {
+    return Math.max(0, Math.min(limits.CAN_APPEND_DEADLINE, this.#closingAt - this.#clock.now()))
+  }
+
+  #untilClosed ({ signal }: AbortOptions): AbortSignal {
+    return signal == null ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
+  }
+
   #mustBeOpen (): void {
     if (this.#status !== 'open') {
-      throw closed(this.id)
+      throw LogClosedError.of(this.id)
     }
   }
 
   /** A log can be read until it is closed */
   #mustNotBeClosed (): void {
     if (this.#status === 'closed') {
-      throw closed(this.id)
+      throw LogClosedError.of(this.id)
     }
   }
 }
@@ -410,19 +447,33 @@ function ownOptions (options: AppendOptions): AppendOptions {
   }
 }
 
-function closed (id: string): LogClosedError {
-  return new LogClosedError(`The log '${id}' is not open any more: open it again`)
-}
+/** Programs without types begin anywhere */
+function momentOf (from: Entry['clock']): Moment {
+  const moment = { time: Number(from?.time), counter: from?.counter }
 
-/** Throws an InvalidLogIdError. Halves of a character would all be one id in the store */
-export function checkLogId (id: string): void {
-  if (typeof id !== 'string' || !id.isWellFormed()) {
-    throw new InvalidLogIdError(`The id of a log is a string of well-formed Unicode, not ${JSON.stringify(id)}`)
+  if (!Number.isInteger(moment.time) || !Number.isInteger(moment.counter)) {
+    throw new InvalidOptionsError('from is the id of an entry, or the clock of one: an EntryId, or { time, counter }')
   }
 
-  const bytes = encodeString(id).byteLength
+  return moment
+}
 
-  if (bytes === 0 || bytes > limits.MAX_LOG_ID_BYTES) {
-    throw new InvalidLogIdError(`The id of a log has 1 to ${limits.MAX_LOG_ID_BYTES} bytes, this one has ${bytes}`)
+/** Names of logs and programs: half characters would all be stored as one, so two names would be the same */
+function isName (name: string, maxBytes: number): boolean {
+  return typeof name === 'string' && name !== '' && name.isWellFormed() && encodeString(name).byteLength <= maxBytes
+}
+
+function expectProgram (program: string): void {
+  if (!isName(program, limits.MAX_PROGRAM_BYTES)) {
+    throw new InvalidMarkError(`The name of a program has 1 to ${limits.MAX_PROGRAM_BYTES} bytes in UTF-8, ` +
+      'without half characters: give it another one')
+  }
+}
+
+/** Throws an InvalidLogIdError */
+export function checkLogId (id: string): void {
+  if (!isName(id, limits.MAX_LOG_ID_BYTES)) {
+    throw new InvalidLogIdError(`The id of a log is a string of 1 to ${limits.MAX_LOG_ID_BYTES} bytes in UTF-8, ` +
+      `without half characters: take another one than '${String(id).slice(0, SHOWN)}'`)
   }
 }

@@ -12,7 +12,7 @@ import { MAX_PROBLEMS } from './constants.ts'
 import { LogIndex } from './core/log-index.ts'
 import { encodeRecord } from './core/record.ts'
 import { placeIn, TABLES } from './core/rows.ts'
-import { StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
+import { LogClosedError, StoreFailedError, StoreInUseError, StoreVersionError } from './errors.ts'
 import { Records } from './records.ts'
 import { readManifest, readTail, rebuild, replay } from './recovery.ts'
 import { additionOf } from './state.ts'
@@ -32,6 +32,12 @@ import type { Datastore } from 'interface-datastore'
 export function baseOf (logId: string): string {
   return `/sheaf/log/${toString(encodeString(logId), 'base64url')}`
 }
+
+/**
+ * How often one question has the index made anew. More damage than that is a datastore that does not give back what it
+ * is given. A guess: the question may meet damage that was there before, and some that comes
+ */
+const MAX_REBUILDS = 3
 
 export interface StoreInit {
   datastore: Datastore
@@ -68,6 +74,7 @@ const ROWS = 1024
 export class Store {
   readonly #state: StoreState
   readonly #ownership: StoreOwner
+  readonly #closed: LogClosedError
   readonly #onDamaged: () => void
   /** Records that cannot be read, and why: what they hold is not in the log any more */
   readonly #damaged = new Map<number, string>()
@@ -82,7 +89,8 @@ export class Store {
   readonly #marking = new Set<Promise<void>>()
   #rebuilding?: Promise<void>
 
-  private constructor (state: StoreState, ownership: StoreOwner, onDamaged: () => void) {
+  private constructor (logId: string, state: StoreState, ownership: StoreOwner, onDamaged: () => void) {
+    this.#closed = LogClosedError.of(logId)
     this.#state = state
     this.#ownership = ownership
     this.#onDamaged = onDamaged
@@ -106,7 +114,7 @@ export class Store {
       const pages = new Pages(disk, sizes.cacheBytes)
       const records = new Records(disk, sizes.cacheBytes / 2, (seq, why) => { store.#noteDamaged(seq, why) })
       const store = new Store(
-        { clock, logger, sizes, disk, pages, records, index: new LogIndex(pages) }, ownership, onDamaged
+        logId, { clock, logger, sizes, disk, pages, records, index: new LogIndex(pages) }, ownership, onDamaged
       )
       await store.#open()
       return store
@@ -142,7 +150,7 @@ export class Store {
 
   /** What `ask` says of the index: reads the pages that it needs, and where one is damaged, makes the index anew */
   async read<T> (ask: (index: LogIndex) => T): Promise<T> {
-    for (;;) {
+    for (let rebuilds = 0; ; rebuilds++) {
       const { index, pages } = this.#state
 
       try {
@@ -150,6 +158,9 @@ export class Store {
       } catch (err) {
         if (!(err instanceof DamagedPageError)) {
           throw err
+        }
+        if (rebuilds === MAX_REBUILDS) {
+          throw rotten(err)
         }
         await this.#rebuild(index, err)
       }
@@ -312,37 +323,52 @@ export class Store {
     await marking
   }
 
-  /** Writes what makes the next open fast, and lets go of the store */
-  async close (): Promise<void> {
-    await this.#letGo(async () => {
-      if (this.#failed != null) {
-        // it is no record of this log
-        await this.#state.disk.delete([this.#failed], 'record')
-      }
-
-      await this.#checkpoints.finish()
-    })
-  }
-
   /**
-   * Deletes all there is of the log, and lets go of the store. If a crash comes in between, the next open goes on with
-   * it
+   * Writes what makes the next open fast, or deletes all there is of the log, and lets go of the store. Says whether it
+   * deleted: `isToBeDropped` is asked again when all is written, as that takes long
    */
-  async drop (): Promise<void> {
-    await this.#letGo(async () => {
-      await this.#checkpoints.stop()
-      await this.#state.disk.putNamed(DROPPED, new Uint8Array(0))
-      await this.#state.disk.clear(DROPPED, 'owner')
-    })
-  }
+  async end (isToBeDropped: () => boolean): Promise<boolean> {
+    const { disk } = this.#state
 
-  async #letGo (last: () => Promise<void>): Promise<void> {
     try {
       await Promise.all([this.#rebuilding, ...this.#marking])
-      await last()
+
+      if (!isToBeDropped()) {
+        await this.#finish().catch(err => {
+          if (!isToBeDropped()) {
+            throw err
+          }
+        })
+      }
+      if (isToBeDropped()) {
+        await this.#drop()
+        return true
+      }
+
+      return false
     } finally {
+      disk.end(this.#closed)
       await this.#ownership.release()
     }
+  }
+
+  async #finish (): Promise<void> {
+    if (this.#failed != null) {
+      // it is no record of this log
+      await this.#state.disk.delete([this.#failed], 'record')
+    }
+
+    await this.#checkpoints.finish()
+  }
+
+  /** If a crash comes in between, the next open goes on with it */
+  async #drop (): Promise<void> {
+    const { disk } = this.#state
+    await this.#checkpoints.stop()
+    await disk.putNamed(DROPPED, new Uint8Array(0))
+    // who reads now would take for lost what is deleted
+    disk.end(this.#closed)
+    await disk.clear(DROPPED, 'owner')
   }
 
   async #open (): Promise<void> {
@@ -406,7 +432,9 @@ export class Store {
   /** `before`: the index that is damaged. Whoever else found that out waits for the same */
   async #rebuild (before: LogIndex, { message }: Error, hasCounters = true): Promise<void> {
     if (before === this.index) {
-      this.#rebuilding ??= this.#rebuildNow(hasCounters ? before : undefined).finally(() => {
+      this.#rebuilding ??= this.#rebuildNow(hasCounters ? before : undefined).catch(err => {
+        throw err instanceof DamagedPageError ? rotten(err) : err
+      }).finally(() => {
         this.#rebuilding = undefined
       })
       this.#tell(`${message}: the index was made anew from the records`)
@@ -469,6 +497,12 @@ export class Store {
 
     return removed
   }
+}
+
+/** What was just written cannot be read */
+function rotten ({ message }: DamagedPageError): StoreFailedError {
+  return new StoreFailedError(`The datastore does not give back what was written to it (${message}): ` +
+    'the disk is broken. Copy the store to another one, and open it there')
 }
 
 function markOf (program: string): string {

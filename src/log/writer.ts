@@ -28,8 +28,10 @@ export interface WriterInit {
   store: Store
   signer: Signer
   sizes: Sizes
-  /** Why an entry may not go in; undefined: it may */
+  /** Why an entry of our own may not go in; undefined: it may */
   admit? (entry: TrueEntry): Error | undefined | Promise<Error | undefined>
+  /** The same of entries that are joined. Never throws */
+  admitOthers? (entry: TrueEntry): Error | undefined | Promise<Error | undefined>
   onAdded (entry: TrueEntry, arrival: number): void
   onRemoved (entry: TrueEntry): void
 }
@@ -89,7 +91,7 @@ export class Writer {
   /** Verified entries, none of which was here when `changes` was read. Says what became of each */
   async join (entries: TrueEntry[], changes: number): Promise<Admission[]> {
     return this.#turn(async () => {
-      const { admit, store, sizes: { recordEntries } } = this.#init
+      const { admitOthers, store, sizes: { recordEntries } } = this.#init
       const mayBeHere = changes !== this.#changes
       const admissions = new Map<string, Admission>()
       const items = entries.map(entry => ({ entry, key: keyOfBytes(entry.id) }))
@@ -108,7 +110,7 @@ export class Writer {
           continue
         }
 
-        const asked = admit?.(entry)
+        const asked = admitOthers?.(entry)
         const refusal = asked instanceof Promise ? await asked : asked
 
         if (refusal == null) {
@@ -170,7 +172,7 @@ export class Writer {
 
     return this.#turns.turn(id, async () => {
       if (this.#isEnded) {
-        throw new LogClosedError(`The log '${id}' is not open any more: open it again`)
+        throw LogClosedError.of(id)
       }
 
       return run()

@@ -1,5 +1,5 @@
 import { compare } from 'uint8arrays/compare'
-import { admission } from '../log/admission.ts'
+import { admissionOfOthers } from '../log/admission.ts'
 import { MAX_AHEAD } from '../log/constants.ts'
 import { positionIn, positionOfGroup } from '../log/core/rows.ts'
 import { LogEntry } from '../log/log-entry.ts'
@@ -275,13 +275,7 @@ export class RemoteReads {
 
   async #isWanted (entry: TrueEntry): Promise<boolean> {
     const { canAppend, clock } = this.#init
-
-    try {
-      return canAppend == null || await admission(canAppend, entry, clock) == null
-    } catch {
-      // where it is stored it does not go in either
-      return false
-    }
+    return canAppend == null || await admissionOfOthers(canAppend, entry, clock) == null
   }
 }
 

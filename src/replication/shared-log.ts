@@ -118,7 +118,7 @@ export class SharedLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     this.#logger = logger
     this.#self = keyOf(peerIdFromPrivateKey(init.privateKey))
     this.#counters = new Counters(traffic.dropped)
-    this.#shelves = new Shelves(datastore, id)
+    this.#shelves = new Shelves(datastore, id, clock)
     this.#replicas = checkedReplicas(options.replicas)
     this.#context = {
       self: this.#self,

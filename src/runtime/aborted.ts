@@ -19,3 +19,30 @@ export function aborted<T> (work: Promise<T>, signal?: AbortSignal, onAbort: () 
     work.then(resolve, reject).finally(() => { signal.removeEventListener('abort', abort) })
   })
 }
+
+/**
+ * The items of a source until the signal aborts. A source that hangs is not waited for: it is told to end, and may do
+ * that when it likes
+ */
+export async function * untilAborted<T> (
+  source: Iterable<T> | AsyncIterable<T>, signal?: AbortSignal
+): AsyncGenerator<T> {
+  const iterator: AsyncIterator<T> | Iterator<T> = Symbol.asyncIterator in source
+    ? source[Symbol.asyncIterator]()
+    : source[Symbol.iterator]()
+
+  try {
+    for (;;) {
+      const { done, value } = await aborted(Promise.resolve(iterator.next()), signal)
+
+      if (done === true) {
+        return
+      }
+
+      yield value
+    }
+  } finally {
+    // one that throws here must not hide why it is ended
+    void (async () => iterator.return?.())().catch(() => {})
+  }
+}

@@ -8,7 +8,7 @@ import type { Datastore } from 'interface-datastore'
 /** Numbers under one prefix, a shelf. Part of the form on disk: with another number nothing would be found */
 export const SHELF = 4096
 /** Milliseconds that one operation of the datastore may take. A disk that takes longer is broken */
-const DISK_DEADLINE = 120_000
+export const DISK_DEADLINE = 120_000
 /** Milliseconds on top of the deadline: after a sleep of the machine, timers ring before answers come in */
 const DISK_GRACE = 2_000
 /** Digits of a number of a shelf, and of a number on it */
@@ -63,6 +63,8 @@ export class Disk implements PageStore {
   readonly #clock: Clock
   #ownership?: StoreOwner
   #broken?: Error
+  /** Why nothing is read any more: what is not there may have been deleted */
+  #ended?: Error
 
   constructor ({ datastore, base, clock }: DiskInit) {
     this.#datastore = datastore
@@ -73,6 +75,11 @@ export class Disk implements PageStore {
   /** Nothing is written without it */
   own (ownership: StoreOwner): void {
     this.#ownership = ownership
+  }
+
+  /** From here on nothing is read, also by who has asked already */
+  end (why: Error): void {
+    this.#ended ??= why
   }
 
   /** Throws why nothing can be written any more */
@@ -106,15 +113,18 @@ export class Disk implements PageStore {
 
   /** What lies under a name of its own */
   async getNamed (name: string): Promise<Uint8Array | undefined> {
-    return this.#run('read', async () => {
+    this.#mustBeThere()
+    const bytes = await this.#run('read', async () => {
       try {
         return plain(await this.#datastore.get(this.#key(name)))
       } catch (err: any) {
-        if (err.name !== 'NotFoundError') {
+        if (err?.name !== 'NotFoundError') {
           throw err
         }
       }
     })
+    this.#mustBeThere()
+    return bytes
   }
 
   async putNamed (name: string, bytes: Uint8Array): Promise<void> {
@@ -228,11 +238,18 @@ export class Disk implements PageStore {
         reject(this.#broken)
       }
       let timer = this.#clock.after(DISK_DEADLINE, () => { timer = this.#clock.after(DISK_GRACE, giveUp) })
-      operation.then(resolve, (err: Error) => {
-        const message = `The datastore could not ${what} (${err.message}): the log goes on when the disk does`
+      operation.then(resolve, (err: any) => {
+        // a datastore may reject with anything, or nothing
+        const message = `The datastore could not ${what} (${err?.message ?? err}): the log goes on when the disk does`
         reject(new StoreFailedError(message, { cause: err }))
       }).finally(() => { timer.cancel() })
     })
+  }
+
+  #mustBeThere (): void {
+    if (this.#ended != null) {
+      throw this.#ended
+    }
   }
 
   #prefixOf (from?: number): string {

@@ -1,5 +1,7 @@
 import { archiveOf, exportOf, importArchive } from '../log/archive.ts'
+import { checkedItem } from '../log/copies.ts'
 import { LogClosedError } from '../log/errors.ts'
+import { untilAborted } from '../runtime/aborted.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { APPEND_BYTES, APPEND_ITEMS, TRIM_IDS } from './constants.ts'
 import { CannotCrossError, LeaderChangedError } from './errors.ts'
@@ -46,6 +48,8 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   /** As far as is known, the log goes up to here */
   #end: number
   #reading?: Promise<void>
+  /** Ends what waits for a source of the program */
+  readonly #ended = new AbortController()
 
   constructor (init: RemoteLogInit) {
     super(init.onListenerError)
@@ -75,12 +79,15 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   async appendMany (
     items: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: AppendOptions = {}
   ): Promise<Entry[]> {
+    const awaited = Symbol.asyncIterator in items ? untilAborted(items, this.#untilEnded(options)) : items
     // callers may use the items of an array again
-    const source = Array.isArray(items) ? items.map((item: Uint8Array) => item.slice()) : items
+    const source = Array.isArray(items) ? items.map(item => new Uint8Array(checkedItem(item))) : awaited
     const appended: Entry[] = []
     let [some, bytes]: [Uint8Array[], number] = [[], 0]
 
     for await (const item of source) {
+      checkedItem(item)
+
       if (some.length > 0 && (some.length === APPEND_ITEMS || bytes + item.byteLength > APPEND_BYTES)) {
         appended.push(...await this.#append(some, options))
         ;[some, bytes] = [[], 0]
@@ -147,7 +154,7 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
       }
 
       return (await this.#call('import', [chunks], options)).value
-    }, options)
+    }, { signal: this.#untilEnded(options) })
   }
 
   async * arrivals (from = 0, { signal }: AbortOptions = {}): AsyncGenerator<{ arrival: number, entry: Entry }> {
@@ -297,6 +304,7 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
   end (): void {
     if (this.#status !== 'closed') {
       this.#status = 'closed'
+      this.#ended.abort(LogClosedError.of(this.id))
       this.safeDispatchEvent('close', {})
     }
   }
@@ -406,9 +414,13 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     }
   }
 
+  #untilEnded ({ signal }: AbortOptions): AbortSignal {
+    return signal == null ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal])
+  }
+
   #expectOpen (): void {
     if (this.#status !== 'open') {
-      throw new LogClosedError(`The log '${this.id}' is not open any more: open it again`)
+      throw LogClosedError.of(this.id)
     }
   }
 }

@@ -123,7 +123,8 @@ export function toWire (value: any, where: string): any {
     return value
   }
   if (value instanceof Uint8Array) {
-    return value.slice()
+    // not its slice: that of a Buffer is no copy
+    return new Uint8Array(value)
   }
   if (Array.isArray(value)) {
     return value.map(one => toWire(one, where))

@@ -1,10 +1,11 @@
 import { expect } from 'aegir/chai'
+import { toString } from 'uint8arrays/to-string'
 import { Documents, KeyValue } from '../../src/database/index.ts'
 import { deleteStores, diskStore } from '../fixtures/datastores.ts'
 import { eventually, range, stopPeers } from '../fixtures/directsub.ts'
 import { collect, nameOfError, newKey, text } from '../fixtures/logs.ts'
 import { allMature, crash, createLogNode, eventuallyTrue, filled, LONG, mesh, openAt, part, SHORT } from '../fixtures/sharedlogs.ts'
-import type { DocumentsOptions } from '../../src/database/index.ts'
+import type { Codec, DocumentsOptions } from '../../src/database/index.ts'
 import type { LogNode } from '../fixtures/sharedlogs.ts'
 
 const NAME = 'posts'
@@ -158,6 +159,43 @@ describe('a database of documents on nodes, over TCP', function () {
     }
 
     expect(bytes).to.be.at.most(1_000)
+  })
+
+  it('tells NaN and the infinite numbers from null, where a codec can say them', async () => {
+    const codec: Codec<any> = {
+      name: 'text',
+      encode: ({ id, year }) => text(`${id} ${year}`),
+      decode: bytes => {
+        const [id, year] = toString(bytes).split(' ')
+        return { id, year: year === 'null' ? null : Number(year) }
+      }
+    }
+    const logs = (await createLogNode()).services.logs
+    const posts = await Documents.open<any>(logs, 'years', { codec, indexes: ['year'] })
+    await Promise.all([NaN, Infinity, -Infinity, null, 0, -0].map(async (year, i) => posts.put({ id: `${i}`, year })))
+
+    const found = await Promise.all([NaN, Infinity, -Infinity, null, 0].map(async year => collect(posts.query({ where: { year } }))))
+    expect(found.map(some => some.map(({ id }) => id).sort())).to.deep.equal([['0'], ['1'], ['2'], ['3'], ['4', '5']])
+  })
+
+  it('refuses what a codec returns later, or that is no bytes, and stores nothing', async () => {
+    const { logs } = (await createLogNode()).services
+
+    for (const [i, encode] of [async () => text('later'), () => 'text', () => undefined].entries()) {
+      const posts = await Documents.open<any>(logs, `posts ${i}`, { codec: { encode: encode as any, decode: () => ({}) } })
+      expect(await nameOfError(posts.put({ id: '1' }))).to.equal('InvalidValueError')
+      expect(posts.log.length).to.equal(0)
+    }
+  })
+
+  it('a query is what it was when it was asked, whatever the caller does with its object', async () => {
+    const posts = await openAtNode(await createLogNode(), { indexes: ['author'] })
+    await Promise.all(range(10).map(async i => posts.put({ id: `${i}`, author: `a${i % 2}` })))
+    const where = { author: 'a0' }
+    const query = posts.query({ where })
+    where.author = 'a1'
+
+    expect((await collect(query)).map(({ author }) => author)).to.deep.equal(new Array(5).fill('a0'))
   })
 
   it('calls the id as it is told to, and writes with the codec it is given', async () => {

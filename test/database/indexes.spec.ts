@@ -32,7 +32,7 @@ describe('indexes of documents', () => {
   })
 
   it('tell values of different types apart, and nothing that is no value of a field', () => {
-    const values = ['1', 1, 1n, true, 'true', null, 'null', '']
+    const values = ['1', 1, 1n, true, 'true', null, 'null', '', NaN, 'NaN', Infinity, -Infinity, '\ud800', '\udfff']
     expect(new Set(values.map(fieldOf)).size).to.equal(values.length)
     expect([undefined, {}, [], () => {}, Symbol('s')].map(fieldOf)).to.deep.equal(['', '', '', '', ''])
     expect(values.map(fieldOf)).to.not.include('')

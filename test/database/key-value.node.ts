@@ -308,6 +308,8 @@ describe('a key-value database on nodes, over TCP', function () {
     expect([() => users.watch({ since: 1 }), () => users.watch({ from: 'start', name: 5 }), () => users.entries({ where: {} })].map(nameOf)).to.deep.equal(new Array(3).fill('InvalidOptionsError'))
     const posts: any = await Documents.open(logs, 'posts')
     expect([() => posts.query({ were: {} }), () => posts.query({ where: [] }), () => posts.query({ where: null }), () => posts.query('x')].map(nameOf)).to.deep.equal(new Array(4).fill('InvalidOptionsError'))
+    // no document would ever be found by these
+    expect([new Date(), {}, [], () => {}, Symbol('s')].map(value => nameOf(() => posts.query({ where: { value } })))).to.deep.equal(new Array(5).fill('InvalidOptionsError'))
     expect(users.log.length).to.equal(0)
   })
 

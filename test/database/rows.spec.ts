@@ -4,6 +4,7 @@ import { ROWS_IN_RECORD } from '../../src/database/constants.ts'
 import { Table } from '../../src/database/core/table.ts'
 import { Rows } from '../../src/database/rows.ts'
 import { Shelf } from '../../src/replication/shelf.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { WatchedDatastore } from '../fixtures/datastores.ts'
 import { range } from '../fixtures/directsub.ts'
 import type { Row } from '../../src/database/core/table.ts'
@@ -108,7 +109,7 @@ function rowOf (i: number): Row {
 }
 
 function shelfAt (datastore: Datastore): Shelf {
-  return new Shelf(datastore, 'a log', 'database')
+  return new Shelf(datastore, 'a log', 'database', systemClock)
 }
 
 function rowsAt (datastore: Datastore): Rows {

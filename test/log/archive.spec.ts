@@ -2,7 +2,7 @@ import { expect } from 'aegir/chai'
 import { pipe } from 'it-pipe'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { concat } from 'uint8arrays/concat'
-import { allOf, closeLogs, collect, expectSound, name, nameOfError, newLog, saidIn, SetClock, text, texts } from '../fixtures/logs.ts'
+import { allOf, closeLogs, collect, expectSound, name, nameOfError, newLog, saidIn, SetClock, SMALL, text, texts } from '../fixtures/logs.ts'
 import type { Entry, Log } from '../../src/log/index.ts'
 
 /** Bytes of the head of an archive of 'a log' */
@@ -60,6 +60,36 @@ describe('an archive of a log', () => {
     })())).to.have.property('added', 302)
   })
 
+  it('is taken from a Buffer that is used again, whose slice is no copy', async () => {
+    const bytes = await archive(await filled())
+    const log = await newLog()
+    // as a Buffer is, in browsers too
+    class Sharing extends Uint8Array<ArrayBuffer> {
+      override slice (from?: number, to?: number): Sharing {
+        return this.subarray(from, to) as Sharing
+      }
+    }
+    const memory = new Sharing(new ArrayBuffer(1000))
+
+    expect(await log.import((function * () {
+      for (let at = 0; at < bytes.byteLength; at += memory.byteLength) {
+        const chunk = bytes.subarray(at, at + memory.byteLength)
+        memory.set(chunk)
+        yield memory.subarray(0, chunk.byteLength)
+        memory.fill(0)
+      }
+    })())).to.deep.equal({ added: 302, known: 0, waiting: 0, refused: 0 })
+  })
+
+  it('that comes as something else than chunks of bytes is refused by name', async () => {
+    const log = await newLog()
+    const bytes = await archive(log)
+
+    for (const source of ['text', ['text'], bytes, [1, 2], null, undefined, {}] as any[]) {
+      expect(await nameOfError(log.import(source))).to.equal('InvalidArchiveError')
+    }
+  })
+
   it('goes on where another one ended, and both may lie one behind the other', async () => {
     const log = await filled()
     const [first, second] = [await allOf(log), await newLog()]
@@ -79,6 +109,26 @@ describe('an archive of a log', () => {
 
     expect(await nameOfError(collect(log.export({ from: first.id })))).to.equal('InvalidEntryIdError')
     expect((await collect(log.export({ from: first.clock }))).length).to.be.greaterThan(0)
+  })
+
+  it('is not begun at what is no entry and no moment', async () => {
+    const log = await filled()
+    const [{ id, clock }] = await allOf(log)
+
+    for (const from of [`${id}`, 5, {}, { time: NaN, counter: 0 }, { time: 1.5, counter: 0 }, { ...clock, counter: undefined }] as any[]) {
+      expect(await nameOfError(collect(log.export({ from })))).to.equal('InvalidOptionsError')
+      expect(await nameOfError(collect(log.entries({ from })))).to.equal('InvalidOptionsError')
+    }
+  })
+
+  it('ends with an error when its log is dropped meanwhile: it would look like all there was', async () => {
+    const log = await newLog({}, SMALL)
+    await log.appendMany(Array.from({ length: 1000 }, () => new Uint8Array(500)))
+    const chunks = log.export()
+    await chunks.next()
+    await log.drop()
+
+    expect(await nameOfError(collect(chunks))).to.equal('LogClosedError')
   })
 
   it('of an empty log is one', async () => {

@@ -84,8 +84,59 @@ describe('a log on a disk that is slow', () => {
   })
 })
 
+/** A disk that rots all pages of the index as it reads them */
+class RottenDatastore extends WatchedDatastore {
+  isRotten = false
+
+  async get (key: Key): Promise<Uint8Array> {
+    const value = await super.get(key)
+
+    if (this.isRotten && key.toString().endsWith('p')) {
+      const changed = Uint8Array.from(value)
+      changed[changed.byteLength >> 1] ^= 1
+      return changed
+    }
+
+    return value
+  }
+}
+
 describe('a log on a disk that fails', () => {
   afterEach(closeLogs)
+
+  for (const reason of [undefined, null, 'a word']) {
+    it(`says so by name, also where the datastore rejects with ${reason}`, async () => {
+      const datastore = new WatchedDatastore()
+      const log = await newLog({ datastore })
+      await log.append(text('before'))
+      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      datastore.beforeWrite = () => { throw reason }
+
+      expect(await nameOfError(log.append(text('failed')))).to.equal('StoreFailedError')
+      datastore.beforeWrite = undefined
+      await log.append(text('after'))
+      expect(await saidIn(log)).to.deep.equal(['before', 'after'])
+    })
+  }
+
+  for (const count of [30, 60, 300]) {
+    it(`says so where it never gives back the index that it was given, of ${count} entries, and makes no end of indexes`, async () => {
+      const datastore = new RottenDatastore()
+      const privateKey = await newKey()
+      const log = await newLog({ datastore, privateKey }, SMALL)
+      const { id } = (await log.appendMany(texts(count)))[0]
+      await log.close()
+      datastore.isRotten = true
+      const again = await newLog({ datastore, privateKey }, SMALL)
+      const wrong = await again.has(id).then(has => has ? 'none' : 'not found', err => err.name)
+
+      expect(wrong).to.be.oneOf(['StoreFailedError', 'none'])
+      expect(datastore.writes.length).to.be.lessThan(2000)
+      await again.close().catch(() => {})
+      datastore.isRotten = false
+      expect(await saidIn(await newLog({ datastore, privateKey }, SMALL))).to.deep.equal(Array.from({ length: count }, (_, i) => `${i}`))
+    })
+  }
 
   it('rejects the appends of the write that failed, and goes on', async () => {
     const datastore = new WatchedDatastore()

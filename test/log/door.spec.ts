@@ -55,6 +55,7 @@ describe('the door of a log', () => {
     const items: unknown[] = Array.from({ length: 10 }, () => new Uint8Array(1024 * 1024))
 
     expect(await nameOfError(log.appendMany([...items, 'text'] as Uint8Array[]))).to.equal('InvalidContentError')
+    expect(await nameOfError(log.appendMany([...items, new Uint8Array(16 * 1024 * 1024 + 1)] as Uint8Array[]))).to.equal('InvalidContentError')
     expect(log.length).to.equal(0)
   })
 
@@ -148,10 +149,64 @@ describe('the door of a log', () => {
   })
 })
 
+/** Says something once, and hangs then */
+async function * stalling (): AsyncGenerator<Uint8Array> {
+  yield text('first')
+  await new Promise(() => {})
+}
+
+describe('a source that hangs', () => {
+  afterEach(closeLogs)
+
+  for (const call of ['appendMany', 'import'] as const) {
+    it(`does not hold up an ${call} that is aborted`, async () => {
+      const log = await newLog()
+      const controller = new AbortController()
+      const calling = nameOfError(log[call](stalling(), { signal: controller.signal }))
+      controller.abort(new RangeError('enough'))
+
+      expect(await calling).to.equal('RangeError')
+      await expectSound(log)
+    })
+
+    it(`does not hold up an ${call} of a log that is closed`, async () => {
+      const log = await newLog()
+      const calling = nameOfError(log[call](stalling()))
+      await log.close()
+
+      expect(await calling).to.equal('LogClosedError')
+    })
+  }
+
+  it('is told to end when the append fails', async () => {
+    const ended = Promise.withResolvers<void>()
+    const log = await newLog({ canAppend: () => false })
+    const source = async function * (): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) {
+          yield text('refused')
+        }
+      } finally {
+        ended.resolve()
+      }
+    }
+
+    expect(await nameOfError(log.appendMany(source()))).to.equal('AppendRefusedError')
+    await ended.promise
+  })
+})
+
 describe('canAppend', () => {
   afterEach(closeLogs)
 
-  for (const [how, wrap] of [['at once', (is: boolean) => is], ['later', async (is: boolean) => is]] as const) {
+  const ways = [
+    ['at once', (is: boolean) => is],
+    ['later', async (is: boolean) => is],
+    // as promises of libraries and of other realms do
+    ['by something that is no Promise of ours', (is: boolean) => ({ then: (resolve: (is: boolean) => void) => { resolve(is) } }) as Promise<boolean>]
+  ] as const
+
+  for (const [how, wrap] of ways) {
     it(`lets in what it says of our own, when it says so ${how}`, async () => {
       const asked: string[] = []
       const log = await newLog({
@@ -234,6 +289,24 @@ describe('canAppend', () => {
     await expectSound(log)
   })
 
+  it('that says nothing of many entries holds up a close for its time once, and not for each of them', async () => {
+    const clock = new WindClock()
+    const log = await newLog({ clock, canAppend: () => new Promise(() => {}) })
+    const appends = Array.from({ length: 5 }, async () => nameOfError(log.append(text('x'))))
+    const closing = log.close()
+    await until(() => clock.waits(30_000))
+    clock.wind(30_000)
+    // those behind it have no time left
+    await until(() => {
+      clock.wind(0)
+      return log.status === 'closed'
+    })
+    await closing
+
+    expect(clock.time).to.equal(1_030_000)
+    expect(await Promise.all(appends)).to.deep.equal(new Array(5).fill('AppendRefusedError'))
+  })
+
   it('that waits for an append of its own is refused in the end, and both the log and that append go on', async () => {
     const clock = new WindClock()
     const inner: Array<Promise<string>> = []
@@ -257,23 +330,21 @@ describe('canAppend', () => {
     await expectSound(log)
   })
 
-  it('that throws at an entry of others rejects that join, and the next one goes on', async () => {
-    let isBroken = true
-    const [other, log] = await Promise.all([newLog(), newLog({
-      canAppend: () => {
-        if (isBroken) {
-          throw new RangeError('thrown')
-        }
-        return true
-      }
-    })])
-    const entries = await other.appendMany(texts(2))
+  for (const [how, fail] of [['throws', () => { throw new RangeError('thrown') }], ['rejects', async () => { throw new RangeError('thrown') }]] as const) {
+    it(`that ${how} at an entry of others refuses that one, not those that came with it, and takes it when it is offered again`, async () => {
+      let isBroken = true
+      const [other, log] = await Promise.all([newLog(), newLog({ canAppend: entry => isBroken && said(entry) === '1' ? fail() : true })])
+      const entries = await other.appendMany(texts(3))
+      const joined = await log.join(entries)
 
-    expect(await nameOfError(log.join(entries))).to.equal('RangeError')
-    isBroken = false
-    expect(outcomes(await log.join(entries))).to.deep.equal(['added', 'added'])
-    await expectSound(log)
-  })
+      expect(outcomes(joined)).to.deep.equal(['added', 'AppendRefusedError', 'added'])
+      expect(joined[1]).to.have.nested.property('reason.message').that.includes('thrown')
+      expect(joined[1]).to.have.nested.property('reason.cause.name', 'RangeError')
+      isBroken = false
+      expect(outcomes(await log.join(entries))).to.deep.equal(['known', 'added', 'known'])
+      await expectSound(log)
+    })
+  }
 
   it('is not asked about what is known', async () => {
     let asked = 0

@@ -11,6 +11,16 @@ describe('a hybrid clock', () => {
     expect(new HybridClock().tick(1234.9)).to.deep.equal({ time: 1234, counter: 0 })
   })
 
+  it('is not changed by a machine that says no time', () => {
+    const clock = new HybridClock()
+    clock.tick(10)
+
+    for (const now of [NaN, Infinity, 2 ** 48]) {
+      expect(() => clock.tick(now)).to.throw(/set it/).with.property('name', 'InvalidContentError')
+    }
+    expect(clock.tick(10)).to.deep.equal({ time: 10, counter: 1 })
+  })
+
   it('counts within a millisecond, and begins at 0 in the next', () => {
     const clock = new HybridClock()
 

@@ -12,6 +12,7 @@ import { until } from '../fixtures/nodes.ts'
 import { rowsStored } from '../fixtures/stored-pages.ts'
 import type { RawEntry } from '../../src/log/core/types.ts'
 import type { Entry, Log } from '../../src/log/index.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
 
 function raw ({ bytes, proof }: Entry): { bytes: Uint8Array, proof: Uint8Array } {
   return { bytes: Uint8Array.from(bytes), proof: Uint8Array.from(proof) }
@@ -267,6 +268,26 @@ describe('an entry whose clock is ahead', () => {
     entries.push(await author.append(text('farther')))
     return { clock, datastore, log: await newLog({ clock, datastore }), all: entries.map(raw) }
   }
+
+  it('sets one timer with all that came with it: setting one looks at each that waits', async () => {
+    class CountingClock extends WindClock {
+      timers = 0
+
+      after (ms: number, fn: () => void): Timer {
+        this.timers++
+        return super.after(ms, fn)
+      }
+    }
+    const clock = new CountingClock()
+    const [log, other] = await Promise.all([newLog({ clock }), newLog({ clock: new SetClock(2_000_000) })])
+    const entries = await other.appendMany(texts(200))
+    const before = clock.timers
+    await log.join(entries)
+
+    expect(log.diagnostics().waiting).to.equal(200)
+    // the disk has some, too
+    expect(clock.timers - before).to.be.lessThan(20)
+  })
 
   it('by more than 60 s waits, and is not in the log', async () => {
     const { log, all } = await ahead()

@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { deleteStores, diskStore, IS_NODE, turns, WatchedDatastore } from '../fixtures/datastores.ts'
-import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, nameOfError, newKey, newLog, said, SetClock, text, texts } from '../fixtures/logs.ts'
+import { allOf, closeLogs, collect, expectSound, FINGERPRINT_KEY, headsOf, idsOf, name, nameOfError, newKey, newLog, said, SetClock, SMALL, text, texts } from '../fixtures/logs.ts'
 import type { Log } from '../../src/log/index.ts'
 
 /** All that others can see of a log */
@@ -110,6 +110,56 @@ describe('closing a log', () => {
 
     expect(datastore.writes.slice(length).flat()).to.deep.equal([])
   })
+})
+
+describe('dropping a log', () => {
+  afterEach(closeLogs)
+
+  it('that is being closed drops it, or says that it did not, whenever it was asked', async () => {
+    const seen = new Set<string>()
+
+    for (let at = 0; at < 40; at++) {
+      const datastore = new WatchedDatastore()
+      datastore.beforeWrite = async () => turns(1)
+      const log = await newLog({ datastore })
+      await log.appendMany(texts(20))
+      const closing = log.close()
+      await turns(at)
+      const dropped = await nameOfError(log.drop())
+      await closing
+      expect([dropped, datastore.keys.length > 0]).to.be.deep.oneOf([['none', false], ['LogClosedError', true]])
+      seen.add(dropped)
+    }
+
+    expect([...seen].sort()).to.deep.equal(['LogClosedError', 'none'])
+  })
+
+  for (const end of ['close', 'drop'] as const) {
+    it(`or closing it: who reads when ${end}() comes gets what is there, or an error, and never less`, async () => {
+      const datastore = new WatchedDatastore()
+      const log = await newLog({ datastore }, SMALL)
+
+      for (let i = 0; i < 20; i++) {
+        await log.appendMany(texts(20, `${i} `))
+      }
+
+      const entries = await allOf(log)
+      datastore.afterGet = async () => turns(1)
+      const reads = [
+        ...entries.map(async ({ id }) => (await log.get(id))?.id.equals(id)),
+        ...entries.map(async ({ id }) => log.has(id)),
+        collect(log.entries()).then(all => all.length === entries.length),
+        collect(log.arrivals()).then(all => all.length === entries.length),
+        log.idsInRange({}, { limit: 10_000 }).then(ids => ids.length === entries.length),
+        log.fingerprint({}, FINGERPRINT_KEY).then(({ count }) => count === entries.length)
+      ].map(async read => read.catch(err => err.name))
+      await turns(2)
+      await log[end]()
+
+      expect(new Set(await Promise.all(reads))).to.deep.equal(new Set([true, 'LogClosedError']))
+      expect(datastore.keys.length === 0).to.equal(end === 'drop')
+    })
+  }
 })
 
 describe('opening a log again', () => {

@@ -338,6 +338,26 @@ function spoil (entry: Entry): void {
   bytesOf(entry).forEach(bytes => bytes.fill(0xff))
 }
 
+describe('names of logs and programs', () => {
+  afterEach(closeLogs)
+
+  it('that would be stored as others are refused', async () => {
+    for (const id of ['', '\ud800', 'a\udfffb', 'x'.repeat(513), 5, null, undefined] as any[]) {
+      expect(await nameOfError(newLog({ id }))).to.equal('InvalidLogIdError')
+    }
+
+    const log = await newLog({ id: 'x'.repeat(512) })
+
+    for (const program of ['', '\ud800', 'x'.repeat(1025), 5, undefined] as any[]) {
+      expect(await nameOfError(log.mark(program, 1))).to.equal('InvalidMarkError')
+      expect(await nameOfError(log.marked(program))).to.equal('InvalidMarkError')
+    }
+
+    await log.mark('\u{1f331}/..%00', 7)
+    expect(await log.marked('\u{1f331}/..%00')).to.equal(7)
+  })
+})
+
 describe('bytes that a log hands out, or was handed', () => {
   afterEach(closeLogs)
 

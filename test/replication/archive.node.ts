@@ -5,9 +5,12 @@ import { join } from 'node:path'
 import { createGunzip, createGzip } from 'node:zlib'
 import { expect } from 'aegir/chai'
 import { pipe } from 'it-pipe'
+import { NUDGE_DELAY } from '../../src/replication/constants.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { eventually, meet, stopPeers } from '../fixtures/directsub.ts'
 import { nameOfError, said, saidIn, text, texts } from '../fixtures/logs.ts'
 import { createLogNode, openAt, RING, tell } from '../fixtures/sharedlogs.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
 
 describe('shared logs as streams of bytes, over TCP', function () {
   this.timeout(60_000)
@@ -58,6 +61,39 @@ describe('shared logs as streams of bytes, over TCP', function () {
 
     await logA.import(log.export())
     await eventually(() => `they have ${logA.length} and ${logB.length}`, () => logB.length > 100 && logA.length + logB.length === 400)
+  })
+
+  it('an import that ends as its log closes sets no timer on the closed log', async () => {
+    const pending = new Map<object, number>()
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, fn) => {
+        const timer = systemClock.after(ms, () => {
+          pending.delete(timer)
+          fn()
+        })
+        pending.set(timer, ms)
+        return {
+          cancel: () => {
+            pending.delete(timer)
+            timer.cancel()
+          },
+          unref: () => { timer.unref?.() }
+        }
+      }
+    }
+    const log = await openAt(await createLogNode({ logs: { clock } }))
+    const isAsked = Promise.withResolvers<void>()
+    const next = async (): Promise<never> => {
+      isAsked.resolve()
+      return new Promise(() => {})
+    }
+    const importing = nameOfError(log.import({ [Symbol.asyncIterator]: () => ({ next }) }))
+    await isAsked.promise
+    await log.close()
+
+    expect(await importing).to.equal('LogClosedError')
+    expect([...pending.values()].filter(ms => ms <= NUDGE_DELAY)).to.deep.equal([])
   })
 
   it('lines of a file are appended by a pipe, and entries read by one', async () => {

@@ -32,6 +32,20 @@ describe('what goes from tab to tab', () => {
     expect(outcome.status).to.equal('added')
   })
 
+  it('is a copy, also of a Buffer, whose slice is none', () => {
+    class Sharing extends Uint8Array<ArrayBuffer> {
+      override slice (from?: number, to?: number): Sharing {
+        return this.subarray(from, to) as Sharing
+      }
+    }
+    const bytes = new Sharing(new ArrayBuffer(100)).subarray(10, 13)
+    const wired = toWire({ bytes }, 'test').bytes
+    bytes.fill(9)
+
+    expect(wired).to.deep.equal(new Uint8Array(3))
+    expect(wired.buffer.byteLength).to.equal(3)
+  })
+
   it('keeps the class of an error, what it carries, and why it came', async () => {
     const peerId = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
     const err = errorFromWire(structuredClone(errorToWire(

@@ -11,8 +11,10 @@ export type FieldValue = string | number | bigint | boolean | null
 /** As indexes and rows name it; '' where it is nothing that can be asked for */
 export function fieldOf (value: unknown): string {
   switch (typeof value) {
-    case 'string':
     case 'number':
+      // JSON says null of what is not finite
+      return Number.isFinite(value) ? JSON.stringify(value) : String(value)
+    case 'string':
     case 'boolean':
       return shortened(JSON.stringify(value))
     case 'bigint':

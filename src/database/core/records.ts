@@ -6,7 +6,8 @@ import type { Row } from './table.ts'
  * far they go
  */
 
-const VERSION = 3
+/** 4: fields tell NaN and the infinite numbers from null */
+const VERSION = 4
 const ID_BYTES = 32
 const MAX_FIELDS = 1024
 /** Words: the fields, the id, and the codec */

@@ -1,6 +1,6 @@
 import { compare } from 'uint8arrays/compare'
 import { MAX_PULL } from '../constants.ts'
-import { MAX_COUNTER } from './entry.ts'
+import { InvalidContentError, MAX_COUNTER, MAX_TIME } from './entry.ts'
 
 /** A moment of a log: milliseconds, and what tells entries of one millisecond apart */
 export interface Moment {
@@ -44,6 +44,12 @@ export class HybridClock {
   /** Later than all that is followed; `own`: this author's latest entry, for where something else is too far ahead */
   tick (now: number, own?: Moment): Moment {
     const whole = Math.floor(now)
+
+    // nothing changes: the next append has a clock again that is right
+    if (!(whole <= MAX_TIME)) {
+      throw new InvalidContentError(`The clock of this machine says ${now}, which is no time: set it`)
+    }
+
     const isFollowed = ({ time }: Moment): boolean => time >= whole && time <= whole + MAX_PULL
     const followed = [this.#last, ...own == null ? [] : [own]].find(isFollowed)
     this.#last = followed == null ? { time: whole, counter: 0 } : nextMoment(followed)
