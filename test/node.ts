@@ -67,8 +67,11 @@ import './tabs/simulation.node.ts'
 import './tabs/tabs.node.ts'
 import './transfer/aborts.node.ts'
 import './transfer/canaries.node.ts'
+import './transfer/hostile-receivers.node.ts'
 import './transfer/hostile.node.ts'
 import './transfer/links.node.ts'
+import './transfer/reasons.node.ts'
 import './transfer/service.node.ts'
+import './transfer/sources.node.ts'
 
 guardProcess()

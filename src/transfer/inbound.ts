@@ -4,16 +4,18 @@ import * as limits from './constants.ts'
 import { Incoming } from './core/incoming.ts'
 import { Layout } from './core/leaves.ts'
 import { failure, OfferOverError, TooManyTransfersError } from './errors.ts'
+import { checkAccept } from './options.ts'
 import { Reporter } from './progress.ts'
 import { Reading } from './reading.ts'
-import { leavesInCommon } from './source.ts'
+import { leavesInCommon, leavesOf } from './source.ts'
 import { EndReason } from './wire.ts'
 import type { Context } from './context.ts'
 import type { Budget, Share } from './core/budget.ts'
 import type { Status } from './core/outgoing.ts'
 import type { TransferFailure } from './errors.ts'
-import type { AcceptOptions, Chunks, IncomingTransfer, Offer, TransferProgress } from './index.ts'
+import type { AcceptOptions, IncomingTransfer, Offer, TransferProgress } from './index.ts'
 import type { Port } from './port.ts'
+import type { Leaves } from './source.ts'
 import type { Message, Terms } from './wire.ts'
 import type { Tally } from '../runtime/tally.ts'
 import type { PeerId } from '@libp2p/interface'
@@ -31,6 +33,8 @@ export interface Origin {
   number: number
   echo: number
   statusAt: number
+  /** When it last got an answer to a question at once */
+  answeredAt: number
   /** Bytes that came and were never asked for: an earlier life of this node may have been */
   strayBytes: number
 }
@@ -44,6 +48,8 @@ type State =
     listsOf: string
     incoming: Incoming
     options: AcceptOptions
+    /** What the program has, until it is read: then it is closed */
+    have?: Leaves
     reporter: Reporter
   }
   | { type: 'over', err?: Error }
@@ -64,11 +70,12 @@ export interface InboundInit {
 /** Why the sender ended it, as this side says it */
 const FAILURES: Partial<Record<EndReason, TransferFailure>> = {
   [EndReason.STOPPED]: 'stopped',
-  [EndReason.UNKNOWN]: 'silent',
+  [EndReason.UNKNOWN]: 'forgotten',
   [EndReason.SOURCE]: 'source',
   [EndReason.MISMATCH]: 'mismatch',
   [EndReason.CREDIT]: 'protocol',
   [EndReason.STALLED]: 'stalled',
+  [EndReason.SILENT]: 'silent',
   [EndReason.NODE_STOP]: 'node-stopped'
 }
 
@@ -142,7 +149,10 @@ export class Inbound {
       ...terms,
       isConfidential: origin.port.isConfidential,
       get isOpen () { return isOpen() },
-      accept: options => this.#accept(options ?? {}),
+      accept: (options = {}) => {
+        checkAccept(options)
+        return this.#accept(options)
+      },
       reject: () => { isOpen() && this.settle(EndReason.REJECTED) }
     }
   }
@@ -175,7 +185,7 @@ export class Inbound {
 
     switch (message.type) {
       case 'offer':
-        this.#say(origin)
+        this.#answer(origin)
         break
       case 'data':
         this.#onData(origin, message.offset, message.bytes)
@@ -206,7 +216,7 @@ export class Inbound {
 
     for (const origin of [...this.#origins.values()]) {
       if (now >= origin.heardAt + limits.SILENCE) {
-        this.#drop(origin, 'silent', EndReason.STALLED)
+        this.#drop(origin, 'silent', EndReason.SILENT)
       } else if (now >= origin.statusAt) {
         this.#say(origin)
       }
@@ -236,6 +246,7 @@ export class Inbound {
       state.share.end()
       lists.add(state.listsOf, -state.incoming.layout.listBytes)
       state.options.signal?.removeEventListener('abort', this.#onAbort)
+      this.#leave(state.have)
       state.reporter.over()
     }
 
@@ -260,26 +271,30 @@ export class Inbound {
     }
 
     options.signal?.throwIfAborted()
+    // from here on it is closed, whatever happens: it may be a file that is open
+    const have = options.have == null ? undefined : leavesOf(options.have)
     const { listBytes } = new Layout(size)
     const listsOf = this.#someoneKey()
     const isRoom = lists.total + listBytes <= limits.LIST_BUDGET && lists.of(listsOf) + listBytes <= limits.PEER_LISTS
     const share = isRoom ? budget.take(listsOf) : undefined
 
     if (share == null) {
+      this.#leave(have)
       this.settle(EndReason.BUSY)
       throw new TooManyTransfersError('As many transfers come in as there is memory for: ' +
         'take what they brought, or abort some')
     }
 
     lists.add(listsOf, listBytes)
-    const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
+    const receiving = new Incoming({ size, root, window: share.resize, hasSome: have != null })
     const reporter = new Reporter(clock, () => progressOf(receiving), options.onProgress, log)
-    this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, reporter }
+    this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, have, reporter }
     this.#movedAt = clock.now()
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     this.#origins.forEach(({ key }) => { receiving.addSource(key) })
 
-    if (options.have == null || listBytes === 0) {
+    if (have == null || listBytes === 0) {
+      this.#leave(have)
       receiving.begin(0)
       this.#from = 0
     }
@@ -362,8 +377,8 @@ export class Inbound {
     } else {
       this.#movedAt = clock.now()
 
-      if (neededList && !state.incoming.needsList && state.options.have != null && this.#from == null) {
-        this.#checkWhatIsHere(state.incoming, state.options.have).catch(err => { this.settle(EndReason.STOPPED, err) })
+      if (neededList && !state.incoming.needsList && state.have != null && this.#from == null) {
+        this.#checkWhatIsHere(state.incoming, state.have).catch(err => { this.settle(EndReason.STOPPED, err) })
       }
 
       state.incoming.canTake && this.#bell.ring()
@@ -411,11 +426,23 @@ export class Inbound {
       this.#bell.ring()
     }
 
-    this.#say(origin)
+    this.#answer(origin)
+  }
+
+  /** Who asks all the time is told now and then: one answer is for all questions before it */
+  #answer (origin: Origin): void {
+    const now = this.#init.context.clock.now()
+
+    if (now >= origin.answeredAt + limits.STATUS_AFTER) {
+      origin.answeredAt = now
+      this.#say(origin)
+    } else {
+      origin.statusAt = Math.min(origin.statusAt, origin.answeredAt + limits.STATUS_AFTER)
+    }
   }
 
   /** Which of the program's own bytes are those that are offered */
-  async #checkWhatIsHere (incoming: Incoming, have: Uint8Array | Chunks): Promise<void> {
+  async #checkWhatIsHere (incoming: Incoming, have: Leaves): Promise<void> {
     const { context: { clock, pacer } } = this.#init
     const { layout, list = new Uint8Array() } = incoming
     let leaves: number
@@ -432,11 +459,17 @@ export class Inbound {
     }
 
     if (this.#state.type === 'receiving') {
+      this.#leave(have)
       incoming.begin(leaves)
       this.#from = Math.min(leaves * limits.LEAF_BYTES, layout.size ?? 0)
       this.#bell.ring()
       this.#sayAll()
     }
+  }
+
+  /** What the program has is not read any more. Nobody waits until it is closed */
+  #leave (have?: Leaves): void {
+    have?.close().catch(err => { this.#init.context.log('what a program has did not close - %e', err) })
   }
 
   /** It is no source any more. Without any, it is over: what was verified, and not taken, goes with it */

@@ -341,6 +341,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       number: 0,
       echo: 0,
       statusAt: Infinity,
+      answeredAt: -Infinity,
       strayBytes: 0
     }
     const inbound = same ?? this.#newInbound(
