@@ -94,10 +94,9 @@ describe('a hostile receiver', function () {
 
   it('asks for a byte here and a byte there: few are in flight, few are remembered, and it is given up', async () => {
     const { victim, hostile, id, outcome } = await sending(bytesOf(64 * MIB))
-    let at = 100_000
 
     for (let number = 1; number < 2_000 && outcome() == null; number++) {
-      const wanted = Array.from({ length: 32 }, () => ({ from: at += 2, to: at + 1 }))
+      const wanted = Array.from({ length: 32 }, (_, i) => 100_000 + 64 * number + 2 * i).map(from => ({ from, to: from + 1 }))
       hostile.say(victim, { type: 'status', id, status: { number, echo: 0, horizon: 0, wanted } })
       await breathe()
       expect(victim.sizes.inFlight).to.be.at.most(1024)

@@ -55,4 +55,3 @@ export async function works ({ net, victim, honest }: World, size = 300_000): Pr
   expect(Buffer.compare(await got, payload)).to.equal(0)
   expect(net.clock.now() - began).to.be.below(2000)
 }
-

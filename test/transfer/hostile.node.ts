@@ -1,6 +1,6 @@
 import { expect } from 'aegir/chai'
 import { EndReason } from '../../src/transfer/wire.ts'
-import { breathe, TransferNet } from '../fixtures/transfer-net.ts'
+import { TransferNet } from '../fixtures/transfer-net.ts'
 import { bytesOf } from '../fixtures/transfers.ts'
 import { heard, idOf, LEAF, MIB, reasons, ROOT, terms, works, world } from './hostile-world.ts'
 import { surveyOf } from './simulation.ts'
