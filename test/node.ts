@@ -74,5 +74,6 @@ import './transfer/links.node.ts'
 import './transfer/reasons.node.ts'
 import './transfer/service.node.ts'
 import './transfer/sources.node.ts'
+import './transfer/ways.node.ts'
 
 guardProcess()

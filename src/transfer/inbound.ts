@@ -35,6 +35,8 @@ export interface Origin {
   statusAt: number
   /** When it last got an answer to a question at once */
   answeredAt: number
+  /** It knows nothing of the payload any more, as after a restart: its program may offer it again */
+  hasForgotten: boolean
   /** Bytes that came and were never asked for: an earlier life of this node may have been */
   strayBytes: number
 }
@@ -169,6 +171,7 @@ export class Inbound {
   /** One more that offers it, or the same one again */
   addOrigin (origin: Origin): void {
     this.#origins.set(origin.key, origin)
+    ;[...this.#origins.values()].forEach(other => { other.hasForgotten && this.#drop(other, 'forgotten') })
 
     if (this.#state.type === 'receiving') {
       this.#state.incoming.addSource(origin.key)
@@ -181,7 +184,9 @@ export class Inbound {
     origin: Origin,
     message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>
   ): void {
-    origin.heardAt = this.#init.context.clock.now()
+    if (!origin.hasForgotten) {
+      origin.heardAt = this.#init.context.clock.now()
+    }
 
     switch (message.type) {
       case 'offer':
@@ -195,7 +200,7 @@ export class Inbound {
         this.#onProbe(origin, message.end)
         break
       case 'end':
-        this.#drop(origin, FAILURES[message.reason] ?? 'stopped')
+        this.#onEnd(origin, message.reason)
         break
     }
 
@@ -215,7 +220,9 @@ export class Inbound {
     this.#watch()
 
     for (const origin of [...this.#origins.values()]) {
-      if (now >= origin.heardAt + limits.SILENCE) {
+      if (now >= origin.heardAt + limits.SILENCE && origin.hasForgotten) {
+        this.#drop(origin, 'forgotten')
+      } else if (now >= origin.heardAt + limits.SILENCE) {
         this.#drop(origin, 'silent', EndReason.SILENT)
       } else if (now >= origin.statusAt) {
         this.#say(origin)
@@ -414,6 +421,15 @@ export class Inbound {
       this.#awaited = undefined
       state.incoming.swap(awaited.key)
       this.#sayAll()
+    }
+  }
+
+  /** Of several, the others go on. One that began anew has as long to offer it again as one that is silent */
+  #onEnd (origin: Origin, reason: EndReason): void {
+    if (reason === EndReason.UNKNOWN && this.terms.root != null && this.#origins.size === 1) {
+      origin.hasForgotten = true
+    } else {
+      this.#drop(origin, FAILURES[reason] ?? 'stopped')
     }
   }
 

@@ -342,6 +342,7 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       echo: 0,
       statusAt: Infinity,
       answeredAt: -Infinity,
+      hasForgotten: false,
       strayBytes: 0
     }
     const inbound = same ?? this.#newInbound(

@@ -107,6 +107,32 @@ describe('why a transfer ended', function () {
     }
   })
 
+  it('is not that the sender began anew, where the sender offers it again in time: only the rest is sent', async () => {
+    const net = new TransferNet()
+    const [a, b] = [await net.node(), await net.node()]
+    net.rate = 1000
+    // all but the last leaf, until it is offered again
+    let isAnew = false
+    net.judge = (_from: NetNode, _to: NetNode, message: Message) => {
+      return !isAnew && message.type === 'data' && message.offset > SIZE - LEAF ? 'lose' : undefined
+    }
+    const payload = bytesOf(SIZE)
+    a.transfers.send(b.peerId, payload)
+    const got = (await b.offer()).accept().bytes(1e9)
+    await net.run(50)
+    a.crash()
+    await a.start()
+    await net.until(() => net.log.some(({ message }) => message.type === 'end'), 'nobody says that it knows nothing')
+    await net.run(20_000)
+    isAnew = true
+    const before = net.log.length
+    const sent = a.transfers.send(b.peerId, payload)
+    expect(await net.outcome(sent.done)).to.deep.equal({ status: 'fulfilled', value: undefined })
+    expect(Buffer.compare(await got, payload)).to.equal(0)
+    const again = net.log.slice(before).flatMap(({ message }) => message.type === 'data' ? message.bytes.byteLength : [])
+    expect(again.reduce((sum, bytes) => sum + bytes, 0)).to.be.within(1, 2 * LEAF)
+  })
+
   it('is that the sender knows nothing of it any more, where the sender began anew', async () => {
     const net = new TransferNet()
     const [a, b] = [await net.node(), await net.node()]
