@@ -4,13 +4,18 @@ const MAX_BYTES = 255
 /** Names that lead elsewhere, or that a terminal or a person reads as another name */
 const UNSAFE = /[/\\\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
 
+/** Windows takes them for a device, for a stream of another file, or for a name without its end */
+const UNSAFE_ON_WINDOWS = /^(?:con|prn|aux|nul|com[\d\u00b9\u00b2\u00b3]|lpt[\d\u00b9\u00b2\u00b3])(?:\.|$)|[<>:"|?*]|[. ]$/i
+
 const bytesOf = (text: string): number => new TextEncoder().encode(text).byteLength
 
-/** Whether it names a file in a directory, and one that a person sees there. A stranger may have chosen it */
-export function isSafeName (name: unknown): name is string {
-  return typeof name === 'string' && name !== '' && !name.startsWith('.') && !UNSAFE.test(name) &&
-    name.isWellFormed() &&
-    bytesOf(name) <= MAX_BYTES
+/**
+ * Whether it names a file in a directory, and one that a person sees there. A stranger may have chosen it: where a
+ * command is handed all names of the directory, as by '*', one that begins with '-' would be an option
+ */
+export function isSafeName (name: unknown, platform = process.platform): name is string {
+  return typeof name === 'string' && name !== '' && !/^[.-]/.test(name) && !UNSAFE.test(name) &&
+    !(platform === 'win32' && UNSAFE_ON_WINDOWS.test(name)) && name.isWellFormed() && bytesOf(name) <= MAX_BYTES
 }
 
 /** Where a file lies while it is not all there. `tag`: when another one lies there */

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
+import { isSafeName } from '../src/file-name.ts'
 import { startStranger, stopStrangers } from './stranger.ts'
 import { eventually, newPlace, PATIENCE, run, start, Terminal } from './terminal.ts'
 import type { Ended } from './terminal.ts'
@@ -168,7 +169,7 @@ describe('sheaf send and receive', function () {
     const { terminal, address } = await receiving(place.dir)
     const { offer } = await stranger(address)
     const wrong = [
-      '', '.', '..', '.hidden', '/etc/x', '../x', 'a/b', 'a\\b',
+      '', '.', '..', '.hidden', '-rf', '/etc/x', '../x', 'a/b', 'a\\b',
       'a\u0000b', 'a\nb', 'a\u001b[31m', 'a\u009bb', 'a\u202etxt.exe', 'a\u2028b',
       'x'.repeat(256), '\ud800', 5, null, ['x'], { toString: 'x' }
     ]
@@ -181,7 +182,7 @@ describe('sheaf send and receive', function () {
     expect(await readdir(place.dir)).to.deep.equal(['in'])
     const note = /^{"type":"note","message":"Rejected: a file from \w+: its name/
     expect(terminal.errors.filter(line => !note.test(line))).to.deep.equal([])
-    expect(terminal.errors).to.have.lengthOf(25)
+    expect(terminal.errors).to.have.lengthOf(26)
     // nor can anything be written where no directory is any more
     await rm(inbox(), { recursive: true })
     expect(await outcome(offer(bytesOf(1), { name: 'x' }))).to.equal('rejected')
@@ -192,6 +193,13 @@ describe('sheaf send and receive', function () {
     expect(await outcome(offer(bytesOf(LEAF), { name: long }))).to.equal('done')
     expect(await outcome(offer(bytesOf(LEAF), { name: long }))).to.equal('done')
     expect(await names()).to.deep.equal([`${'x'.repeat(249)}-2.txt`, long])
+  })
+
+  it('reject names that Windows reads as something else, on Windows only', () => {
+    const names = ['NUL', 'con.txt', 'COM1', 'lpt9.log', 'a:b', 'a?', 'x.', 'x ', 'a|b']
+    expect(names.filter(name => isSafeName(name, 'win32'))).to.deep.equal([])
+    expect(names.filter(name => !isSafeName(name, 'linux'))).to.deep.equal([])
+    expect(['null', 'console.txt', 'com10', 'a.b', 'x y'].filter(name => !isSafeName(name, 'win32'))).to.deep.equal([])
   })
 
   it('write two files of one name apart, and let a file alone that only has the name of a part', async () => {

@@ -63,6 +63,16 @@ export class Calls {
     [...this.#waiting.keys()].forEach(call => { this.#take(call)?.reject(err) })
   }
 
+  queueFull (): Error {
+    return new errors.QueueFullError(`As much waits for ${this.#peerId} as queueMessages and queueBytes allow: ` +
+      'wait for some of it to be delivered')
+  }
+
+  tooManyRekeys (): Error {
+    return new errors.TooManyRekeysError(`${limits.MAX_WAITERS} calls wait for a new key with ${this.#peerId} ` +
+      'already: wait for one of them')
+  }
+
   #take (call: Call): Waiting | undefined {
     const waiting = this.#waiting.get(call)
     this.#waiting.delete(call)
@@ -82,8 +92,7 @@ export class Calls {
   #sendError (outcome: Exclude<SendOutcome, 'delivered'>): Error {
     switch (outcome) {
       case 'queue-full':
-        return new errors.QueueFullError(`As much waits for ${this.#peerId} as queueMessages and queueBytes allow: ` +
-          'wait for some of it to be delivered')
+        return this.queueFull()
       case 'too-large':
         return tooLarge()
       case 'aborted':
@@ -100,8 +109,7 @@ export class Calls {
         return new errors.RekeyFailedError(`No new key with ${this.#peerId}: its answer did not fit, or a key could ` +
           'not be made. Try again')
       case 'too-many':
-        return new errors.TooManyRekeysError(`${limits.MAX_WAITERS} calls wait for a new key with ${this.#peerId} ` +
-          'already: wait for one of them')
+        return this.tooManyRekeys()
       case 'aborted':
       case 'closed':
         return errors.closedError(this.#peerId)

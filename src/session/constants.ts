@@ -149,6 +149,8 @@ export const VAIN_STEPS = { rate: 2000, burst: 4000 }
 /** Milliseconds of the first and the longest wait before a record is written again that could not be. A guess */
 export const STORE_RETRY_FIRST = 500
 export const STORE_RETRY_CAP = 30_000
+/** Milliseconds that a write may take before the session says that it waits for the disk. A guess */
+export const STORE_SLOW = 5_000
 /** Milliseconds between two tries to open a store that somebody else has open. A guess */
 export const STORE_AGAIN = 5000
 /** Milliseconds that the records of closed sessions are waited for at the end. A guess */

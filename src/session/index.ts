@@ -145,7 +145,8 @@ export interface Sessions extends Startable, TypedEventTarget<SessionEvents> {
   /** The state of a session that is in memory */
   state (peerId: PeerId): SessionState | undefined
   /**
-   * Ends the session on this side: waiting calls are rejected. The next message of either side begins the session again
+   * Ends the session on this side: waiting calls are rejected. The next message of either side begins the session again.
+   * Resolves when the state of the session is stored: a signal ends that wait, and the session is over all the same
    */
   close (peerId: PeerId, options?: CloseOptions): Promise<void>
   /**

@@ -108,7 +108,7 @@ export class Life implements Surroundings {
     // resolves when all neighbours know it, which nobody here waits for. It fails only when DirectSub stops
     pubsub.subscribe(limits.TOPIC).catch(err => { this.log('not subscribed - %e', err) })
     pubsub.getSubscribers(limits.TOPIC).forEach(peerId => { this.#appeared(keyOf(peerId)) })
-    this.records.trim(peer => this.#sessions.has(peer)).catch(err => { this.log.error('old records stay - %e', err) })
+    this.#trim()
   }
 
   /** The sessions end as if their peers were told, and have what they know stored, if the disk is quick enough */
@@ -326,10 +326,17 @@ export class Life implements Surroundings {
     const ending = session.close(isSilent).finally(() => {
       if (this.#ending.get(peer) === ending) {
         this.#ending.delete(peer)
+        this.#trim()
       }
     })
     this.#ending.set(peer, ending)
     await ending
+  }
+
+  /** Records that no session uses are as many as MAX_RECORDS allows: strangers may have come and gone all day */
+  #trim (): void {
+    this.records.trim(peer => this.#sessions.has(peer) || this.#ending.has(peer))
+      .catch(err => { this.log.error('old records stay - %e', err) })
   }
 
   #unlisten (): void {

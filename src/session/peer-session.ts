@@ -55,8 +55,8 @@ export interface Surroundings {
 }
 
 type State =
-  /** What is asked of it meanwhile, in order */
-  | { type: 'loading', asked: Array<() => void>, frames: number }
+  /** What is asked of it meanwhile, in order, and how many of that are frames, and calls for a new key */
+  | { type: 'loading', asked: Array<() => void>, frames: number, rekeys: number }
   | { type: 'live', session: Session, reading: Reading }
   | { type: 'over', err: Error }
 
@@ -75,15 +75,15 @@ export class PeerSession {
   readonly #events = new Fifo<Event>()
   #isStepping = false
   #wakeAt = Infinity
-  #state: State = { type: 'loading', asked: [], frames: 0 }
+  #state: State = { type: 'loading', asked: [], frames: 0, rekeys: 0 }
   /** Revisions of this life come behind those that were stored before */
   #stored = 0
   #queued = 0
   #early = 0
   /** Bytes of frames that wait to be read */
   #waiting = 0
-  /** Bytes of messages that the core does not have yet */
-  #unasked = 0
+  /** Messages that the core does not have yet, and their bytes */
+  #unasked = { messages: 0, bytes: 0 }
 
   constructor (peerId: PeerId, peer: Key, around: Surroundings) {
     const { options, crypto, sign, records, traffic } = around
@@ -137,15 +137,17 @@ export class PeerSession {
     }
   }
 
-  /** Whether nothing would be lost but a key, if it were begun anew from what is stored */
+  /**
+   * Whether nothing would be lost but a key, if it were begun anew from what is stored. A round that the peer has begun,
+   * and messages of it that came too early, are no reason to keep it: the peer says them again, and might never end them
+   */
   get isIdle (): boolean {
     if (this.#state.type !== 'live' || !this.#writer.isIdle) {
       return false
     }
 
-    const { mode, out, waiters, in: inbox } = this.#state.session.state
-    return mode.type === 'idle' && out.messages.length + waiters.length + inbox.early.length === 0 &&
-      inbox.stored === inbox.delivered
+    const { mode, out, waiters } = this.#state.session.state
+    return mode.type !== 'proposing' && out.messages.length + waiters.length === 0
   }
 
   /** Whether the two have ever agreed on a key */
@@ -177,7 +179,13 @@ export class PeerSession {
   /** The payload is the session's from now on */
   send (payload: Uint8Array, mode: SessionMode, { signal }: AbortOptions): Promise<void> {
     const isAlone = mode === 'perfect'
-    this.#hold(payload.byteLength)
+
+    // the core asks again. But what it does not have yet would have no bound, and its disk may never answer
+    if (this.#isFull(payload.byteLength)) {
+      throw this.#calls.queueFull()
+    }
+
+    this.#hold(1, payload.byteLength)
     return this.#calls.wait(call => {
       this.#ask({ type: 'send', call, payload, isAlone })
       this.#reach()
@@ -187,6 +195,9 @@ export class PeerSession {
   async rekey ({ wait = true, signal }: RekeyOptions): Promise<number> {
     const deadline = this.#now + limits.REKEY_PATIENCE
 
+    if (this.#state.type === 'loading' && ++this.#state.rekeys > limits.MAX_WAITERS) {
+      throw this.#calls.tooManyRekeys()
+    }
     if (wait) {
       await this.#calls.wait(call => {
         this.#ask({ type: 'rekey', call, deadline })
@@ -205,12 +216,13 @@ export class PeerSession {
     return this.#state.type === 'live' ? epochOf(this.#state.session.state) : 0
   }
 
+  /** One that begins later looks for itself whether the peer is there */
   connected (): void {
-    this.#ask({ type: 'connected' })
+    this.#state.type === 'live' && this.#step({ type: 'connected' })
   }
 
   disconnected (): void {
-    this.#ask({ type: 'disconnected' })
+    this.#state.type === 'live' && this.#step({ type: 'disconnected' })
   }
 
   /** A frame came. Those of one peer are dealt with in their order */
@@ -251,6 +263,8 @@ export class PeerSession {
     }
 
     this.#end(closedError(this.peerId))
+    // a handler may call this in the middle of a step: then the end is done behind that, in the same tick
+    await Promise.resolve()
     await this.#writer.whenIdle()
     this.#outgoing.stop()
   }
@@ -314,11 +328,9 @@ export class PeerSession {
 
   /** The peer had closed its side, and is there: who sends something wants it to be tried again */
   #reach (): void {
-    this.#whenLive(({ state }) => {
-      if (!state.isConnected && this.#around.isPresent(this.peer)) {
-        this.#step({ type: 'connected' })
-      }
-    })
+    if (this.#state.type === 'live' && !this.#state.session.state.isConnected && this.#around.isPresent(this.peer)) {
+      this.#step({ type: 'connected' })
+    }
   }
 
   /** Frames that wait for one before them are views of what arrived: bounded in bytes as well */
@@ -402,7 +414,7 @@ export class PeerSession {
       for (let next = this.#events.shift(); next != null; next = this.#events.shift()) {
         if (next.type === 'send') {
           next.isMore = this.#events.peek()?.type === 'send'
-          this.#hold(-next.payload.byteLength)
+          this.#hold(-1, -next.payload.byteLength)
         }
 
         const effects = session.step(next, { now: clock.now(), random })
@@ -426,8 +438,16 @@ export class PeerSession {
     }
   }
 
-  #hold (bytes: number): void {
-    this.#unasked += bytes
+  #isFull (bytes: number): boolean {
+    const { queueMessages, queueBytes } = this.#around.options
+    const out = this.#state.type === 'live' ? this.#state.session.state.out : { messages: [], bytes: 0 }
+    return out.messages.length + this.#unasked.messages >= queueMessages ||
+      out.bytes + this.#unasked.bytes + bytes > queueBytes
+  }
+
+  #hold (messages: number, bytes: number): void {
+    this.#unasked.messages += messages
+    this.#unasked.bytes += bytes
     this.#around.onBytes(bytes, 0)
   }
 
@@ -534,8 +554,9 @@ export class PeerSession {
 
   #end (err: Error): void {
     if (this.#state.type !== 'over') {
-      this.#around.onBytes(-this.#queued - this.#unasked, -this.#early)
-      this.#queued = this.#early = this.#unasked = 0
+      this.#around.onBytes(-this.#queued - this.#unasked.bytes, -this.#early)
+      this.#queued = this.#early = 0
+      this.#unasked = { messages: 0, bytes: 0 }
       this.#state = { type: 'over', err }
     }
 

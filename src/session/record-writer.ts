@@ -1,6 +1,6 @@
 import { Backoff } from '../runtime/backoff.ts'
 import { StoreInUseError } from '../runtime/errors.ts'
-import { STORE_RETRY_CAP, STORE_RETRY_FIRST } from './constants.ts'
+import { STORE_RETRY_CAP, STORE_RETRY_FIRST, STORE_SLOW } from './constants.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 
@@ -10,7 +10,7 @@ export interface RecordWriterInit {
   store (revision: number, record: Uint8Array): Promise<void>
   /** All up to this revision is stored */
   onStored (revision: number): void
-  /** The disk fails. It is tried again */
+  /** The disk fails, and is tried again, or does not answer */
   onProblem (err: Error): void
   /** The store is somebody else's: nothing is written any more */
   onLost (err: StoreInUseError): void
@@ -41,7 +41,7 @@ export class RecordWriter {
     this.#backoff = new Backoff({ first: STORE_RETRY_FIRST, cap: STORE_RETRY_CAP, random })
   }
 
-  /** Why the last write failed; undefined: it did not */
+  /** Why the last write failed, or that the present one does not end; undefined: neither */
   get problem (): string | undefined {
     return this.#problem
   }
@@ -95,8 +95,16 @@ export class RecordWriter {
   }
 
   async #write ({ revision, record }: Pending): Promise<void> {
+    const { clock, onProblem } = this.#init
+    const slow = clock.after(STORE_SLOW, () => {
+      const err = new Error(`the disk has not answered for ${STORE_SLOW / 1000} seconds`)
+      this.#problem = err.message
+      onProblem(err)
+    })
+    slow.unref?.()
+
     try {
-      await this.#init.store(revision, record)
+      await this.#init.store(revision, record).finally(() => { slow.cancel() })
       record.fill(0)
       this.#problem = undefined
       this.#backoff.reset()

@@ -114,12 +114,16 @@ export class Records {
 
   /** Lets go of what was written least lately, past the bound. `isInUse`: not of these */
   async trim (isInUse: (peer: Key) => boolean): Promise<void> {
-    const over = [...this.#peers].filter(peer => !isInUse(peer)).slice(0, Math.max(0, this.#peers.size - MAX_RECORDS))
-
-    for (const peer of over) {
-      this.#owner.check()
-      this.#peers.delete(peer)
-      await this.#datastore.delete(keyOf(peer))
+    for (const peer of this.#peers) {
+      if (this.#peers.size <= MAX_RECORDS) {
+        return
+      }
+      // asked now: a session may have begun while another record went
+      if (!isInUse(peer)) {
+        this.#owner.check()
+        this.#peers.delete(peer)
+        await this.#datastore.delete(keyOf(peer))
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 import { InvalidParametersError, NotStartedError, serviceCapabilities, serviceDependencies } from '@libp2p/interface'
 import { keyOf } from '../pubsub/keys.ts'
+import { aborted } from '../runtime/aborted.ts'
 import { StoreInUseError } from '../runtime/errors.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { Mailboxes } from '../runtime/mailbox.ts'
@@ -148,7 +149,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     options.signal?.throwIfAborted()
 
     if (this.#state.type === 'open') {
-      await this.#state.life.close(keyOf(peerId))
+      await aborted(this.#state.life.close(keyOf(peerId)), options.signal)
     }
   }
 

@@ -28,6 +28,15 @@ export const MAX_PROTOCOL = 256
 export const MAX_SIZE = 64 * 1024 ** 3
 /** Extents of one status. A window with more gaps is told of bit by bit */
 export const MAX_EXTENTS = 32
+/**
+ * Extents that a receiver may be waiting for. An honest one leaves a gap for each leaf that others send, and for each
+ * piece that was lost: WINDOW / MIN_FRAGMENT
+ */
+export const MAX_WANTED = 1024
+/** How often a payload, and a window more, is sent to all lives of its receiver: it may crash over it. A guess */
+export const MAX_REPEATS = 16
+/** Empty chunks in a row that a source may yield: no loop without end in which nothing else has its turn. A guess */
+export const MAX_EMPTY = 100_000
 
 /**
  * Bytes that may be under way to one program before it has taken them: for one transfer, from one peer, and in all.
@@ -91,7 +100,10 @@ export const KEEPALIVE = 10_000
  * Milliseconds without a word of the other side after which it is given up: longer than any relay is replaced. A guess
  */
 export const SILENCE = 60_000
-/** Milliseconds in which no byte is taken, here or there, after which it is given up. A guess: a person may pause it */
+/**
+ * Milliseconds in which no byte is taken, here or there, or comes from the source, after which it is given up. A guess:
+ * a person may pause it
+ */
 export const STALL = 600_000
 /** Milliseconds of the first and the longest wait after something could not be sent */
 export const RETRY_FIRST = 100

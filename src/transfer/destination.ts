@@ -1,5 +1,6 @@
 import { Backoff } from '../runtime/backoff.ts'
 import * as limits from './constants.ts'
+import { weightOf } from './core/outgoing.ts'
 import { RateWindow, RoundTrip } from './core/window.ts'
 import type { Context } from './context.ts'
 import type { Outbound } from './outbound.ts'
@@ -121,7 +122,7 @@ export class Destination {
         break
       }
 
-      const bytes = fragment.to - fragment.from
+      const bytes = weightOf(fragment)
       const inFlight = flight.bytesOn(this.key)
       const isCounted = flight.get(fragment) != null
       const isFull = inFlight + bytes > this.window.bytes || flight.bytes + bytes > limits.NODE_FLIGHT

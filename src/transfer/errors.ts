@@ -4,7 +4,7 @@ import type { PeerId } from '@libp2p/interface'
 export type TransferFailure =
   /** The other program gave it up */
   | 'stopped'
-  /** The other side said nothing for a minute */
+  /** One side heard nothing of the other one for a minute */
   | 'silent'
   /** Nothing moved for ten minutes, though the other side is there */
   | 'stalled'
@@ -14,7 +14,7 @@ export type TransferFailure =
   | 'protocol'
   /** The source failed, at the other side */
   | 'source'
-  /** The other side knows nothing of it any more, and the source cannot be read again */
+  /** The other side knows nothing of it any more. If that is the receiver, the source cannot be read again */
   | 'forgotten'
   /** A node stopped */
   | 'node-stopped'
@@ -68,13 +68,13 @@ export class TooManyTransfersError extends Error {
 
 const MESSAGES: Record<TransferFailure, string> = {
   stopped: 'gave the transfer up',
-  silent: 'said nothing for a minute: it, or all ways to it, may be gone. Send it again when it is back',
+  silent: 'and this side heard nothing of each other for a minute: one of them, or all ways between them, may be gone. ' +
+    'Send it again when they are back',
   stalled: 'is there, and nothing has moved for ten minutes',
   mismatch: 'has, or gets, other bytes than were offered: the source may have changed meanwhile. Offer it again',
   protocol: 'does not keep to the protocol',
   source: 'could not read its source to the end',
-  forgotten: 'knows nothing of the transfer any more, as after a restart, ' +
-    'and its source cannot be read from the beginning',
+  forgotten: 'knows nothing of the transfer any more, as after a restart: it has to be offered again',
   'node-stopped': 'is stopping, or this node is'
 }
 

@@ -7,14 +7,15 @@ import { failure, OfferOverError, TooManyTransfersError } from './errors.ts'
 import { checkAccept } from './options.ts'
 import { Reporter } from './progress.ts'
 import { Reading } from './reading.ts'
-import { leavesInCommon } from './source.ts'
+import { leavesInCommon, leavesOf } from './source.ts'
 import { EndReason } from './wire.ts'
 import type { Context } from './context.ts'
 import type { Budget, Share } from './core/budget.ts'
 import type { Status } from './core/outgoing.ts'
 import type { TransferFailure } from './errors.ts'
-import type { AcceptOptions, Chunks, IncomingTransfer, Offer, TransferProgress } from './index.ts'
+import type { AcceptOptions, IncomingTransfer, Offer, TransferProgress } from './index.ts'
 import type { Port } from './port.ts'
+import type { Leaves } from './source.ts'
 import type { Message, Terms } from './wire.ts'
 import type { Tally } from '../runtime/tally.ts'
 import type { PeerId } from '@libp2p/interface'
@@ -32,6 +33,10 @@ export interface Origin {
   number: number
   echo: number
   statusAt: number
+  /** When it last got an answer to a question at once */
+  answeredAt: number
+  /** It knows nothing of the payload any more, as after a restart: its program may offer it again */
+  hasForgotten: boolean
   /** Bytes that came and were never asked for: an earlier life of this node may have been */
   strayBytes: number
 }
@@ -45,6 +50,8 @@ type State =
     listsOf: string
     incoming: Incoming
     options: AcceptOptions
+    /** What the program has, until it is read: then it is closed */
+    have?: Leaves
     reporter: Reporter
   }
   | { type: 'over', err?: Error }
@@ -65,11 +72,12 @@ export interface InboundInit {
 /** Why the sender ended it, as this side says it */
 const FAILURES: Partial<Record<EndReason, TransferFailure>> = {
   [EndReason.STOPPED]: 'stopped',
-  [EndReason.UNKNOWN]: 'silent',
+  [EndReason.UNKNOWN]: 'forgotten',
   [EndReason.SOURCE]: 'source',
   [EndReason.MISMATCH]: 'mismatch',
   [EndReason.CREDIT]: 'protocol',
   [EndReason.STALLED]: 'stalled',
+  [EndReason.SILENT]: 'silent',
   [EndReason.NODE_STOP]: 'node-stopped'
 }
 
@@ -143,7 +151,10 @@ export class Inbound {
       ...terms,
       isConfidential: origin.port.isConfidential,
       get isOpen () { return isOpen() },
-      accept: options => this.#accept(options ?? {}),
+      accept: (options = {}) => {
+        checkAccept(options)
+        return this.#accept(options)
+      },
       reject: () => { isOpen() && this.settle(EndReason.REJECTED) }
     }
   }
@@ -160,6 +171,7 @@ export class Inbound {
   /** One more that offers it, or the same one again */
   addOrigin (origin: Origin): void {
     this.#origins.set(origin.key, origin)
+    ;[...this.#origins.values()].forEach(other => { other.hasForgotten && this.#drop(other, 'forgotten') })
 
     if (this.#state.type === 'receiving') {
       this.#state.incoming.addSource(origin.key)
@@ -172,11 +184,13 @@ export class Inbound {
     origin: Origin,
     message: Extract<Message, { type: 'offer' } | { type: 'data' } | { type: 'probe' } | { type: 'end' }>
   ): void {
-    origin.heardAt = this.#init.context.clock.now()
+    if (!origin.hasForgotten) {
+      origin.heardAt = this.#init.context.clock.now()
+    }
 
     switch (message.type) {
       case 'offer':
-        this.#say(origin)
+        this.#answer(origin)
         break
       case 'data':
         this.#onData(origin, message.offset, message.bytes)
@@ -186,7 +200,7 @@ export class Inbound {
         this.#onProbe(origin, message.end)
         break
       case 'end':
-        this.#drop(origin, FAILURES[message.reason] ?? 'stopped')
+        this.#onEnd(origin, message.reason)
         break
     }
 
@@ -206,8 +220,10 @@ export class Inbound {
     this.#watch()
 
     for (const origin of [...this.#origins.values()]) {
-      if (now >= origin.heardAt + limits.SILENCE) {
-        this.#drop(origin, 'silent', EndReason.STALLED)
+      if (now >= origin.heardAt + limits.SILENCE && origin.hasForgotten) {
+        this.#drop(origin, 'forgotten')
+      } else if (now >= origin.heardAt + limits.SILENCE) {
+        this.#drop(origin, 'silent', EndReason.SILENT)
       } else if (now >= origin.statusAt) {
         this.#say(origin)
       }
@@ -237,6 +253,7 @@ export class Inbound {
       state.share.end()
       lists.add(state.listsOf, -state.incoming.layout.listBytes)
       state.options.signal?.removeEventListener('abort', this.#onAbort)
+      this.#leave(state.have)
       state.reporter.over()
     }
 
@@ -262,26 +279,30 @@ export class Inbound {
     }
 
     options.signal?.throwIfAborted()
+    // from here on it is closed, whatever happens: it may be a file that is open
+    const have = options.have == null ? undefined : leavesOf(options.have)
     const { listBytes } = new Layout(size)
     const listsOf = this.#someoneKey()
     const isRoom = lists.total + listBytes <= limits.LIST_BUDGET && lists.of(listsOf) + listBytes <= limits.PEER_LISTS
     const share = isRoom ? budget.take(listsOf) : undefined
 
     if (share == null) {
+      this.#leave(have)
       this.settle(EndReason.BUSY)
       throw new TooManyTransfersError('As many transfers come in as there is memory for: ' +
         'take what they brought, or abort some')
     }
 
     lists.add(listsOf, listBytes)
-    const receiving = new Incoming({ size, root, window: share.resize, hasSome: options.have != null })
+    const receiving = new Incoming({ size, root, window: share.resize, hasSome: have != null })
     const reporter = new Reporter(clock, () => progressOf(receiving), options.onProgress, log)
-    this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, reporter }
+    this.#state = { type: 'receiving', share, listsOf, incoming: receiving, options, have, reporter }
     this.#movedAt = clock.now()
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     this.#origins.forEach(({ key }) => { receiving.addSource(key) })
 
-    if (options.have == null || listBytes === 0) {
+    if (have == null || listBytes === 0) {
+      this.#leave(have)
       receiving.begin(0)
       this.#from = 0
     }
@@ -364,8 +385,8 @@ export class Inbound {
     } else {
       this.#movedAt = clock.now()
 
-      if (neededList && !state.incoming.needsList && state.options.have != null && this.#from == null) {
-        this.#checkWhatIsHere(state.incoming, state.options.have).catch(err => { this.settle(EndReason.STOPPED, err) })
+      if (neededList && !state.incoming.needsList && state.have != null && this.#from == null) {
+        this.#checkWhatIsHere(state.incoming, state.have).catch(err => { this.settle(EndReason.STOPPED, err) })
       }
 
       state.incoming.canTake && this.#bell.ring()
@@ -404,6 +425,15 @@ export class Inbound {
     }
   }
 
+  /** Of several, the others go on. One that began anew has as long to offer it again as one that is silent */
+  #onEnd (origin: Origin, reason: EndReason): void {
+    if (reason === EndReason.UNKNOWN && this.terms.root != null && this.#origins.size === 1) {
+      origin.hasForgotten = true
+    } else {
+      this.#drop(origin, FAILURES[reason] ?? 'stopped')
+    }
+  }
+
   #onProbe (origin: Origin, end?: { size: number, root: Uint8Array }): void {
     if (end != null && this.#state.type === 'receiving') {
       if (!this.#state.incoming.end(end.size, end.root)) {
@@ -413,11 +443,23 @@ export class Inbound {
       this.#bell.ring()
     }
 
-    this.#say(origin)
+    this.#answer(origin)
+  }
+
+  /** Who asks all the time is told now and then: one answer is for all questions before it */
+  #answer (origin: Origin): void {
+    const now = this.#init.context.clock.now()
+
+    if (now >= origin.answeredAt + limits.STATUS_AFTER) {
+      origin.answeredAt = now
+      this.#say(origin)
+    } else {
+      origin.statusAt = Math.min(origin.statusAt, origin.answeredAt + limits.STATUS_AFTER)
+    }
   }
 
   /** Which of the program's own bytes are those that are offered */
-  async #checkWhatIsHere (incoming: Incoming, have: Uint8Array | Chunks): Promise<void> {
+  async #checkWhatIsHere (incoming: Incoming, have: Leaves): Promise<void> {
     const { context: { clock, pacer } } = this.#init
     const { layout, list = new Uint8Array() } = incoming
     let leaves: number
@@ -434,11 +476,17 @@ export class Inbound {
     }
 
     if (this.#state.type === 'receiving') {
+      this.#leave(have)
       incoming.begin(leaves)
       this.#from = Math.min(leaves * limits.LEAF_BYTES, layout.size ?? 0)
       this.#bell.ring()
       this.#sayAll()
     }
+  }
+
+  /** What the program has is not read any more. Nobody waits until it is closed */
+  #leave (have?: Leaves): void {
+    have?.close().catch(err => { this.#init.context.log('what a program has did not close - %e', err) })
   }
 
   /** It is no source any more. Without any, it is over: what was verified, and not taken, goes with it */

@@ -3,7 +3,7 @@ import { toString } from 'uint8arrays/to-string'
 import { aborted } from '../runtime/aborted.ts'
 import * as limits from './constants.ts'
 import { Layout } from './core/leaves.ts'
-import { Outgoing } from './core/outgoing.ts'
+import { Outgoing, weightOf } from './core/outgoing.ts'
 import { failure, SourceFailedError, TransferRejectedError } from './errors.ts'
 import { Reporter } from './progress.ts'
 import { encodeMessage, EndReason } from './wire.ts'
@@ -43,6 +43,7 @@ const FAILURES: Partial<Record<EndReason, TransferFailure>> = {
   [EndReason.MISMATCH]: 'mismatch',
   [EndReason.CREDIT]: 'protocol',
   [EndReason.STALLED]: 'stalled',
+  [EndReason.SILENT]: 'silent',
   [EndReason.NODE_STOP]: 'node-stopped'
 }
 
@@ -127,8 +128,8 @@ export class Outbound implements OutboundTransfer {
     const ticket = flight.beginResend(fragment)
 
     if (ticket == null) {
-      flight.register(fragment, outgoing.owner, fragment.to - fragment.from, destination.key, now)
-      destination.window.sent(fragment.to - fragment.from, now)
+      flight.register(fragment, outgoing.owner, weightOf(fragment), destination.key, now)
+      destination.window.sent(weightOf(fragment), now)
     } else {
       flight.commitResend(ticket, destination.key, now)
     }
@@ -174,7 +175,9 @@ export class Outbound implements OutboundTransfer {
       return
     }
     if (now >= this.#heardAt + limits.SILENCE && this.#state.type !== 'surveying') {
-      this.settle(EndReason.STALLED, failure(this.peerId, 'silent'))
+      this.settle(EndReason.SILENT, failure(this.peerId, 'silent'))
+    } else if (now >= this.#movedAt + limits.STALL && (this.#isReading || this.#state.type === 'surveying')) {
+      this.#fail(new SourceFailedError('The source has yielded nothing for ten minutes'))
     } else if (now >= this.#movedAt + limits.STALL) {
       this.settle(EndReason.STALLED, failure(this.peerId, 'stalled'))
     } else if (now >= this.#askAt) {
@@ -263,7 +266,10 @@ export class Outbound implements OutboundTransfer {
     const { context: { clock, pacer }, destination, source, options: { signal } } = this.#init
 
     try {
-      this.#survey = await aborted(source.survey(pacer), signal)
+      this.#survey = await aborted(source.survey(async () => {
+        this.#movedAt = clock.now()
+        await pacer.pause()
+      }), signal)
     } catch (err: any) {
       this.#fail(err)
       return
@@ -278,9 +284,10 @@ export class Outbound implements OutboundTransfer {
     }
   }
 
-  #newOutgoing (): Outgoing {
+  /** `cost`: what it took to send it to earlier lives of the other side */
+  #newOutgoing (cost = 0): Outgoing {
     const { context: { flight, newOwner }, destination: { port: { maxFragment } } } = this.#init
-    return new Outgoing({ layout: new Layout(this.#survey?.size), flight, owner: newOwner(), maxFragment })
+    return new Outgoing({ layout: new Layout(this.#survey?.size), flight, owner: newOwner(), maxFragment, cost })
   }
 
   /** Says it again, or asks where the other side stands: a hop loses nothing, but a relay may die */
@@ -335,7 +342,14 @@ export class Outbound implements OutboundTransfer {
     destination.window.discarded(flight.dropStream(this.#outgoing.owner))
     this.#outgoing.close()
     this.#ready = undefined
-    this.#outgoing = this.#newOutgoing()
+    // an offer costs something, too
+    this.#outgoing = this.#newOutgoing(this.#outgoing.cost + limits.MIN_FRAGMENT)
+
+    if (this.#outgoing.isInsatiable) {
+      this.settle(EndReason.CREDIT, failure(this.peerId, 'protocol'))
+      return
+    }
+
     this.#state = { type: 'offering' }
     this.#ask(clock.now())
   }
@@ -371,6 +385,8 @@ export class Outbound implements OutboundTransfer {
     }
 
     this.#isReading = true
+    // from now on it is the source that has to move
+    this.#movedAt = clock.now()
     leaf.then(bytes => {
       this.#isReading = false
       this.#movedAt = clock.now()

@@ -28,13 +28,6 @@ export interface Port {
   stop (): void
 }
 
-/** What transfers need of the service `sessions()`, which lives on the same floor */
-export interface Sealing {
-  handle (protocol: string, handler: (message: { from: PeerId, data: Uint8Array }) => void): void
-  unhandle (protocol: string): void
-  send (to: PeerId, message: Uint8Array, options: { protocol: string } & AbortOptions): Promise<unknown>
-}
-
 /** DirectSub: in the clear. It says who is there, for the other port, too */
 export class ClearPort implements Port {
   readonly isConfidential = false
@@ -95,7 +88,7 @@ export class ClearPort implements Port {
   }
 }
 
-/** What seals messages from end to end, as sessions() does */
+/** What transfers need of the service `sessions()`, which lives on the same floor */
 export interface Sealing {
   /** Resolves when the other side has it */
   send (to: PeerId, data: Uint8Array, options: AbortOptions & { protocol: string }): Promise<void>
@@ -108,8 +101,8 @@ export class SealedPort implements Port {
   readonly isConfidential = true
   readonly maxFragment = LEAF_BYTES
   readonly #sessions: Sealing
-  /** Ends the waits for one that is not there any more */
-  readonly #present = new Map<string, AbortController>()
+  /** What is being sent to each, and what ends that when it is not there any more */
+  readonly #sending = new Map<string, { controller: AbortController, count: number }>()
 
   constructor (sessions: Sealing, events: PortEvents) {
     this.#sessions = sessions
@@ -117,23 +110,28 @@ export class SealedPort implements Port {
   }
 
   async send (to: PeerId, message: Uint8Array): Promise<void> {
-    const { signal } = this.#controllerOf(keyOf(to))
-    await this.#sessions.send(to, message, { protocol: TOPIC, signal })
+    const peer = keyOf(to)
+    const sending = this.#sending.get(peer) ?? { controller: new AbortController(), count: 0 }
+    this.#sending.set(peer, sending)
+    sending.count++
+
+    try {
+      await this.#sessions.send(to, message, { protocol: TOPIC, signal: sending.controller.signal })
+    } finally {
+      // anybody may have us answer, also who is never told to be absent
+      if (--sending.count === 0 && this.#sending.get(peer) === sending) {
+        this.#sending.delete(peer)
+      }
+    }
   }
 
   absent (peer: string): void {
-    this.#present.get(peer)?.abort(new Error('it is out of reach'))
-    this.#present.delete(peer)
+    this.#sending.get(peer)?.controller.abort(new Error('it is out of reach'))
+    this.#sending.delete(peer)
   }
 
   stop (): void {
     this.#sessions.unhandle(TOPIC)
-    ;[...this.#present.keys()].forEach(peer => { this.absent(peer) })
-  }
-
-  #controllerOf (peer: string): AbortController {
-    const controller = this.#present.get(peer) ?? new AbortController()
-    this.#present.set(peer, controller)
-    return controller
+    ;[...this.#sending.keys()].forEach(peer => { this.absent(peer) })
   }
 }

@@ -1,11 +1,10 @@
 import { equals } from 'uint8arrays/equals'
 import { sha256 } from '../runtime/sha256.ts'
-import { HASH_BYTES, LEAF_BYTES, MAX_SIZE } from './constants.ts'
+import { HASH_BYTES, LEAF_BYTES, MAX_EMPTY, MAX_SIZE } from './constants.ts'
 import { LeafChain } from './core/leaves.ts'
 import { SourceFailedError } from './errors.ts'
 import type { Layout } from './core/leaves.ts'
 import type { Chunks, TransferSource } from './index.ts'
-import type { Pacer } from '../runtime/pacer.ts'
 
 /** What is known of a payload before it is sent: how large it is, and the hashes of its leaves */
 export interface Survey {
@@ -18,8 +17,8 @@ export interface Survey {
 export interface Source {
   /** Whether any leaf can be read at any time */
   readonly isRewindable: boolean
-  /** Undefined: it is known when all is read */
-  survey (pacer: Pacer): Promise<Survey | undefined>
+  /** Undefined: it is known when all is read. `pause` is awaited after each leaf */
+  survey (pause: () => Promise<void>): Promise<Survey | undefined>
   /**
    * The last leaf is shorter, and may be empty. It is good until the next one is read. Rejects with a SourceFailedError
    */
@@ -65,12 +64,12 @@ class BytesSource implements Source {
     this.#bytes = bytes
   }
 
-  async survey (pacer: Pacer): Promise<Survey> {
+  async survey (pause: () => Promise<void>): Promise<Survey> {
     const surveyor = new Surveyor()
 
     for (let at = 0; at < this.#bytes.byteLength && !this.#isClosed; at += LEAF_BYTES) {
       surveyor.add(this.#bytes.subarray(at, at + LEAF_BYTES))
-      await pacer.pause()
+      await pause()
     }
 
     return surveyor.result
@@ -93,12 +92,15 @@ class BytesSource implements Source {
  * Chunks of any size, as leaves. A leaf is good until the next one is read: who makes chunks may use their memory again
  */
 export class Leaves {
+  readonly #chunks: Chunks
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
   #chunk: Uint8Array = new Uint8Array(0)
   #isOver = false
 
+  /** Throws a SourceFailedError */
   constructor (chunks: Chunks) {
-    this.#iterator = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]()
+    this.#chunks = chunks
+    this.#iterator = iteratorOf(chunks)
   }
 
   async next (): Promise<Uint8Array> {
@@ -131,22 +133,42 @@ export class Leaves {
     if (!this.#isOver) {
       this.#isOver = true
       await this.#iterator.return?.()
+      // return() of a generator that has not begun runs none of it: a stream of Node that nobody read stays open
+      await disposerOf(this.#chunks)?.call(this.#chunks)
     }
   }
 
   async #hasChunk (): Promise<void> {
-    while (this.#chunk.byteLength === 0 && !this.#isOver) {
+    for (let empty = 0; this.#chunk.byteLength === 0 && !this.#isOver; empty++) {
       const { done, value } = await this.#iterator.next()
 
       if (done === true) {
         this.#isOver = true
-      } else if (value instanceof Uint8Array) {
-        this.#chunk = value
-      } else {
+      } else if (!(value instanceof Uint8Array)) {
         throw new SourceFailedError(`A source yields Uint8Arrays, and this one yielded ${typeof value}`)
+      } else if (empty === MAX_EMPTY) {
+        throw new SourceFailedError(`A source yields bytes, and this one yielded ${MAX_EMPTY} empty chunks in a row`)
+      } else {
+        this.#chunk = value
       }
     }
   }
+}
+
+function iteratorOf (chunks: Chunks): Iterator<Uint8Array> | AsyncIterator<Uint8Array> {
+  const { [Symbol.asyncIterator]: ofAsync, [Symbol.iterator]: ofSync } = Object(chunks)
+  const open = ofAsync ?? ofSync
+
+  if (typeof open !== 'function') {
+    throw new SourceFailedError(`A source is an iterable of Uint8Arrays, and this one is ${typeof chunks}`)
+  }
+
+  return open.call(chunks)
+}
+
+/** How a stream of Node ends. Browsers may have no such symbol */
+function disposerOf (chunks: any): (() => unknown) | undefined {
+  return Symbol.asyncDispose == null ? undefined : chunks[Symbol.asyncDispose]
 }
 
 /** Can be read once, from its beginning to its end */
@@ -194,14 +216,14 @@ class OpenedSource implements Source {
     this.#open = open
   }
 
-  async survey (pacer: Pacer): Promise<Survey> {
+  async survey (pause: () => Promise<void>): Promise<Survey> {
     const surveyor = new Surveyor()
     let size = 0
 
     for (let index = 0, leaf = await this.leaf(0); leaf.byteLength > 0; leaf = await this.leaf(++index)) {
       surveyor.add(leaf)
       size += leaf.byteLength
-      await pacer.pause()
+      await pause()
 
       if (size > MAX_SIZE) {
         throw new SourceFailedError(`It has more than ${MAX_SIZE} bytes: ` +
@@ -249,9 +271,8 @@ class OpenedSource implements Source {
  * How many leaves of a payload the program has: those that have the hashes of the list, up to the first that has not
  */
 export async function leavesInCommon (
-  have: Uint8Array | Chunks, layout: Layout, list: Uint8Array, goOn: () => Promise<boolean>
+  own: Leaves, layout: Layout, list: Uint8Array, goOn: () => Promise<boolean>
 ): Promise<number> {
-  const own = new Leaves(have instanceof Uint8Array ? piecesOf(have) : have)
   const leaves = Math.ceil((layout.size ?? 0) / LEAF_BYTES)
   let leaf = 0
 
@@ -265,8 +286,12 @@ export async function leavesInCommon (
     isOn = await goOn()
   }
 
-  await own.close()
   return leaf
+}
+
+/** What a program has of a payload. Throws a SourceFailedError */
+export function leavesOf (have: Uint8Array | Chunks): Leaves {
+  return new Leaves(have instanceof Uint8Array ? piecesOf(have) : have)
 }
 
 function * piecesOf (bytes: Uint8Array): Generator<Uint8Array> {

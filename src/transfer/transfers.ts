@@ -341,6 +341,8 @@ export class Transfers extends SafeEventEmitter<TransferEvents> implements Trans
       number: 0,
       echo: 0,
       statusAt: Infinity,
+      answeredAt: -Infinity,
+      hasForgotten: false,
       strayBytes: 0
     }
     const inbound = same ?? this.#newInbound(

@@ -28,15 +28,17 @@ export const EndReason = {
   MISMATCH: 6,
   /** More came than was asked for */
   CREDIT: 7,
-  /** Nothing moved for too long */
+  /** Nothing moved for too long, though both sides are there */
   STALLED: 8,
   /** The node stops */
   NODE_STOP: 9,
   /** It is larger than the receiver takes */
-  TOO_LARGE: 10
+  TOO_LARGE: 10,
+  /** The side that says it heard nothing of the other one for too long */
+  SILENT: 11
 } as const
 export type EndReason = typeof EndReason[keyof typeof EndReason]
-const LAST_REASON = EndReason.TOO_LARGE
+const LAST_REASON = EndReason.SILENT
 
 /** What is known of a payload before it is sent. Size and root are known together, or neither is */
 export interface Terms {

@@ -140,6 +140,42 @@ describe('hostile peers of the sessions service', function () {
     expect(dropped['too-many-strangers']).to.be.greaterThan(100)
   })
 
+  it('strangers that begin rounds and never end them keep nobody out', async () => {
+    const maxSessions = 8
+    const victim = await air.station({ maxSessions })
+    // a key of X-Wing that can be answered: the victim then waits for the proof that it is used
+    const publicKey = new Uint8Array(KEM_PUBLIC_BYTES)
+    publicKey[KEM_PUBLIC_BYTES - 32] = 9
+    const keys = await Promise.all(range(2 * maxSessions).map(async () => generateKeyPair('Ed25519')))
+    const frames = await Promise.all(keys.map(async key => proposeOf(key, victim, { publicKey })))
+    const open = async (i: number): Promise<void> => {
+      victim.arrive(peerIdFromPrivateKey(keys[i]), frames[i])
+      await eventually('it was not answered', () => {
+        const { sizes, peers } = victim.service.diagnostics()
+        return sizes.ending === 0 && peers.every(({ role, epoch }) => epoch > 0 || role === 'loser')
+      })
+    }
+
+    for (const i of range(maxSessions)) {
+      await open(i)
+    }
+
+    expect(victim.service.diagnostics().peers.filter(({ role }) => role === 'loser')).to.have.lengthOf(maxSessions)
+    await a.say(victim, 'me, too')
+    await victim.say(b, 'you, too')
+
+    for (const i of range(maxSessions)) {
+      await open(maxSessions + i)
+    }
+
+    // who has agreed on a key stays, while strangers come and go
+    expect(victim.service.state(a.peerId)?.epoch).to.equal(1)
+    expect(victim.service.state(b.peerId)?.epoch).to.equal(1)
+    expect(victim.service.diagnostics().sizes.sessions).to.equal(maxSessions)
+    await a.say(victim, 'last')
+    expect(victim.heard).to.deep.equal(['me, too', 'last'])
+  })
+
   it('a peer that is not allowed begins no session, and may be spoken to', async () => {
     const closed = await air.station({ allow: () => false })
     const sent = a.say(closed, 'may I?')

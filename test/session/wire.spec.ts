@@ -216,6 +216,21 @@ describe('the stored record of a session', () => {
     expect(record).to.deep.equal(copy)
   })
 
+  it('keeps older keys no longer than their time, when the clock was set back meanwhile', async () => {
+    const pair = new Pair()
+
+    for (let i = 0; i < 2; i++) {
+      pair.peers[0].rekey()
+      await pair.run(1000)
+    }
+
+    const { session: { state }, me } = pair.peers[1]
+    expect(state.keys).to.have.lengthOf(2)
+    const earlier = pair.now - 365 * 86_400_000
+    const restored = decodeRecord(encodeRecord(state), { ...init, me, peer: pair.peers[0].me }, earlier)
+    expect(restored.keys[0].supersededAt).to.equal(earlier)
+  })
+
   it('that is broken is malformed, or a record', async () => {
     const pair = new Pair()
     pair.peers[0].rekey()

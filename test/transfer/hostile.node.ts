@@ -1,62 +1,12 @@
 import { expect } from 'aegir/chai'
 import { EndReason } from '../../src/transfer/wire.ts'
-import { breathe, TransferNet } from '../fixtures/transfer-net.ts'
+import { TransferNet } from '../fixtures/transfer-net.ts'
 import { bytesOf } from '../fixtures/transfers.ts'
+import { heard, idOf, LEAF, MIB, reasons, ROOT, terms, works, world } from './hostile-world.ts'
 import { surveyOf } from './simulation.ts'
 import type { Offer } from '../../src/transfer/index.ts'
-import type { Message, Terms } from '../../src/transfer/wire.ts'
+import type { Message } from '../../src/transfer/wire.ts'
 import type { NetNode } from '../fixtures/transfer-net.ts'
-
-const LEAF = 65_536
-const MIB = 1024 * 1024
-const ROOT = new Uint8Array(32).fill(7)
-
-function idOf (number: number): Uint8Array {
-  const id = new Uint8Array(16)
-  new DataView(id.buffer).setUint32(0, number)
-  return id
-}
-
-function terms (init: Partial<Terms> = {}): Terms {
-  return { protocol: '', meta: new Uint8Array(), ...init }
-}
-
-interface World {
-  net: TransferNet
-  /** Who is attacked, who means well, and who does not */
-  victim: NetNode
-  honest: NetNode
-  hostile: NetNode
-}
-
-async function world (): Promise<World> {
-  const net = new TransferNet()
-  const test = { net, victim: await net.node(), honest: await net.node(), hostile: await net.node() }
-  test.hostile.isMute = true
-  return test
-}
-
-/** What the victim said to the hostile peer */
-function heard ({ net, victim, hostile }: World): Message[] {
-  return net.log.filter(({ from, to }) => from === victim && to === hostile).map(({ message }) => message)
-}
-
-function reasons (world: World): EndReason[] {
-  return heard(world).flatMap(message => message.type === 'end' ? [message.reason] : [])
-}
-
-/** An honest transfer works, at once */
-async function works ({ net, victim, honest }: World, size = 300_000): Promise<void> {
-  victim.offers.length = 0
-  const payload = bytesOf(size, 77)
-  const sent = honest.transfers.send(victim.peerId, payload)
-  const offer = await victim.offer()
-  const got = offer.accept().bytes(size)
-  const began = net.clock.now()
-  expect(await net.outcome(sent.done)).to.deep.equal({ status: 'fulfilled', value: undefined })
-  expect(Buffer.compare(await got, payload)).to.equal(0)
-  expect(net.clock.now() - began).to.be.below(2000)
-}
 
 describe('a hostile peer', function () {
   this.timeout(60_000)
@@ -102,6 +52,40 @@ describe('a hostile peer', function () {
       expect((await net.outcome(got)).status).to.equal('rejected')
       await net.run(1)
       expect(victim.sizes).to.include({ budgetBytes: 0, listBytes: 0, inbound: 0 })
+    })
+
+    it('declares 64 GiB again and again: the hashes of one such payload have room, and others have theirs', async () => {
+      const test = await world()
+      const { net, victim, hostile, honest } = test
+      const accept = async (from: NetNode, number: number): Promise<string> => {
+        from.say(victim, { type: 'offer', id: idOf(number), terms: terms({ size: 64 * 1024 ** 3, root: new Uint8Array(32).fill(number) }) })
+        const offer = await victim.offer()
+
+        try {
+          offer.accept().bytes(2 ** 40).catch(() => {})
+          return 'accepted'
+        } catch (err: any) {
+          return err.name
+        }
+      }
+
+      expect(await accept(hostile, 1)).to.equal('accepted')
+      expect(await accept(hostile, 2)).to.equal('TooManyTransfersError')
+      await net.run(10)
+      expect(reasons(test)).to.deep.equal([EndReason.BUSY])
+      expect(await accept(honest, 3)).to.equal('accepted')
+      expect(victim.sizes.listBytes).to.equal(2 * 32 * MIB)
+
+      // all peers together have a bound of their own
+      for (const number of [4, 5]) {
+        expect(await accept(await net.node(), number)).to.equal('accepted')
+      }
+
+      expect(await accept(await net.node(), 6)).to.equal('TooManyTransfersError')
+      expect(victim.sizes.listBytes).to.equal(128 * MIB)
+      await net.run(61_000)
+      expect(victim.sizes).to.include({ listBytes: 0, inbound: 0 })
+      await works(test)
     })
 
     it('sends what nobody asked for: it is cut off when that is more than an honest one may have under way', async () => {
@@ -356,6 +340,26 @@ describe('a hostile peer', function () {
       await works(test)
     })
 
+    it('questions about a transfer of its own: one answer in a while is for all of them', async () => {
+      const test = await world()
+      const { net, victim, hostile } = test
+      const id = idOf(1)
+      hostile.say(victim, { type: 'offer', id, terms: terms() })
+      const incoming = (await victim.offer()).accept()
+
+      for (let question = 1; question <= 10_000; question++) {
+        hostile.say(victim, { type: 'probe', id, question })
+        hostile.say(victim, { type: 'offer', id, terms: terms() })
+      }
+
+      await net.run(1000)
+      const answers = heard(test).flatMap(message => message.type === 'status' ? [message.status] : [])
+      expect(answers.length).to.be.below(10)
+      expect(answers.at(-1)?.echo).to.equal(10_000)
+      incoming.abort()
+      await works(test)
+    })
+
     it('ends of its own make the victim forget none of an honest peer', async () => {
       const test = await world()
       const { net, victim, hostile, honest } = test
@@ -371,74 +375,6 @@ describe('a hostile peer', function () {
       net.judge = () => undefined
       expect((await net.outcome(sent.done)).status).to.equal('fulfilled')
       expect(victim.offers, 'it was offered twice').to.have.lengthOf(0)
-    })
-  })
-
-  describe('that receives', () => {
-    async function sending (source: Uint8Array | Array<Uint8Array>): Promise<World & { id: Uint8Array, sent: ReturnType<NetNode['transfers']['send']>, outcome (): string | undefined }> {
-      const test = await world()
-      const { net, victim, hostile } = test
-      net.judge = (_, to) => to === hostile ? 'lose' : undefined
-      const sent = victim.transfers.send(hostile.peerId, source)
-      let outcome: string | undefined
-      sent.done.then(() => { outcome = 'done' }, err => { outcome = err.reason ?? err.name })
-      await net.run(50)
-      return { ...test, id: net.log[0].message.id, sent, outcome: () => outcome }
-    }
-
-    it('asks for bytes beyond the end: none is sent', async () => {
-      const test = await sending(bytesOf(3 * LEAF))
-      for (let number = 1; number < 1000; number++) {
-        test.hostile.say(test.victim, { type: 'status', id: test.id, status: { number, echo: 0, horizon: 0, wanted: [{ from: 10 * LEAF, to: 2 ** 53 - 1 }] } })
-      }
-      expect(heard(test).filter(({ type }) => type === 'data')).to.have.lengthOf(0)
-      test.sent.abort()
-    })
-
-    for (const [kind, source] of Object.entries({ bytes: bytesOf(3 * LEAF), 'an iterable': [bytesOf(3 * LEAF)] })) {
-      it(`asks for the same again and again, of ${kind}: it is given up, and it was no more than a few times its size`, async () => {
-        const test = await sending(source)
-        const { victim, hostile, id, outcome } = test
-        for (let number = 1; number < 20_000 && outcome() == null; number += 2) {
-          hostile.say(victim, { type: 'status', id, status: { number, echo: 0, horizon: 4 * LEAF, wanted: [{ from: 96, to: 96 + LEAF }] } })
-          await breathe()
-          hostile.say(victim, { type: 'status', id, status: { number: number + 1, echo: 0, horizon: 4 * LEAF, wanted: [] } })
-        }
-        expect(outcome()).to.be.oneOf(['protocol', 'SourceFailedError'])
-        const bytes = heard(test).reduce((sum, message) => sum + (message.type === 'data' ? message.bytes.byteLength : 0), 0)
-        expect(bytes).to.be.below(3 * 4 * LEAF + 5 * MIB)
-        expect(victim.sizes).to.include({ inFlight: 0, outbound: 0 })
-      })
-    }
-
-    it('says numbers backwards, huge horizons, and echoes of what was never asked: the flight keeps its books', async () => {
-      const test = await sending(bytesOf(40 * LEAF))
-      const { net, victim, hostile, id } = test
-      const numbers = [5, 4, 2 ** 53 - 2, 1, 7, 2 ** 53 - 1]
-      for (const [i, number] of numbers.entries()) {
-        hostile.say(victim, { type: 'status', id, status: { number, echo: 2 ** 53 - 1, horizon: 2 ** 53 - 1, wanted: [{ from: i * 1000, to: 20 * LEAF }] } })
-        await net.run(300)
-        expect(victim.sizes.inFlightBytes).to.be.within(0, 4 * MIB)
-      }
-      test.sent.abort()
-      expect(victim.sizes).to.include({ inFlight: 0, inFlightBytes: 0 })
-      expect(test.outcome()).to.equal(undefined)
-      await works(test)
-    })
-
-    it('takes nothing, for ever: no more is in flight than a window, others get theirs, and it is given up', async () => {
-      const test = await sending(bytesOf(200 * LEAF))
-      const { net, victim, hostile, honest, id, outcome } = test
-      hostile.say(victim, { type: 'status', id, status: { number: 1, echo: 0, horizon: 10, wanted: [{ from: 0, to: 200 * LEAF }] } })
-      await net.run(1000)
-      expect(victim.sizes.inFlightBytes).to.be.within(1, 4 * MIB)
-      const sent = victim.transfers.send(honest.peerId, bytesOf(MIB))
-      const got = (await honest.offer()).accept().bytes(1e9)
-      expect((await net.outcome(sent.done)).status).to.equal('fulfilled')
-      await got
-      await net.run(61_000)
-      expect(outcome()).to.equal('silent')
-      expect(victim.sizes).to.include({ inFlight: 0, outbound: 0 })
     })
   })
 

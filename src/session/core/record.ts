@@ -54,14 +54,14 @@ export function decodeRecord (record: Uint8Array, init: SessionInit, now: number
   state.in.boot = reader.uvarint()
   state.in.delivered = reader.uvarint()
   state.in.stored = state.in.delivered
-  state.keys = reader.list(limits.KEY_WINDOW, () => readKeys(reader, state))
+  state.keys = reader.list(limits.KEY_WINDOW, () => readKeys(reader, state, now))
   const last = current(state)
 
   if (last != null) {
     last.since = now
   }
   if (reader.byte() === 1) {
-    const keys = readKeys(reader, state)
+    const keys = readKeys(reader, state, now)
     const accept = readAccept(reader.bytes())
     state.mode = { type: 'accepted', stage: 'provisional', n: accept.n, tries: 0, wakeAt: now, keys, accept }
   }
@@ -80,7 +80,7 @@ function writeKeys (writer: Writer, keys: EpochKeys): void {
   writer.uvarint(myBoot).uvarint(peerBoot).uvarint(supersededAt == null ? 0 : Math.max(1, Math.trunc(supersededAt)))
 }
 
-function readKeys (reader: Reader, state: SessionState): EpochKeys {
+function readKeys (reader: Reader, state: SessionState, now: number): EpochKeys {
   const id: KeyId = keyOfBytes(reader.raw(limits.KEY_ID_BYTES))
   const epoch = reader.uvarint()
   const [root, confirm, receive] = [secret(reader), secret(reader), secret(reader)]
@@ -88,7 +88,8 @@ function readKeys (reader: Reader, state: SessionState): EpochKeys {
   const next = reader.uvarint()
   const keys = keysOf(state, derived, epoch, { myBoot: reader.uvarint(), peerBoot: reader.uvarint() })
   const since = reader.uvarint()
-  const supersededAt = since === 0 ? undefined : since
+  // a clock that was set back since does not keep an older key for as long
+  const supersededAt = since === 0 ? undefined : Math.min(since, now)
   return { ...keys, send: undefined, receive: { key: receive, next }, supersededAt }
 }
 

@@ -1,4 +1,4 @@
-import { FRAGMENT_MS, LEAF_BYTES, MAX_FLIGHT, MIN_FRAGMENT } from '../constants.ts'
+import { FRAGMENT_MS, LEAF_BYTES, MAX_FLIGHT, MAX_REPEATS, MAX_WANTED, MIN_FRAGMENT } from '../constants.ts'
 import { Extents } from './extents.ts'
 import type { Extent } from './extents.ts'
 import type { FlightTracker } from './flight.ts'
@@ -8,6 +8,11 @@ import type { Layout } from './leaves.ts'
 export interface Fragment extends Extent {
   /** As it is sent. It is kept while it is in flight: it may have to be sent again */
   readonly message: Uint8Array
+}
+
+/** Bytes that a fragment counts for. A byte that is asked for alone costs as much as the shortest piece */
+export function weightOf ({ from, to }: Extent): number {
+  return Math.max(MIN_FRAGMENT, to - from)
 }
 
 /** What the other side says of where it stands */
@@ -27,6 +32,8 @@ export interface OutgoingInit {
   owner: number
   /** Bytes of the largest piece */
   maxFragment: number
+  /** What it cost to send it to earlier lives of the other side */
+  cost?: number
 }
 
 /**
@@ -34,7 +41,7 @@ export interface OutgoingInit {
  *
  * | event          | to send                                 | in flight                                  |
  * |----------------|-----------------------------------------|--------------------------------------------|
- * | status         | what is asked for the first time        | not what is not asked for any more         |
+ * | status         | what is asked for and not in flight     | not what is not asked for any more         |
  * | status, echo   | again what was sent before the question | as it was: that is being sent again        |
  * | next, sent     | not that any more                       | and that                                   |
  * | lost, unsent   | again all of it                         | none of it                                 |
@@ -48,8 +55,6 @@ export class Outgoing {
   readonly #init: OutgoingInit
   /** Asked for, and never taken */
   readonly #wanted = new Extents()
-  /** All that was ever asked for */
-  readonly #asked = new Extents()
   /** To be sent again, in flight or not */
   readonly #again = new Set<Fragment>()
   #number = 0
@@ -59,8 +64,10 @@ export class Outgoing {
   #lastOrder = 0
   /** Up to which byte the other side wants nothing any more */
   #there = 0
-  /** What it took to send what arrived: a byte that is asked for alone costs as much as the shortest piece */
+  /** What it took to send what arrived */
   #spent = 0
+  /** What it took to send all that was sent, arrived or not */
+  #cost: number
   /** The end of what was sent */
   #reached = 0
 
@@ -68,6 +75,7 @@ export class Outgoing {
     this.#init = init
     this.layout = init.layout
     this.owner = init.owner
+    this.#cost = init.cost ?? 0
   }
 
   /** Up to which byte the other side has all, whoever sent it */
@@ -84,9 +92,19 @@ export class Outgoing {
     return this.#again.size > 0
   }
 
-  /** The other side asks for the same again and again: it is not to have us send for ever */
+  /** What it has cost to send it, to this life of the other side and to those before */
+  get cost (): number {
+    return this.#cost
+  }
+
+  /**
+   * The other side asks for the same again and again, says again and again that it knows nothing of it, or asks for more
+   * crumbs than an honest one: it is not to have us send, and remember, without end
+   */
   get isInsatiable (): boolean {
-    return this.#spent > 3 * (this.layout.end ?? this.#reached) + MAX_FLIGHT
+    const size = this.layout.end ?? this.#reached
+    return this.#spent > 3 * size + MAX_FLIGHT || this.#cost > MAX_REPEATS * size + MAX_FLIGHT ||
+      this.#wanted.list.length > MAX_WANTED
   }
 
   /** Whether the other side has asked for something that it does not have yet */
@@ -115,7 +133,7 @@ export class Outgoing {
       if (!isAsked && fragment.from < horizon) {
         arrived.push(fragment)
         this.#again.delete(fragment)
-        this.#spent += Math.max(MIN_FRAGMENT, fragment.to - fragment.from)
+        this.#spent += weightOf(fragment)
       } else if (isAsked && order <= mark) {
         this.#again.add(fragment)
       }
@@ -130,12 +148,8 @@ export class Outgoing {
     for (const extent of this.#wanted.without(asked).list) {
       this.#wanted.delete({ from: extent.from, to: Math.min(extent.to, horizon) })
     }
-    for (const extent of asked.without(this.#asked).list) {
-      this.#wanted.add(extent)
-      this.#asked.add(extent)
-    }
-    // it was there, and was wrong, or another one was to send it
-    for (const extent of this.#asksAnew(asked)) {
+    // what was there before, and is asked for again, was wrong, or another one was to send it
+    for (const extent of this.#notUnderWay(asked)) {
       this.#wanted.add(extent)
     }
 
@@ -179,6 +193,7 @@ export class Outgoing {
     this.#wanted.delete(fragment)
     this.#again.delete(fragment)
     this.#lastOrder = order
+    this.#cost += weightOf(fragment)
     this.#reached = Math.max(this.#reached, fragment.to)
   }
 
@@ -196,16 +211,12 @@ export class Outgoing {
   close (): void {
     this.#again.clear()
     this.#wanted.delete({ from: 0, to: Infinity })
-    this.#asked.delete({ from: 0, to: Infinity })
   }
 
   /** Throws if an invariant does not hold: for tests */
   check (): void {
     const ofFlight = [...this.#init.flight.of(this.owner)].map(({ id }) => id)
 
-    if (this.#wanted.list.some(extent => !this.#asked.has(extent))) {
-      throw new Error('something is to be sent that nobody asked for')
-    }
     if (ofFlight.some(fragment => this.#wanted.meets(fragment))) {
       throw new Error('something is in flight and to be sent for the first time')
     }
@@ -217,8 +228,8 @@ export class Outgoing {
     return mark
   }
 
-  /** Asked for before, not in flight, and not to be sent: so the other side has had it, or others were to send it */
-  #asksAnew (asked: Extents): readonly Extent[] {
+  /** What is neither in flight nor to be sent */
+  #notUnderWay (asked: Extents): readonly Extent[] {
     const known = new Extents(this.#wanted.list)
 
     for (const { id } of this.#init.flight.of(this.owner)) {

@@ -161,6 +161,24 @@ export const mutants: Record<string, Mutant> = {
       round.accept = (turn, frame) => { frame.n <= turn.state.n && accept(turn, frame) }
     }
   },
+  'a numbered message is handed over again': {
+    ...INSTANT,
+    isNumbered: true,
+    budget: { send: [1, 0], crash: 1 },
+    shows: 'I12',
+    mutate: ({ state }) => { Object.defineProperty(state, 'origins', { get: () => [], set: () => {}, enumerable: true }) }
+  },
+  'numbers of messages that were handed over are not stored': {
+    ...INSTANT,
+    isNumbered: true,
+    budget: { send: [1, 0], crash: 2 },
+    shows: 'I12',
+    mutate: session => {
+      effects(session, effects => effects.map(effect => effect.type === 'persist'
+        ? { ...effect, record: encodeRecord({ ...session.state, origins: [] }) }
+        : effect))
+    }
+  },
   'an ack for an earlier life counts': {
     ...INSTANT,
     budget: { send: [2, 0], crash: 1 },

@@ -1,8 +1,10 @@
 import { bytesOfKey, keyOfBytes } from '../../../src/runtime/keys.ts'
+import { ORIGIN_BYTES } from '../../../src/session/constants.ts'
 import { marksOf, violations } from '../../../src/session/core/invariants.ts'
 import { Session } from '../../../src/session/core/session.ts'
 import { current } from '../../../src/session/core/state.ts'
 import { decodeBody } from '../../../src/session/core/wire.ts'
+import { decodePayload, encodePayload } from '../../../src/session/payload.ts'
 import { copyOf, copySession, textOf } from './copy.ts'
 import { finish, isCrypto } from './fake.ts'
 import type { CryptoEffect } from './fake.ts'
@@ -127,9 +129,7 @@ export class Peer {
 
   send (now: number): void {
     const call = this.nextCall++
-    const label = `${this.name}${String(call).padStart(3, '0')}`
-    this.calls.push({ call, label })
-    this.step({ type: 'send', call, payload: bytesOfKey(label) }, now)
+    this.#say(call, `${this.name}${String(call).padStart(3, '0')}`, now)
   }
 
   arrive ({ frame }: Flying, now: number): void {
@@ -183,6 +183,7 @@ export class Peer {
 
   /** The process ends and begins anew, with what `disk` has; none: with nothing */
   restart (disk: Disk | undefined, now: number): void {
+    const unsettled = this.calls.flatMap(({ label }) => label ?? [])
     this.lives++
     this.queue = []
     this.crypto = []
@@ -194,6 +195,32 @@ export class Peer {
     this.session = this.#live(init => record == null ? Session.begin(init) : Session.restore(record, init, now))
     record != null && this.setup.reborn?.(this.session, this)
     this.step({ type: 'connected' }, now)
+
+    if (this.setup.isNumbered === true) {
+      // another tab, say, that has lived on
+      unsettled.forEach(label => { this.#say(this.nextCall++, label, now) })
+    }
+  }
+
+  #say (call: number, label: string, now: number): void {
+    this.calls.push({ call, label })
+    this.step({ type: 'send', call, payload: this.#payloadOf(label) }, now)
+  }
+
+  /** The number of a message is that of its label */
+  #payloadOf (label: string): Uint8Array {
+    const data = bytesOfKey(label)
+
+    if (this.setup.isNumbered !== true) {
+      return data
+    }
+
+    const origin = new Uint8Array(ORIGIN_BYTES).fill(this.index)
+    return encodePayload('', data, { origin, number: Number(label.slice(1)) }) as Uint8Array
+  }
+
+  #labelOf (payload: Uint8Array): string {
+    return keyOfBytes(this.setup.isNumbered === true ? decodePayload(payload).data : payload)
   }
 
   get #boot (): number {
@@ -230,7 +257,7 @@ export class Peer {
         this.#leave(effect.frame)
         break
       case 'deliver':
-        this.#deliver(keyOfBytes(effect.payload))
+        this.#deliver(this.#labelOf(effect.payload))
         break
       case 'send-settled':
       case 'rekey-settled':

@@ -28,6 +28,8 @@ export interface Setup {
   /** Results of crypto come at once: fewer worlds, where their order is not what is looked at */
   isCryptoInstant?: boolean
   isStoreInstant?: boolean
+  /** Programs number their messages. What had no outcome when a process ended, its next life sends again */
+  isNumbered?: boolean
   /** A bug on purpose. Called for each life of each session */
   mutate?(session: Session, peer: Peer): void
   /** The same, only for what was restored */

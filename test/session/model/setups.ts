@@ -78,6 +78,23 @@ export const setups: Record<string, Setup> = {
     isCryptoInstant: true,
     isStoreInstant: true
   },
+  'numbered messages, sent again after a crash': {
+    met: true,
+    budget: {
+      send: [2, 0], crash: 2, wake: 1
+    },
+    isCryptoInstant: true,
+    isNumbered: true
+  },
+  'numbered messages, sent again after everything was lost': {
+    met: true,
+    budget: {
+      send: [1, 1], lose: 1, drop: 1, wake: 1
+    },
+    isCryptoInstant: true,
+    isStoreInstant: true,
+    isNumbered: true
+  },
   'one message an epoch': {
     met: true,
     budget: {
@@ -106,6 +123,13 @@ export const wild: Record<string, Setup> = {
     budget: {
       rekey: [4, 4], send: [4, 4], drop: 4, duplicate: 4, wake: 8, crash: 1, lose: 1, 'roll back': 1, reconnect: 2
     }
+  },
+  'numbered messages, crashes and losses': {
+    met: true,
+    budget: {
+      rekey: [2, 2], send: [5, 5], drop: 4, duplicate: 4, wake: 8, crash: 4, lose: 1, reconnect: 2
+    },
+    isNumbered: true
   },
   'one message an epoch, and crashes': {
     met: false,
