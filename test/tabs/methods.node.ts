@@ -5,10 +5,20 @@ import { MAX_WAITING_BYTES } from '../../src/tabs/constants.ts'
 import { openProfile, TestBrowser } from './browser.ts'
 import type { TestTab } from './browser.ts'
 import type { Profile } from '../../src/tabs/index.ts'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
 
 interface Options {
   signal: AbortSignal
+}
+
+type Methods = {
+  whoAmI (arg: undefined): Promise<PeerId>
+  sizeOf (arg: { file: Blob }): Promise<number>
+  fail (arg: undefined): Promise<void>
+  never (name: string, options: Options): Promise<void>
+  huge (arg: undefined): Promise<Uint8Array>
+  count (arg: { to: number }): AsyncGenerator<{ i: number }>
+  changes (arg: undefined, options: Options): AsyncGenerator<string>
 }
 
 /** What the leading tab does in these tests, and a note of what was asked of it */
@@ -21,17 +31,17 @@ class Leader {
     this.#node = node
   }
 
-  get methods () {
+  get methods (): Methods {
     return {
       whoAmI: async () => this.#node.peerId,
-      sizeOf: async ({ file }: { file: Blob }) => (await file.text()).length,
-      fail: async (_: undefined) => { throw new OfferOverError('it is over') },
-      never: async (name: string, { signal }: Options) => {
+      sizeOf: async ({ file }) => (await file.text()).length,
+      fail: async () => { throw new OfferOverError('it is over') },
+      never: async (name, { signal }) => {
         this.asked.push(name)
         await this.#aborted(name, signal)
       },
       huge: async () => new Uint8Array(MAX_WAITING_BYTES + 1),
-      count: async function * ({ to }: { to: number }) {
+      count: async function * ({ to }) {
         for (let i = 0; i < to; i++) {
           yield { i }
         }
@@ -66,7 +76,7 @@ describe('what the leading tab does for all tabs', () => {
 
   afterEach(() => { browser.tabs.forEach(tab => { tab.crash() }) })
 
-  async function open (tab: TestTab): Promise<Profile<Leader['methods']>> {
+  async function open (tab: TestTab): Promise<Profile<Methods>> {
     return browser.settled('a profile opens', openProfile(tab, privateKey, {
       methods: node => {
         const leader = new Leader(node)
@@ -76,7 +86,7 @@ describe('what the leading tab does for all tabs', () => {
     }))
   }
 
-  async function two (): Promise<[TestTab, Profile<Leader['methods']>, Profile<Leader['methods']>]> {
+  async function two (): Promise<[TestTab, Profile<Methods>, Profile<Methods>]> {
     const first = browser.newTab()
     const [a, b] = [await open(first), await open(browser.newTab())]
     await browser.until('one leads', () => a.state.status === 'leading')
