@@ -69,8 +69,8 @@ export class Conversation {
   #read = ''
   /** The last message of the other side that the page has shown, and that we have told it about */
   #told?: string
-  /** Where this tab has files that it received */
-  readonly #urls = new Map<string, string>()
+  /** What this tab has of the files that it accepted, and where the page finds those that it has whole */
+  readonly #files = new Map<string, { have: Blob, url?: string, isComing: boolean }>()
 
   constructor (init: ConversationInit) {
     this.#init = init
@@ -99,7 +99,7 @@ export class Conversation {
 
   fileOf (id: string): FileState & { url?: string } | undefined {
     const file = this.#init.fileOf(id)
-    const url = this.#urls.get(id)
+    const { url } = this.#files.get(id) ?? {}
     return file == null && url == null ? undefined : { state: 'done', isMine: false, bytes: 0, ...file, url }
   }
 
@@ -121,9 +121,39 @@ export class Conversation {
 
   /** Goes on with what this tab has of it when another one leads, here or there */
   async accept (id: string): Promise<void> {
-    for (let have: Blob | undefined = new Blob(); have != null;) {
-      have = await this.#receive(id, have)
+    const file = this.#files.get(id) ?? { have: new Blob(), isComing: false }
+    this.#files.set(id, file)
+
+    while (!file.isComing) {
+      const parts: BlobPart[] = []
+      file.isComing = true
+
+      try {
+        for await (const part of this.#init.profile.stream('receive', { id, have: file.have })) {
+          parts.push(typeof part === 'number' ? file.have.slice(0, part) : new Uint8Array(part))
+        }
+        file.have = new Blob(parts)
+        file.url ??= URL.createObjectURL(file.have)
+        this.#init.onChange()
+        return
+      } catch (err: any) {
+        file.have = parts.length === 0 ? file.have : new Blob(parts)
+
+        if (err.name !== 'LeaderChangedError' && err.reason !== 'node-stopped') {
+          // the state of the file says it
+          return
+        }
+      } finally {
+        file.isComing = false
+      }
     }
+  }
+
+  /** Whoever offers a file again, as another tab leads there, is told what this tab has of it */
+  onFiles (): void {
+    this.#files.forEach(({ isComing }, id) => {
+      !isComing && this.#init.fileOf(id)?.state === 'offered' && attempt(this.accept(id))
+    })
   }
 
   async stop (id: string): Promise<void> {
@@ -226,24 +256,6 @@ export class Conversation {
     this.#messages.set(id, { ...contentOf(readable(data)), id, time: Number(time), counter, isMine })
     this.#unlogged.delete(id) && this.#keep(id)
     this.#init.onChange()
-  }
-
-  /** Resolves to what there is of it, if it has to go on */
-  async #receive (id: string, have: Blob): Promise<Blob | undefined> {
-    const parts: BlobPart[] = []
-
-    try {
-      for await (const part of this.#init.profile.stream('receive', { id, have })) {
-        parts.push(typeof part === 'number' ? have.slice(0, part) : new Uint8Array(part))
-      }
-      this.#urls.set(id, URL.createObjectURL(new Blob(parts)))
-      this.#init.onChange()
-    } catch (err: any) {
-      // else the state of the file says it
-      const goesOn = err.name === 'LeaderChangedError' || err.reason === 'node-stopped'
-      const all = parts.length === 0 ? have : new Blob(parts)
-      return goesOn ? all : undefined
-    }
   }
 }
 

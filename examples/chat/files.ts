@@ -133,7 +133,10 @@ export class Files {
     for (;;) {
       const offer = this.#offers.get(id)
 
-      if (offer?.isOpen === true) {
+      // it is decided on, or was given up before
+      this.#offers.delete(id)
+
+      if (offer != null) {
         return offer
       }
       await this.#changes.next(signal)

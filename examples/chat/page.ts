@@ -63,7 +63,8 @@ function show (profile: Profile): void {
   }
 
   const people = profile.people.sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.name < b.name ? -1 : 1))
-  const { connections } = profile
+  const { connections, tabs } = profile
+  document.body.dataset.tab = tabs.state.status
   const connection = connections > 0 ? `connected to ${connections}` : 'not connected: what you say waits here'
   find('connection').textContent !== connection && (find('connection').textContent = connection)
   find('nobody').hidden = people.length > 0

@@ -161,7 +161,10 @@ export async function openProfile ({ relays, onChange, direct = true }: ProfileI
     for await (const now of profile.stream('watch', name, { repeats: true, signal: closing.signal })) {
       shown = now
       now.here.forEach(id => { meet(id)?.isHere === false && people.get(id)?.conversation.deliver() })
-      people.forEach(person => { person.isHere = now.here.includes(person.id) })
+      people.forEach(person => {
+        person.isHere = now.here.includes(person.id)
+        person.conversation.onFiles()
+      })
       onChange()
     }
   }

@@ -10,7 +10,7 @@ import { XWingQueue } from './crypto/x-wing-queue.ts'
 import { ProtocolHandledError, QueueFullError } from './errors.ts'
 import { Life } from './life.ts'
 import {
-  checkCloseOptions, checkData, checkPeer, checkProtocol, checkRekeyOptions, checkSendOptions, optionsOf
+  checkCloseOptions, checkData, checkHandler, checkPeer, checkRekeyOptions, checkSendOptions, optionsOf
 } from './options.ts'
 import { encodePayload } from './payload.ts'
 import { Records } from './records.ts'
@@ -153,11 +153,8 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
   }
 
   handle (protocol: string, handler: SessionHandler): void {
-    checkProtocol(protocol)
+    checkHandler(protocol, handler)
 
-    if (typeof handler !== 'function') {
-      throw new InvalidParametersError(`The handler of '${protocol}' is a function, not ${String(handler)}`)
-    }
     if (this.#handlers.has(protocol)) {
       throw new ProtocolHandledError(`'${protocol}' has a handler already: unhandle() it first`)
     }
