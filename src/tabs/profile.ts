@@ -333,6 +333,9 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       return
     }
 
+    const isFirst = !rule.opening.signal.aborted
+    // before calls of others abort: methods see why
+    rule.opening.abort(new StoreInUseError(`This tab does not lead the profile '${this.#init.name}' any more`))
     rule.server?.silence()
     isFenced && rule.lease.end()
 
@@ -340,8 +343,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       // it is not waited for any longer
       this.#rule = undefined
     }
-    if (!rule.opening.signal.aborted) {
-      rule.opening.abort(new StoreInUseError(`This tab does not lead the profile '${this.#init.name}' any more`))
+    if (isFirst) {
       this.#all.post({ type: 'resign', reign: rule.reign } satisfies ToAll)
       void this.#close(rule)
     }

@@ -26,9 +26,11 @@ class Leader {
   readonly asked: string[] = []
   readonly aborted: string[] = []
   readonly #node: Libp2p
+  readonly #leading: AbortSignal
 
-  constructor (node: Libp2p) {
+  constructor (node: Libp2p, leading: AbortSignal) {
     this.#node = node
+    this.#leading = leading
   }
 
   get methods (): Methods {
@@ -58,8 +60,12 @@ class Leader {
   }
 
   async #aborted (name: string, signal: AbortSignal): Promise<void> {
-    await new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }) })
-    this.aborted.push(name)
+    await new Promise<void>(resolve => {
+      signal.addEventListener('abort', () => {
+        this.aborted.push(this.#leading.aborted ? `${name}, as another tab leads` : name)
+        resolve()
+      })
+    })
   }
 }
 
@@ -78,8 +84,8 @@ describe('what the leading tab does for all tabs', () => {
 
   async function open (tab: TestTab): Promise<Profile<Methods>> {
     return browser.settled('a profile opens', openProfile(tab, privateKey, {
-      methods: node => {
-        const leader = new Leader(node)
+      methods: (node, { signal }) => {
+        const leader = new Leader(node, signal)
         leaders.push(leader)
         return leader.methods
       }
@@ -157,6 +163,17 @@ describe('what the leading tab does for all tabs', () => {
     await browser.settled('a stop', b.stop())
     await browser.until('all end', () => aborted.length === 3)
     expect(aborted).to.have.members(['aborted', 'left behind', 'changes'])
+  })
+
+  it('is told first that another tab leads, and then that nobody waits for it: the next one is asked', async () => {
+    const [, a, b] = await two()
+    const outcome = nameOf(b.call('never', 'a call', { repeats: true }))
+    await browser.until('it is asked for', () => leaders[0].asked.length === 1)
+    await browser.settled('a stop', a.stop())
+    expect(leaders[0].aborted).to.deep.equal(['a call, as another tab leads'])
+    await browser.until('the next one is asked', () => leaders[1]?.asked.length === 1, 3000)
+    await browser.settled('a stop', b.stop())
+    expect(await outcome).to.equal('ProfileStoppedError')
   })
 
   it('comes one by one as it is asked for, and each at once', async () => {
