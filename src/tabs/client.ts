@@ -188,8 +188,8 @@ export class Client {
       } else if (effect.type === 'unknown') {
         const { call, reject } = this.#waiting.get(effect.number) ?? {}
         this.#waiting.delete(effect.number)
-        reject?.(new FateUnknownError(`The tab that led is gone without an answer to ${call?.method}(), which may have ` +
-          'happened or not: look, or call with repeats: true what can happen twice'))
+        reject?.(new FateUnknownError(`The tab that led is gone without an answer to ${call?.method}(), which may ` +
+          'have happened or not: look, or call with repeats: true what can happen twice'))
       }
     }
   }

@@ -441,8 +441,8 @@ function answerOf (value: unknown, { method }: Call): unknown {
   const bytes = sizeOf(answer)
 
   if (bytes > MAX_WAITING_BYTES) {
-    throw new CannotCrossError(`${method}() has an answer of ${bytes} bytes, and ${MAX_WAITING_BYTES} go from tab to tab ` +
-      'at once: let it be a stream, or a Blob')
+    throw new CannotCrossError(`${method}() has an answer of ${bytes} bytes, and ${MAX_WAITING_BYTES} go from tab ` +
+      'to tab at once: let it be a stream, or a Blob')
   }
   return answer
 }

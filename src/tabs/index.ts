@@ -65,8 +65,7 @@ export interface CreateNodeOptions {
 }
 
 /**
- * Something that the leading tab does for all tabs: with what a call hands to it, of which there is one thing. That, and
- * what comes of it, are copied: numbers, texts, bytes, peer ids, ids of entries, dates, blobs and files, and arrays and
+ * Something that the leading tab does for all tabs, with one argument. That, and what comes of it, are copied: numbers, texts, bytes, peer ids, ids of entries, dates, blobs and files, and arrays and
  * objects of these. The signal aborts when nobody waits for it any more, or this tab leads no more
  */
 export type Method = (arg: any, options: { signal: AbortSignal }) => unknown
@@ -134,7 +133,7 @@ export interface Profile<M extends Methods<M> = {}> extends TypedEventTarget<Pro
   /** The node, in the tab that leads */
   readonly node: Libp2p<any> | undefined
   /**
-   * Has the leading tab do what `methods` of tabs() names so. Waits for a leader; a leader is asked once. Throws what the
+   * Has the leading tab do what `methods` of tabs() names so. Waits for a leader; one is asked, once. Throws what the
    * method throws, and a FateUnknownError if the leader is gone without an answer
    */
   call<Name extends keyof M & string> (name: Name, arg: Arg<M[Name]>, options?: CallOptions): Promise<Answer<M[Name]>>

@@ -75,7 +75,7 @@ export interface OpenLog {
 
 export interface Call {
   number: number
-  /** Whose method it is: of all logs, of one, of the sessions, of the walks of this tab; the program's own, or a stream */
+  /** Whose method it is: of all logs, of one, of the sessions, of the walks of this tab; of the program; its stream */
   of: 'logs' | 'sessions' | 'walks' | 'method' | 'stream' | { log: string }
   method: string
   args: unknown[]
