@@ -203,7 +203,9 @@ export class Conversation {
 
   /** The tab that leads sends what has not arrived, in its order */
   deliver (): void {
-    const queued = this.#leads ? this.messages.filter(({ id, state }) => state === 'queued' && !this.#sending.has(id)) : []
+    const isDue = ({ id, state }: Message & { state: MessageState }): boolean =>
+      state === 'queued' && !this.#sending.has(id)
+    const queued = this.#leads ? this.messages.filter(isDue) : []
 
     for (const { id, time, counter, text, file } of queued.slice(0, IN_FLIGHT - this.#sending.size)) {
       this.#sending.add(id)

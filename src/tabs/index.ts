@@ -65,7 +65,8 @@ export interface CreateNodeOptions {
 }
 
 /**
- * Something that the leading tab does for all tabs, with one argument. That, and what comes of it, are copied: numbers, texts, bytes, peer ids, ids of entries, dates, blobs and files, and arrays and
+ * Something that the leading tab does for all tabs, with one argument. That, and what comes of it, are copied:
+ * numbers, texts, bytes, peer ids, ids of entries, dates, blobs and files, and arrays and
  * objects of these. The signal aborts when nobody waits for it any more, or this tab leads no more
  */
 export type Method = (arg: any, options: { signal: AbortSignal }) => unknown
