@@ -1,15 +1,16 @@
-import type { Services } from './profile.ts'
+import { attempt, CLOSED, decode, encode } from './common.ts'
+import type { FileState } from './files.ts'
+import type { Leader } from './leader.ts'
 import type { PeerId } from '@libp2p/interface'
-import type { Entry, IncomingTransfer, Offer, OutboundTransfer, SharedLog } from 'libp2p-sheaf'
+import type { Entry, SharedLog } from 'libp2p-sheaf'
+import type { Profile } from 'libp2p-sheaf/tabs'
 
 export const PROTOCOL = 'libp2p-sheaf/chat/1'
-/** Up to which message the other side has read */
 const READ = 'read'
+const DELIVERED = 'delivered'
 /** Messages that are on their way at a time: a session takes 1,024 */
 const IN_FLIGHT = 256
 export const MAX_TEXT = 10_000
-/** Bytes of a file: what is received is held in memory until it is saved */
-const MAX_FILE = 256 * 1024 * 1024
 /** Milliseconds between two tries when the session was closed under a message */
 const AGAIN = 1000
 
@@ -31,51 +32,75 @@ export interface Message extends Content {
   id: string
   time: number
   counter: number
-  state: MessageState
-}
-
-export interface FileState {
-  state: 'offered' | 'moving' | 'done' | 'failed'
-  bytes: number
-  why?: string
-  /** Where the page finds what has arrived */
-  url?: string
-  accept? (): void
-  stop? (): void
+  isMine: boolean
 }
 
 /** What one says to the other, sealed */
 type Said = { type: 'message', id: string, time: number, counter: number } & Content | { type: 'read', id: string }
 
+/** Beside the log: a message that is not in it yet, that one has arrived, or the last one that was read */
+export type Kept = string | Message
+
+export interface ConversationInit {
+  profile: Profile<Leader>
+  me: PeerId
+  peer: PeerId
+  /** Keeps something in all tabs, and for the next page. Without a value it is deleted */
+  keep (what: string, value?: Kept): Promise<void>
+  /** How a file stands at the leading tab */
+  fileOf (id: string): FileState | undefined
+  onChange (): void
+}
+
 /**
  * What two people say to each other. The log remembers it, at both: it is in step again when either was away, or lost
- * what it had stored. The session brings it, and says that it has arrived.
+ * what it had stored. The session brings it, and says that it has arrived. Each tab shows it and adds to it; the one
+ * that leads delivers it.
  */
 export class Conversation {
-  readonly files = new Map<string, FileState>()
-  readonly peer: PeerId
-  readonly #services: Services
-  readonly #onChange: () => void
+  readonly #init: ConversationInit
   readonly #log: Promise<SharedLog>
   readonly #messages = new Map<string, Message>()
   readonly #sending = new Set<string>()
+  readonly #delivered = new Set<string>()
   /** What came over the session, and is not in the log yet */
   readonly #unlogged = new Set<string>()
+  /** They have read up to here */
+  #read = ''
   /** The last message of the other side that the page has shown, and that we have told it about */
   #told?: string
+  /** What this tab has of the files that it accepted, and where the page finds those that it has whole */
+  readonly #files = new Map<string, { have: Blob, url?: string, isComing: boolean }>()
 
-  constructor (services: Services, me: PeerId, peer: PeerId, onChange: () => void) {
-    this.peer = peer
-    this.#services = services
-    this.#onChange = onChange
-    this.#log = this.#open(me)
-    this.#log.then(() => { this.deliver() }, reportError)
+  constructor (init: ConversationInit) {
+    this.#init = init
+    this.#log = this.#open()
+    attempt(this.#log.then(() => { this.deliver() }))
+  }
+
+  get peer (): PeerId {
+    return this.#init.peer
   }
 
   /** In the order of the log, which is the same for both */
-  get messages (): Message[] {
-    return [...this.#messages.values()]
+  get messages (): Array<Message & { state: MessageState }> {
+    const all = [...this.#messages.values()]
       .sort((a, b) => a.time - b.time || a.counter - b.counter || (a.id < b.id ? -1 : 1))
+    const read = all.findIndex(({ id }) => id === this.#read)
+    const stateOf = ({ id, isMine }: Message, i: number): MessageState => {
+      if (!isMine) {
+        return 'received'
+      }
+      const sent = this.#delivered.has(id) ? 'delivered' : 'queued'
+      return i <= read ? 'read' : sent
+    }
+    return all.map((message, i) => ({ ...message, state: stateOf(message, i) }))
+  }
+
+  fileOf (id: string): FileState & { url?: string } | undefined {
+    const file = this.#init.fileOf(id)
+    const { url } = this.#files.get(id) ?? {}
+    return file == null && url == null ? undefined : { state: 'done', isMine: false, bytes: 0, ...file, url }
   }
 
   /** Resolves when it is stored here: from then on it is sent until it has arrived */
@@ -83,56 +108,91 @@ export class Conversation {
     await (await this.#log).append(encode(content))
   }
 
+  /** This tab has the file, and hands it to whichever one leads, until the other side has it */
   async sendFile (file: File): Promise<void> {
-    const source = async function * (from: number): AsyncGenerator<Uint8Array> {
-      for (let at = from; at < file.size; at += 65536) {
-        yield new Uint8Array(await file.slice(at, at + 65536).arrayBuffer())
-      }
-    }
-    const transfer: OutboundTransfer = this.#services.transfers.send(this.peer, source, {
-      protocol: PROTOCOL,
-      confidential: true,
-      meta: encode({ name: file.name.slice(0, 200) }),
-      onProgress: ({ bytes }) => { this.#moved(transfer.id, bytes) }
+    const { profile, peer } = this.#init
+    const { name, size } = file
+    const id = crypto.randomUUID()
+    await this.say({ text: '', file: { transfer: id, name, size } })
+    await profile.call('send', { to: peer, id, name, file }, { repeats: true }).catch(() => {
+      // the state of the file says it
     })
-    this.files.set(transfer.id, { state: 'offered', bytes: 0, stop: () => { transfer.abort() } })
-    transfer.done.then(
-      () => { this.#ended(transfer.id, { state: 'done', bytes: file.size }) },
-      err => { this.#ended(transfer.id, { state: 'failed', bytes: transfer.progress.bytes, why: err.message }) }
-    )
-    await this.say({ text: '', file: { transfer: transfer.id, name: file.name, size: file.size } })
   }
 
-  offered (offer: Offer): void {
-    const accept = (): void => {
-      const incoming = offer.accept({ onProgress: ({ bytes }) => { this.#moved(offer.id, bytes) } })
-      this.files.set(offer.id, { state: 'moving', bytes: 0, stop: () => { incoming.abort() } })
-      this.#onChange()
-      void this.#receive(offer.id, incoming)
+  /** Goes on with what this tab has of it when another one leads, here or there */
+  async accept (id: string): Promise<void> {
+    const file = this.#files.get(id) ?? { have: new Blob(), isComing: false }
+    this.#files.set(id, file)
+
+    while (!file.isComing) {
+      const parts: BlobPart[] = []
+      file.isComing = true
+
+      try {
+        for await (const part of this.#init.profile.stream('receive', { id, have: file.have })) {
+          parts.push(typeof part === 'number' ? file.have.slice(0, part) : new Uint8Array(part))
+        }
+        file.have = new Blob(parts)
+        file.url ??= URL.createObjectURL(file.have)
+        this.#init.onChange()
+        return
+      } catch (err: any) {
+        file.have = parts.length === 0 ? file.have : new Blob(parts)
+
+        if (err.name !== 'LeaderChangedError' && err.reason !== 'node-stopped') {
+          // the state of the file says it
+          return
+        }
+      } finally {
+        file.isComing = false
+      }
     }
-    this.files.set(offer.id, { state: 'offered', bytes: 0, accept, stop: () => { offer.reject() } })
-    this.#onChange()
+  }
+
+  /** Whoever offers a file again, as another tab leads there, is told what this tab has of it */
+  onFiles (): void {
+    this.#files.forEach(({ isComing }, id) => {
+      !isComing && this.#init.fileOf(id)?.state === 'offered' && attempt(this.accept(id))
+    })
+  }
+
+  async stop (id: string): Promise<void> {
+    await this.#init.profile.call('stop', id, { repeats: true })
   }
 
   /** What came over the session: the log brings the same, sooner or later */
   hear (said: Said): void {
-    const isKnown = this.#messages.has(said.id)
-
     if (said.type === 'read') {
-      isKnown && this.#read(said.id)
-    } else if (!isKnown && typeof said.id === 'string' && [said.time, said.counter].every(Number.isSafeInteger)) {
+      if (this.#messages.has(said.id)) {
+        this.#keep(READ, said.id)
+        this.onKept(READ, said.id)
+      }
+    } else if (typeof said.id === 'string' && [said.time, said.counter].every(Number.isSafeInteger)) {
       const { id, time, counter } = said
-      const message: Message = { ...contentOf(said), id, time, counter, state: 'received' }
-      this.#add(message)
-      // the log brings it a moment later: until then a page that is loaded anew finds it here
-      this.#unlogged.add(id)
-      this.#keep(id, message).catch(reportError)
+      const message = { ...contentOf(said), id, time, counter, isMine: false }
+      // until the log brings it, a page that is loaded anew finds it there
+      !this.#messages.has(id) && this.#keep(id, message)
+      this.onKept(id, message)
     }
+  }
+
+  /** In each tab, whichever one kept it */
+  onKept (what: string, value?: Kept): void {
+    if (what === READ) {
+      this.#read = String(value)
+    } else if (value === DELIVERED) {
+      this.#delivered.add(what)
+    } else if (typeof value === 'object' && !this.#messages.has(what)) {
+      this.#unlogged.add(what)
+      this.#messages.set(what, value)
+    }
+
+    this.#init.onChange()
   }
 
   /** The page shows all there is */
   seen (): void {
-    const id = this.messages.findLast(({ state }) => state === 'received')?.id
+    const id = this.messages.findLast(({ isMine }) => !isMine)?.id
 
     if (id != null && id !== this.#told) {
       this.#told = id
@@ -141,135 +201,64 @@ export class Conversation {
     }
   }
 
-  /** Sends what has not arrived, in its order */
+  /** The tab that leads sends what has not arrived, in its order */
   deliver (): void {
-    for (const { id, time, counter, text, file } of this.messages.filter(({ state }) => state === 'queued')) {
-      if (this.#sending.size >= IN_FLIGHT) {
-        return
-      }
-      if (!this.#sending.has(id)) {
-        this.#sending.add(id)
-        this.#send({ type: 'message', id, time, counter, text, file }).then(async () => {
-          this.#sending.delete(id)
-          await this.#arrived(id)
-          this.deliver()
-        }).catch(err => {
-          this.#sending.delete(id)
-          // closed here, or full: it is still queued
-          err.name !== 'NotStartedError' && setTimeout(() => { this.deliver() }, AGAIN)
-        })
-      }
+    const isDue = ({ id, state }: Message & { state: MessageState }): boolean =>
+      state === 'queued' && !this.#sending.has(id)
+    const queued = this.#leads ? this.messages.filter(isDue) : []
+
+    for (const { id, time, counter, text, file } of queued.slice(0, IN_FLIGHT - this.#sending.size)) {
+      this.#sending.add(id)
+      this.#send({ type: 'message', id, time, counter, text, file }).then(() => {
+        this.#sending.delete(id)
+        this.onKept(id, DELIVERED)
+        // a page that is loaded anew sends what is not known to have arrived
+        this.#keep(id, DELIVERED)
+        this.deliver()
+      }, err => {
+        this.#sending.delete(id)
+        // closed here, or full: it is still queued
+        CLOSED.includes(err.name) || setTimeout(() => { this.deliver() }, AGAIN)
+      })
     }
+  }
+
+  get #leads (): boolean {
+    return this.#init.profile.state.status === 'leading'
   }
 
   async #send (said: Said): Promise<void> {
-    await this.#services.sessions.send(this.peer, encode(said), { protocol: PROTOCOL })
+    await this.#init.profile.sessions.send(this.peer, encode(said), { protocol: PROTOCOL })
   }
 
-  async #open (me: PeerId): Promise<SharedLog> {
-    const name = [me.toString(), this.peer.toString()].sort().join('/')
-    const log = await this.#services.logs.open(`libp2p-sheaf/chat/${name}`, {
-      confidential: true, replicators: [me, this.peer]
+  /** One tab does, for all */
+  #keep (what: string, value?: Kept): void {
+    this.#leads && attempt(this.#init.keep(what, value))
+  }
+
+  async #open (): Promise<SharedLog> {
+    const { profile, me, peer } = this.#init
+    const name = [me.toString(), peer.toString()].sort().join('/')
+    const log = await profile.logs.open(`libp2p-sheaf/chat/${name}`, { confidential: true, replicators: [me, peer] })
+    log.addEventListener('entry:add', ({ detail: { entry } }) => {
+      this.#add(entry)
+      this.deliver()
     })
-    const marks = new Map<string, MessageState>()
-    let read = ''
-
-    for await (const { name, value } of log.shelf(PROTOCOL).read()) {
-      const [key, kept] = [decode<string>(name), decode<string | Message>(value)]
-
-      if (typeof kept !== 'string') {
-        this.#unlogged.add(key)
-        this.#add(kept)
-      } else if (key === READ) {
-        read = kept
-      } else {
-        marks.set(key, 'delivered')
-      }
-    }
-
-    const add = (entry: Entry): void => {
-      const id = entry.id.toString()
-      const isMine = entry.author.equals(me)
-      this.#add({
-        ...contentOf(readable(entry.data)),
-        id,
-        time: Number(entry.clock.time),
-        counter: entry.clock.counter,
-        state: isMine ? this.#messages.get(id)?.state ?? marks.get(id) ?? 'queued' : 'received'
-      })
-      isMine && this.deliver()
-      this.#unlogged.delete(id) && this.#keep(id).catch(reportError)
-    }
-    log.addEventListener('entry:add', ({ detail: { entry } }) => { add(entry) })
 
     for await (const entry of log.entries()) {
-      add(entry)
+      this.#add(entry)
     }
 
-    this.#read(read)
     return log
   }
 
-  #add (message: Message): void {
-    this.#messages.set(message.id, message)
-    this.#onChange()
+  #add ({ id: entryId, author, clock: { time, counter }, data }: Entry): void {
+    const id = entryId.toString()
+    const isMine = author.equals(this.#init.me)
+    this.#messages.set(id, { ...contentOf(readable(data)), id, time: Number(time), counter, isMine })
+    this.#unlogged.delete(id) && this.#keep(id)
+    this.#init.onChange()
   }
-
-  /** They have read up to here */
-  #read (id: string): void {
-    const messages = this.messages
-    messages.slice(0, messages.findIndex(message => message.id === id) + 1)
-      .filter(({ state }) => state === 'queued' || state === 'delivered')
-      .forEach(message => { message.state = 'read' })
-    id !== '' && this.#keep(READ, id).catch(reportError)
-    this.#onChange()
-  }
-
-  async #arrived (id: string): Promise<void> {
-    const message = this.#messages.get(id)
-    message?.state === 'queued' && (message.state = 'delivered')
-    this.#onChange()
-    // a page that is loaded anew sends what is not known to have arrived
-    await this.#keep(id, 'delivered')
-  }
-
-  /** Beside the log; without a value it is deleted */
-  async #keep (name: string, value?: string | Message): Promise<void> {
-    const change = { name: encode(name), ...value == null ? {} : { value: encode(value) } }
-    await (await this.#log).shelf(PROTOCOL).write([change])
-  }
-
-  async #receive (id: string, incoming: IncomingTransfer): Promise<void> {
-    try {
-      const bytes = await incoming.bytes(MAX_FILE)
-      const url = URL.createObjectURL(new Blob([new Uint8Array(bytes)]))
-      this.#ended(id, { state: 'done', bytes: bytes.byteLength, url })
-    } catch (err: any) {
-      this.#ended(id, { state: 'failed', bytes: incoming.progress.bytes, why: err.message })
-    }
-  }
-
-  #moved (id: string, bytes: number): void {
-    const file = this.files.get(id)
-
-    if (file != null && file.state !== 'done') {
-      this.files.set(id, { ...file, state: 'moving', bytes })
-      this.#onChange()
-    }
-  }
-
-  #ended (id: string, state: FileState): void {
-    this.files.set(id, state)
-    this.#onChange()
-  }
-}
-
-export function encode (value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
-}
-
-export function decode <T> (bytes: Uint8Array): T {
-  return JSON.parse(new TextDecoder().decode(bytes))
 }
 
 /** The other side may say anything */

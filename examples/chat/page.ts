@@ -1,9 +1,12 @@
 /**
  * The page: shows what the profile says, and tells it what the person does. What others say is put into text nodes only
  */
-import { nameIn, openProfile, openStore, register } from './profile.ts'
-import type { FileState, Message } from './conversation.ts'
+import { openProfile } from './profile.ts'
+import type { Conversation } from './conversation.ts'
 import type { Person, Profile } from './profile.ts'
+
+type Message = Conversation['messages'][number]
+type FileState = ReturnType<Conversation['fileOf']>
 
 const query = new URLSearchParams(location.search)
 const find = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T
@@ -49,8 +52,19 @@ function changed (): void {
 }
 
 function show (profile: Profile): void {
+  const isNamed = profile.name != null
+
+  if (find('register').hidden !== isNamed || find('chat').hidden === isNamed) {
+    // it may be another tab in which this person registers
+    find('register').hidden = isNamed
+    find('chat').hidden = !isNamed
+    find('me').textContent = profile.name ?? ''
+    isNamed || find('name').focus()
+  }
+
   const people = profile.people.sort((a, b) => Number(b.isHere) - Number(a.isHere) || (a.name < b.name ? -1 : 1))
-  const { connections } = profile
+  const { connections, tabs } = profile
+  document.body.dataset.tab = tabs.state.status
   const connection = connections > 0 ? `connected to ${connections}` : 'not connected: what you say waits here'
   find('connection').textContent !== connection && (find('connection').textContent = connection)
   find('nobody').hidden = people.length > 0
@@ -96,10 +110,9 @@ function showTalk ({ name, isHere, conversation }: Person): void {
   const isAtEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60
   find('with').textContent = `${name} (${isHere ? 'online' : 'away'})`
   conversation.messages.forEach((message, i) => {
-    const file = message.file == null ? undefined : conversation.files.get(message.file.transfer)
     const made = shown.get(message.id) ?? element('li', message.state === 'received' ? 'theirs' : 'mine')
     shown.set(message.id, made)
-    showMessage(made, message, file)
+    showMessage(made, message, conversation)
     messages.children[i] !== made && messages.insertBefore(made, messages.children[i] ?? null)
   })
 
@@ -112,14 +125,15 @@ function showTalk ({ name, isHere, conversation }: Person): void {
 }
 
 /** Only what is not as it was is made anew: buttons keep the focus, and nothing is read out twice */
-function showMessage (made: HTMLElement, message: Message, file?: FileState): void {
+function showMessage (made: HTMLElement, message: Message, conversation: Conversation): void {
+  const file = message.file == null ? undefined : conversation.fileOf(message.file.transfer)
   const when = new Date(message.time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
   const line = message.state === 'received' ? when : `${when} · ${message.state}`
-  const kind = `${message.text === ''} ${file?.state}`
+  const kind = `${message.text === ''} ${file?.state} ${file?.url}`
 
   if (made.dataset.kind !== kind) {
     made.dataset.kind = kind
-    const body = message.file == null ? message.text : fileOf(message.file, message.state, file)
+    const body = message.file == null ? message.text : bodyOf(message.file, message.state, conversation, file)
     made.replaceChildren(body, element('small'))
   }
 
@@ -129,19 +143,24 @@ function showMessage (made: HTMLElement, message: Message, file?: FileState): vo
     (made.lastElementChild.textContent = line)
 }
 
-function fileOf ({ name, size }: NonNullable<Message['file']>, state: Message['state'], file?: FileState): HTMLElement {
+function bodyOf (
+  { transfer, name, size }: NonNullable<Message['file']>, state: Message['state'], conversation: Conversation,
+  file: FileState
+): HTMLElement {
   const made = element('div', 'file', element('span', '', `${name} (${sizeOf(size)})`))
+  const stop = (label: string): HTMLElement => button(label, () => { conversation.stop(transfer).catch(complain) })
 
   switch (file?.state) {
     case 'offered':
-      made.append(...file.accept == null ? ['waits to be accepted'] : [button('Accept', file.accept)],
-        button(file.accept == null ? 'Cancel' : 'Refuse', () => { file.stop?.() }))
+      made.append(...file.isMine
+        ? ['waits to be accepted', stop('Cancel')]
+        : [button('Accept', () => { conversation.accept(transfer).catch(complain) }), stop('Refuse')])
       break
     case 'moving': {
       const bar = document.createElement('progress')
       bar.max = size
       bar.setAttribute('aria-label', `${name}: how much has arrived`)
-      made.append(bar, button('Cancel', () => { file.stop?.() }))
+      made.append(bar, stop('Cancel'))
       break
     }
     case 'done': {
@@ -168,6 +187,11 @@ function sizeOf (bytes: number): string {
 }
 
 function listen (): void {
+  find('register').addEventListener('submit', event => {
+    event.preventDefault()
+    const { value } = find<HTMLInputElement>('name')
+    value.trim() !== '' && profile?.register(value).catch(complain)
+  })
   find('say').addEventListener('submit', event => {
     event.preventDefault()
 
@@ -206,40 +230,14 @@ function listen (): void {
 }
 
 async function run (): Promise<void> {
-  const store = await openStore()
-
-  if (await nameIn(store) == null) {
-    const form = find<HTMLFormElement>('register')
-    form.hidden = false
-    find('name').focus()
-    await new Promise<void>(resolve => {
-      form.addEventListener('submit', event => {
-        event.preventDefault()
-        const { value } = find<HTMLInputElement>('name')
-        value.trim() !== '' && register(store, value).then(resolve, complain)
-      })
-    })
-    form.hidden = true
-  }
-
-  const opened = await openProfile(store, {
-    relays, onChange: changed, direct: query.get('direct') !== 'no'
-  })
+  const opened = await openProfile({ relays, onChange: changed, direct: query.get('direct') !== 'no' })
   profile = opened
-  find('me').textContent = opened.name
-  find('chat').hidden = false
   listen()
   show(opened)
   // the others hear at once that this person is gone
   addEventListener('pagehide', () => { opened.close().catch(() => {}) })
-  // the browser had kept the page, whose node is closed
+  // the browser had kept the page, whose profile is closed
   window.addEventListener('pageshow', ({ persisted }) => { persisted && location.reload() })
 }
 
-// one tab at a time has the profile: the next one takes over
-find('wait').hidden = false
-navigator.locks.request('libp2p-sheaf-chat', async () => {
-  find('wait').hidden = true
-  await run()
-  await new Promise(() => {})
-}).catch(complain)
+run().catch(complain)

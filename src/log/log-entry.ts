@@ -3,6 +3,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { LruMap } from '../runtime/bounded.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { EntryId } from './entry-id.ts'
+import type { SharedProof } from './core/shared-proof.ts'
 import type { RawEntry, TrueEntry } from './core/types.ts'
 import type { Entry } from './index.ts'
 import type { PeerId } from '@libp2p/interface'
@@ -10,11 +11,14 @@ import type { PeerId } from '@libp2p/interface'
 /** Peer ids of authors: making one takes longer than all else about an entry. A guess */
 const authors = new LruMap<string, PeerId>(1024)
 
+/** `proofs`: where the proof is taken from when somebody asks for it */
+export type Provable = Omit<TrueEntry, 'proofs'> & { proofs: Pick<SharedProof, 'proofOf'> }
+
 /** An entry as programs see it. Each read makes a copy: nobody outside can reach the bytes that are stored and sent */
 export class LogEntry implements Entry {
-  readonly #entry: TrueEntry
+  readonly #entry: Provable
 
-  constructor (entry: TrueEntry) {
+  constructor (entry: Provable) {
     this.#entry = entry
   }
 

@@ -4,7 +4,7 @@ import { encodeString } from '../runtime/codec.ts'
 import { ANYTHING, BOOLEAN, checkOptions, COUNT, MILLISECONDS, SIGNAL } from '../runtime/options.ts'
 import { systemRandom } from '../runtime/random.ts'
 import * as limits from './constants.ts'
-import type { CloseOptions, RekeyOptions, SendOptions, SessionsInit } from './index.ts'
+import type { CloseOptions, RekeyOptions, SendOptions, SessionHandler, SessionsInit } from './index.ts'
 import type { Rule } from '../runtime/options.ts'
 import type { PeerId } from '@libp2p/interface'
 
@@ -72,20 +72,23 @@ export function checkCloseOptions (options: CloseOptions): void {
   checkOptions('close()', options, CLOSE)
 }
 
-export function checkProtocol (protocol: string): void {
+export function checkHandler (protocol: string, handler: SessionHandler): void {
   checkOptions('handle()', { protocol }, { protocol: [PROTOCOL] })
 
   if (protocol === undefined) {
     throw new InvalidParametersError(`A protocol is ${PROTOCOL[1]}`)
   }
+  if (typeof handler !== 'function') {
+    throw new InvalidParametersError(`The handler of '${protocol}' is a function, not ${String(handler)}`)
+  }
 }
 
 /** What a caller in JavaScript may hand in instead of a peer id, and instead of bytes, is refused at the call */
-export function checkPeer (peerId: PeerId, me: PeerId): void {
+export function checkPeer (peerId: PeerId, me?: PeerId): void {
   if (typeof peerId?.toMultihash !== 'function') {
     throw new InvalidParametersError(`A session is with a PeerId, not with ${String(peerId)}`)
   }
-  if (peerId.equals(me)) {
+  if (me != null && peerId.equals(me)) {
     throw new InvalidParametersError('A node has no session with itself')
   }
 }

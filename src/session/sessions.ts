@@ -11,7 +11,7 @@ import { XWingQueue } from './crypto/x-wing-queue.ts'
 import { ProtocolHandledError, QueueFullError } from './errors.ts'
 import { Life } from './life.ts'
 import {
-  checkCloseOptions, checkData, checkPeer, checkProtocol, checkRekeyOptions, checkSendOptions, optionsOf
+  checkCloseOptions, checkData, checkHandler, checkPeer, checkRekeyOptions, checkSendOptions, optionsOf
 } from './options.ts'
 import { encodePayload } from './payload.ts'
 import { Records } from './records.ts'
@@ -154,11 +154,8 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
   }
 
   handle (protocol: string, handler: SessionHandler): void {
-    checkProtocol(protocol)
+    checkHandler(protocol, handler)
 
-    if (typeof handler !== 'function') {
-      throw new InvalidParametersError(`The handler of '${protocol}' is a function, not ${String(handler)}`)
-    }
     if (this.#handlers.has(protocol)) {
       throw new ProtocolHandledError(`'${protocol}' has a handler already: unhandle() it first`)
     }

@@ -1,9 +1,9 @@
 import { encodeString, Writer } from '../runtime/codec.ts'
 import { Requests } from './core/requests.ts'
-import { ProfileStoppedError, TooManyRequestsError } from './errors.ts'
+import { FateUnknownError, LeaderChangedError, ProfileStoppedError, TooManyRequestsError } from './errors.ts'
 import { errorFromWire, fromWire, sizeOf, toWire } from './wire.ts'
 import type { Effect } from './core/requests.ts'
-import type { Call, OpenLog, TabEvent, ToLeader, ToTab } from './wire.ts'
+import type { Call, OpenLog, Page, TabEvent, ToLeader, ToTab } from './wire.ts'
 import type { AbortOptions } from '@libp2p/interface'
 
 /** A message to the leader, but for who sends it, and to whom */
@@ -23,6 +23,13 @@ export interface CallOptions extends AbortOptions {
   since?: number
   /** Gets the number of the call, before it is sent: for what names it in its arguments */
   args? (number: number): unknown[]
+  /** No second leader is asked */
+  isOnce?: boolean
+}
+
+export interface WalkOptions extends AbortOptions {
+  /** A new leader goes on: the arguments say where */
+  resumes?: boolean
 }
 
 export interface Answer {
@@ -54,7 +61,7 @@ export class Client {
   }
 
   async call (
-    of: Call['of'], method: string, args: unknown[], { signal, since, args: argsOf }: CallOptions = {}
+    of: Call['of'], method: string, args: unknown[], { signal, since, args: argsOf, isOnce }: CallOptions = {}
   ): Promise<Answer> {
     signal?.throwIfAborted()
 
@@ -67,7 +74,7 @@ export class Client {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     // it has to be known before it is sent
     this.#waiting.set(number, { call: { number, of, method, args: wired, isRepeat: false, since }, resolve, reject })
-    const effects = this.#requests.handle({ type: 'call', bytes: sizeOf(wired) })
+    const effects = this.#requests.handle({ type: 'call', bytes: sizeOf(wired), isOnce })
 
     if (effects[0]?.type === 'refuse') {
       this.#waiting.delete(number)
@@ -90,6 +97,48 @@ export class Client {
     }
   }
 
+  /** Items that the leader hands over as they are asked for. With a new leader, it begins anew or goes on, or throws */
+  async * walk<T> (
+    of: Call['of'], method: string, argsOf: () => unknown[], { signal, resumes = false }: WalkOptions = {}
+  ): AsyncGenerator<T> {
+    let walk: number | undefined
+    let isDone = false
+    let hasTold = false
+
+    try {
+      while (!isDone) {
+        const { value, number } = await (walk == null
+          ? this.call(of, method, argsOf(), { signal })
+          : this.call('walks', 'next', [walk], { signal }))
+        const page: Page | undefined = value
+
+        if (page == null) {
+          // another leader, which does not know the walk
+          if (hasTold && !resumes) {
+            throw new LeaderChangedError(`Another tab leads while ${method}() was read: read it again`)
+          }
+          walk = undefined
+          continue
+        }
+
+        walk ??= number
+        isDone = page.isDone
+
+        for (const item of page.items) {
+          signal?.throwIfAborted()
+          hasTold = true
+          yield item
+        }
+      }
+    } finally {
+      if (walk != null && !isDone) {
+        this.call('walks', 'return', [walk]).catch(() => {
+          // the profile has stopped, and with it the walk
+        })
+      }
+    }
+  }
+
   /** A leader is ready, which knows nothing of this tab yet */
   hello (): void {
     const effects = this.#requests.handle({ type: 'leader' })
@@ -99,7 +148,7 @@ export class Client {
 
   /** The leader is gone, or not known */
   leaderless (): void {
-    this.#requests.handle({ type: 'none' })
+    this.#perform(this.#requests.handle({ type: 'none' }))
   }
 
   /** From the leader of this moment */
@@ -136,6 +185,11 @@ export class Client {
         this.#callOf(effect).forEach(call => { this.#init.post({ type: 'call', call }) })
       } else if (effect.type === 'cancel') {
         this.#init.post({ type: 'cancel', number: effect.number })
+      } else if (effect.type === 'unknown') {
+        const { call, reject } = this.#waiting.get(effect.number) ?? {}
+        this.#waiting.delete(effect.number)
+        reject?.(new FateUnknownError(`The tab that led is gone without an answer to ${call?.method}(), which may ` +
+          'have happened or not: look, or call with repeats: true what can happen twice'))
       }
     }
   }

@@ -22,6 +22,21 @@ export class TooManyRequestsError extends Error {
   name = 'TooManyRequestsError'
 }
 
+/**
+ * The tab that led is gone, and has not answered: the call may have happened, or not. A call that can happen twice is
+ * made with `repeats: true`, and then asked of the next leader
+ */
+export class FateUnknownError extends Error {
+  static name = 'FateUnknownError'
+  name = 'FateUnknownError'
+}
+
+/** The tab that leads has no such method: it may have loaded another version of the page */
+export class NoMethodError extends Error {
+  static name = 'NoMethodError'
+  name = 'NoMethodError'
+}
+
 /** Another tab leads by now, which cannot go on with what was being read: read it again */
 export class LeaderChangedError extends Error {
   static name = 'LeaderChangedError'

@@ -1,15 +1,15 @@
 import { LogClosedError } from '../log/errors.ts'
 import { keyOfBytes } from '../runtime/keys.ts'
 import { requestOf } from './client.ts'
-import { EVENT_BYTES, MAX_WALKS, PAGE_BYTES, PAGE_ITEMS } from './constants.ts'
+import { EVENT_BYTES, MAX_WAITING_BYTES, MAX_WALKS, PAGE_BYTES, PAGE_ITEMS } from './constants.ts'
 import { Outbox } from './core/outbox.ts'
-import { RemoteEntry } from './remote-entry.ts'
+import { CannotCrossError } from './errors.ts'
 import { textOf } from './server.ts'
-import { errorToWire, fromWire, sizeOf, toWire } from './wire.ts'
+import { entryToWire, errorToWire, fromWire, sizeOf, toWire } from './wire.ts'
 import type { ClientMessage } from './client.ts'
 import type { Posting } from './core/outbox.ts'
 import type { Server } from './server.ts'
-import type { Call, LogSnapshot, OpenLog, TabEvent } from './wire.ts'
+import type { Call, LogSnapshot, OpenLog, Page, TabEvent } from './wire.ts'
 import type { EntryId } from '../log/entry-id.ts'
 import type { Entry } from '../log/index.ts'
 import type { SharedLog, SharedLogEvents } from '../replication/index.ts'
@@ -18,6 +18,15 @@ interface Opened {
   log: SharedLog
   /** The snapshot that the tab has */
   shown: string
+}
+
+/** What the tab reads at its own pace */
+interface Walk {
+  items: AsyncIterator<unknown>
+  /** Items that go together at most. Of what happens now, each goes at once */
+  size: number
+  /** Aborts when nobody reads it any more */
+  over: AbortController
 }
 
 interface Context {
@@ -68,9 +77,7 @@ const METHODS: Record<string, Method> = {
     if (guest.hasClaimed(log.id, program)) {
       await log.shelf(program).write(changes)
     }
-  },
-  next: async (guest, _, [walk]) => guest.next(walk),
-  return: async (guest, _, [walk]) => guest.return(walk)
+  }
 }
 
 /** One tab, as the leader sees it: what it has open, what it waits for, and what it is told */
@@ -80,7 +87,7 @@ export class Guest {
   readonly #logs = new Map<string, Opened>()
   /** Why a log that the tab has open cannot be opened here */
   readonly #failures = new Map<string, Error>()
-  readonly #walks = new Map<number, AsyncIterator<unknown>>()
+  readonly #walks = new Map<number, Walk>()
   readonly #calls = new Map<number, AbortController>()
   readonly #outbox = new Outbox<TabEvent>()
   readonly #left = new AbortController()
@@ -108,7 +115,10 @@ export class Guest {
         void this.#ready.then(async () => this.#serve(message.call, NOTHING_DONE))
         break
       case 'cancel':
-        this.#calls.get(message.number)?.abort()
+        void this.#ready.then(() => {
+          this.#calls.get(message.number)?.abort()
+          this.#return(message.number)
+        })
         break
       case 'ack':
         this.#post(this.#outbox.acked(message.bytes))
@@ -136,7 +146,7 @@ export class Guest {
   leave (): void {
     this.#left.abort()
     this.#calls.forEach(call => { call.abort() })
-    this.#walks.forEach((_, walk) => { this.return(walk) })
+    this.#walks.forEach((_, walk) => { this.#return(walk) })
     this.#logs.forEach(({ log }) => { this.#close(log) })
     this.#logs.clear()
     this.#server.claims.forEach((guest, name) => { guest === this && this.#server.claims.delete(name) })
@@ -157,16 +167,18 @@ export class Guest {
     return entries
   }
 
-  async walk ({ call: { number } }: Context, items: AsyncIterable<unknown>): Promise<unknown> {
-    this.#walks.set(number, items[Symbol.asyncIterator]())
+  async walk (
+    { call: { number } }: Context, items: AsyncIterable<unknown>, size = PAGE_ITEMS, over = new AbortController()
+  ): Promise<Page | undefined> {
+    this.#walks.set(number, { items: items[Symbol.asyncIterator](), size, over })
     // a tab that reads more at once begins the oldest ones again
     const [oldest] = this.#walks.size > MAX_WALKS ? this.#walks.keys() : []
-    oldest != null && this.return(oldest)
-    return this.next(number)
+    oldest != null && this.#return(oldest)
+    return this.#next(number)
   }
 
   /** The next page of a walk. Undefined: there is none of this number */
-  async next (number: number): Promise<unknown> {
+  async #next (number: number): Promise<Page | undefined> {
     const walk = this.#walks.get(number)
     const items: unknown[] = []
     let bytes = 0
@@ -175,8 +187,8 @@ export class Guest {
       return
     }
 
-    while (items.length < PAGE_ITEMS && bytes < PAGE_BYTES) {
-      const { done, value } = await walk.next()
+    while (items.length < walk.size && bytes < PAGE_BYTES) {
+      const { done, value } = await walk.items.next()
 
       if (done === true) {
         this.#walks.delete(number)
@@ -191,10 +203,11 @@ export class Guest {
     return { items, isDone: false }
   }
 
-  return (number: number): void {
-    const walk = this.#walks.get(number)
+  #return (number: number): void {
+    const { items, over } = this.#walks.get(number) ?? {}
     this.#walks.delete(number)
-    walk?.return?.().catch(() => {
+    over?.abort()
+    items?.return?.().catch(() => {
       // nobody reads it any more
     })
   }
@@ -263,7 +276,7 @@ export class Guest {
     try {
       const value = await this.#perform({ call, signal: controller.signal, done })
       const end = call.method === 'append' ? this.#logOf(call).nextArrival : undefined
-      this.#answer(number, { value: toWire(value, `${call.method}()`), end })
+      this.#answer(number, { value: answerOf(value, call), end })
     } catch (err: any) {
       // what fails as we lead no more is done by the next leader
       await this.#server.init.confirm().then(() => { this.#answer(number, { error: errorToWire(err) }) }, () => {})
@@ -280,6 +293,14 @@ export class Guest {
     if (typeof of === 'object') {
       return METHODS[method](this, this.#logOf(call), args, context)
     }
+    if (of === 'method') {
+      return this.#server.methodOf(method)(args[0], { signal })
+    }
+    if (of === 'stream') {
+      const over = new AbortController()
+      const items = this.#server.methodOf(method)(args[0], { signal: over.signal })
+      return this.walk(context, items as AsyncIterable<unknown>, 1, over)
+    }
 
     switch (`${of} ${method}`) {
       case 'logs open':
@@ -290,6 +311,11 @@ export class Guest {
         await log?.close()
         return
       }
+      case 'walks next':
+        return this.#next(args[0])
+      case 'walks return':
+        this.#return(args[0])
+        return
       case 'sessions send':
         return this.#server.sessions.send(args[0], args[1], { ...args[2], signal })
       case 'sessions rekey':
@@ -337,10 +363,10 @@ export class Guest {
   #listen (log: SharedLog): void {
     const { id } = log
     log.addEventListener('entry:add', ({ detail: { entry, arrival } }) => {
-      this.tell({ type: 'add', log: id, arrival, entry: RemoteEntry.wireOf(entry), length: log.length })
+      this.tell({ type: 'add', log: id, arrival, entry: entryToWire(entry), length: log.length })
     })
     log.addEventListener('entry:remove', ({ detail: { entry } }) => {
-      this.tell({ type: 'remove', log: id, entry: RemoteEntry.wireOf(entry), length: log.length })
+      this.tell({ type: 'remove', log: id, entry: entryToWire(entry), length: log.length })
     })
     LOG_EVENTS.forEach(name => {
       log.addEventListener(name, ({ detail }: CustomEvent) => {
@@ -408,6 +434,17 @@ export class Guest {
       this.#server.init.post(this.#tab, { type: 'answer', number, ...answer })
     }
   }
+}
+
+function answerOf (value: unknown, { method }: Call): unknown {
+  const answer = toWire(value, `${method}()`)
+  const bytes = sizeOf(answer)
+
+  if (bytes > MAX_WAITING_BYTES) {
+    throw new CannotCrossError(`${method}() has an answer of ${bytes} bytes, and ${MAX_WAITING_BYTES} go from tab ` +
+      'to tab at once: let it be a stream, or a Blob')
+  }
+  return answer
 }
 
 function snapshotOf (log: SharedLog): LogSnapshot {

@@ -46,7 +46,8 @@ import type { AbortOptions, Libp2p, TypedEventTarget } from '@libp2p/interface'
 import type { Datastore } from 'interface-datastore'
 
 export {
-  CannotCrossError, LeaderChangedError, NoLocksError, ProfileStoppedError, TooManyRequestsError
+  CannotCrossError, FateUnknownError, LeaderChangedError, NoLocksError, NoMethodError, ProfileStoppedError,
+  TooManyRequestsError
 } from './errors.ts'
 export type { Channel, Locks, Ports }
 
@@ -63,7 +64,29 @@ export interface CreateNodeOptions {
   signal: AbortSignal
 }
 
-export interface TabsInit extends AbortOptions {
+/**
+ * Something that the leading tab does for all tabs, with one argument. That, and what comes of it, are copied:
+ * numbers, texts, bytes, peer ids, ids of entries, dates, blobs and files, and arrays and
+ * objects of these. The signal aborts when nobody waits for it any more, or this tab leads no more
+ */
+export type Method = (arg: any, options: { signal: AbortSignal }) => unknown
+export type Methods<M> = { [Name in keyof M]: Method }
+
+type Arg<M> = M extends (arg: infer A, ...rest: any[]) => unknown ? A : undefined
+type Answer<M> = M extends (...args: any[]) => infer A ? Awaited<A> : never
+type Item<M> = Answer<M> extends AsyncIterable<infer I> ? I : never
+
+export interface CallOptions extends AbortOptions {
+  /**
+   * Whether the next leader is asked again, if the one that was asked is gone without an answer: for what can happen
+   * twice. Of a stream: whether it begins anew with each leader
+   *
+   * @default false
+   */
+  repeats?: boolean
+}
+
+export interface TabsInit<M extends Methods<M> = {}> extends AbortOptions {
   /** Names the profile: tabs of one origin that say the same share one node */
   name: string
   /** Opens the store that all tabs have in turns. Called in the tab that leads */
@@ -73,6 +96,11 @@ export interface TabsInit extends AbortOptions {
    * those of all tabs
    */
   createNode (options: CreateNodeOptions): Promise<Libp2p<any>>
+  /**
+   * What the leading tab does for all tabs beside logs and sessions, by names: `profile.call()` and `profile.stream()`
+   * ask for it. Called for each node that was made; the signal aborts when this tab leads no more
+   */
+  methods? (node: Libp2p<any>, options: { signal: AbortSignal }): M
   /** By the id of a log: options of it that are functions */
   logs?: Record<string, LogFunctions>
   /** For tests: what tabs share */
@@ -97,7 +125,7 @@ export interface ProfileEvents {
 }
 
 /** A profile, as one tab has it */
-export interface Profile extends TypedEventTarget<ProfileEvents> {
+export interface Profile<M extends Methods<M> = {}> extends TypedEventTarget<ProfileEvents> {
   readonly state: ProfileState
   /** The logs of whoever leads, for this and for `KeyValue.open` and `Documents.open` */
   readonly logs: SharedLogs
@@ -105,6 +133,18 @@ export interface Profile extends TypedEventTarget<ProfileEvents> {
   readonly sessions: Sessions
   /** The node, in the tab that leads */
   readonly node: Libp2p<any> | undefined
+  /**
+   * Has the leading tab do what `methods` of tabs() names so. Waits for a leader; one is asked, once. Throws what the
+   * method throws, and a FateUnknownError if the leader is gone without an answer
+   */
+  call<Name extends keyof M & string> (name: Name, arg: Arg<M[Name]>, options?: CallOptions): Promise<Answer<M[Name]>>
+  /**
+   * What a method yields that hands out an async iterable, one by one as they are asked for. Throws a
+   * LeaderChangedError when another tab leads after the first one. The method should end when its signal aborts
+   */
+  stream<Name extends keyof M & string> (
+    name: Name, arg: Arg<M[Name]>, options?: CallOptions
+  ): AsyncGenerator<Item<M[Name]>>
   /** This tab leaves: if it leads, another one does next. Calls that wait are rejected with a ProfileStoppedError */
   stop (): Promise<void>
 }
@@ -114,6 +154,7 @@ const INIT: { [Option in keyof TabsInit]-?: [Rule] } = {
   name: [NAME],
   openDatastore: [FUNCTION],
   createNode: [FUNCTION],
+  methods: [FUNCTION],
   logs: [[value => typeof value === 'object', 'an object of options by the ids of logs']],
   signal: [SIGNAL],
   ports: [ANYTHING],
@@ -121,7 +162,7 @@ const INIT: { [Option in keyof TabsInit]-?: [Rule] } = {
 }
 
 /** Joins the tabs of a profile. Resolves when one of them leads. Throws what `createNode` throws, if none does */
-export async function tabs (init: TabsInit): Promise<Profile> {
+export async function tabs<M extends Methods<M> = {}> (init: TabsInit<M>): Promise<Profile<M>> {
   const { name = null, openDatastore = null, createNode = null } = init ?? {}
   checkOptions('tabs()', { ...init, name, openDatastore, createNode }, INIT)
   const tab = toString(crypto.getRandomValues(new Uint8Array(6)), 'base64url')

@@ -2,8 +2,7 @@ import { StoreInUseError } from '../runtime/errors.ts'
 import { setFence } from '../runtime/fence.ts'
 import { LEASE } from './constants.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { AbortOptions } from '@libp2p/interface'
-import type { Batch, Datastore, Key, KeyQuery, Pair, Query } from 'interface-datastore'
+import type { Datastore } from 'interface-datastore'
 
 export interface LeaseInit {
   clock: Clock
@@ -73,78 +72,47 @@ export class Lease {
    * owners of logs and sessions (runtime/store-owner.ts) ask the fence, and refuse before
    */
   guard (datastore: Datastore): Datastore {
-    const guarded = new GuardedDatastore(datastore, this)
+    const write = async (act: () => unknown): Promise<void> => {
+      if (!this.#isOver) {
+        await this.confirm()
+        await act()
+      }
+    }
+    const writes: Pick<Datastore, 'put' | 'delete' | 'putMany' | 'deleteMany' | 'batch'> = {
+      put: async (key, value, options) => {
+        await write(async () => datastore.put(key, value, options))
+        return key
+      },
+      delete: async (key, options) => { await write(async () => datastore.delete(key, options)) },
+      putMany: async function * (pairs, options) {
+        for await (const { key, value } of pairs) {
+          yield writes.put(key, value, options)
+        }
+      },
+      deleteMany: async function * (keys, options) {
+        for await (const key of keys) {
+          await writes.delete(key, options)
+          yield key
+        }
+      },
+      batch: () => {
+        const batch = datastore.batch()
+        return {
+          put: (key, value) => { batch.put(key, value) },
+          delete: key => { batch.delete(key) },
+          commit: async options => { await write(async () => batch.commit(options)) }
+        }
+      }
+    }
+    const guarded: Datastore = {
+      ...writes,
+      get: (key, options) => datastore.get(key, options),
+      has: (key, options) => datastore.has(key, options),
+      getMany: (keys, options) => datastore.getMany(keys, options),
+      query: (query, options) => datastore.query(query, options),
+      queryKeys: (query, options) => datastore.queryKeys(query, options)
+    }
     setFence(guarded, { name: this.#init.name, check: () => { this.check() } })
     return guarded
-  }
-}
-
-type Many<T> = Iterable<T> | AsyncIterable<T>
-
-class GuardedDatastore implements Datastore {
-  readonly #datastore: Datastore
-  readonly #lease: Lease
-
-  constructor (datastore: Datastore, lease: Lease) {
-    this.#datastore = datastore
-    this.#lease = lease
-  }
-
-  async put (key: Key, value: Uint8Array, options?: AbortOptions): Promise<Key> {
-    await this.#write(async () => this.#datastore.put(key, value, options))
-    return key
-  }
-
-  async get (key: Key, options?: AbortOptions): Promise<Uint8Array> {
-    return this.#datastore.get(key, options)
-  }
-
-  async has (key: Key, options?: AbortOptions): Promise<boolean> {
-    return this.#datastore.has(key, options)
-  }
-
-  async delete (key: Key, options?: AbortOptions): Promise<void> {
-    await this.#write(async () => this.#datastore.delete(key, options))
-  }
-
-  async * putMany (pairs: Many<Pair>, options?: AbortOptions): AsyncGenerator<Key> {
-    for await (const { key, value } of pairs) {
-      yield this.put(key, value, options)
-    }
-  }
-
-  async * getMany (keys: Many<Key>, options?: AbortOptions): AsyncGenerator<Pair> {
-    yield * this.#datastore.getMany(keys, options)
-  }
-
-  async * deleteMany (keys: Many<Key>, options?: AbortOptions): AsyncGenerator<Key> {
-    for await (const key of keys) {
-      await this.delete(key, options)
-      yield key
-    }
-  }
-
-  batch (): Batch {
-    const batch = this.#datastore.batch()
-    return {
-      put: (key, value) => { batch.put(key, value) },
-      delete: key => { batch.delete(key) },
-      commit: async options => { await this.#write(async () => batch.commit(options)) }
-    }
-  }
-
-  async * query (query: Query, options?: AbortOptions): AsyncGenerator<Pair> {
-    yield * this.#datastore.query(query, options)
-  }
-
-  async * queryKeys (query: KeyQuery, options?: AbortOptions): AsyncGenerator<Key> {
-    yield * this.#datastore.queryKeys(query, options)
-  }
-
-  async #write (write: () => Promise<unknown>): Promise<void> {
-    if (!this.#lease.isOver) {
-      await this.#lease.confirm()
-      await write()
-    }
   }
 }

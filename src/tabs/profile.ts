@@ -11,7 +11,7 @@ import { RemoteSessions } from './remote-sessions.ts'
 import { Server, textOf } from './server.ts'
 import type { ClientMessage } from './client.ts'
 import type { Effect, Event, Reign } from './core/election.ts'
-import type { ProfileEvents, ProfileState, Profile as ProfileFace, Store, TabsInit } from './index.ts'
+import type { CallOptions, ProfileEvents, ProfileState, Profile as ProfileFace, Store, TabsInit } from './index.ts'
 import type { Channel, Ports } from './ports.ts'
 import type { TabEvent, ToAll, ToLeader, ToTab } from './wire.ts'
 import type { SharedLogs } from '../replication/index.ts'
@@ -32,8 +32,8 @@ interface Rule {
 }
 
 /** One tab of a profile: it asks whoever leads, and leads itself when it is its turn */
-export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileFace {
-  readonly #init: TabsInit
+export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileFace<any> {
+  readonly #init: TabsInit<any>
   readonly #tab: string
   readonly #ports: Ports
   readonly #clock: Clock
@@ -62,7 +62,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   #problem?: Error
   #stopping?: Promise<void>
 
-  constructor (init: TabsInit, tab: string, ports: Ports, clock: Clock) {
+  constructor (init: TabsInit<any>, tab: string, ports: Ports, clock: Clock) {
     const onListenerError = (err: unknown): void => { this.#fail(err) }
     super(onListenerError)
     this.#init = init
@@ -126,6 +126,14 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       await this.stop()
       throw err
     }
+  }
+
+  async call (name: string, arg: unknown, { signal, repeats = false }: CallOptions = {}): Promise<any> {
+    return (await this.#client.call('method', name, [arg], { signal, isOnce: !repeats })).value
+  }
+
+  stream (name: string, arg: unknown, { signal, repeats }: CallOptions = {}): AsyncGenerator<never> {
+    return this.#client.walk('stream', name, () => [arg], { signal, resumes: repeats })
   }
 
   async stop (): Promise<void> {
@@ -295,7 +303,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
 
   async #make (rule: Rule): Promise<void> {
     const { opening: { signal }, lease } = rule
-    const { openDatastore, createNode, logs = {} } = this.#init
+    const { openDatastore, createNode, methods, logs = {} } = this.#init
     await this.#reigning
     rule.store = await openDatastore()
     signal.throwIfAborted()
@@ -306,6 +314,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       clock: this.#clock,
       logs: services.logs,
       sessions: services.sessions,
+      methods: methods?.(rule.node, { signal }) ?? {},
       post: (tab, message) => { this.#answer(tab, { ...message, reign: rule.reign }) },
       functionsOf: id => ({ ...logs[id], ...this.#logs.functionsOf(id) }),
       confirm: async () => lease.confirm(),
@@ -324,6 +333,9 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       return
     }
 
+    const isFirst = !rule.opening.signal.aborted
+    // before calls of others abort: methods see why
+    rule.opening.abort(new StoreInUseError(`This tab does not lead the profile '${this.#init.name}' any more`))
     rule.server?.silence()
     isFenced && rule.lease.end()
 
@@ -331,8 +343,7 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
       // it is not waited for any longer
       this.#rule = undefined
     }
-    if (!rule.opening.signal.aborted) {
-      rule.opening.abort(new StoreInUseError(`This tab does not lead the profile '${this.#init.name}' any more`))
+    if (isFirst) {
       this.#all.post({ type: 'resign', reign: rule.reign } satisfies ToAll)
       void this.#close(rule)
     }
@@ -416,23 +427,12 @@ export class Profile extends SafeEventEmitter<ProfileEvents> implements ProfileF
   }
 
   #onEvent (event: TabEvent): void {
-    switch (event.type) {
-      case 'session':
-      case 'message':
-      case 'sessions':
-        this.#sessions.onEvent(event)
-        break
-      case 'lost':
-        this.safeDispatchEvent('lost', { detail: { count: event.count } })
-        break
-      case 'add':
-      case 'remove':
-      case 'behind':
-      case 'log':
-      case 'snapshot':
-      case 'closed':
-        this.#logs.onEvent(event)
-        break
+    if ('log' in event) {
+      this.#logs.onEvent(event)
+    } else if (event.type === 'lost') {
+      this.safeDispatchEvent('lost', { detail: { count: event.count } })
+    } else {
+      this.#sessions.onEvent(event)
     }
   }
 

@@ -4,10 +4,9 @@ import { LogClosedError } from '../log/errors.ts'
 import { untilAborted } from '../runtime/aborted.ts'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { APPEND_BYTES, APPEND_ITEMS, TRIM_IDS } from './constants.ts'
-import { CannotCrossError, LeaderChangedError } from './errors.ts'
-import { RemoteEntry } from './remote-entry.ts'
-import { fromWire, toWire } from './wire.ts'
-import type { Answer, CallOptions, Client } from './client.ts'
+import { CannotCrossError } from './errors.ts'
+import { entryFromWire, fromWire, toWire } from './wire.ts'
+import type { Answer, CallOptions, Client, WalkOptions } from './client.ts'
 import type { LogSnapshot, TabEvent } from './wire.ts'
 import type { EntryId } from '../log/entry-id.ts'
 import type { Bytes, EntriesOptions, Entry, ExportOptions, Imported, TrimOptions } from '../log/index.ts'
@@ -25,11 +24,6 @@ export interface RemoteLogInit {
   close (): Promise<void>
   drop (): Promise<void>
   onListenerError (err: unknown): void
-}
-
-interface Page {
-  items: any[]
-  isDone: boolean
 }
 
 /**
@@ -272,11 +266,11 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     switch (event.type) {
       case 'add':
         this.#snapshot.length = event.length
-        this.#onAdd(event.arrival, () => new RemoteEntry(event.entry))
+        this.#onAdd(event.arrival, () => entryFromWire(event.entry))
         break
       case 'remove':
         this.#snapshot.length = event.length
-        this.safeDispatchEvent('entry:remove', { detail: { entry: new RemoteEntry(event.entry) } })
+        this.safeDispatchEvent('entry:remove', { detail: { entry: entryFromWire(event.entry) } })
         break
       case 'behind':
         this.#readTo(event.end)
@@ -373,44 +367,12 @@ export class RemoteLog extends SafeEventEmitter<SharedLogEvents> implements Shar
     return this.#init.client.call({ log: this.id }, method, args, options)
   }
 
-  /** A walk at the leader, a page at a time. Where it `resumes`, a new leader begins with other arguments */
-  async * #walk<T> (
-    method: string, argsOf: () => unknown[], { signal, resumes = false }: AbortOptions & { resumes?: boolean }
-  ): AsyncGenerator<T> {
-    let walk: number | undefined
-    let isDone = false
-    let hasTold = false
+  async * #walk<T> (method: string, argsOf: () => unknown[], options: WalkOptions): AsyncGenerator<T> {
+    this.#expectOpen()
 
-    try {
-      while (!isDone) {
-        const { value, number } = await (walk == null
-          ? this.#call(method, argsOf(), { signal })
-          : this.#call('next', [walk], { signal }))
-        const page: Page | undefined = value
-
-        if (page == null) {
-          // another leader, which does not know the walk
-          if (hasTold && !resumes) {
-            throw new LeaderChangedError(`Another tab leads while '${this.id}' was read: read it again`)
-          }
-          walk = undefined
-          continue
-        }
-
-        walk ??= number
-        isDone = page.isDone
-
-        for (const item of page.items) {
-          signal?.throwIfAborted()
-          hasTold = true
-          yield item
-        }
-      }
-    } finally {
-      if (walk != null && !isDone && this.#status === 'open') {
-        // nobody waits for it
-        this.#call('return', [walk]).catch(() => {})
-      }
+    for await (const item of this.#init.client.walk<T>({ log: this.id }, method, argsOf, options)) {
+      this.#expectOpen()
+      yield item
     }
   }
 

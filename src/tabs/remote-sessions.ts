@@ -1,7 +1,8 @@
-import { InvalidParametersError } from '@libp2p/interface'
 import { SafeEventEmitter } from '../runtime/events.ts'
 import { ProtocolHandledError } from '../session/errors.ts'
-import { checkCloseOptions, checkData, checkProtocol, checkRekeyOptions, checkSendOptions } from '../session/options.ts'
+import {
+  checkCloseOptions, checkData, checkHandler, checkPeer, checkRekeyOptions, checkSendOptions
+} from '../session/options.ts'
 import { originOf } from './client.ts'
 import { fromWire } from './wire.ts'
 import type { Client } from './client.ts'
@@ -52,7 +53,7 @@ export class RemoteSessions extends SafeEventEmitter<SessionEvents> implements S
 
   async send (peerId: PeerId, data: Uint8Array, options: SendOptions = {}): Promise<void> {
     checkSendOptions(options)
-    expectPeer(peerId)
+    checkPeer(peerId)
     checkData(data)
     const { client, tab } = this.#init
     const { signal, ...rest } = options
@@ -62,29 +63,26 @@ export class RemoteSessions extends SafeEventEmitter<SessionEvents> implements S
 
   async rekey (peerId: PeerId, options: RekeyOptions = {}): Promise<number> {
     checkRekeyOptions(options)
-    expectPeer(peerId)
+    checkPeer(peerId)
     const { signal, ...rest } = options
     return (await this.#init.client.call('sessions', 'rekey', [peerId, rest], { signal })).value
   }
 
   /** As the leader said last, which may be a second ago */
   state (peerId: PeerId): SessionState | undefined {
-    expectPeer(peerId)
+    checkPeer(peerId)
     return this.#diagnostics.peers.find(state => state.peerId.equals(peerId))
   }
 
   async close (peerId: PeerId, options: CloseOptions = {}): Promise<void> {
     checkCloseOptions(options)
-    expectPeer(peerId)
+    checkPeer(peerId)
     await this.#init.client.call('sessions', 'close', [peerId], options)
   }
 
   handle (protocol: string, handler: SessionHandler): void {
-    checkProtocol(protocol)
+    checkHandler(protocol, handler)
 
-    if (typeof handler !== 'function') {
-      throw new InvalidParametersError(`The handler of '${protocol}' is a function, not ${String(handler)}`)
-    }
     if (this.#handlers.has(protocol)) {
       throw new ProtocolHandledError(`'${protocol}' has a handler in this tab already: unhandle() it first`)
     }
@@ -123,11 +121,5 @@ export class RemoteSessions extends SafeEventEmitter<SessionEvents> implements S
     } catch (err) {
       this.#init.onListenerError(err)
     }
-  }
-}
-
-function expectPeer (peerId: PeerId): void {
-  if (typeof peerId?.toMultihash !== 'function') {
-    throw new InvalidParametersError(`A session is with a PeerId, not with ${String(peerId)}`)
   }
 }

@@ -1,8 +1,9 @@
 import { SNAPSHOT_EVERY } from './constants.ts'
-import { CannotCrossError } from './errors.ts'
+import { CannotCrossError, NoMethodError } from './errors.ts'
 import { Guest } from './guest.ts'
 import { fromWire, toWire } from './wire.ts'
 import type { ClientMessage } from './client.ts'
+import type { Method } from './index.ts'
 import type { OpenLog, TabEvent, ToTab } from './wire.ts'
 import type { OpenOptions, SharedLog, SharedLogs } from '../replication/index.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -15,6 +16,8 @@ export interface ServerInit {
   clock: Clock
   logs?: SharedLogs
   sessions?: Sessions
+  /** The program's own */
+  methods: Record<string, Method>
   post (tab: string, message: ServerMessage): void
   /** Options that are functions, as this tab has them */
   functionsOf (id: string): Partial<OpenOptions>
@@ -53,6 +56,16 @@ export class Server {
 
   get sessions (): Sessions {
     return expectService(this.#init.sessions, 'sessions', 'sessions()')
+  }
+
+  methodOf (name: string): Method {
+    const { methods } = this.#init
+
+    if (!Object.hasOwn(methods, name)) {
+      throw new NoMethodError(`The tab that leads has no method ${name}(): it may have another version of the page. ` +
+        'tabs({ methods }) names them, in each tab')
+    }
+    return methods[name]
   }
 
   get isStopped (): boolean {

@@ -2,17 +2,17 @@ import * as libp2pErrors from '@libp2p/interface'
 import { isPeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import * as databaseErrors from '../database/errors.ts'
+import { decodeContent } from '../log/core/entry.ts'
 import { EntryId } from '../log/entry-id.ts'
 import * as logErrors from '../log/errors.ts'
+import { LogEntry } from '../log/log-entry.ts'
 import * as pubsubErrors from '../pubsub/errors.ts'
 import * as replicationErrors from '../replication/errors.ts'
 import * as runtimeErrors from '../runtime/errors.ts'
 import * as sessionErrors from '../session/errors.ts'
 import * as transferErrors from '../transfer/errors.ts'
 import * as tabsErrors from './errors.ts'
-import { RemoteEntry } from './remote-entry.ts'
 import type { Reign } from './core/election.ts'
-import type { WireEntry } from './remote-entry.ts'
 import type { Entry } from '../log/index.ts'
 
 /**
@@ -52,6 +52,20 @@ export type ToTab = { reign: Reign } & (
   | { type: 'events', events: TabEvent[], bytes: number }
 )
 
+/** An entry as it goes from tab to tab */
+export interface WireEntry {
+  id: Uint8Array
+  bytes: Uint8Array
+  proof: Uint8Array
+  request?: Uint8Array
+}
+
+/** Some items of a walk at the leader */
+export interface Page {
+  items: any[]
+  isDone: boolean
+}
+
 export interface OpenLog {
   id: string
   options: unknown
@@ -61,8 +75,8 @@ export interface OpenLog {
 
 export interface Call {
   number: number
-  /** Whose method it is: of all logs, of one, or of the sessions */
-  of: 'logs' | 'sessions' | { log: string }
+  /** Whose method it is: of all logs, of one, of the sessions, of the walks of this tab; of the program; its stream */
+  of: 'logs' | 'sessions' | 'walks' | 'method' | 'stream' | { log: string }
   method: string
   args: unknown[]
   /** An earlier leader may have done it */
@@ -126,6 +140,9 @@ export function toWire (value: any, where: string): any {
     // not its slice: that of a Buffer is no copy
     return new Uint8Array(value)
   }
+  if (isCloned(value)) {
+    return value
+  }
   if (Array.isArray(value)) {
     return value.map(one => toWire(one, where))
   }
@@ -139,14 +156,14 @@ export function toWire (value: any, where: string): any {
     return { [FORM]: 'error', value: errorToWire(value) }
   }
   if (isEntry(value)) {
-    return { [FORM]: 'entry', value: RemoteEntry.wireOf(value) }
+    return { [FORM]: 'entry', value: entryToWire(value) }
   }
 
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, toWire(one, where)]))
 }
 
 export function fromWire (value: any): any {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array || isCloned(value)) {
     return value
   }
   if (Array.isArray(value)) {
@@ -161,7 +178,7 @@ export function fromWire (value: any): any {
     case 'error':
       return errorFromWire(value.value)
     case 'entry':
-      return new RemoteEntry(value.value)
+      return entryFromWire(value.value)
     default:
       return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, fromWire(one)]))
   }
@@ -192,6 +209,15 @@ export function errorFromWire ({ name, message, cause, props }: WireError): Erro
   return Object.assign(err, fromWire(props), { name })
 }
 
+/** The leader has verified it */
+export function entryToWire ({ id, bytes, proof, request }: Entry): WireEntry {
+  return { id: id.bytes, bytes, proof, request }
+}
+
+export function entryFromWire ({ id, bytes, proof, request }: WireEntry): Entry {
+  return new LogEntry({ ...decodeContent(bytes), id, bytes, request, at: 0, proofs: { proofOf: () => proof.slice() } })
+}
+
 /** Bytes that a value has in it, and something for the rest of it */
 export function sizeOf (value: any): number {
   if (value instanceof Uint8Array) {
@@ -204,6 +230,11 @@ export function sizeOf (value: any): number {
     return 8
   }
   return Object.values(value).reduce<number>((sum, one) => sum + sizeOf(one), 16)
+}
+
+/** Browsers copy these by themselves; of a blob, or a file, only where it lies */
+function isCloned (value: object): boolean {
+  return value instanceof Blob || value instanceof Date
 }
 
 function isEntry (value: Partial<Entry>): value is Entry {

@@ -1,9 +1,8 @@
 import { expect } from 'aegir/chai'
 import { crash } from './browser.ts'
-import { ALICE, BOB, couple } from './person.ts'
+import { BOB, couple } from './person.ts'
 import { PATIENCE, until } from './until.ts'
 import { Pair, range, tell, World } from './world.ts'
-import type { Page } from './browser.ts'
 import type { Relay } from './relays.ts'
 
 const SOME = 20
@@ -35,7 +34,7 @@ describe('browsers that are closed', function () {
       const { heard, delivered, failed } = await to.seen().then(async ({ heard }) => ({ ...await from.seen(), heard }))
       expect(heard, 'in order').to.deep.equal(heard.toSorted((one, other) => one - other))
       expect(delivered.filter(number => !heard.includes(number)), 'said to have arrived, and did not').to.deep.equal([])
-      expect(failed.filter(what => !/(SessionClosed|NotStarted)Error$/.test(what)), 'why they failed').to.deep.equal([])
+      expect(failed.filter(what => !/(SessionClosed|ProfileStopped)Error$/.test(what)), 'why they failed').to.deep.equal([])
     }
 
     await Promise.all(pair.both.map(async peer => peer.page.close()))
@@ -43,10 +42,8 @@ describe('browsers that are closed', function () {
 
   it('leave the profile to another tab within 3 s, also when killed with 10 messages pending, which arrive once', async () => {
     const [a, b] = await couple(world, relay)
-    const second = await world.page(ALICE, a.path, a.context)
-    const waits = async (page: Page): Promise<boolean> =>
-      page.evaluate(() => document.getElementById('wait')?.hidden === false)
-    await until('the second tab waits', async () => waits(second))
+    const second = await a.tab(world)
+    expect([await a.status(), await second.status()]).to.deep.equal(['leading', 'following'])
     const said = range(10).map(i => `said by a tab that is killed ${i}`)
     a.proxy.cut()
 
@@ -57,25 +54,20 @@ describe('browsers that are closed', function () {
     await until('they are stored', async () => (await a.states()).length === said.length)
     expect(await a.states()).to.deep.equal(said.map(() => 'queued'))
     await crash(a.page)
-    await until('the second tab takes over', async () => !await waits(second), TAKE_OVER)
+    await second.leads(TAKE_OVER)
     a.proxy.lead(relay.port)
-    a.page = second
-    await a.enter()
-    await a.talkTo(BOB)
+    await second.talkTo(BOB)
     await b.hears(said)
     expect(await b.heard()).to.deep.equal(said)
-    await a.all('read')
+    await second.all('read')
 
-    const third = await world.page(ALICE, a.path, a.context)
-    await until('the third tab waits', async () => waits(third))
-    await second.close()
-    await until('the third tab takes over', async () => !await waits(third), TAKE_OVER)
-    a.page = third
-    await a.enter()
-    await a.talkTo(BOB)
-    await a.shows(said.length)
-    expect((await a.shown()).map(({ text }) => text)).to.deep.equal(said)
+    const third = await second.tab(world)
+    await second.page.close()
+    await third.leads(TAKE_OVER)
+    await third.talkTo(BOB)
+    await third.shows(said.length)
+    expect((await third.shown()).map(({ text }) => text)).to.deep.equal(said)
     await b.page.close()
-    await third.close()
+    await third.page.close()
   })
 })

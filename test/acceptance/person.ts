@@ -56,6 +56,24 @@ export class Person {
     return this.#proxy
   }
 
+  /** One more tab of the same person */
+  async tab (world: World): Promise<Person> {
+    const page = await world.page(this.name, this.path, this.context)
+    const person = new Person(this.name, page, this.context, this.path, this.#proxy)
+    await person.enter()
+    return person
+  }
+
+  /** 'leading', 'following' or 'electing' */
+  async status (): Promise<string | undefined> {
+    return this.page.evaluate(() => document.body.dataset.tab)
+  }
+
+  /** Resolves to the milliseconds that it took */
+  async leads (patience?: number): Promise<number> {
+    return until(`this tab of ${this.name} leads`, async () => await this.status() === 'leading', patience)
+  }
+
   /** Registers if it is asked to, and waits until it is there */
   async enter (): Promise<void> {
     await until('the page is there', async () => await this.#isShown('register') || this.#isShown('chat'))

@@ -2,8 +2,9 @@
  * A page with the services of the chat, and nothing to look at: numbered messages over sessions, what became of them,
  * and new keys when a test wants them. The chat's own `openProfile()` starts it.
  */
-import type { SessionEvents, Sessions, SessionState, StayConnected } from '../../src/index.ts'
-import type { PeerId, TypedEventTarget } from '@libp2p/interface'
+import type { SessionState, StayConnected } from '../../src/index.ts'
+import type { Profile as Tabs } from '../../src/tabs/index.ts'
+import type { PeerId } from '@libp2p/interface'
 
 interface Conversation {
   peer: PeerId
@@ -13,17 +14,16 @@ interface Conversation {
 
 interface Profile {
   id: string
-  node: { services: { sessions: Sessions, connected: StayConnected } }
+  name?: string
+  tabs: Tabs
   people: Array<{ id: string, name: string, isHere: boolean, conversation: Conversation }>
   connections: number
+  register (name: string): Promise<void>
   close (): Promise<void>
 }
 
 interface Chat {
-  openStore (): Promise<unknown>
-  nameIn (store: unknown): Promise<string | undefined>
-  register (store: unknown, name: string): Promise<void>
-  openProfile (store: unknown, init: unknown): Promise<Profile>
+  openProfile (init: unknown): Promise<Profile>
 }
 
 export interface Seen {
@@ -78,20 +78,19 @@ const page: ServicesPage = {
     // a script of its own, as the chat's page has it
     const script = './profile.js'
     const chat: Chat = await import(script)
-    const store = await chat.openStore()
     named = relays
-
-    if (await chat.nameIn(store) == null) {
-      await chat.register(store, name)
-    }
-
-    profile = await chat.openProfile(store, { relays: async () => named, onChange: () => {}, direct: false })
-    const { sessions }: { sessions: Sessions & TypedEventTarget<SessionEvents> } = profile.node.services
+    profile = await chat.openProfile({ relays: async () => named, onChange: () => {}, direct: false })
+    const { sessions } = profile.tabs
     sessions.addEventListener('session:epoch', ({ detail: { epoch } }) => { seen.epochs.push(epoch) })
     sessions.addEventListener('session:resync', ({ detail: { reason } }) => { seen.resyncs.push(reason) })
     sessions.handle(PROTOCOL, ({ data }) => {
       seen.heard.push(new DataView(data.buffer, data.byteOffset).getUint32(0))
     })
+
+    // from now on others hear of it
+    if (profile.name == null) {
+      await profile.register(name)
+    }
     return profile.id
   },
   relays: relays => { named = relays },
@@ -101,14 +100,14 @@ const page: ServicesPage = {
     for (let i = from; i < from + count; i++) {
       const data = new Uint8Array(4)
       new DataView(data.buffer).setUint32(0, i)
-      profile.node.services.sessions.send(conversationWith(to).peer, data, { protocol: PROTOCOL }).then(
+      profile.tabs.sessions.send(conversationWith(to).peer, data, { protocol: PROTOCOL }).then(
         () => { seen.delivered.push(i) },
         err => { seen.failed.push(`${i}: ${err.name}`) }
       )
     }
   },
   rekey: to => {
-    profile.node.services.sessions.rekey(conversationWith(to).peer).catch(err => { seen.failed.push(`rekey: ${err.name}`) })
+    profile.tabs.sessions.rekey(conversationWith(to).peer).catch(err => { seen.failed.push(`rekey: ${err.name}`) })
   },
   write: async (to, texts) => {
     await Promise.all(texts.map(async text => conversationWith(to).say({ text })))
@@ -121,10 +120,10 @@ const page: ServicesPage = {
   },
   seen: () => seen,
   state: of => {
-    const { peerId, ...state } = profile.node.services.sessions.state(conversationWith(of).peer) ?? {}
+    const { peerId, ...state } = profile.tabs.node?.services.sessions.state(conversationWith(of).peer) ?? {}
     return state as SessionState
   },
-  dialled: () => profile.node.services.connected.diagnostics(),
+  dialled: () => profile.tabs.node?.services.connected.diagnostics(),
   close: async () => profile.close()
 }
 

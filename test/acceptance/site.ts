@@ -25,7 +25,10 @@ const TYPES: Record<string, string> = {
   html: 'text/html', css: 'text/css', js: 'text/javascript', json: 'application/json'
 }
 const PACKAGE: Record<string, string> = {
-  'libp2p-sheaf': `index.${EXTENSION}`, 'libp2p-sheaf/session-worker': `session/crypto/worker.browser.${EXTENSION}`
+  'libp2p-sheaf': `index.${EXTENSION}`,
+  'libp2p-sheaf/database': `database/index.${EXTENSION}`,
+  'libp2p-sheaf/tabs': `tabs/index.${EXTENSION}`,
+  'libp2p-sheaf/session-worker': `session/crypto/worker.browser.${EXTENSION}`
 }
 
 /** Comes with aegir */

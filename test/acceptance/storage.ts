@@ -2,7 +2,7 @@ import { until } from './until.ts'
 import type { Context } from './browser.ts'
 import type { World } from './world.ts'
 
-/** Deletes all that a profile has stored but its key and its name: no page of it may be open */
+/** Deletes all that a profile has stored but its key: no page of it may be open */
 export async function loseStorage (world: World, { name, context }: { name: string, context: Context }): Promise<void> {
   const page = await world.page(name, 'services.html', context)
   await until('the script is there', async () => page.evaluate(() => 'page' in globalThis))
@@ -22,7 +22,8 @@ export async function loseStorage (world: World, { name, context }: { name: stri
       const store = database.transaction(name, 'readwrite').objectStore(name)
 
       for (const key of await done(store.getAllKeys())) {
-        if (key !== '/chat/key' && key !== '/chat/name') {
+        // where libp2p has it
+        if (!/^\/(pkcs8|info)\//.test(String(key))) {
           await done(store.delete(key))
         }
       }

@@ -7,7 +7,7 @@ import { directSub, sharedLogs } from '../../src/index.ts'
 import { tabs } from '../../src/tabs/index.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
-import type { Channel, Locks, Ports, Profile, TabsInit } from '../../src/tabs/index.ts'
+import type { Channel, Locks, Methods, Ports, Profile, TabsInit } from '../../src/tabs/index.ts'
 import type { PrivateKey } from '@libp2p/interface'
 import type { Batch, KeyQuery, Pair, Query } from 'interface-datastore'
 
@@ -351,10 +351,10 @@ class TestDisk extends BaseDatastore {
 }
 
 /** A tab of a profile, with a node that has no peers */
-export async function openProfile (
-  tab: TestTab, privateKey: PrivateKey, init: Partial<TabsInit> = {}
-): Promise<Profile> {
-  return tabs({
+export async function openProfile<M extends Methods<M> = {}> (
+  tab: TestTab, privateKey: PrivateKey, init: Partial<TabsInit<M>> = {}
+): Promise<Profile<M>> {
+  return tabs<M>({
     name: 'profile',
     ports: tab,
     clock: tab.clock,

@@ -2,12 +2,14 @@ import { MAX_WAITING_BYTES, MAX_REQUESTS } from '../constants.ts'
 
 interface Request {
   bytes: number
+  /** No second leader is asked */
+  isOnce: boolean
   /** A leader has heard of it, which may be gone */
   isSent: boolean
 }
 
 export type Event =
-  | { type: 'call', bytes: number }
+  | { type: 'call', bytes: number, isOnce?: boolean }
   /** A leader is there that knows nothing of this tab yet */
   | { type: 'leader' }
   /** It is gone */
@@ -20,17 +22,19 @@ export type Effect =
   | { type: 'send', number: number, isRepeat: boolean }
   | { type: 'cancel', number: number }
   | { type: 'refuse' }
+  /** Nobody will ever say whether it happened */
+  | { type: 'unknown', number: number }
   | { type: 'settle', number: number }
 
 /**
  * What a tab has asked for, and has no answer to. It keeps each request until there is one: a new leader is asked
- * again, in the order of the numbers, for all that an earlier one has not answered.
+ * again, in the order of the numbers, for all that an earlier one has not answered, but for what is asked once only.
  *
  * | event    | what happens                                                           |
  * |----------|------------------------------------------------------------------------|
  * | call     | a new number; sent if there is a leader; refused if too much waits     |
  * | leader   | all that wait are sent, in order                                       |
- * | none     | nothing is sent from here on                                           |
+ * | none     | nothing is sent from here on; unknown, what was sent and is asked once |
  * | answered | settled, once                                                          |
  * | aborted  | forgotten; the leader is told, if it has heard of it                   |
  *
@@ -59,13 +63,16 @@ export class Requests {
   handle (event: Event): Effect[] {
     switch (event.type) {
       case 'call':
-        return this.#call(event.bytes)
+        return this.#call(event)
       case 'leader':
         this.#hasLeader = true
         return [...this.#waiting].map(([number, request]) => this.#send(number, request))
       case 'none':
         this.#hasLeader = false
-        return []
+        return [...this.#waiting].flatMap(([number, { isOnce, isSent }]) => {
+          const isUnknown = isOnce && isSent && this.#forget(number) != null
+          return isUnknown ? { type: 'unknown', number } : []
+        })
       case 'answered':
         return this.#forget(event.number) == null ? [] : [{ type: 'settle', number: event.number }]
       case 'aborted':
@@ -75,7 +82,7 @@ export class Requests {
     }
   }
 
-  #call (bytes: number): Effect[] {
+  #call ({ bytes, isOnce = false }: Event & { type: 'call' }): Effect[] {
     const isFull = this.#waiting.size >= MAX_REQUESTS || (this.#bytes > 0 && this.#bytes + bytes > MAX_WAITING_BYTES)
 
     if (isFull) {
@@ -83,7 +90,7 @@ export class Requests {
     }
 
     const number = ++this.#last
-    const request: Request = { bytes, isSent: false }
+    const request: Request = { bytes, isOnce, isSent: false }
     this.#waiting.set(number, request)
     this.#bytes += bytes
     return this.#hasLeader ? [this.#send(number, request)] : []
