@@ -95,6 +95,7 @@ export class Leaves {
   readonly #chunks: Chunks
   readonly #iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>
   #chunk: Uint8Array = new Uint8Array(0)
+  #hasBegun = false
   #isOver = false
 
   /** Throws a SourceFailedError */
@@ -133,13 +134,17 @@ export class Leaves {
     if (!this.#isOver) {
       this.#isOver = true
       await this.#iterator.return?.()
+
       // return() of a generator that has not begun runs none of it: a stream of Node that nobody read stays open
-      await disposerOf(this.#chunks)?.call(this.#chunks)
+      if (!this.#hasBegun) {
+        await disposerOf(this.#chunks)?.call(this.#chunks)
+      }
     }
   }
 
   async #hasChunk (): Promise<void> {
     for (let empty = 0; this.#chunk.byteLength === 0 && !this.#isOver; empty++) {
+      this.#hasBegun = true
       const { done, value } = await this.#iterator.next()
 
       if (done === true) {
