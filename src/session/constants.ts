@@ -105,6 +105,13 @@ export const MAX_PROTOCOL = 128
 /** Bytes that name the origin of numbered messages, and origins of one peer that are remembered. A guess */
 export const ORIGIN_BYTES = 8
 export const MAX_ORIGINS = 64
+/**
+ * Milliseconds after the start in which messages wait for the handler of their protocol, and bytes of them, in all and
+ * of one peer. A guess: programs register handlers in the first second
+ */
+export const HANDLER_PATIENCE = 30_000
+export const UNHANDLED_BYTES = 4 * 1024 * 1024
+export const UNHANDLED_BYTES_A_PEER = 512 * 1024
 /** Milliseconds that rekey() waits. A guess: longer than all tries of a round */
 export const REKEY_PATIENCE = 60_000
 

@@ -150,7 +150,9 @@ export interface Sessions extends Startable, TypedEventTarget<SessionEvents> {
    */
   close (peerId: PeerId, options?: CloseOptions): Promise<void>
   /**
-   * Takes the messages of a protocol from now on, until `unhandle`. Messages without a handler are dropped and counted
+   * Takes the messages of a protocol from now on, until `unhandle`. In the first 30 seconds after the start messages wait
+   * for their handler, and those without a protocol for a listener: up to 512 KiB of each peer, and 4 MiB in all. Later,
+   * what nobody handles is dropped and counted
    */
   handle (protocol: string, handler: SessionHandler): void
   unhandle (protocol: string): void

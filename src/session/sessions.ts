@@ -16,15 +16,17 @@ import {
 import { encodePayload } from './payload.ts'
 import { Records } from './records.ts'
 import { Traffic } from './traffic.ts'
+import { Unhandled } from './unhandled.ts'
 import type {
-  CloseOptions, RekeyOptions, SendOptions, SessionEvents, SessionHandler, Sessions as SessionsFace, SessionsComponents,
-  SessionsDiagnostics, SessionsInit, SessionState
+  CloseOptions, RekeyOptions, SendOptions, SessionEvents, SessionHandler, SessionMessage, Sessions as SessionsFace,
+  SessionsComponents, SessionsDiagnostics, SessionsInit, SessionState
 } from './index.ts'
 import type { Options } from './options.ts'
 import type { Payload } from './payload.ts'
 import type { DirectSub } from '../pubsub/index.ts'
 import type { Timer } from '../runtime/clock.ts'
 import type { Logger, PeerId, Startable } from '@libp2p/interface'
+import type { EventHandler } from 'main-event'
 
 type State =
   | { type: 'stopped' }
@@ -42,6 +44,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
   readonly #log: Logger
   readonly #traffic = new Traffic()
   readonly #handlers = new Map<string, SessionHandler>()
+  readonly #unhandled: Unhandled
   /** One start or stop at a time, whatever is called meanwhile: the last one decides */
   readonly #lifecycle: Mailboxes
   #state: State = { type: 'stopped' }
@@ -53,6 +56,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     this.#components = components
     this.#options = options
     this.#log = log
+    this.#unhandled = new Unhandled(options.clock, count => { this.#traffic.dropped.add('unhandled-protocol', count) })
     this.#lifecycle = new Mailboxes({
       name: 'sessions lifecycle',
       clock: options.clock,
@@ -75,6 +79,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
   async afterStart (): Promise<void> {
     await this.#lifecycle.turn('start and stop', async () => {
       if (this.#state.type === 'stopped') {
+        this.#unhandled.begin()
         await this.#open(this.#findPubsub())
       }
     })
@@ -89,6 +94,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     await this.#lifecycle.turn('start and stop', async () => {
       const state = this.#state
       this.#state = { type: 'stopped' }
+      this.#unhandled.end()
 
       if (state.type === 'open') {
         await state.life.stop()
@@ -153,6 +159,16 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     }
   }
 
+  addEventListener<K extends keyof SessionEvents> (
+    type: K, listener: EventHandler<SessionEvents[K]> | null, options?: boolean | AddEventListenerOptions
+  ): void {
+    super.addEventListener(type, listener, options)
+
+    if (type === 'message' && listener != null) {
+      this.#unhandled.take('').forEach(detail => { this.safeDispatchEvent('message', { detail }) })
+    }
+  }
+
   handle (protocol: string, handler: SessionHandler): void {
     checkHandler(protocol, handler)
 
@@ -161,6 +177,7 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
     }
 
     this.#handlers.set(protocol, handler)
+    this.#unhandled.take(protocol).forEach(message => { this.#hand(protocol, handler, message) })
   }
 
   unhandle (protocol: string): void {
@@ -252,22 +269,23 @@ export class Sessions extends SafeEventEmitter<SessionEvents> implements Session
   }
 
   #deliver (from: PeerId, { protocol, data }: Payload): void {
-    if (protocol === '') {
-      this.safeDispatchEvent('message', { detail: { from, data } })
-      return
-    }
-
+    const message = { from, data }
     const handler = this.#handlers.get(protocol)
 
-    if (handler == null) {
-      this.#traffic.dropped.add('unhandled-protocol')
-      return
+    if (protocol === '' && this.listenerCount('message') > 0) {
+      this.safeDispatchEvent('message', { detail: message })
+    } else if (handler != null) {
+      this.#hand(protocol, handler, message)
+    } else {
+      this.#unhandled.add(protocol, message)
     }
+  }
 
+  #hand (protocol: string, handler: SessionHandler, message: SessionMessage): void {
     const report = (err: unknown): void => { this.#log.error('the handler of %s threw - %e', protocol, err) }
 
     try {
-      Promise.resolve(handler({ from, data })).catch(report)
+      Promise.resolve(handler(message)).catch(report)
     } catch (err) {
       report(err)
     }

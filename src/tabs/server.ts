@@ -42,7 +42,6 @@ export class Server {
 
   constructor (init: ServerInit) {
     this.#init = init
-    SESSION_EVENTS.forEach(name => { init.sessions?.addEventListener(name, this.#onSession) })
     this.#lookAgain()
   }
 
@@ -81,6 +80,8 @@ export class Server {
       this.#leave(tab)
       const guest = new Guest(tab, this)
       this.#guests.set(tab, guest)
+      // not before: there was nobody to tell
+      SESSION_EVENTS.forEach(name => { this.#init.sessions?.addEventListener(name, this.#onSession) })
       this.#init.watch(tab, guest.gone, () => { this.#leave(tab) })
       guest.receive(message)
       this.#sessions = undefined
@@ -118,8 +119,10 @@ export class Server {
       return
     }
 
-    this.sessions.handle(protocol, message => { void this.#onMessage(protocol, message) })
-    this.#handled.set(protocol, new Set([guest]))
+    const all = new Set([guest])
+    // what has waited for a handler comes before this returns
+    this.sessions.handle(protocol, message => { void this.#onMessage(protocol, message, all) })
+    this.#handled.set(protocol, all)
   }
 
   unhandle (protocol: string, guest: Guest): void {
@@ -146,8 +149,7 @@ export class Server {
     void this.#tell(this.#guests.values(), { type: 'session', name: type, detail: toWire(detail, type) })
   }
 
-  async #onMessage (protocol: string, message: SessionMessage): Promise<void> {
-    const guests = this.#handled.get(protocol) ?? []
+  async #onMessage (protocol: string, message: SessionMessage, guests: Set<Guest>): Promise<void> {
     await this.#tell(guests, { type: 'message', protocol, detail: toWire(message, protocol) })
   }
 
