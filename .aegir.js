@@ -68,7 +68,7 @@ export default {
   dependencyCheck: {
     // seen by neither check: `node` is what the scripts run on, playwright comes with aegir, and the link to this package
     // itself is by what cli/ finds it
-    ignore: ['libp2p-sheaf', 'node', 'playwright-core', 'playwright-test'],
+    ignore: ['@xterm/xterm', 'libp2p-sheaf', 'node', 'playwright-core', 'playwright-test'],
     // what these need is a devDependency: it is not for those who use the package
     productionIgnorePatterns: [
       '/bench',

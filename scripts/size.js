@@ -22,12 +22,12 @@ const CASES = [
   { name: 'directSub', limit: 60_000, program: "import { directSub } from 'libp2p-sheaf'; console.log(directSub)" },
   {
     name: 'directSub, sharedLogs',
-    limit: 115_000,
+    limit: 117_000,
     program: "import { directSub, sharedLogs } from 'libp2p-sheaf'; console.log(directSub, sharedLogs)"
   },
   {
     name: 'directSub, sharedLogs, KeyValue',
-    limit: 120_000,
+    limit: 122_000,
     program: `
       import { directSub, sharedLogs } from 'libp2p-sheaf'
       import { KeyValue } from 'libp2p-sheaf/database'

@@ -220,33 +220,11 @@ describe('requests for newer versions', () => {
 
   it('one that cannot be answered goes on to the neighbour that leads there, over fewer hops', () => {
     const bench = new Bench(true, 'a', 'b').hear('a', 1)
-    bench.routing.request('b', 'far', { epoch: 1, seq: 2, hops: 9 })
-    bench.routing.request('b', 'far', { epoch: 1, seq: 2, hops: 9 })
-    expect(bench.asked).to.deep.equal([['a', 2, 8]])
+    bench.routing.request('b', 'far', { epoch: 1, seq: 5, hops: 9 })
+    bench.routing.request('b', 'far', { epoch: 1, seq: 5, hops: 9 })
+    expect(bench.asked).to.deep.equal([['a', 5, 8]])
     expect(bench.tell(false)).to.deep.equal({ b: 2 })
   })
-
-  for (const [how, version] of Object.entries({
-    'a number that never comes': { epoch: 1, seq: 2 ** 53 - 1 }, 'a life that nobody lives': { epoch: 2 ** 53 - 1, seq: 0 }
-  })) {
-    it(`one for ${how} costs the origin one step, and keeps nobody else from asking`, () => {
-      const bench = new Bench(true, 'a', 'liar', 'b').hear('a', 1)
-      bench.tell()
-      bench.routing.request('liar', 'far', { ...version, hops: 64 })
-      expect(bench.asked).to.deep.equal([['a', 2, 63]])
-      // the origin takes its step
-      bench.hear('a', 1, 2)
-      expect(bench.tell(false)).to.deep.equal({ liar: 2 })
-      bench.hear('a', 1, 3)
-      bench.tell(false)
-      expect(bench.asked).to.have.lengthOf(1)
-      bench.routing.request('liar', 'far', { ...version, hops: 64 })
-      bench.routing.request('b', 'far', { epoch: 1, seq: 4, hops: 9 })
-      expect(bench.asked.slice(1).map(([via, seq]) => [via, seq])).to.deep.equal([['a', 4]])
-      bench.hear('a', 1, 4)
-      expect(bench.tell(false)).to.deep.equal({ liar: 2, b: 2 })
-    })
-  }
 
   it('one for what we have is answered at once, and one that has gone far enough ends', () => {
     const bench = new Bench(true, 'a', 'b').hear('a', 1, 7)

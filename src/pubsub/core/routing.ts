@@ -228,17 +228,13 @@ export class Routing {
     }
   }
 
-  /**
-   * A neighbour asks for a version that we may not have. It waits for one step beyond what is known here, however far
-   * it asks: the origin takes no more than a step. Who knows more than we asks again when we have caught up
-   */
+  /** A neighbour asks for a version that we may not have */
   request (neighbour: Key, origin: Key, wanted: Wanted): void {
     const row = this.#rows.get(origin)
 
     if (row != null && this.#init.isRelay && wanted.hops > 0) {
-      const next = nextOf(row)
       row.askers ??= new Map()
-      row.askers.set(neighbour, { ...isNewer(wanted, next) ? next : wanted, hops: wanted.hops - 1 })
+      row.askers.set(neighbour, { ...wanted, hops: wanted.hops - 1 })
       this.#settle(origin, row)
     }
   }
@@ -554,13 +550,6 @@ function ownDistance ({ own, next }: Row): Distance | undefined {
   const { epoch, seq } = next
   const hops = next.hops + 1
   return own?.hops === hops && own.epoch === epoch && own.seq === seq ? own : { epoch, seq, hops }
-}
-
-/** One step beyond the newest version that anybody claimed or that we told */
-function nextOf ({ feasible, ways }: Row): Version {
-  const { epoch, seq } = [...ways, ...feasible == null ? [] : [feasible]]
-    .reduce((newest: Version, version) => isNewer(version, newest) ? version : newest, { epoch: 0, seq: -1 })
-  return { epoch, seq: seq + 1 }
 }
 
 /** The newest version that anybody claimed in vain or that we told: what is asked for has to be newer */
