@@ -115,7 +115,7 @@ overEachPubSub('peers that are killed while all append', pubsub => {
   const test = pubsub === 'DirectSub' ? it : itLong
 
   test(`join once, catch up, and lose nothing that they had stored, in ${KILLS} deaths`, async function () {
-    this.timeout(30_000 + KILLS * 10_000)
+    this.timeout(60_000 + KILLS * 30_000)
 
     const peers = await Promise.all(range(3).map(async () => new Peer(await newKey(), pubsub)))
     await Promise.all(peers.map(async peer => peer.start()))
