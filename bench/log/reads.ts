@@ -83,7 +83,7 @@ export const reads: LongLogPart = {
         const asContest = (worker: Worker, { method, params }: Ask): Contest => {
           const ask = async (count?: number): Promise<Measured> => worker.call(method, { count, ...params }, DEADLINE)
 
-          return { warmUp: async () => ask(count.warmUp), round: async () => ask(count.round) }
+          return { warmUp: async () => ask(Math.min(count.warmUp, length)), round: async () => ask(count.round) }
         }
 
         if (run.timeFor(title.case)) {
