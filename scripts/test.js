@@ -8,8 +8,8 @@ import { runAll } from './pool.js'
 const AT_ONCE = 3
 
 /**
- * Specs that compute for seconds, and ask nothing of the platform: a worker has the engine of its page, so that they say
- * nothing there that they did not say in the page. A spec that is not named here runs in both
+ * Specs that compute for seconds, and ask nothing of the platform: a worker has the engine of its page, so that they
+ * say nothing there that they did not say in the page. A spec that is not named here runs in both
  */
 const PURE = [
   'link/channels', 'link/outbox', 'log/core/*', 'log/merkle', 'log/store', 'pubsub/routing', 'replication/placement',

@@ -1,6 +1,6 @@
 /**
- * What takes its time, at full length: `npm run test:long`. `npm test` runs a part of each. Here is what mostly waits, in
- * `long.worlds.ts` what computes
+ * What takes its time, at full length: `npm run test:long`. `npm test` runs a part of each. Here is what mostly waits,
+ * in `long.worlds.ts` what computes
  */
 import './fuzz/live.node.ts'
 import './log/kill.node.ts'

@@ -1,5 +1,6 @@
 /**
- * What runs in Node only, too: whole worlds of cores, without a socket, in which every engine sees the same. It computes
+ * What runs in Node only, too: whole worlds of cores, without a socket, in which every engine sees the same. It
+ * computes
  */
 import './fixtures/guard.ts'
 import './log/convergence.node.ts'

@@ -45,7 +45,9 @@ export interface NodeInit {
   metrics? (components: any): Metrics
 }
 
-export async function openNode ({ store: dir, listen, isOffline = false, isToRead = false, metrics }: NodeInit): Promise<OpenNode> {
+export async function openNode (
+  { store: dir, listen, isOffline = false, isToRead = false, metrics }: NodeInit
+): Promise<OpenNode> {
   const store = await openStore(dir, isToRead)
   const node: Node = await createLibp2p({
     start: false,

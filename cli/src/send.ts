@@ -79,7 +79,8 @@ async function fileAt (path: string): Promise<SentFile> {
     throw new FailedError(`${path} is no file, but a device or a pipe: send a file`)
   }
   if (!isSafeName(name)) {
-    throw new FailedError(`${path} has a name that is hidden, begins with '-' or has strange letters: rename it, and send that`)
+    throw new FailedError(`${path} has a name that is hidden, begins with '-' or has strange letters: ` +
+      'rename it, and send that')
   }
   if (found.size > MAX_TRANSFER_SIZE) {
     throw new FailedError(`${path} has ${bytesInWords(found.size)}, ` +

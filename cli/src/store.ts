@@ -1,4 +1,6 @@
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
@@ -19,7 +21,7 @@ export interface Store {
   dir?: string
   datastore: Datastore
   privateKey: PrivateKey
-  /** It lies on a disk that is read-only: what is written here is gone when it is closed */
+  /** The disk is read-only: what a program writes here is gone when the store is closed */
   isReadOnly: boolean
   close(): Promise<void>
 }
@@ -65,7 +67,7 @@ async function openDir (dir: string): Promise<Store> {
 
 /** Files of LevelDB that never change, and that hold nearly everything */
 const TABLE = /\.(ldb|sst)$/
-/** What LevelDB needs nothing of: whom the database belongs to, and what it tells people */
+/** Files that a copy does without: the lock of the database, and what LevelDB tells people */
 const UNUSED = /^LO(CK|G(\.old)?)$/
 
 /** LevelDB writes also where it only reads. So it gets links to the tables, and copies of the few files beside them */

@@ -18,7 +18,7 @@ const FILE_BYTES = 150_000_000
 const require = createRequire(import.meta.url)
 const { smaller } = await import(new URL('../../scripts/smaller-png.js', import.meta.url).href)
 
-/** What a terminal shows after `shown`, as a real emulator of terminals draws it */
+/** Takes a picture of a terminal that was told `shown`: a real emulator of terminals draws it */
 async function draw (browser: Browser, path: string, shown: string): Promise<void> {
   const context = await browser.newContext({ viewport: { width: 760, height: 100 } })
   const page = await context.newPage()

@@ -48,7 +48,9 @@ export type Leader = {
   stop (id: string): Promise<void>
 }
 
-/** `relays`: asked when this person is here, and again while none is connected. `signal` aborts when another tab leads */
+/**
+ * `relays`: asked when this person is here, and again while none is connected. `signal` aborts when another tab leads
+ */
 export function lead (node: Libp2p<Services>, relays: () => Promise<string[]>, { signal: leading }: Options): Leader {
   const { pubsub, connected, sessions, transfers } = node.services
   const changes = new Changes()

@@ -499,7 +499,7 @@ export class Store {
   }
 }
 
-/** What was just written cannot be read */
+/** The datastore does not give back what the log has just written */
 function rotten ({ message }: DamagedPageError): StoreFailedError {
   return new StoreFailedError(`The datastore does not give back what was written to it (${message}): ` +
     'the disk is broken. Copy the store to another one, and open it there')

@@ -102,7 +102,9 @@ export const MAX_OWN_WAITING = 64 * 1024 * 1024
 export const SIGNATURE_COST = 0.1
 /** The same of a receipt from a neighbour. Measured: 0.03. Each message and peer in it costs an ITEM_COST besides */
 export const RECEIPT_COST = 0.03
-/** The same of each destination of a parcel: a way is looked for. Measured: 0.001 with 20 neighbours and a long trace */
+/**
+ * The same of each destination of a parcel: a way is looked for. Measured: 0.001 with 20 neighbours and a long trace
+ */
 export const DESTINATION_COST = 0.002
 /**
  * Milliseconds of this machine's time that dealing with an announcement is counted as, beside its signature, and each

@@ -79,7 +79,7 @@ const CALLS: { [Name in keyof SharedLog]?: [at: number, rules: Record<string, [R
 const TEXT: Rule = [value => typeof value === 'string' && value !== '', 'a name']
 const ENTRY_ID: Rule = [value => value?.bytes instanceof Uint8Array, 'the id of an entry']
 const SOURCE: Rule = [
-  value => typeof value === 'object' && (Symbol.asyncIterator in value || Symbol.iterator in value), 'an iterable of bytes'
+  value => typeof (value?.[Symbol.asyncIterator] ?? value?.[Symbol.iterator]) === 'function', 'an iterable of bytes'
 ]
 
 /** What the calls of a log are handed beside their options, in its order */

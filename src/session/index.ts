@@ -145,14 +145,15 @@ export interface Sessions extends Startable, TypedEventTarget<SessionEvents> {
   /** The state of a session that is in memory */
   state (peerId: PeerId): SessionState | undefined
   /**
-   * Ends the session on this side: waiting calls are rejected. The next message of either side begins the session again.
-   * Resolves when the state of the session is stored: a signal ends that wait, and the session is over all the same
+   * Ends the session on this side: waiting calls are rejected. The next message of either side begins the session
+   * again. Resolves when the state of the session is stored: a signal ends that wait, and the session is over all the
+   * same
    */
   close (peerId: PeerId, options?: CloseOptions): Promise<void>
   /**
-   * Takes the messages of a protocol from now on, until `unhandle`. In the first 30 seconds after the start messages wait
-   * for their handler, and those without a protocol for a listener: up to 512 KiB of each peer, and 4 MiB in all. Later,
-   * what nobody handles is dropped and counted
+   * Takes the messages of a protocol from now on, until `unhandle`. In the first 30 seconds after the start messages
+   * wait for their handler, and those without a protocol for a listener: up to 512 KiB of each peer, and 4 MiB in all.
+   * Later, what nobody handles is dropped and counted
    */
   handle (protocol: string, handler: SessionHandler): void
   unhandle (protocol: string): void

@@ -138,8 +138,9 @@ export class PeerSession {
   }
 
   /**
-   * Whether nothing would be lost but a key, if it were begun anew from what is stored. A round that the peer has begun,
-   * and messages of it that came too early, are no reason to keep it: the peer says them again, and might never end them
+   * Whether nothing would be lost but a key, if it were begun anew from what is stored. A round that the peer has
+   * begun, and messages of it that came too early, are no reason to keep it: the peer says them again, and might never
+   * end them
    */
   get isIdle (): boolean {
     if (this.#state.type !== 'live' || !this.#writer.isIdle) {

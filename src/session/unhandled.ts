@@ -13,10 +13,10 @@ interface Waiting {
 const OVERHEAD = 256
 
 /**
- * Messages whose protocol has no handler yet, or which have none and nobody listens to. A program registers its handlers
- * while its node starts, and a peer that
- * was waiting for the node may be faster: its message was acked, so nobody would send it again. For some time after the
- * start they wait, within bounds; later a protocol without a handler is one that the program does not have.
+ * Messages that the program does not take yet: their protocol has no handler, or they have no protocol and nobody
+ * listens. A program registers its handlers while its node starts, and a peer that was waiting for the node may be
+ * faster: its message was acked, so nobody would send it again. For some time after the start such messages wait,
+ * within bounds. Later, a protocol without a handler is one that the program does not have.
  */
 export class Unhandled {
   readonly #clock: Clock

@@ -147,7 +147,8 @@ overEachPubSub('who may keep what, and who waits for whom', function () {
     const handed: Array<() => unknown> = [
       async () => log.get(7 as any), async () => log.get(null as any), async () => log.has('id' as any), async () => log.keeps('group' as any),
       async () => log.acked({} as any, 'leaders'), async () => log.mark('' as any, 1), async () => log.marked(7 as any),
-      async () => log.import(7 as any), async () => log.trim(null as any),
+      async () => log.import(7 as any), async () => log.import(null as any), async () => log.import([] as any, 7 as any),
+      async () => log.trim(null as any),
       () => log.shelf(7 as any), () => log.arrivals(NaN), () => log.arrivals(-1), () => log.entries({ from: 7 } as any), () => log.elsewhere({ group: 7 } as any)
     ]
     for (const call of handed) {

@@ -98,8 +98,8 @@ export class Outgoing {
   }
 
   /**
-   * The other side asks for the same again and again, says again and again that it knows nothing of it, or asks for more
-   * crumbs than an honest one: it is not to have us send, and remember, without end
+   * The other side asks for the same again and again, says again and again that it knows nothing of it, or asks for
+   * more crumbs than an honest one: it is not to have us send, and remember, without end
    */
   get isInsatiable (): boolean {
     const size = this.layout.end ?? this.#reached
